@@ -1,0 +1,178 @@
+//! What every measure starts from: a Cluster, a lab that can carry it, endpoint servers, and whom to dial.
+//!
+//! Measures nothing itself.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use anyhow::Context;
+use generators::{Cluster, Position, Protocol, Service, SplitMix64, SyntheticSpec};
+use lab::Ipv4Net;
+use lab::topology::{Topology, TopologySpec};
+use proxies::{Options, Proxy, ProxyKind, SyncRequest};
+use results::Clock;
+
+use super::CellSpec;
+use crate::load::{
+    BareServer, HttpServer, MeasureClock, Priority, SOURCE_PORTS, Sources, Target, listen,
+};
+
+/// Where clients dial from: 65,534 addresses with 50,000 ports each.
+const CLIENTS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 20, 0, 0), 16);
+/// Addresses of the links between the hosts.
+const LINKS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 31, 0, 0), 24);
+/// Two, so that the Endpoints of a Service need not all be in one namespace.
+const ENDPOINT_HOSTS: usize = 2;
+/// Longest wait for one system call of a client. A lost SYN is sent again after 1 s.
+pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The lab's addresses for a Cluster of this shape.
+pub fn topology_of(cluster: &SyntheticSpec) -> TopologySpec {
+    TopologySpec {
+        clients: CLIENTS,
+        services: cluster.service_cidr,
+        endpoints: cluster.endpoint_cidr,
+        links: LINKS,
+        endpoint_hosts: ENDPOINT_HOSTS,
+    }
+}
+
+/// A lab that is up, and the Cluster it is for.
+pub(super) struct BenchLab {
+    pub(super) topology: Topology,
+    pub(super) cluster: Cluster,
+    pub(super) clock: MeasureClock,
+    pub(super) kind: ProxyKind,
+    pub(super) options: Options,
+    target_port: u16,
+}
+
+/// Whom to dial for one position, and who may answer.
+pub(super) struct Dialled {
+    pub(super) vip: SocketAddrV4,
+    pub(super) allowed: Vec<SocketAddrV4>,
+}
+
+impl Dialled {
+    pub(super) fn target(&self) -> Target<'_> {
+        Target { vip: self.vip, allowed: &self.allowed }
+    }
+
+    /// How a client reaches a Service: at its VIP, or without a proxy at its first Endpoint.
+    pub(super) fn of(service: &Service, kind: ProxyKind) -> anyhow::Result<Self> {
+        let endpoint =
+            |endpoint: &generators::Endpoint| SocketAddrV4::new(endpoint.address, endpoint.port);
+        let allowed: Vec<_> = service.endpoints().iter().map(endpoint).collect();
+        let first = *allowed
+            .first()
+            .with_context(|| format!("Service {} has no Endpoint to dial", service.name()))?;
+        let vip = SocketAddrV4::new(service.vip(), service.port());
+        Ok(if kind == ProxyKind::None {
+            Self { vip: first, allowed: vec![first] }
+        } else {
+            Self { vip, allowed }
+        })
+    }
+}
+
+impl BenchLab {
+    /// Generates the Cluster and builds the lab.
+    pub(super) fn build(spec: &CellSpec) -> anyhow::Result<Self> {
+        let cluster = generators::generate(&spec.cluster, spec.labels.seed)?;
+        let clock = MeasureClock::open(spec.labels.clock)?;
+        let kind: ProxyKind = spec.labels.proxy.parse()?;
+        let topology = Topology::build(&topology_of(&spec.cluster))?;
+        // The client stands for a pod of this node, so VIP traffic from it is not masqueraded (kube-proxy's
+        // `--detect-local-mode=NodeCIDR`).
+        let options = Options {
+            local_cidr: Some((CLIENTS.addr(), CLIENTS.prefix_len())),
+            ..Options::default()
+        };
+        Ok(Self { topology, cluster, clock, kind, options, target_port: spec.cluster.target_port })
+    }
+
+    /// A fresh proxy of the cell's kind, known to work in this kernel. Call it on a thread in the node's namespace.
+    pub(super) fn open_proxy(&self) -> anyhow::Result<Box<dyn Proxy>> {
+        self.open_with(&self.options)
+    }
+
+    fn open_with(&self, options: &Options) -> anyhow::Result<Box<dyn Proxy>> {
+        let mut proxy = proxies::open(self.kind, options);
+        proxy.probe()?;
+        Ok(proxy)
+    }
+
+    /// Programs the whole Cluster the quickest way there is, for measures that start from a synced node.
+    pub(super) fn load(&self) -> anyhow::Result<()> {
+        let mut options = self.options.clone();
+        options.iptables.replace_tables = true;
+        let mut proxy = self.open_with(&options)?;
+        let request = SyncRequest::Full(&self.cluster);
+        proxy.prepare(&request)?;
+        let program = proxy.render(&request)?;
+        proxy.submit(&program)?;
+        Ok(())
+    }
+
+    /// Bare servers on every endpoint host; they stop when they drop.
+    pub(super) fn bare_servers(&self) -> anyhow::Result<Vec<BareServer>> {
+        self.on_endpoint_hosts(|lab| {
+            Ok(BareServer::start(listen(&[lab.any_address()])?, lab.priority())?)
+        })
+    }
+
+    /// HTTP servers on every endpoint host; they stop when they drop.
+    pub(super) fn http_servers(&self) -> anyhow::Result<Vec<HttpServer>> {
+        self.on_endpoint_hosts(|lab| {
+            Ok(HttpServer::start(listen(&[lab.any_address()])?, lab.priority())?)
+        })
+    }
+
+    fn on_endpoint_hosts<T: Send>(
+        &self,
+        start: impl Fn(&Self) -> anyhow::Result<T> + Sync,
+    ) -> anyhow::Result<Vec<T>> {
+        self.topology
+            .endpoint_hosts()
+            .iter()
+            .map(|host| host.namespace.enter(|| start(self))?)
+            .collect()
+    }
+
+    fn any_address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, self.target_port)
+    }
+
+    fn priority(&self) -> Priority {
+        match self.clock.kind() {
+            Clock::Wall => Priority::Normal,
+            Clock::Instructions => Priority::Background,
+        }
+    }
+
+    /// Source addresses for one cell.
+    pub(super) fn sources() -> anyhow::Result<Sources> {
+        Ok(Sources::new(CLIENTS, SOURCE_PORTS)?)
+    }
+
+    /// Whom to dial for `position`: the Service there, or the next that speaks TCP and has an Endpoint.
+    pub(super) fn dialled(&self, position: Position, draw: u64) -> anyhow::Result<Dialled> {
+        let services = self.cluster.services();
+        let start = position.index(services.len(), draw);
+        let (before, from) = services.split_at(start);
+        let usable = |service: &&Service| {
+            service.protocol() == Protocol::Tcp && !service.endpoints().is_empty()
+        };
+        let service = from.iter().chain(before).find(usable);
+        Dialled::of(
+            service.context("no Service of the Cluster speaks TCP and has an Endpoint")?,
+            self.kind,
+        )
+    }
+}
+
+/// Draws for `random` positions: a stream of their own, so that nothing else shifts them.
+pub(super) fn position_draws(seed: u64) -> SplitMix64 {
+    const PURPOSE: u64 = 0x706f_7369_7469_6f6e;
+    SplitMix64::stream(seed, PURPOSE)
+}

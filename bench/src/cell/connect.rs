@@ -1,0 +1,147 @@
+//! New connections by position of the Service in the rules, by either load client, and the harness's own cost.
+
+use std::time::Duration;
+
+use generators::Position;
+use results::{Metric, Unit};
+
+use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled, position_draws};
+use super::{CellSpec, Measured};
+use crate::load::{
+    BareClient, HttpClient, LoadClient, MeasureClock, Rounds, Sources, Timing, measure,
+};
+
+/// Readings of the clock for the harness's own cost.
+const HARNESS_SAMPLES: usize = 200;
+/// How long servers get to see the end of the last connections before the control starts.
+const SETTLE: Duration = Duration::from_millis(5);
+
+/// The bare socket client, the keep-alive control, and what the harness itself costs.
+pub(super) fn bare(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
+    lab.load()?;
+    let _servers = lab.bare_servers()?;
+    let rounds = Rounds { warmup: spec.load.warmup, measured: spec.load.connections };
+    lab.topology.client().enter(|| {
+        let mut client = BareClient::new(lab.clock, CLIENT_TIMEOUT);
+        let mut sources = BenchLab::sources()?;
+        let mut measured = by_position(lab, spec, &mut client, &mut sources, rounds, "")?;
+        std::thread::sleep(SETTLE);
+        measured.verified += keep_alive(lab, spec, client, &mut sources, &mut measured.metrics)?;
+        measured.metrics.extend(harness_cost(lab.clock));
+        Ok(measured)
+    })?
+}
+
+/// Real HTTP requests on new connections, by tokio and hyper.
+pub(super) fn http(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
+    lab.load()?;
+    let _servers = lab.http_servers()?;
+    let rounds = Rounds { warmup: spec.load.warmup, measured: spec.load.http_connections };
+    lab.topology.client().enter(|| {
+        let mut client = HttpClient::new(lab.clock, CLIENT_TIMEOUT)?;
+        by_position(lab, spec, &mut client, &mut BenchLab::sources()?, rounds, "http.")
+    })?
+}
+
+/// The three phases of a position's connections, in the order they were made.
+struct Phases {
+    connect: Vec<u64>,
+    request: Vec<u64>,
+    close: Vec<u64>,
+}
+
+impl Phases {
+    /// Room for `count` connections, so that recording allocates nothing.
+    fn new(count: usize) -> Self {
+        let room = || Vec::with_capacity(count);
+        Self { connect: room(), request: room(), close: room() }
+    }
+
+    fn record(&mut self, timing: Timing) {
+        self.connect.push(timing.connect);
+        self.request.push(timing.request);
+        self.close.push(timing.close);
+    }
+
+    fn into_metrics(self, prefix: &str, label: &str, unit: Unit) -> [Metric; 3] {
+        [("connect", self.connect), ("request", self.request), ("close", self.close)].map(
+            |(phase, values)| Metric::of_values(&format!("{prefix}{phase}"), label, unit, values),
+        )
+    }
+}
+
+/// Dials every position in turn. `random` dials another Service each time.
+fn by_position(
+    lab: &BenchLab,
+    spec: &CellSpec,
+    client: &mut impl LoadClient,
+    sources: &mut Sources,
+    rounds: Rounds,
+    prefix: &str,
+) -> anyhow::Result<Measured> {
+    let positions = &spec.load.positions;
+    let count = rounds.measured as usize;
+    let mut recorders: Vec<Phases> = positions.iter().map(|_| Phases::new(count)).collect();
+    let fixed: Vec<(usize, Dialled)> = positions
+        .iter()
+        .enumerate()
+        .filter(|(_, position)| **position != Position::Random)
+        .map(|(at, position)| Ok((at, lab.dialled(*position, 0)?)))
+        .collect::<anyhow::Result<_>>()?;
+    let targets: Vec<_> = fixed.iter().map(|(_, dialled)| dialled.target()).collect();
+    let mut verified = 0;
+    if !targets.is_empty() {
+        verified += measure(client, sources, &targets, rounds, |target, timing| {
+            if let Some(recorder) = fixed.get(target).and_then(|(at, _)| recorders.get_mut(*at)) {
+                recorder.record(timing);
+            }
+        })?;
+    }
+    if let Some(at) = positions.iter().position(|position| *position == Position::Random) {
+        let mut draws = position_draws(spec.labels.seed);
+        for _ in 0..rounds.measured {
+            let dialled = lab.dialled(Position::Random, draws.next_u64())?;
+            let timing = client.connection(sources, &dialled.target())?;
+            verified += 1;
+            if let Some(recorder) = recorders.get_mut(at) {
+                recorder.record(timing);
+            }
+        }
+    }
+    let mut metrics = Vec::new();
+    for (position, recorder) in positions.iter().zip(recorders) {
+        let unit = lab.clock.kind().unit();
+        metrics.extend(recorder.into_metrics(prefix, position.as_str(), unit));
+    }
+    Ok(Measured { verified, metrics })
+}
+
+/// Further requests on one open connection to the first and to the last Service: conntrack answers them, not the rules.
+fn keep_alive(
+    lab: &BenchLab,
+    spec: &CellSpec,
+    client: BareClient,
+    sources: &mut Sources,
+    metrics: &mut Vec<Metric>,
+) -> anyhow::Result<u64> {
+    for position in [Position::First, Position::Last] {
+        let dialled = lab.dialled(position, 0)?;
+        let requests = spec.load.keepalive_requests;
+        let mut taken = Vec::with_capacity(requests as usize);
+        client.keep_alive(sources, &dialled.target(), requests, |request| taken.push(request))?;
+        let unit = lab.clock.kind().unit();
+        metrics.push(Metric::of_values("keepalive.request", position.as_str(), unit, taken));
+    }
+    Ok(2)
+}
+
+/// What every timing contains, and what is done around it.
+fn harness_cost(clock: MeasureClock) -> [Metric; 2] {
+    let unit = clock.kind().unit();
+    let mut phases = Phases::new(HARNESS_SAMPLES);
+    let samples = clock.sample_costs(HARNESS_SAMPLES, |timing| phases.record(timing));
+    [
+        Metric::of_values("harness.clock", "pair", unit, clock.pair_costs(HARNESS_SAMPLES)),
+        Metric::of_values("harness.sample", "record", unit, samples),
+    ]
+}

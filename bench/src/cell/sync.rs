@@ -1,0 +1,283 @@
+//! Rule-sync time: full, restart, and each kind of Change, in four parts, with what was handed over and what it cost.
+//!
+//! Parts: `prepare` (fixed state, reading what there is), `render` (user space makes text or messages), `submit` (until
+//! the kernel has taken it), `effective` (from then until a new connection is answered by the right Endpoint).
+
+use std::fs;
+use std::sync::mpsc;
+
+use anyhow::{Context, bail};
+use generators::{Change, ChangeKind, Cluster, Position};
+use proxies::{Applied, Proxy, Size, SyncRequest};
+use results::{Metric, Unit};
+
+use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled};
+use super::{CellSpec, Measured};
+use crate::load::{BareClient, LoadClient, MeasureClock};
+
+/// Attempts until a Change must have become effective; a lost SYN takes one second each.
+const PROBES_MAX: usize = 20;
+
+/// Reading of the clock after each part of one sync.
+#[derive(Debug, Clone, Copy, Default)]
+struct Parts {
+    prepare: u64,
+    render: u64,
+    submit: u64,
+    /// Missing where no new connection can show it: a removed Service.
+    effective: Option<u64>,
+}
+
+/// One kind of sync, measured once or several times.
+#[derive(Debug, Default)]
+struct Series {
+    parts: Vec<Parts>,
+    sizes: Vec<Size>,
+    applied: Vec<Applied>,
+}
+
+/// Full sync into an empty namespace, then Changes.
+pub(super) fn full_and_changes(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
+    with_client(lab, |syncs| syncs.full_and_changes(spec))
+}
+
+/// Full sync onto identical state.
+pub(super) fn restart(lab: &BenchLab) -> anyhow::Result<Measured> {
+    lab.load()?;
+    with_client(lab, Syncs::restart)
+}
+
+/// Runs `work` with servers up and a client that can be told to dial.
+fn with_client<'a>(
+    lab: &'a BenchLab,
+    work: impl FnOnce(&mut Syncs<'a>) -> anyhow::Result<Vec<Metric>>,
+) -> anyhow::Result<Measured> {
+    let _servers = lab.bare_servers()?;
+    std::thread::scope(|scope| {
+        let (dialler, requests) = mpsc::channel::<Dialled>();
+        let (answers, answered) = mpsc::channel::<anyhow::Result<u64>>();
+        let client = scope.spawn(move || {
+            lab.topology.client().enter(move || probe(lab.clock, &requests, &answers))
+        });
+        let mut syncs = Syncs { lab, dialler, answered, verified: 0 };
+        let measured = work(&mut syncs);
+        let verified = syncs.verified;
+        // The client ends when nobody can ask it any more.
+        drop(syncs);
+        match client.join() {
+            Ok(ended) => ended??,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        Ok(Measured { verified, metrics: measured? })
+    })
+}
+
+/// The client's side: dials until the right Endpoint answers, then tells the reading of the clock.
+fn probe(
+    clock: MeasureClock,
+    requests: &mpsc::Receiver<Dialled>,
+    answers: &mpsc::Sender<anyhow::Result<u64>>,
+) -> anyhow::Result<()> {
+    let mut client = BareClient::new(clock, CLIENT_TIMEOUT);
+    let mut sources = BenchLab::sources()?;
+    for dialled in requests {
+        let mut reached = client.connection(&mut sources, &dialled.target());
+        let mut now = clock.now();
+        for _ in 1..PROBES_MAX {
+            if reached.is_ok() {
+                break;
+            }
+            reached = client.connection(&mut sources, &dialled.target());
+            now = clock.now();
+        }
+        if answers.send(reached.map(|_| now).map_err(anyhow::Error::from)).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The node's side.
+struct Syncs<'a> {
+    lab: &'a BenchLab,
+    dialler: mpsc::Sender<Dialled>,
+    answered: mpsc::Receiver<anyhow::Result<u64>>,
+    verified: u64,
+}
+
+impl Syncs<'_> {
+    fn full_and_changes(&mut self, spec: &CellSpec) -> anyhow::Result<Vec<Metric>> {
+        let mut cluster = self.lab.cluster.clone();
+        let mut metrics = Vec::new();
+        let before = kernel_memory();
+        let mut proxy = self.lab.open_proxy()?;
+        let full = self.full(proxy.as_mut(), &cluster)?;
+        let after = kernel_memory();
+        self.report(&full, "sync.full", &mut metrics);
+        if let (Some(before), Some(after)) = (before, after) {
+            let grown = vec![after.saturating_sub(before)];
+            metrics.push(Metric::of_values("memory.kernel", "sync.full", Unit::Bytes, grown));
+        }
+        for kind in ChangeKind::ALL {
+            let series = self.changes(proxy.as_mut(), &mut cluster, kind, spec)?;
+            self.report(&series, &format!("sync.{kind}"), &mut metrics);
+        }
+        proxy.verify(&cluster)?;
+        proxy.teardown()?;
+        Ok(metrics)
+    }
+
+    /// As after a restart of the proxy's process: it remembers nothing, and everything is in the kernel.
+    fn restart(&mut self) -> anyhow::Result<Vec<Metric>> {
+        let mut metrics = Vec::new();
+        let mut proxy = self.lab.open_proxy()?;
+        let series = self.full(proxy.as_mut(), &self.lab.cluster)?;
+        self.report(&series, "sync.restart", &mut metrics);
+        proxy.verify(&self.lab.cluster)?;
+        Ok(metrics)
+    }
+
+    fn report(&self, series: &Series, name: &str, metrics: &mut Vec<Metric>) {
+        series.report(name, self.lab.clock.kind().unit(), metrics);
+    }
+
+    fn full(&mut self, proxy: &mut dyn Proxy, cluster: &Cluster) -> anyhow::Result<Series> {
+        let mut series = Series::default();
+        let dialled = self.lab.dialled(Position::Last, 0)?;
+        self.sync(proxy, &SyncRequest::Full(cluster), Some(dialled), &mut series)?;
+        Ok(series)
+    }
+
+    /// `count` Changes of one kind, each a sync of its own.
+    fn changes(
+        &mut self,
+        proxy: &mut dyn Proxy,
+        cluster: &mut Cluster,
+        kind: ChangeKind,
+        spec: &CellSpec,
+    ) -> anyhow::Result<Series> {
+        let mut shape = spec.cluster.clone();
+        shape.protocols = generators::Protocols { tcp: 1, udp: 0, sctp: 0 };
+        let count =
+            spec.load.changes.min(u32::try_from(cluster.services().len() - 1).unwrap_or(u32::MAX));
+        let changes =
+            generators::changes(cluster, &shape, spec.labels.seed, kind, Position::Random, count)?;
+        let mut series = Series::default();
+        for change in changes {
+            let after = cluster.apply(&change)?;
+            let dialled = match &change {
+                Change::ServiceRemoved(_) => None,
+                change => {
+                    let service =
+                        after.get(change.service_name()).context("the changed Service is gone")?;
+                    Some(expected_answer(service, change, self.lab)?)
+                }
+            };
+            let request = SyncRequest::Incremental {
+                before: cluster,
+                after: &after,
+                changes: std::slice::from_ref(&change),
+            };
+            self.sync(proxy, &request, dialled, &mut series)?;
+            *cluster = after;
+        }
+        Ok(series)
+    }
+
+    fn sync(
+        &mut self,
+        proxy: &mut dyn Proxy,
+        request: &SyncRequest<'_>,
+        dialled: Option<Dialled>,
+        series: &mut Series,
+    ) -> anyhow::Result<()> {
+        let clock = self.lab.clock;
+        let started = clock.now();
+        proxy.prepare(request)?;
+        let prepared = clock.now();
+        let program = proxy.render(request)?;
+        let rendered = clock.now();
+        let applied = proxy.submit(&program)?;
+        let submitted = clock.now();
+        let mut parts = Parts {
+            prepare: prepared - started,
+            render: rendered - prepared,
+            submit: submitted - rendered,
+            effective: None,
+        };
+        if let Some(dialled) = dialled {
+            if self.dialler.send(dialled).is_err() {
+                bail!("the client ended early");
+            }
+            let answered = self.answered.recv().context("the client ended early")?;
+            parts.effective = Some(answered.context("after a sync")?.saturating_sub(submitted));
+            self.verified += 1;
+        }
+        series.parts.push(parts);
+        series.sizes.push(program.size);
+        series.applied.push(applied);
+        Ok(())
+    }
+}
+
+/// After a replaced Endpoint any Endpoint of the Service may answer, so only the old one must not.
+fn expected_answer(
+    service: &generators::Service,
+    change: &Change,
+    lab: &BenchLab,
+) -> anyhow::Result<Dialled> {
+    let mut dialled = Dialled::of(service, lab.kind)?;
+    if let Change::EndpointReplaced { old, .. } = change {
+        dialled
+            .allowed
+            .retain(|endpoint| (*endpoint.ip(), endpoint.port()) != (old.address, old.port));
+    }
+    Ok(dialled)
+}
+
+impl Series {
+    fn report(&self, name: &str, unit: Unit, metrics: &mut Vec<Metric>) {
+        if self.parts.is_empty() {
+            return;
+        }
+        let mut part = |label: &str, value: fn(&Parts) -> Option<u64>| {
+            let values: Vec<u64> = self.parts.iter().filter_map(value).collect();
+            if !values.is_empty() {
+                metrics.push(Metric::of_values(name, label, unit, values));
+            }
+        };
+        part("total", |p| Some(p.prepare + p.render + p.submit + p.effective.unwrap_or(0)));
+        part("prepare", |p| Some(p.prepare));
+        part("render", |p| Some(p.render));
+        part("submit", |p| Some(p.submit));
+        part("effective", |p| p.effective);
+        let mut size = |metric: &str, unit: Unit, value: fn(&Size) -> u64| {
+            metrics.push(Metric::of_values(
+                metric,
+                name,
+                unit,
+                self.sizes.iter().map(value).collect(),
+            ));
+        };
+        size("rules", Unit::Count, |size| size.rules);
+        size("messages", Unit::Count, |size| size.messages);
+        size("bytes", Unit::Bytes, |size| size.bytes);
+        // The kernel accounts in its own nanoseconds, which on the instructions clock are instructions.
+        let mut cpu = |mode: &str, value: fn(&Applied) -> u64| {
+            let values = self.applied.iter().map(value).collect();
+            metrics.push(Metric::of_values("cpu", &format!("{name}.{mode}"), unit, values));
+        };
+        cpu("user", |applied| applied.user_ns);
+        cpu("system", |applied| applied.system_ns);
+    }
+}
+
+/// Memory that the kernel itself holds, bytes: slab, per-CPU and vmalloc (`Documentation/filesystems/proc.rst`).
+fn kernel_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
+    };
+    Some((field("Slab")? + field("Percpu")? + field("VmallocUsed")?) << 10)
+}

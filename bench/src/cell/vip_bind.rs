@@ -1,0 +1,74 @@
+//! What it costs to make every VIP local, which IPVS needs: one address each on a dummy link, or one local route.
+
+use std::io;
+
+use anyhow::{bail, ensure};
+use generators::Position;
+use proxies::Options;
+use proxies::ipvs::{IpvsOptions, VipBinder, VipBinding};
+use results::{Metric, Unit};
+
+use super::Measured;
+use super::bench_lab::{BenchLab, CLIENT_TIMEOUT};
+use crate::load::{BareClient, LoadClient, LoadError};
+
+/// Binds and unbinds all VIPs by each strategy.
+pub(super) fn measure(lab: &BenchLab) -> anyhow::Result<Measured> {
+    // Without IPVS nobody needs local VIPs: a kernel that lacks it has nothing to compare.
+    drop(lab.open_proxy()?);
+    let mut measured = Measured { verified: 0, metrics: Vec::new() };
+    for binding in [VipBinding::Dummy, VipBinding::LocalRoute] {
+        bind(lab, binding, &mut measured)?;
+    }
+    Ok(measured)
+}
+
+fn bind(lab: &BenchLab, vip_binding: VipBinding, measured: &mut Measured) -> anyhow::Result<()> {
+    let options = Options {
+        ipvs: IpvsOptions { vip_binding, ..lab.options.ipvs.clone() },
+        ..lab.options.clone()
+    };
+    let label = vip_binding.as_str();
+    let mut binder = VipBinder::new(&options);
+    let clock = lab.clock;
+    let started = clock.now();
+    binder.prepare()?;
+    let program = binder.render(&lab.cluster)?;
+    binder.submit(&program)?;
+    let taken = clock.now() - started;
+    for position in [Position::First, Position::Last] {
+        must_be_local(lab, position)?;
+        measured.verified += 1;
+    }
+    binder.unbind()?;
+    let unit = clock.kind().unit();
+    measured.metrics.push(Metric::of_values("vip_bind", label, unit, vec![taken]));
+    measured.metrics.push(Metric::of_values(
+        "messages",
+        &format!("vip_bind.{label}"),
+        Unit::Count,
+        vec![program.size.messages],
+    ));
+    Ok(())
+}
+
+/// A local address without a listener refuses a connection at once; one that is not local stays silent or unreachable.
+fn must_be_local(lab: &BenchLab, position: Position) -> anyhow::Result<()> {
+    let dialled = lab.dialled(position, 0)?;
+    let answer = lab.topology.client().enter(|| {
+        let mut client = BareClient::new(lab.clock, CLIENT_TIMEOUT);
+        anyhow::Ok(client.connection(&mut BenchLab::sources()?, &dialled.target()))
+    })??;
+    match answer {
+        Err(LoadError::Connection { source, .. }) => {
+            ensure!(
+                source.kind() == io::ErrorKind::ConnectionRefused,
+                "VIP {} is not local: {source}",
+                dialled.vip
+            );
+            Ok(())
+        }
+        Err(other) => Err(other.into()),
+        Ok(_) => bail!("VIP {} was answered although nothing serves it", dialled.vip),
+    }
+}

@@ -1,0 +1,221 @@
+//! The command line as typed: subcommands, options and their help. What they mean is decided in `command`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  vipbench doctor                            what can run on this machine
+  vipbench run scenarios/quick.toml          four proxies, three sizes, a report
+  vipbench run scenarios/quick.toml --proxy ipvs --proxy none --services 1000
+  vipbench run scenarios/quick.toml -o runs/mine --resume
+  vipbench export runs/mine --format csv > mine.csv
+
+Exit codes: 0 good; 1 the tool failed or the input is wrong; 2 regression; 3 inconclusive; 4 invalid.";
+
+/// Which Service data plane, on which kernel, at my size, and did anything get slower?
+#[derive(Debug, Parser)]
+#[command(name = "vipbench", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tell what can run here, what is missing, and the command that installs it
+    Doctor(DoctorArgs),
+    /// Run a scenario and write a results folder with a report
+    Run(RunArgs),
+    /// Write a synthetic Cluster as JSON, Kubernetes objects, iptables or IPVS text
+    Generate(GenerateArgs),
+    /// Print a run as flat rows, one a metric
+    Export(ExportArgs),
+    /// Write one HTML page, one Markdown file and the plots of one or more runs
+    Report(ReportArgs),
+    /// Remove what a crashed run left behind
+    Clean(CleanArgs),
+    /// Run a program inside a guest kernel (used by the tests; handy for looking around)
+    Guest(GuestArgs),
+    /// Print shell completions
+    Completions {
+        /// The shell to write for
+        shell: clap_complete::Shell,
+    },
+    /// Run one cell of a run on the host: what `run` starts for each of them
+    #[command(hide = true)]
+    Cell {
+        /// The cell as JSON
+        job: PathBuf,
+    },
+}
+
+/// `vipbench doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Boot a guest under each accelerator instead of trusting an earlier probe
+    #[arg(long)]
+    pub probe: bool,
+}
+
+/// Where cells run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlaceChoice {
+    /// The host if its kernel has what the scenario's proxies need, else a guest
+    Auto,
+    /// This machine's own kernel, in throw-away namespaces
+    Host,
+    /// A stock kernel in a virtual machine
+    Guest,
+}
+
+/// What timings count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ClockChoice {
+    /// Wall time where it means something (host, or a guest under KVM), else instructions
+    Auto,
+    /// Nanoseconds
+    Wall,
+    /// Guest instructions executed: identical from run to run, needs no KVM
+    Instructions,
+}
+
+/// `vipbench run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The scenario, a TOML file (see scenarios/)
+    pub scenario: PathBuf,
+    /// Results folder [default: runs/SCENARIO-DATE]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Where cells run
+    #[arg(long, value_enum, default_value = "auto")]
+    pub place: PlaceChoice,
+    /// What timings count
+    #[arg(long, value_enum, default_value = "auto")]
+    pub clock: ClockChoice,
+    /// Guest kernel: `6.1`, an exact release, `PATH.deb` or `vmlinuz=PATH,modules=DIR` (repeatable; replaces the scenario's)
+    #[arg(long = "kernel", value_name = "SPEC")]
+    pub kernels: Vec<String>,
+    /// Proxy to run (repeatable; replaces the scenario's)
+    #[arg(long = "proxy", value_name = "NAME")]
+    pub proxies: Vec<String>,
+    /// Number of Services (repeatable; replaces the scenario's)
+    #[arg(long, value_name = "N")]
+    pub services: Vec<u32>,
+    /// Run only part K of N, for spreading a run over machines
+    #[arg(long, value_name = "K/N")]
+    pub shard: Option<String>,
+    /// Continue an interrupted run: finished cells are kept
+    #[arg(long)]
+    pub resume: bool,
+    /// Guests at a time [default: one a core; always 1 on the wall clock]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Print the plan and stop: nothing is created
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the finished run's rows as JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Text forms of a Cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ClusterFormat {
+    /// vipbench's own JSON
+    Json,
+    /// A Kubernetes List of Services and `EndpointSlices`
+    K8s,
+    /// Input of `iptables-restore`, as kube-proxy would write it
+    Iptables,
+    /// Input of `ipvsadm -R`
+    Ipvs,
+}
+
+/// `vipbench generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// Number of Services
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub services: u32,
+    /// Endpoints of each Service
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub endpoints: u32,
+    /// Seed: the same seed gives the same bytes on any machine
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Take the Cluster section of a scenario instead of defaults
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// What to write
+    #[arg(long, value_enum, default_value = "json")]
+    pub format: ClusterFormat,
+    /// File to write [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Forms of exported rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Comma separated values with a header
+    Csv,
+    /// An array of objects
+    Json,
+}
+
+/// `vipbench export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Results folder
+    pub run: PathBuf,
+    /// Form of the rows
+    #[arg(long, value_enum, default_value = "csv")]
+    pub format: ExportFormat,
+}
+
+/// `vipbench report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Results folders
+    #[arg(required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Folder for report.html, report.md and plots/ [default: the first run's]
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+/// `vipbench clean`.
+#[derive(Debug, Args)]
+pub struct CleanArgs {
+    /// Remove downloaded kernels, images and snapshots too
+    #[arg(long)]
+    pub cache: bool,
+    /// Only tell what would be removed
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `vipbench guest`.
+#[derive(Debug, Args)]
+pub struct GuestArgs {
+    /// Guest kernel, as for `run`
+    #[arg(long, value_name = "SPEC", default_value = "default")]
+    pub kernel: String,
+    /// Wall-time limit, seconds
+    #[arg(long, default_value_t = 600, value_name = "S")]
+    pub limit_s: u64,
+    /// Seed of the guest's random pool
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// A program of this machine and its arguments; its shared libraries come along
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    pub program: Vec<String>,
+}

@@ -1,0 +1,135 @@
+//! `vipbench doctor`: what can run here, what is missing, and the command that installs it.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use proxies::ProxyKind;
+use serde::Serialize;
+
+use crate::cli::DoctorArgs;
+use crate::place::{Probed, TOOLS, missing_on_host, probe_kvm, work_dir};
+use crate::progress::Progress;
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: String,
+    good: bool,
+    detail: String,
+}
+
+/// Everything that was looked at, and what follows.
+#[derive(Debug, Serialize)]
+struct Diagnosis {
+    tools: Vec<Finding>,
+    host: Vec<Finding>,
+    kvm: Finding,
+    /// Command that installs what is missing; empty if nothing is.
+    install: String,
+    /// What `vipbench run` would do.
+    conclusion: String,
+}
+
+pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let diagnosis = diagnose(args.probe);
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&diagnosis)?);
+    } else {
+        print(&diagnosis);
+    }
+    Ok(if diagnosis.install.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn diagnose(probe_again: bool) -> Diagnosis {
+    let mut missing = BTreeSet::new();
+    let mut tools = Vec::new();
+    for tool in &TOOLS {
+        let version = tool.installed_version();
+        if version.is_none() {
+            missing.insert(tool.package);
+        }
+        let detail =
+            version.unwrap_or_else(|| format!("not installed; needed for {}", tool.purpose));
+        tools.push(Finding {
+            what: tool.program.into(),
+            good: !missing.contains(tool.package),
+            detail,
+        });
+    }
+    let host: Vec<Finding> = ProxyKind::ALL.into_iter().map(host_finding).collect();
+    let kvm = kvm_finding(probe_again, missing.contains("qemu-system-x86"));
+    let install = match missing.into_iter().collect::<Vec<_>>().join(" ") {
+        none if none.is_empty() => none,
+        packages => format!("apt-get install --no-install-recommends {packages}"),
+    };
+    let conclusion = conclude(&host, &kvm, &install);
+    Diagnosis { tools, host, kvm, install, conclusion }
+}
+
+fn host_finding(kind: ProxyKind) -> Finding {
+    let found = missing_on_host(&[kind.to_string()]);
+    let detail = match &found {
+        Ok(missing) if missing.is_empty() => "works in this machine's own kernel".to_owned(),
+        Ok(missing) => missing.join("; "),
+        Err(error) => crate::in_words(error),
+    };
+    Finding { what: kind.to_string(), good: found.is_ok_and(|missing| missing.is_empty()), detail }
+}
+
+fn kvm_finding(again: bool, no_qemu: bool) -> Finding {
+    let what = "KVM, probed by booting".to_owned();
+    if no_qemu {
+        return Finding { what, good: false, detail: "not probed: QEMU is not installed".into() };
+    }
+    let progress = Progress::new(0);
+    let probed: anyhow::Result<Probed> = work_dir().and_then(|work| {
+        probe_kvm("default", again, work.path(), &|what| progress.preparing(what))
+    });
+    progress.clear();
+    match probed {
+        Ok(probed) => Finding { what, good: probed.works, detail: probed.detail },
+        Err(error) => Finding {
+            what,
+            good: false,
+            detail: format!("could not be probed: {}", crate::in_words(&error)),
+        },
+    }
+}
+
+fn conclude(host: &[Finding], kvm: &Finding, install: &str) -> String {
+    if !install.is_empty() {
+        return "install what is missing, then ask again".into();
+    }
+    let lacking: Vec<&str> =
+        host.iter().filter(|finding| !finding.good).map(|finding| finding.what.as_str()).collect();
+    if lacking.is_empty() {
+        return "all proxies run on this machine's own kernel: `vipbench run` uses it, on the wall clock".into();
+    }
+    let clock = if kvm.good { "wall clock, under KVM" } else { "instructions clock, emulated" };
+    format!(
+        "not on this machine's own kernel: {}; `vipbench run` uses a guest kernel ({clock})",
+        lacking.join(", ")
+    )
+}
+
+fn print(diagnosis: &Diagnosis) {
+    let Diagnosis { tools, host, kvm, install, conclusion } = diagnosis;
+    let section = |title: &str, findings: &[Finding]| {
+        println!("{title}");
+        for finding in findings {
+            println!(
+                "  {} {:<24} {}",
+                if finding.good { "ok" } else { "--" },
+                finding.what,
+                finding.detail
+            );
+        }
+    };
+    section("Programs", tools);
+    section("Proxies on this machine's own kernel", host);
+    section("Guest kernels", std::slice::from_ref(kvm));
+    if !install.is_empty() {
+        println!("Install what is missing: {install}");
+    }
+    println!("So: {conclusion}");
+}

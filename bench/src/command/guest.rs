@@ -1,0 +1,49 @@
+//! `vipbench guest`: runs a program of this machine inside a guest kernel and passes on what it prints.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use lab::guest::{Accelerator, Bounds, Job, Task};
+
+use crate::cli::GuestArgs;
+use crate::place::{GuestOptions, GuestPlace, work_dir};
+use crate::scenario::Limits;
+
+/// Where the program is found inside the guest.
+const PROGRAM_DIR: &str = "/opt/vipbench";
+
+pub(super) fn run(args: &GuestArgs) -> anyhow::Result<ExitCode> {
+    let [program, arguments @ ..] = args.program.as_slice() else {
+        bail!("name a program after `--`")
+    };
+    let here = PathBuf::from(program)
+        .canonicalize()
+        .with_context(|| format!("program {program}: name an existing file of this machine"))?;
+    let there =
+        PathBuf::from(PROGRAM_DIR).join(here.file_name().context("a program has a file name")?);
+    let options = GuestOptions {
+        accelerator: Accelerator::Tcg,
+        memory_mib: Limits::default().guest_memory_mib,
+        files: vec![(here, there.clone())],
+    };
+    let progress = crate::progress::Progress::new(0);
+    let place = GuestPlace::open(&args.kernel, &options, &|what| progress.preparing(what))?;
+    progress.clear();
+    let mut line = vec![there.display().to_string()];
+    line.extend(arguments.iter().cloned());
+    let job = Job { seed: args.seed, task: Task::Exec { argv: line } };
+    let work = work_dir()?;
+    let limit = Duration::from_secs(args.limit_s);
+    let bounds = Bounds { dir: work.path(), limit, aborted: &AtomicBool::new(false) };
+    let report = place.run_job(&job, bounds, &mut |text| print!("{text}"))?;
+    if let Some(splat) = report.splat {
+        bail!("kernel splat in {}: {splat}", report.release);
+    }
+    match report.error {
+        Some(error) => bail!("in the guest ({}): {error}", report.release),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,36 @@
+//! One file a subcommand: from the arguments as typed to what is printed and the exit code.
+
+mod clean;
+mod doctor;
+mod export;
+mod generate;
+mod guest;
+mod report;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command};
+
+/// Runs one subcommand.
+///
+/// # Errors
+/// What the user did wrong or the machine refused; the caller prints it and exits 1.
+pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Clean(args) => clean::run(&args),
+        Command::Guest(args) => guest::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "vipbench", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Cell { job } => crate::place::run_child(&job).map(|()| ExitCode::SUCCESS),
+    }
+}

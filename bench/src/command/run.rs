@@ -1,0 +1,219 @@
+//! `vipbench run`: scenario and options to a results folder with a report.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use lab::guest::Accelerator;
+use results::{Clock, Environment, Place, RunRecord, RunWriter};
+
+use crate::cell::CellSpec;
+use crate::cli::{ClockChoice, PlaceChoice, RunArgs};
+use crate::place::{
+    GuestOptions, GuestPlace, HostPlace, Places, missing_on_host, probe_kvm, work_dir,
+};
+use crate::plan::{Overrides, Setting, Shard, expand, shard, validated};
+use crate::progress::Progress;
+use crate::runner::{Runner, Tally};
+use crate::scenario::Scenario;
+
+/// Parent of results folders that were not named.
+const RUNS: &str = "runs";
+
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let interrupted = catch_signals()?;
+    let overrides = Overrides {
+        proxies: args.proxies.clone(),
+        services: args.services.clone(),
+        kernels: args.kernels.clone(),
+    };
+    let scenario = validated(Scenario::read(&args.scenario)?, overrides)
+        .with_context(|| format!("scenario {}", args.scenario.display()))?;
+    let part = args.shard.as_deref().map(str::parse::<Shard>).transpose()?;
+    let folder = folder(args, &scenario)?;
+    let progress = Progress::new(0);
+    let (mut places, setting) = open_places(args, &scenario, &|what| progress.preparing(what))?;
+    let cells = shard(expand(&scenario, setting, &places.releases())?, part);
+    if args.dry_run {
+        progress.clear();
+        print_plan(&cells, setting);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let record = run_record(&scenario, &cells, &places)?;
+    let (mut writer, cells) = open_folder(&folder, &record, cells, args.resume)?;
+    progress.preparing("preparing");
+    places.prepare(&|what| progress.preparing(what))?;
+    let runner = Runner {
+        places: &places,
+        jobs: jobs(args.jobs, setting)?,
+        limit: Duration::from_secs(scenario.limits.cell_s),
+        interrupted: &interrupted,
+    };
+    progress.expect(cells.len());
+    let tally = runner.run(cells, &mut writer, &progress)?;
+    progress.clear();
+    conclude(args, &folder, tally)
+}
+
+/// Ctrl-C and a polite kill set a flag; a second one ends the process at once.
+fn catch_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&flag))?;
+        signal_hook::flag::register(signal, Arc::clone(&flag))?;
+    }
+    Ok(flag)
+}
+
+/// The results folder: as named, the newest of this scenario to resume, or a new one.
+fn folder(args: &RunArgs, scenario: &Scenario) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = &args.output {
+        return Ok(folder.clone());
+    }
+    let prefix = format!("{}-", scenario.name);
+    if args.resume {
+        let entries =
+            std::fs::read_dir(RUNS).with_context(|| format!("--resume: no folder {RUNS}/"))?;
+        let named =
+            |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&prefix);
+        let newest = entries.filter_map(Result::ok).filter(named).map(|entry| entry.path()).max();
+        return newest.with_context(|| {
+            format!("--resume: no run of {} in {RUNS}/; name it with -o", scenario.name)
+        });
+    }
+    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string();
+    Ok(Path::new(RUNS).join(format!("{prefix}{now}")))
+}
+
+/// Decides place and clock, and opens every place. Downloads kernels if need be, boots only to probe KVM.
+fn open_places(
+    args: &RunArgs,
+    scenario: &Scenario,
+    progress: &dyn Fn(&str),
+) -> anyhow::Result<(Places, Setting)> {
+    let (place, clock) = (args.place, args.clock);
+    ensure!(
+        !(place == PlaceChoice::Host && clock == ClockChoice::Instructions),
+        "--place host has no instructions clock; use --place guest, or --clock wall"
+    );
+    let host_serves = || missing_on_host(&scenario.proxies).map(|missing| missing.is_empty());
+    let named_kernel = scenario.kernels.iter().any(|kernel| kernel != "default");
+    let on_host = match place {
+        PlaceChoice::Host => true,
+        PlaceChoice::Guest => false,
+        PlaceChoice::Auto => clock != ClockChoice::Instructions && !named_kernel && host_serves()?,
+    };
+    if on_host {
+        let places = Places::host(HostPlace::open()?)?;
+        return Ok((places, Setting { place: Place::Host, clock: Clock::Wall }));
+    }
+    let kernel = &scenario.kernels[0];
+    let accelerator = match clock {
+        ClockChoice::Instructions => Accelerator::Tcg,
+        ClockChoice::Auto | ClockChoice::Wall => {
+            let work = work_dir()?;
+            let probed = probe_kvm(kernel, false, work.path(), progress)?;
+            match (probed.works, clock) {
+                (true, _) => Accelerator::Kvm,
+                (false, ClockChoice::Auto) => Accelerator::Tcg,
+                (false, _) => bail!(
+                    "--clock wall in a guest needs working KVM, and here {}; use --clock instructions or --place host",
+                    probed.detail
+                ),
+            }
+        }
+    };
+    let memory_mib = scenario.limits.guest_memory_mib;
+    let options = GuestOptions { accelerator, memory_mib, files: Vec::new() };
+    let guests: anyhow::Result<Vec<GuestPlace>> = scenario
+        .kernels
+        .iter()
+        .map(|kernel| GuestPlace::open(kernel, &options, progress))
+        .collect();
+    let clock = if accelerator == Accelerator::Tcg { Clock::Instructions } else { Clock::Wall };
+    Ok((Places::guests(guests?)?, Setting { place: Place::Guest, clock }))
+}
+
+fn run_record(
+    scenario: &Scenario,
+    cells: &[CellSpec],
+    places: &Places,
+) -> anyhow::Result<RunRecord> {
+    Ok(RunRecord {
+        schema: results::RUN_SCHEMA.into(),
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        command: std::env::args().collect(),
+        started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        scenario_name: scenario.name.clone(),
+        scenario: serde_json::to_value(scenario)?,
+        cells: cells.iter().map(CellSpec::id).collect(),
+        environment: Environment { facts: places.facts() },
+    })
+}
+
+/// A new folder, or an old one with the cells that are still to do.
+fn open_folder(
+    folder: &Path,
+    record: &RunRecord,
+    cells: Vec<CellSpec>,
+    resume: bool,
+) -> anyhow::Result<(RunWriter, Vec<CellSpec>)> {
+    if !resume {
+        return Ok((RunWriter::create(folder, record)?, cells));
+    }
+    let writer = RunWriter::resume(folder, record)?;
+    let left = cells.into_iter().filter(|cell| !writer.holds(&cell.id())).collect();
+    Ok((writer, left))
+}
+
+/// Wall time is measured one cell at a time; instruction counts do not care.
+fn jobs(asked: Option<usize>, setting: Setting) -> anyhow::Result<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match (asked, setting.clock) {
+        (Some(0), _) => bail!("--jobs 0: at least one cell has to run at a time"),
+        (Some(jobs), Clock::Wall) if jobs > 1 => {
+            bail!("--jobs {jobs}: cells on the wall clock disturb each other; leave it out")
+        }
+        (Some(jobs), _) => Ok(jobs),
+        (None, Clock::Wall) => Ok(1),
+        (None, Clock::Instructions) => Ok(cores),
+    }
+}
+
+fn print_plan(cells: &[CellSpec], setting: Setting) {
+    println!("{} cells on the {} clock, in this order:", cells.len(), setting.clock);
+    for cell in cells {
+        println!("  {}", cell.id());
+    }
+}
+
+/// Writes the report and says where everything is.
+fn conclude(args: &RunArgs, folder: &Path, tally: Tally) -> anyhow::Result<ExitCode> {
+    if tally.left > 0 {
+        eprintln!(
+            "interrupted: {} cells left; what is done is in {} and `--resume -o {}` goes on",
+            tally.left,
+            folder.display(),
+            folder.display()
+        );
+        return Ok(ExitCode::from(1));
+    }
+    let run = results::Run::read(folder)?;
+    let files = results::report::write(std::slice::from_ref(&run), folder)?;
+    if args.json {
+        results::export::json(&run, &mut std::io::stdout().lock())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{}", results::report::terminal::summary(std::slice::from_ref(&run), None)?);
+    println!(
+        "{} cells measured, {} not supported, {} without a result",
+        tally.measured, tally.unsupported, tally.without_result
+    );
+    for file in files.iter().filter(|file| file.extension().is_some_and(|kind| kind != "svg")) {
+        println!("{}", file.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}

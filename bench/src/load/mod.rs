@@ -1,0 +1,190 @@
+//! Puts load on Services: a bare socket client and an HTTP client, their servers, source addresses, the clock.
+//!
+//! A client makes one connection at a time and times its three phases apart; it knows nothing of proxies, Clusters or
+//! stored results. Sockets belong to the namespace of the thread that opens them, so everything here runs wherever its
+//! caller has put it.
+
+mod bare;
+mod clock;
+mod http;
+mod server;
+mod source;
+
+use std::io;
+use std::net::SocketAddrV4;
+
+pub use bare::BareClient;
+pub use clock::{ClockError, MeasureClock};
+pub use http::{HttpClient, HttpServer};
+pub use server::{BareServer, Priority, ServerError, listen};
+pub use source::{SOURCE_PORTS, SourceError, Sources};
+
+/// Something to dial, and who may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// The VIP and port; without a proxy, an Endpoint itself.
+    pub vip: SocketAddrV4,
+    /// The Endpoints of the Service behind it.
+    pub allowed: &'a [SocketAddrV4],
+}
+
+impl Target<'_> {
+    /// An answer counts only if it comes from an Endpoint of the Service that was dialled.
+    fn verify(&self, answered: SocketAddrV4) -> Result<(), LoadError> {
+        if self.allowed.contains(&answered) {
+            return Ok(());
+        }
+        Err(LoadError::WrongEndpoint { vip: self.vip, answered, endpoints: self.allowed.len() })
+    }
+}
+
+/// The phases of one connection, in units of the [`MeasureClock`], the cost of reading it included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// From just before `connect()` to established.
+    pub connect: u64,
+    /// From just before the request is written to the first byte of the answer (HTTP: its head) being read.
+    pub request: u64,
+    /// From just before `close()` to its return. Connections end by RST, so nothing lingers.
+    pub close: u64,
+}
+
+/// Why a connection gave no timing.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No source address and port is left.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A step of the connection failed.
+    #[error(
+        "connection {from} -> {to}, while {doing}: {source}; see that the proxy is synced and the server runs"
+    )]
+    Connection {
+        /// Source address and port.
+        from: SocketAddrV4,
+        /// What was dialled.
+        to: SocketAddrV4,
+        /// Which step.
+        doing: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Somebody else's Endpoint answered.
+    #[error(
+        "{vip} was answered by {answered}, which is none of its {endpoints} Endpoints; the proxy is wrong"
+    )]
+    WrongEndpoint {
+        /// What was dialled.
+        vip: SocketAddrV4,
+        /// Who answered.
+        answered: SocketAddrV4,
+        /// How many Endpoints the Service has.
+        endpoints: usize,
+    },
+    /// The HTTP client could not be made.
+    #[error("cannot make an HTTP client: {source}; see `ulimit -n`")]
+    Client {
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// A client that makes new connections, one in flight.
+pub trait LoadClient {
+    /// Opens a connection from the next free source, sends one request, verifies the answer, and closes it by RST.
+    ///
+    /// # Errors
+    /// [`LoadError`]: any step failed or took too long, or the wrong Endpoint answered. Then there is no timing.
+    fn connection(
+        &mut self,
+        sources: &mut Sources,
+        target: &Target<'_>,
+    ) -> Result<Timing, LoadError>;
+}
+
+/// How many connections a target gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rounds {
+    /// Before the measured ones: verified, not recorded.
+    pub warmup: u32,
+    /// Measured ones.
+    pub measured: u32,
+}
+
+/// Dials each target once a round, so that drift of the machine meets all targets alike. `record` gets the position of
+/// the target in `targets`. Returns how many connections were made and verified, those of the warm-up included.
+///
+/// # Errors
+/// The first [`LoadError`]: a measurement with a wrong answer in it is worth nothing.
+pub fn measure(
+    client: &mut impl LoadClient,
+    sources: &mut Sources,
+    targets: &[Target<'_>],
+    rounds: Rounds,
+    mut record: impl FnMut(usize, Timing),
+) -> Result<u64, LoadError> {
+    let mut verified = 0;
+    for round in 0..u64::from(rounds.warmup) + u64::from(rounds.measured) {
+        for (at, target) in targets.iter().enumerate() {
+            let timing = client.connection(sources, target)?;
+            verified += 1;
+            if round >= u64::from(rounds.warmup) {
+                record(at, timing);
+            }
+        }
+    }
+    Ok(verified)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers each connection with a timing that tells its number.
+    struct Counting(u64);
+
+    impl LoadClient for Counting {
+        fn connection(
+            &mut self,
+            _: &mut Sources,
+            target: &Target<'_>,
+        ) -> Result<Timing, LoadError> {
+            target.verify(target.vip)?;
+            self.0 += 1;
+            Ok(Timing { connect: self.0, request: 0, close: 0 })
+        }
+    }
+
+    fn address(text: &str) -> SocketAddrV4 {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn targets_take_turns_and_the_warm_up_is_not_recorded() {
+        let (first, last) = ([address("10.0.0.1:80")], [address("10.0.0.2:80")]);
+        let targets = [&first, &last].map(|allowed| Target { vip: allowed[0], allowed });
+        let mut sources = Sources::new("127.1.0.0/16".parse().unwrap(), SOURCE_PORTS).unwrap();
+        let mut seen = Vec::new();
+        let rounds = Rounds { warmup: 1, measured: 2 };
+        let verified = measure(&mut Counting(0), &mut sources, &targets, rounds, |at, timing| {
+            seen.push((at, timing.connect));
+        });
+        assert_eq!(verified.unwrap(), 6);
+        assert_eq!(seen, [(0, 3), (1, 4), (0, 5), (1, 6)]);
+    }
+
+    #[test]
+    fn a_wrong_answer_ends_the_measurement() {
+        let allowed = [address("10.0.0.2:80")];
+        let targets = [Target { vip: address("10.0.0.1:80"), allowed: &allowed }];
+        let mut sources = Sources::new("127.1.0.0/16".parse().unwrap(), SOURCE_PORTS).unwrap();
+        let rounds = Rounds { warmup: 0, measured: 1 };
+        let error =
+            measure(&mut Counting(0), &mut sources, &targets, rounds, |_, _| panic!("recorded"))
+                .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "10.0.0.1:80 was answered by 10.0.0.1:80, which is none of its 1 Endpoints; the proxy is wrong"
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! Which accelerator works: found out by booting, never by looking at `/dev/kvm`. The answer is cached until the next boot.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use lab::guest::{Accelerator, Bounds, Job, Task};
+use lab::image::Cache;
+use serde::{Deserialize, Serialize};
+
+use super::guest::{GuestOptions, GuestPlace};
+
+/// A guest under KVM reaches PID 1 in a second or two.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What a probe found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// Boot id of this machine's kernel: the answer holds no longer than it.
+    boot_id: String,
+    /// Whether a guest ran to its end under KVM.
+    pub works: bool,
+    /// Why not, or how long it took.
+    pub detail: String,
+}
+
+/// Boots `kernel` under KVM with a deadline, or takes the answer of an earlier probe since this machine booted.
+///
+/// # Errors
+/// A kernel that cannot be found, a cache that cannot be written. KVM that does not work is an answer, not an error.
+pub fn probe_kvm(
+    kernel: &str,
+    again: bool,
+    work: &Path,
+    progress: &dyn Fn(&str),
+) -> anyhow::Result<Probed> {
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
+    let file = cached_answer(&Cache::open()?);
+    if let Some(probed) = read(&file).filter(|probed| probed.boot_id == boot_id && !again) {
+        return Ok(probed);
+    }
+    let (works, detail) = if fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
+        (false, "/dev/kvm cannot be opened".to_owned())
+    } else {
+        progress("probing KVM by booting a guest");
+        boot(kernel, work, progress)?
+    };
+    let probed = Probed { boot_id, works, detail };
+    fs::write(&file, serde_json::to_vec(&probed)?)?;
+    Ok(probed)
+}
+
+fn cached_answer(cache: &Cache) -> PathBuf {
+    cache.root().join("kvm.json")
+}
+
+fn read(file: &Path) -> Option<Probed> {
+    serde_json::from_slice(&fs::read(file).ok()?).ok()
+}
+
+fn boot(kernel: &str, work: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<(bool, String)> {
+    let options =
+        GuestOptions { accelerator: Accelerator::Kvm, memory_mib: 1024, files: Vec::new() };
+    let place = GuestPlace::open(kernel, &options, progress)?;
+    let dir = tempfile::tempdir_in(work)?;
+    let bounds = Bounds { dir: dir.path(), limit: LIMIT, aborted: &AtomicBool::new(false) };
+    let job = Job {
+        seed: 1,
+        task: Task::Exec { argv: vec!["/usr/sbin/ipset".into(), "--version".into()] },
+    };
+    let started = Instant::now();
+    Ok(match place.run_job(&job, bounds, &mut |_| {}) {
+        Ok(report) if report.error.is_none() => {
+            (true, format!("a guest booted and ended in {:.1} s", started.elapsed().as_secs_f64()))
+        }
+        Ok(report) => (false, report.error.unwrap_or_default()),
+        Err(error) => (false, crate::in_words(&error)),
+    })
+}

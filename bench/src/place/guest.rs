@@ -1,0 +1,188 @@
+//! A guest kernel as a place: resolved and unpacked once, booted once to a snapshot, restored for every cell.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use data_encoding::HEXLOWER;
+use lab::guest::{Accelerator, Bounds, GuestReport, Job, Machine, Snapshot, Task};
+use lab::image::{Cache, InitramfsSpec, Kernel, KernelSpec};
+use results::Outcome;
+use sha2::{Digest, Sha256};
+
+use crate::cell::{CellAnswer, CellSpec};
+
+/// A stock kernel boots to its snapshot point in 9 to 16 s under emulation; ten times that is a hang.
+const BOOT_LIMIT: Duration = Duration::from_mins(3);
+/// Saved guests kept in the cache, newest first. Each takes some 150 MB.
+const SNAPSHOTS_KEPT: usize = 8;
+
+/// One guest kernel, ready to run cells.
+pub struct GuestPlace {
+    kernel: Kernel,
+    machine: Machine,
+    snapshots: PathBuf,
+    snapshot: Option<Snapshot>,
+}
+
+/// What is asked of a guest place.
+#[derive(Debug, Clone)]
+pub struct GuestOptions {
+    /// How instructions are executed.
+    pub accelerator: Accelerator,
+    /// Memory, MiB.
+    pub memory_mib: u32,
+    /// Files of this machine that the guest needs besides the tools: path here, path there.
+    pub files: Vec<(PathBuf, PathBuf)>,
+}
+
+impl GuestPlace {
+    /// Finds (downloads, if need be) the kernel and builds its initramfs; boots nothing yet.
+    ///
+    /// # Errors
+    /// An unknown or unreachable kernel, an unreadable image, a missing tool.
+    pub fn open(
+        spec: &str,
+        options: &GuestOptions,
+        progress: &dyn Fn(&str),
+    ) -> anyhow::Result<Self> {
+        let cache = Cache::open()?;
+        let spec: KernelSpec = spec.parse().with_context(|| format!("kernel {spec:?}"))?;
+        let kernel = lab::image::resolve(&spec, &cache, progress)?;
+        progress(&format!("building the initramfs for {}", kernel.release));
+        let init = std::env::current_exe().context("finding this program's own file")?;
+        let initramfs = InitramfsSpec { files: options.files.clone(), ..InitramfsSpec::new(init) };
+        let initramfs = lab::image::build_initramfs(&kernel, &initramfs, &cache)?.path;
+        let machine = Machine {
+            accelerator: options.accelerator,
+            kernel: kernel.vmlinux.clone(),
+            initramfs,
+            memory_mib: options.memory_mib,
+            kernel_arguments: Vec::new(),
+        };
+        Ok(Self { kernel, machine, snapshots: cache.root().join("snapshots"), snapshot: None })
+    }
+
+    /// The kernel's release.
+    pub fn release(&self) -> &str {
+        &self.kernel.release
+    }
+
+    /// What a comparison with another run must match.
+    pub fn facts(&self) -> BTreeMap<String, String> {
+        let release = self.release();
+        BTreeMap::from([
+            ("guest.cpu_model".into(), self.machine.cpu_model().into()),
+            ("guest.memory_mib".into(), self.machine.memory_mib.to_string()),
+            (format!("guest.{release}.command_line"), self.machine.command_line()),
+            (format!("guest.{release}.source"), self.kernel.source.clone()),
+        ])
+    }
+
+    /// Boots to the snapshot point, unless the cache holds exactly this guest already.
+    ///
+    /// # Errors
+    /// A kernel that does not reach PID 1, a module that does not load, a full disk.
+    pub fn prepare(&mut self, work: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<()> {
+        if self.machine.accelerator != Accelerator::Tcg {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.snapshots)
+            .with_context(|| self.snapshots.display().to_string())?;
+        let path = self.snapshots.join(self.snapshot_key()?);
+        if path.exists() {
+            self.snapshot = Some(Snapshot { path, release: self.kernel.release.clone() });
+            return Ok(());
+        }
+        progress(&format!("booting {} once", self.kernel.release));
+        prune(&self.snapshots);
+        let dir = tempfile::tempdir_in(work)?;
+        let bounds =
+            Bounds { dir: dir.path(), limit: BOOT_LIMIT, aborted: &AtomicBool::new(false) };
+        let snapshot = lab::guest::save(&self.machine, &path, bounds)
+            .with_context(|| format!("booting kernel {}", self.kernel.release))?;
+        if snapshot.release != self.kernel.release {
+            let _ = fs::remove_file(&path);
+            bail!(
+                "the image of kernel {} boots as {}; name the right files",
+                self.kernel.release,
+                snapshot.release
+            );
+        }
+        self.snapshot = Some(snapshot);
+        Ok(())
+    }
+
+    /// A name that changes whenever anything that the saved guest depends on does.
+    fn snapshot_key(&self) -> anyhow::Result<String> {
+        let qemu = super::tool_versions()
+            .remove(&format!("tool.{}", lab::guest::QEMU))
+            .unwrap_or_default();
+        let mut hash = Sha256::new();
+        hash.update(format!("{:?}|{qemu}|{}", self.machine, self.machine.command_line()));
+        hash.update(self.machine.cpu_model());
+        for path in [&self.machine.kernel, &self.machine.initramfs] {
+            hash.update(Sha256::digest(
+                fs::read(path).with_context(|| path.display().to_string())?,
+            ));
+        }
+        let digest = HEXLOWER.encode(&hash.finalize());
+        Ok(format!("{}-{digest:.24}", self.kernel.release))
+    }
+
+    /// Runs one job.
+    ///
+    /// # Errors
+    /// [`lab::guest::GuestError`].
+    pub fn run_job(
+        &self,
+        job: &Job,
+        bounds: Bounds<'_>,
+        on_output: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<GuestReport> {
+        Ok(lab::guest::run(&self.machine, self.snapshot.as_ref(), job, bounds, on_output)?)
+    }
+
+    /// Runs one cell.
+    ///
+    /// # Errors
+    /// [`lab::guest::GuestError`], or an answer that is not one.
+    pub fn run(
+        &self,
+        spec: &CellSpec,
+        dir: &Path,
+        limit: Duration,
+        aborted: &AtomicBool,
+    ) -> anyhow::Result<CellAnswer> {
+        let payload = serde_json::to_string(spec)?;
+        let job = Job { seed: spec.labels.seed, task: Task::Call { payload } };
+        let report = self.run_job(&job, Bounds { dir, limit, aborted }, &mut |_| {})?;
+        if let Some(splat) = report.splat {
+            let outcome = Outcome::Invalid { reason: format!("kernel splat: {splat}") };
+            return Ok(CellAnswer {
+                warnings: report.kernel_log,
+                ..CellAnswer::without_numbers(outcome)
+            });
+        }
+        if let Some(error) = report.error {
+            bail!("{error}");
+        }
+        let answer = report.answer.context("the guest ended well but gave no answer")?;
+        serde_json::from_str(&answer).context("the guest's answer is not understood")
+    }
+}
+
+/// Removes the oldest saved guests; one that cannot be removed is tried again next time.
+fn prune(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    let dated = |entry: fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
+    let mut files: Vec<_> = entries.filter_map(Result::ok).filter_map(dated).collect();
+    files.sort();
+    let surplus = (files.len() + 1).saturating_sub(SNAPSHOTS_KEPT);
+    for (_, path) in files.into_iter().take(surplus) {
+        let _ = fs::remove_file(path);
+    }
+}

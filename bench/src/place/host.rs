@@ -1,0 +1,124 @@
+//! This machine's own kernel as a place: each cell in a child process of its own, inside throw-away namespaces.
+//!
+//! The child makes the namespaces and takes them with it, however it ends.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use lab::netns::Namespace;
+use lab::process::{Child, Limits, ProcessError};
+use proxies::{Options, ProxyKind};
+use results::Outcome;
+
+use crate::cell::{CellAnswer, CellSpec};
+
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// How often an abort is looked for.
+const POLL: Duration = Duration::from_millis(20);
+
+/// This machine's kernel.
+pub struct HostPlace {
+    release: String,
+}
+
+impl HostPlace {
+    /// Checks that namespaces can be made.
+    ///
+    /// # Errors
+    /// Not root.
+    pub fn open() -> anyhow::Result<Self> {
+        Namespace::new("probe")?;
+        Ok(Self { release: rustix::system::uname().release().to_string_lossy().into_owned() })
+    }
+
+    /// The kernel's release.
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
+    /// What a comparison with another run must match.
+    pub fn facts(&self) -> BTreeMap<String, String> {
+        let read =
+            |path: &str| std::fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
+        let known = [("host.command_line", read("/proc/cmdline"))];
+        known.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+    }
+
+    /// Runs one cell in a child process.
+    ///
+    /// # Errors
+    /// A child that does not start or whose answer is not understood.
+    pub fn run(
+        &self,
+        spec: &CellSpec,
+        dir: &Path,
+        limit: Duration,
+        aborted: &AtomicBool,
+    ) -> anyhow::Result<CellAnswer> {
+        let job = dir.join("cell.json");
+        std::fs::write(&job, serde_json::to_vec(spec)?)
+            .with_context(|| job.display().to_string())?;
+        let mut command =
+            Command::new(std::env::current_exe().context("finding this program's own file")?);
+        command.arg("cell").arg(&job);
+        // The legacy tools lock one file a mount namespace; labs that have nothing in common should not meet there.
+        command.env("XTABLES_LOCKFILE", dir.join("xtables.lock"));
+        let child =
+            Child::spawn(command, Limits { deadline: limit, output_bytes_max: ANSWER_BYTES_MAX })?;
+        while child.is_running() {
+            if aborted.load(Ordering::Relaxed) {
+                child.stop()?;
+                bail!("ended on request");
+            }
+            std::thread::sleep(POLL);
+        }
+        let output = match child.wait() {
+            Ok(output) => output,
+            Err(ProcessError::Deadline { .. }) => return Ok(censored(limit)),
+            Err(error) => return Err(error.into()),
+        };
+        if !output.status.success() {
+            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        serde_json::from_slice(&output.stdout).context("the cell's answer is not understood")
+    }
+}
+
+fn censored(limit: Duration) -> CellAnswer {
+    CellAnswer::without_numbers(Outcome::Censored { limit_s: limit.as_secs() })
+}
+
+/// Runs the cell of a job file and prints its answer: the child's side of [`HostPlace::run`].
+///
+/// # Errors
+/// An unreadable job, or the cell's own error.
+pub fn run_child(job: &Path) -> anyhow::Result<()> {
+    let spec = File::open(job).with_context(|| job.display().to_string())?;
+    let spec: CellSpec =
+        serde_json::from_reader(std::io::BufReader::new(spec)).context("the cell's job")?;
+    serde_json::to_writer(std::io::stdout().lock(), &crate::cell::run(&spec))?;
+    Ok(())
+}
+
+/// What this machine's kernel lacks for the named proxies, found by trying in a throw-away namespace.
+///
+/// # Errors
+/// Namespaces cannot be made (not root).
+pub fn missing_on_host(proxies: &[String]) -> anyhow::Result<Vec<String>> {
+    let namespace = Namespace::new("probe")?;
+    let mut missing = Vec::new();
+    for proxy in proxies {
+        let kind: ProxyKind = proxy.parse()?;
+        let probed = namespace.enter(|| {
+            let mut proxy = proxies::open(kind, &Options::default());
+            proxy.probe().map_err(|error| error.to_string())
+        })?;
+        missing.extend(probed.err());
+    }
+    Ok(missing)
+}

@@ -1,0 +1,135 @@
+//! Where cells run: this machine's own kernel, or guests. Chooses, prepares, runs one cell, reports the environment.
+
+mod accelerator;
+mod guest;
+mod host;
+mod tools;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lab::guest::GuestError;
+use results::{Metric, Outcome};
+use tempfile::TempDir;
+
+pub use accelerator::{Probed, probe_kvm};
+pub use guest::{GuestOptions, GuestPlace};
+pub use host::{HostPlace, missing_on_host, run_child};
+pub use tools::{TOOLS, Tool, tool_versions};
+
+use crate::cell::{CellAnswer, CellSpec};
+
+/// Every place of a run: one guest place a kernel, or the host.
+pub struct Places {
+    kind: Kind,
+    work: TempDir,
+    aborted: AtomicBool,
+}
+
+enum Kind {
+    Host(HostPlace),
+    /// By kernel release.
+    Guests(BTreeMap<String, GuestPlace>),
+}
+
+impl Places {
+    /// The host as the only place.
+    ///
+    /// # Errors
+    /// No room for working files.
+    pub fn host(host: HostPlace) -> anyhow::Result<Self> {
+        Ok(Self { kind: Kind::Host(host), work: work_dir()?, aborted: AtomicBool::new(false) })
+    }
+
+    /// One guest place a kernel.
+    ///
+    /// # Errors
+    /// No room for working files.
+    pub fn guests(guests: Vec<GuestPlace>) -> anyhow::Result<Self> {
+        let guests = guests.into_iter().map(|guest| (guest.release().to_owned(), guest)).collect();
+        Ok(Self { kind: Kind::Guests(guests), work: work_dir()?, aborted: AtomicBool::new(false) })
+    }
+
+    /// Kernel releases, as cells name them.
+    pub fn releases(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Host(host) => vec![host.release().to_owned()],
+            Kind::Guests(guests) => guests.keys().cloned().collect(),
+        }
+    }
+
+    /// What a comparison with another run must match.
+    pub fn facts(&self) -> BTreeMap<String, String> {
+        let mut facts = tools::host_facts();
+        match &self.kind {
+            Kind::Host(host) => facts.extend(host.facts()),
+            Kind::Guests(guests) => facts.extend(guests.values().flat_map(GuestPlace::facts)),
+        }
+        facts
+    }
+
+    /// Gets ready what cells share: guests boot once, here.
+    ///
+    /// # Errors
+    /// A kernel that does not boot.
+    pub fn prepare(&mut self, progress: &dyn Fn(&str)) -> anyhow::Result<()> {
+        let work = self.work.path().to_owned();
+        if let Kind::Guests(guests) = &mut self.kind {
+            for guest in guests.values_mut() {
+                guest.prepare(&work, progress)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one cell to its answer; whatever goes wrong becomes the answer's outcome.
+    pub fn run(&self, spec: &CellSpec, limit: Duration) -> CellAnswer {
+        let ran = tempfile::tempdir_in(self.work.path())
+            .map_err(anyhow::Error::from)
+            .and_then(|dir| self.run_in(spec, dir.path(), limit));
+        ran.and_then(compacted)
+            .unwrap_or_else(|error| CellAnswer::without_numbers(outcome_of(&error, limit)))
+    }
+
+    fn run_in(&self, spec: &CellSpec, dir: &Path, limit: Duration) -> anyhow::Result<CellAnswer> {
+        match &self.kind {
+            Kind::Host(host) => host.run(spec, dir, limit, &self.aborted),
+            Kind::Guests(guests) => guests
+                .get(&spec.labels.kernel)
+                .ok_or_else(|| anyhow::anyhow!("no guest place for kernel {}", spec.labels.kernel))?
+                .run(spec, dir, limit, &self.aborted),
+        }
+    }
+
+    /// Makes running cells end at once.
+    pub fn abort_if(&self, condition: bool) {
+        if condition {
+            self.aborted.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Cells answer with plain values; many of them are stored as a histogram. Made here, it costs the guest nothing.
+fn compacted(mut answer: CellAnswer) -> anyhow::Result<CellAnswer> {
+    answer.metrics = answer.metrics.into_iter().map(Metric::compacted).collect::<Result<_, _>>()?;
+    Ok(answer)
+}
+
+fn outcome_of(error: &anyhow::Error, limit: Duration) -> Outcome {
+    match error.downcast_ref::<GuestError>() {
+        Some(GuestError::Deadline { .. }) => Outcome::Censored { limit_s: limit.as_secs() },
+        Some(died @ GuestError::Died { .. }) => Outcome::Invalid { reason: died.to_string() },
+        _ => Outcome::Failed { reason: crate::in_words(error) },
+    }
+}
+
+/// A private directory for this process's working files, known to `vipbench clean` by its prefix and process id.
+///
+/// # Errors
+/// No room, or no right to write, in the directory for temporary files.
+pub fn work_dir() -> anyhow::Result<TempDir> {
+    let prefix = format!("{}{}-", crate::WORK_PREFIX, std::process::id());
+    Ok(tempfile::Builder::new().prefix(&prefix).tempdir()?)
+}

@@ -1,0 +1,295 @@
+//! The plan: a scenario with the command line applied, validated and expanded into cells with stable ids.
+//!
+//! Every user error is found here, before anything is created. Nothing here touches a kernel or the network: which
+//! kernels and which place there are is told by the caller.
+
+use anyhow::{Context, bail, ensure};
+use proxies::ProxyKind;
+use results::{Clock, Labels, Place};
+
+use crate::cell::CellSpec;
+use crate::scenario::{Measure, Scenario};
+
+/// Largest run: a scenario beyond it is a typing error.
+const CELLS_MAX: usize = 20_000;
+
+/// What the command line changes in a scenario.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// Proxies instead of the scenario's.
+    pub proxies: Vec<String>,
+    /// Sizes instead of the scenario's.
+    pub services: Vec<u32>,
+    /// Kernels instead of the scenario's.
+    pub kernels: Vec<String>,
+}
+
+/// Which part of a run's cells to run: part `index` of `count`, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    index: usize,
+    count: usize,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let parsed =
+            text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+        match parsed {
+            Some((index, count)) if 1 <= index && index <= count => Ok(Self { index, count }),
+            _ => bail!("--shard {text}: write K/N with 1 <= K <= N, for example 2/4"),
+        }
+    }
+}
+
+/// Where and how a plan's cells run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Host or guest.
+    pub place: Place,
+    /// What timings count.
+    pub clock: Clock,
+}
+
+/// Applies the command line to a scenario and checks every value.
+///
+/// # Errors
+/// The first wrong value, with its key and the remedy.
+pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result<Scenario> {
+    let Overrides { proxies, services, kernels } = overrides;
+    for (kept, given) in [(&mut scenario.proxies, proxies), (&mut scenario.kernels, kernels)] {
+        if !given.is_empty() {
+            *kept = given;
+        }
+    }
+    if !services.is_empty() {
+        scenario.services = services;
+    }
+    let name_fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    ensure!(
+        !scenario.name.is_empty()
+            && scenario.name.len() <= 64
+            && scenario.name.chars().all(name_fits),
+        "name = {:?}: use 1 to 64 letters, digits, `-` and `_`, it becomes part of a folder name",
+        scenario.name
+    );
+    scenario.services = distinct("services", &scenario.services)?;
+    scenario.proxies = distinct("proxies", &scenario.proxies)?;
+    scenario.kernels = distinct("kernels", &scenario.kernels)?;
+    scenario.seeds = distinct("seeds", &scenario.seeds)?;
+    for seed in scenario.only.values().filter_map(|only| only.seeds.as_ref()).flatten() {
+        ensure!(
+            scenario.seeds.contains(seed),
+            "only: seed {seed} is not among seeds; add it there"
+        );
+    }
+    scenario.measures = distinct("measures", &scenario.measures)?;
+    scenario.services.sort_unstable();
+    for proxy in &scenario.proxies {
+        parse_proxy(proxy)?;
+    }
+    for &services in &scenario.services {
+        let mut cluster = scenario.cluster.clone();
+        cluster.services = services;
+        cluster.validate().with_context(|| format!("[cluster] with services = {services}"))?;
+    }
+    crate::cell::topology_of(&scenario.cluster)
+        .validate()
+        .context("[cluster] does not fit into the lab")?;
+    check_load(&scenario)?;
+    Ok(scenario)
+}
+
+fn parse_proxy(name: &str) -> anyhow::Result<ProxyKind> {
+    name.parse().map_err(|_| {
+        let known: Vec<String> = ProxyKind::ALL.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("proxies: {name:?} is unknown; choose among {}", known.join(", "))
+    })
+}
+
+fn distinct<T: Clone + PartialEq + std::fmt::Debug>(
+    key: &str,
+    values: &[T],
+) -> anyhow::Result<Vec<T>> {
+    ensure!(!values.is_empty(), "{key} = []: name at least one");
+    for (index, value) in values.iter().enumerate() {
+        ensure!(
+            !values[..index].contains(value),
+            "{key}: {value:?} stands there twice; remove one"
+        );
+    }
+    Ok(values.to_vec())
+}
+
+fn check_load(scenario: &Scenario) -> anyhow::Result<()> {
+    let load = &scenario.load;
+    distinct("load.positions", &load.positions)?;
+    let counts = [
+        ("load.connections", load.connections, 1, 100_000),
+        ("load.http_connections", load.http_connections, 1, 100_000),
+        ("load.warmup", load.warmup, 0, 10_000),
+        ("load.keepalive_requests", load.keepalive_requests, 1, 100_000),
+        ("load.changes", load.changes, 1, 1_000),
+        ("limits.guest_memory_mib", scenario.limits.guest_memory_mib, 512, 65_536),
+    ];
+    for (key, value, least, most) in counts {
+        ensure!((least..=most).contains(&value), "{key} = {value}: choose {least} to {most}");
+    }
+    let limit = scenario.limits.cell_s;
+    ensure!((1..=86_400).contains(&limit), "limits.cell_s = {limit}: choose 1 to 86400 seconds");
+    Ok(())
+}
+
+/// Expands a validated scenario into cells, for kernels of these releases.
+///
+/// The order goes from small to large and turns the order of proxies round from block to block, so that a drifting
+/// machine does not show up as a difference between proxies.
+///
+/// # Errors
+/// A Cluster that cannot be made; too many cells.
+pub fn expand(
+    scenario: &Scenario,
+    setting: Setting,
+    releases: &[String],
+) -> anyhow::Result<Vec<CellSpec>> {
+    let mut cells = Vec::new();
+    let mut backwards = false;
+    for &services in &scenario.services {
+        for &seed in &scenario.seeds {
+            let mut cluster = scenario.cluster.clone();
+            cluster.services = services;
+            let endpoints = generators::generate(&cluster, seed)?.endpoint_count() as u64;
+            for &measure in
+                scenario.measures.iter().filter(|measure| scenario.wants(**measure, seed, services))
+            {
+                let mut proxies = scenario.proxies.clone();
+                if backwards {
+                    proxies.reverse();
+                }
+                backwards = !backwards;
+                for (proxy, kernel) in
+                    proxies.iter().flat_map(|proxy| releases.iter().map(move |r| (proxy, r)))
+                {
+                    if !applies(measure, parse_proxy(proxy)?) {
+                        continue;
+                    }
+                    let labels = Labels {
+                        kernel: kernel.clone(),
+                        place: setting.place,
+                        clock: setting.clock,
+                        proxy: proxy.clone(),
+                        services: services.into(),
+                        endpoints,
+                        seed,
+                        measure: measure.name().into(),
+                    };
+                    cells.push(CellSpec {
+                        labels,
+                        measure,
+                        cluster: cluster.clone(),
+                        load: scenario.load.clone(),
+                    });
+                }
+            }
+        }
+    }
+    ensure!(
+        cells.len() <= CELLS_MAX,
+        "the scenario makes {} cells; the limit is {CELLS_MAX}",
+        cells.len()
+    );
+    Ok(cells)
+}
+
+/// `none` has nothing to sync, and only IPVS needs local VIPs.
+fn applies(measure: Measure, proxy: ProxyKind) -> bool {
+    match measure {
+        Measure::Sync | Measure::Restart => proxy != ProxyKind::None,
+        Measure::VipBind => proxy == ProxyKind::Ipvs,
+        Measure::Connect | Measure::Http => true,
+    }
+}
+
+/// The cells of one shard: every `count`-th, so that each shard gets its share of the large ones.
+pub fn shard(cells: Vec<CellSpec>, shard: Option<Shard>) -> Vec<CellSpec> {
+    let Some(shard) = shard else { return cells };
+    let mine = |&(index, _): &(usize, CellSpec)| index % shard.count == shard.index - 1;
+    cells.into_iter().enumerate().filter(mine).map(|(_, cell)| cell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(text: &str) -> Scenario {
+        toml::from_str(text).unwrap()
+    }
+
+    fn small() -> Scenario {
+        scenario("name = 'x'\nservices = [10, 5]\nproxies = ['none', 'ipvs']")
+    }
+
+    const GUEST: Setting = Setting { place: Place::Guest, clock: Clock::Instructions };
+
+    #[test]
+    fn cells_go_from_small_to_large_with_unique_ids() {
+        let plan = validated(small(), Overrides::default()).unwrap();
+        let cells = expand(&plan, GUEST, &["6.1".into()]).unwrap();
+        let mut ids: Vec<String> = cells.iter().map(CellSpec::id).collect();
+        assert_eq!(cells.first().unwrap().labels.services, 5);
+        assert_eq!(
+            cells.len(),
+            2 * (2 + 2 + 3),
+            "connect and http for both, sync, restart and vip_bind for ipvs"
+        );
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), cells.len());
+    }
+
+    #[test]
+    fn shards_partition_the_cells() {
+        let plan = validated(small(), Overrides::default()).unwrap();
+        let cells = expand(&plan, GUEST, &["6.1".into()]).unwrap();
+        let parts: usize =
+            (1..=3).map(|k| shard(cells.clone(), format!("{k}/3").parse().ok()).len()).sum();
+        assert_eq!(parts, cells.len());
+    }
+
+    #[test]
+    fn bad_values_are_named_with_key_and_remedy() {
+        let cases = [
+            ("name = 'x'\nservices = []\nproxies = ['none']", "services = []"),
+            ("name = 'x'\nservices = [0]\nproxies = ['none']", "services = 0"),
+            ("name = 'x'\nservices = [1]\nproxies = ['envoy']", "choose among none"),
+            ("name = 'a b'\nservices = [1]\nproxies = ['none']", "name = \"a b\""),
+            ("name = 'x'\nservices = [1, 1]\nproxies = ['none']", "twice"),
+            (
+                "name = 'x'\nservices = [1]\nproxies = ['none']\n[load]\nconnections = 0",
+                "load.connections = 0",
+            ),
+        ];
+        for (text, wanted) in cases {
+            let error =
+                format!("{:#}", validated(scenario(text), Overrides::default()).unwrap_err());
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let error =
+            toml::from_str::<Scenario>("name = 'x'\nservice = [1]").unwrap_err().to_string();
+        assert!(error.contains("service"), "{error}");
+    }
+
+    #[test]
+    fn a_shard_is_written_k_of_n() {
+        assert!("0/3".parse::<Shard>().is_err());
+        assert!("4/3".parse::<Shard>().is_err());
+        assert!("x".parse::<Shard>().is_err());
+        assert!("3/3".parse::<Shard>().is_ok());
+    }
+}

@@ -1,0 +1,180 @@
+//! The scenario as written: a TOML file, read and bounded, nothing expanded. What it means is worked out in `plan`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use generators::{Position, SyntheticSpec};
+use serde::{Deserialize, Serialize};
+
+/// More than any scenario needs; a larger file is not a scenario.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A scenario file. Every key has a documented default except `name`, `services` and `proxies`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Short name: part of the default folder name.
+    pub name: String,
+    /// One line for the report.
+    #[serde(default)]
+    pub description: String,
+    /// Numbers of Services.
+    pub services: Vec<u32>,
+    /// Proxies by name (DESIGN section 8).
+    pub proxies: Vec<String>,
+    /// Groups of metrics.
+    #[serde(default = "default_measures")]
+    pub measures: Vec<Measure>,
+    /// Kernels; `default` is the newest stable cloud kernel of this machine's package source.
+    #[serde(default = "default_kernels")]
+    pub kernels: Vec<String>,
+    /// Seeds of Cluster, Changes, source ports and the guest's random pool.
+    #[serde(default = "default_seeds")]
+    pub seeds: Vec<u64>,
+    /// Measures that are not run for every seed and size, such as `[only.restart]` with `services = [100]`.
+    #[serde(default)]
+    pub only: BTreeMap<Measure, Only>,
+    /// Shape of the Cluster; its `services` is taken from the list above.
+    #[serde(default)]
+    pub cluster: SyntheticSpec,
+    /// How load is put on.
+    #[serde(default)]
+    pub load: LoadSpec,
+    /// What a cell may take.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// A part of a scenario's seeds and sizes. What is left out is not restricted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Only {
+    /// Seeds, all of them among the scenario's.
+    pub seeds: Option<Vec<u64>>,
+    /// Numbers of Services; those that are not the scenario's are passed over.
+    pub services: Option<Vec<u32>>,
+}
+
+/// A group of metrics measured in one lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// Full sync into an empty namespace, and incremental Changes.
+    Sync,
+    /// Full sync onto identical state, as after a restart of the proxy.
+    Restart,
+    /// New connections by the bare socket client, and the keep-alive control.
+    Connect,
+    /// New connections by the tokio and hyper client: real HTTP requests.
+    Http,
+    /// Making every VIP local, by both strategies (IPVS only).
+    VipBind,
+}
+
+impl Measure {
+    /// Its name in labels and ids.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Restart => "restart",
+            Self::Connect => "connect",
+            Self::Http => "http",
+            Self::VipBind => "vip_bind",
+        }
+    }
+}
+
+/// How load is put on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoadSpec {
+    /// Measured new connections a position.
+    pub connections: u32,
+    /// Connections a position before the measured ones.
+    pub warmup: u32,
+    /// Positions of the dialled Service in the rules.
+    pub positions: Vec<Position>,
+    /// Further requests on one open connection, the control that should show nothing.
+    pub keepalive_requests: u32,
+    /// Measured new HTTP connections a position.
+    pub http_connections: u32,
+    /// Changes of each kind.
+    pub changes: u32,
+}
+
+impl Default for LoadSpec {
+    fn default() -> Self {
+        use Position::{First, Last, P25, P50, P75, Random};
+        Self {
+            connections: 200,
+            warmup: 4,
+            positions: vec![First, P25, P50, P75, Last, Random],
+            keepalive_requests: 100,
+            http_connections: 50,
+            changes: 3,
+        }
+    }
+}
+
+/// What a cell may take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Wall-time budget of one cell, seconds; beyond it the cell is censored.
+    pub cell_s: u64,
+    /// Memory of a guest, MiB.
+    pub guest_memory_mib: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { cell_s: 600, guest_memory_mib: 3072 }
+    }
+}
+
+fn default_measures() -> Vec<Measure> {
+    vec![Measure::Sync, Measure::Restart, Measure::Connect, Measure::Http, Measure::VipBind]
+}
+
+fn default_kernels() -> Vec<String> {
+    vec!["default".into()]
+}
+
+fn default_seeds() -> Vec<u64> {
+    vec![1]
+}
+
+impl Scenario {
+    /// Whether cells of this measure are run for this seed and size.
+    pub fn wants(&self, measure: Measure, seed: u64, services: u32) -> bool {
+        self.only.get(&measure).is_none_or(|only| {
+            only.seeds.as_ref().is_none_or(|seeds| seeds.contains(&seed))
+                && only.services.as_ref().is_none_or(|sizes| sizes.contains(&services))
+        })
+    }
+
+    /// Reads a scenario file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is too large, or has a wrong key or value: named with its line.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let place = path.display();
+        let size = fs::metadata(path)
+            .with_context(|| {
+                format!(
+                    "scenario {place}: cannot be read; see scenarios/ for those that come along"
+                )
+            })?
+            .len();
+        if size > FILE_BYTES_MAX {
+            bail!(
+                "scenario {place}: {size} bytes are too many for a scenario (limit {FILE_BYTES_MAX})"
+            );
+        }
+        let text = fs::read_to_string(path).with_context(|| format!("scenario {place}"))?;
+        toml::from_str(&text)
+            .with_context(|| format!("scenario {place}: fix the key or value shown below"))
+    }
+}

@@ -1,0 +1,137 @@
+//! Bad input at the command line: a message with thing, place and remedy, exit code 1, and nothing created. No root.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+const GOOD: &str = "name = 'tiny'\nservices = [10]\nproxies = ['none']\n";
+
+fn vipbench(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vipbench"));
+    command.current_dir(dir).env("VIPBENCH_CACHE", dir.join("cache"));
+    command
+}
+
+/// Runs `vipbench run` on a scenario and returns what it says; it must fail with 1 and leave nothing but the scenario.
+fn refused(scenario: &str, options: &[&str]) -> String {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("s.toml"), scenario).unwrap();
+    let output =
+        vipbench(dir.path()).args(["run", "s.toml", "-o", "out"]).args(options).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(!dir.path().join("out").exists(), "nothing may be created: {said}");
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+fn assert_says(said: &str, wanted: &[&str]) {
+    for words in wanted {
+        assert!(said.contains(words), "`{words}` is missing in: {said}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line() {
+    assert_says(&refused(&format!("{GOOD}colour = 'red'\n"), &[]), &["s.toml", "colour", "line 4"]);
+}
+
+#[test]
+fn no_services_at_all_is_refused() {
+    assert_says(
+        &refused("name = 'x'\nservices = [0]\nproxies = ['none']\n", &[]),
+        &["s.toml", "services = 0"],
+    );
+}
+
+#[test]
+fn overlapping_address_ranges_are_refused() {
+    let cluster = "[cluster]\nservice_cidr = '10.128.0.0/12'\nendpoint_cidr = '10.128.0.0/9'\n";
+    assert_says(
+        &refused(&format!("{GOOD}{cluster}"), &[]),
+        &["s.toml", "service_cidr", "endpoint_cidr"],
+    );
+}
+
+#[test]
+fn a_range_that_the_lab_itself_uses_is_refused() {
+    let cluster = "[cluster]\nendpoint_cidr = '172.16.0.0/12'\n";
+    assert_says(&refused(&format!("{GOOD}{cluster}"), &[]), &["s.toml", "172.16.0.0/12"]);
+}
+
+#[test]
+fn an_unknown_proxy_is_refused_with_the_known_ones() {
+    assert_says(&refused(GOOD, &["--proxy", "envoy"]), &["envoy", "iptables-legacy", "ipvs"]);
+}
+
+#[test]
+fn a_missing_kernel_file_is_refused_by_name() {
+    let said = refused(
+        GOOD,
+        &["--place", "guest", "--clock", "instructions", "--kernel", "/nowhere/linux.deb"],
+    );
+    assert_says(&said, &["/nowhere/linux.deb"]);
+}
+
+#[test]
+fn an_unreadable_kernel_image_is_refused_by_name() {
+    let dir = TempDir::new().unwrap();
+    let image = dir.path().join("broken.deb");
+    fs::write(&image, b"not an archive").unwrap();
+    let kernel = image.to_str().unwrap();
+    let said = refused(GOOD, &["--place", "guest", "--clock", "instructions", "--kernel", kernel]);
+    assert_says(&said, &["broken.deb"]);
+}
+
+#[test]
+fn a_host_has_no_instructions_clock() {
+    assert_says(
+        &refused(GOOD, &["--place", "host", "--clock", "instructions"]),
+        &["--place guest"],
+    );
+}
+
+#[test]
+fn a_scenario_that_is_not_there_says_where_scenarios_are() {
+    let dir = TempDir::new().unwrap();
+    let output = vipbench(dir.path()).args(["run", "no.toml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_says(&String::from_utf8(output.stderr).unwrap(), &["no.toml", "scenarios/"]);
+}
+
+#[test]
+fn a_truncated_run_folder_is_refused_with_the_file() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("run.json"), b"{\"schema\": \"vipbench.run/1\", ").unwrap();
+    for command in ["export", "report"] {
+        let output = vipbench(dir.path()).args([command, "."]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_says(&String::from_utf8(output.stderr).unwrap(), &["run.json"]);
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing may be created");
+}
+
+#[test]
+fn generate_gives_the_same_bytes_for_the_same_seed() {
+    let dir = TempDir::new().unwrap();
+    for format in ["json", "k8s", "iptables", "ipvs"] {
+        let bytes = |seed: &str| {
+            let args = ["generate", "--services", "20", "--seed", seed, "--format", format];
+            let output = vipbench(dir.path()).args(args).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            output.stdout
+        };
+        assert_eq!(bytes("7"), bytes("7"), "{format}");
+        assert_ne!(bytes("7"), bytes("8"), "{format}");
+    }
+}
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    let dir = TempDir::new().unwrap();
+    let output = vipbench(dir.path()).arg("--help").output().unwrap();
+    assert_says(&String::from_utf8(output.stdout).unwrap(), &["Examples:", "Exit codes:"]);
+}

@@ -1,0 +1,218 @@
+//! The main job from outside, on real kernels in guests: repeatable to the byte, resumable, and gone without a trace.
+//!
+//! Needs root, QEMU and a kernel package; `scripts/test` runs it. Nothing here asserts a timing.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+const SCENARIO: &str = "
+name = 'tiny'
+services = [30]
+proxies = ['none', 'iptables-legacy', 'iptables-nft', 'ipvs']
+[cluster]
+endpoints = { fixed = 2 }
+[load]
+connections = 10
+http_connections = 3
+keepalive_requests = 5
+changes = 1
+";
+const WAIT_MAX: Duration = Duration::from_mins(5);
+
+/// A scenario file in a directory of its own.
+struct Desk {
+    dir: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        fs::write(dir.path().join("tiny.toml"), SCENARIO).unwrap();
+        Self { dir }
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vipbench"));
+        command.current_dir(self.dir.path()).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    fn call(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs the scenario on the instructions clock.
+    fn run(&self, folder: &str, more: &[&str]) -> Output {
+        let mut arguments = vec!["run", "tiny.toml", "--clock", "instructions", "-o", folder];
+        arguments.extend(more);
+        self.call(&arguments)
+    }
+
+    fn start(&self, folder: &str) -> Child {
+        self.command(&["run", "tiny.toml", "--clock", "instructions", "-o", folder, "--jobs", "1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn export(&self, folder: &str) -> String {
+        succeeded(self.call(&["export", folder]))
+    }
+}
+
+fn succeeded(output: Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Waits until a run has stored at least `count` cells.
+fn wait_for_cells(folder: &Path, count: usize) {
+    let cells = folder.join("cells.jsonl");
+    let started = Instant::now();
+    while fs::read_to_string(&cells).unwrap_or_default().lines().count() < count {
+        assert!(started.elapsed() < WAIT_MAX, "no cell was stored within {WAIT_MAX:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Everything of the host's network that a run could have touched.
+fn host_state() -> String {
+    let listings = [
+        "iptables-legacy-save",
+        "iptables-nft-save",
+        "nft list ruleset",
+        "ipset list",
+        "ip address",
+        "ip rule",
+        "ip route show table all",
+        "ip netns list",
+    ];
+    let said = listings.map(|line| {
+        let mut words = line.split(' ');
+        let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        // iptables-save stamps its output with the date.
+        text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
+    });
+    said.join("\n")
+}
+
+#[test]
+#[ignore = "needs root, QEMU and a kernel package; run by scripts/test"]
+fn the_same_scenario_gives_the_same_bytes_on_an_idle_and_on_a_busy_machine() {
+    let desk = Desk::new();
+    let before = host_state();
+    succeeded(desk.run("idle", &["--jobs", "1"]));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::black_box(0);
+                }
+            });
+        }
+        let busy = desk.run("busy", &[]);
+        stop.store(true, Ordering::Relaxed);
+        succeeded(busy);
+    });
+    let rows = desk.export("idle");
+    assert_eq!(rows, desk.export("busy"));
+    assert!(!rows.contains("outcome"), "every cell is measured: {rows}");
+    for wanted in [
+        ",ipvs,30,60,1,connect,last,instructions,10,",
+        "sync.full,submit",
+        "vip_bind,local-route",
+        "http.",
+    ] {
+        assert!(rows.contains(wanted), "`{wanted}` is missing in {rows}");
+    }
+    assert_eq!(host_state(), before, "a run must leave the host as it was");
+}
+
+#[test]
+#[ignore = "needs root and netfilter; run by scripts/test"]
+fn a_run_on_the_host_leaves_the_hosts_own_rules_alone() {
+    let desk = Desk::new();
+    let before = host_state();
+    let arguments = [
+        "run",
+        "tiny.toml",
+        "--place",
+        "host",
+        "-o",
+        "host",
+        "--proxy",
+        "none",
+        "--proxy",
+        "iptables-nft",
+    ];
+    succeeded(desk.call(&arguments));
+    let rows = desk.export("host");
+    assert!(rows.contains(",host,wall,iptables-nft,30,60,1,connect,last,ns,10,"), "{rows}");
+    assert_eq!(host_state(), before);
+}
+
+#[test]
+#[ignore = "needs root, QEMU and a kernel package; run by scripts/test"]
+fn a_killed_run_is_readable_resumes_to_the_same_bytes_and_is_cleaned_up() {
+    let desk = Desk::new();
+    succeeded(desk.run("whole", &[]));
+    let mut run = desk.start("killed");
+    wait_for_cells(&desk.folder("killed"), 2);
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert!(desk.export("killed").lines().count() > 2, "finished cells stay readable");
+    let cleaned = succeeded(desk.call(&["clean"]));
+    assert!(cleaned.contains("removed"), "a killed run leaves its working files: {cleaned}");
+    succeeded(desk.run("killed", &["--resume"]));
+    assert_eq!(desk.export("killed"), desk.export("whole"));
+}
+
+#[test]
+#[ignore = "needs root, QEMU and a kernel package; run by scripts/test"]
+fn an_interrupt_ends_the_run_in_good_order() {
+    let desk = Desk::new();
+    let mut run = desk.start("stopped");
+    wait_for_cells(&desk.folder("stopped"), 1);
+    let killed = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    assert!(desk.export("stopped").lines().count() > 1, "finished cells stay readable");
+    let leftovers = succeeded(desk.call(&["clean", "--dry-run"]));
+    let own = format!("vipbench-{}-", run.id());
+    assert!(!leftovers.contains(&own), "an interrupted run cleans up after itself: {leftovers}");
+}
+
+#[test]
+#[ignore = "needs root, QEMU and a kernel package; run by scripts/test"]
+fn a_full_disk_is_reported_and_finished_cells_stay_readable() {
+    let desk = Desk::new();
+    let tool = env!("CARGO_BIN_EXE_vipbench");
+    let script = format!(
+        "mkdir small && mount -t tmpfs -o size=48k small small && \
+         {tool} run tiny.toml --clock instructions -o small/out; code=$?; \
+         {tool} export small/out | wc -l; exit $code"
+    );
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &script])
+        .current_dir(desk.dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+    let rows: usize = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+    assert!(rows > 1, "finished cells stay readable: {said}");
+}

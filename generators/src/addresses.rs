@@ -1,0 +1,208 @@
+//! Which address comes next: the layout of VIPs, the scatter of Endpoints, and unused addresses.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use crate::random::{Permutation, SplitMix64};
+use crate::spec::VipLayout;
+
+/// The number of addresses of a range that may be given out: all but the first and the last, which
+/// Kubernetes does not give to Services either (`pkg/registry/core/service/ipallocator`, 1.35).
+pub(crate) fn usable(range: Ipv4Net) -> u64 {
+    (1_u64 << (32 - u32::from(range.prefix_len()))).saturating_sub(2)
+}
+
+/// The usable address number `index`, which is taken modulo their number.
+fn nth(range: Ipv4Net, index: u64) -> Ipv4Addr {
+    let offset = index.checked_rem(usable(range)).unwrap_or(0) + 1;
+    Ipv4Addr::from_bits(range.network().to_bits() | u32::try_from(offset).unwrap_or(0))
+}
+
+/// The VIPs of a range in the order in which Services get them.
+#[derive(Debug, Clone)]
+pub(crate) struct Vips {
+    range: Ipv4Net,
+    order: VipOrder,
+}
+
+#[derive(Debug, Clone)]
+enum VipOrder {
+    Consecutive,
+    Random(Permutation),
+    Strided { step: u64, in_lap: u64 },
+}
+
+impl Vips {
+    pub(crate) fn new(range: Ipv4Net, layout: VipLayout, random: SplitMix64) -> Self {
+        let order = match layout {
+            VipLayout::Consecutive => VipOrder::Consecutive,
+            VipLayout::Random => VipOrder::Random(Permutation::new(usable(range), random)),
+            VipLayout::Strided { step } => {
+                let step = u64::from(step.max(1));
+                VipOrder::Strided { step, in_lap: usable(range) / step }
+            }
+        };
+        Self { range, order }
+    }
+
+    /// How many distinct VIPs there are.
+    pub(crate) fn capacity(&self) -> u64 {
+        match self.order {
+            VipOrder::Consecutive | VipOrder::Random(_) => usable(self.range),
+            VipOrder::Strided { step, in_lap } => step * in_lap,
+        }
+    }
+
+    /// The VIP number `index`, which is taken modulo the capacity.
+    pub(crate) fn at(&self, index: u64) -> Ipv4Addr {
+        let index = index.checked_rem(self.capacity()).unwrap_or(0);
+        let place = match &self.order {
+            VipOrder::Consecutive => index,
+            VipOrder::Random(permutation) => permutation.at(index),
+            // Each lap through the range starts one address later than the one before.
+            VipOrder::Strided { step, in_lap } => {
+                let in_lap = (*in_lap).max(1);
+                (index % in_lap) * step + index / in_lap
+            }
+        };
+        nth(self.range, place)
+    }
+}
+
+/// The addresses of a range in random order, as Pods of one Service are spread over nodes.
+#[derive(Debug, Clone)]
+pub(crate) struct Scatter {
+    range: Ipv4Net,
+    order: Permutation,
+}
+
+impl Scatter {
+    pub(crate) fn new(range: Ipv4Net, random: SplitMix64) -> Self {
+        Self { range, order: Permutation::new(usable(range), random) }
+    }
+
+    /// The address number `index`. Distinct below [`usable`].
+    pub(crate) fn at(&self, index: u64) -> Ipv4Addr {
+        nth(self.range, self.order.at(index))
+    }
+}
+
+/// Gives out addresses that are not in use, each once.
+#[derive(Debug)]
+pub(crate) struct Unused<F> {
+    at: F,
+    next: u64,
+    left: u64,
+    used: Vec<Ipv4Addr>,
+}
+
+impl<F: Fn(u64) -> Ipv4Addr> Unused<F> {
+    /// `at` repeats itself every `capacity` indices and not before; the search begins at `first`
+    /// and goes once around. Of the addresses `in_use`, only those in `range` are remembered.
+    pub(crate) fn new(
+        at: F,
+        first: u64,
+        capacity: u64,
+        range: Ipv4Net,
+        in_use: impl Iterator<Item = Ipv4Addr>,
+    ) -> Self {
+        let mut used: Vec<Ipv4Addr> = in_use.filter(|address| range.contains(address)).collect();
+        used.sort_unstable();
+        used.dedup();
+        Self { at, next: first, left: capacity, used }
+    }
+
+    /// The next unused address, or none if all are taken.
+    pub(crate) fn take(&mut self) -> Option<Ipv4Addr> {
+        while self.left > 0 {
+            let address = (self.at)(self.next);
+            self.next = self.next.wrapping_add(1);
+            self.left -= 1;
+            if self.used.binary_search(&address).is_err() {
+                return Some(address);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(text: &str) -> Ipv4Net {
+        text.parse().unwrap()
+    }
+
+    fn first_vips(layout: VipLayout, cidr: &str, count: u64) -> Vec<String> {
+        let vips = Vips::new(range(cidr), layout, SplitMix64::new(9));
+        (0..count).map(|index| vips.at(index).to_string()).collect()
+    }
+
+    #[test]
+    fn the_first_and_last_address_of_a_range_are_not_usable() {
+        assert_eq!(usable(range("10.96.0.0/12")), 1_048_574);
+        assert_eq!(usable(range("10.0.0.0/30")), 2);
+        assert_eq!(usable(range("10.0.0.0/31")), 0);
+        assert_eq!(usable(range("10.0.0.0/32")), 0);
+        assert_eq!(usable(range("0.0.0.0/0")), 4_294_967_294);
+        assert_eq!(nth(range("10.0.0.0/30"), 0), Ipv4Addr::new(10, 0, 0, 1));
+        assert_eq!(nth(range("10.0.0.0/30"), 1), Ipv4Addr::new(10, 0, 0, 2));
+        assert_eq!(nth(range("0.0.0.0/0"), 4_294_967_293), Ipv4Addr::new(255, 255, 255, 254));
+    }
+
+    #[test]
+    fn consecutive_vips_follow_each_other() {
+        assert_eq!(
+            first_vips(VipLayout::Consecutive, "10.96.0.0/12", 3),
+            ["10.96.0.1", "10.96.0.2", "10.96.0.3"]
+        );
+    }
+
+    #[test]
+    fn strided_vips_keep_their_low_octet_and_laps_begin_one_later() {
+        assert_eq!(
+            first_vips(VipLayout::Strided { step: 256 }, "10.96.0.0/22", 5),
+            ["10.96.0.1", "10.96.1.1", "10.96.2.1", "10.96.0.2", "10.96.1.2"]
+        );
+    }
+
+    #[test]
+    fn every_layout_gives_distinct_vips_inside_its_range() {
+        let cidr = range("10.96.0.0/22");
+        for layout in [VipLayout::Consecutive, VipLayout::Random, VipLayout::Strided { step: 100 }]
+        {
+            let vips = Vips::new(cidr, layout, SplitMix64::new(4));
+            let mut all: Vec<Ipv4Addr> = (0..vips.capacity()).map(|index| vips.at(index)).collect();
+            assert!(all.iter().all(|vip| {
+                cidr.contains(vip) && *vip != cidr.network() && *vip != cidr.broadcast()
+            }));
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len() as u64, vips.capacity(), "{layout:?}");
+            assert_eq!(vips.at(vips.capacity() + 5), vips.at(5), "{layout:?} begins again");
+        }
+    }
+
+    #[test]
+    fn a_stride_longer_than_its_range_has_no_room() {
+        let vips =
+            Vips::new(range("10.0.0.0/24"), VipLayout::Strided { step: 256 }, SplitMix64::new(4));
+        assert_eq!(vips.capacity(), 0);
+    }
+
+    #[test]
+    fn unused_addresses_are_given_once_until_none_is_left() {
+        let cidr = range("10.0.0.0/29");
+        let scatter = Scatter::new(cidr, SplitMix64::new(1));
+        let in_use = [Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(10, 9, 9, 9)];
+        let mut unused =
+            Unused::new(|index| scatter.at(index), 4, usable(cidr), cidr, in_use.into_iter());
+        let mut taken: Vec<u8> =
+            std::iter::from_fn(|| unused.take()).map(|address| address.octets()[3]).collect();
+        taken.sort_unstable();
+        assert_eq!(taken, [1, 2, 4, 5, 6]);
+        assert_eq!(unused.take(), None);
+    }
+}

@@ -1,0 +1,67 @@
+//! What to program: the [`Cluster`] model, synthetic generators, [`Change`] streams, export.
+//!
+//! A [`SyntheticSpec`] and a seed give a [`Cluster`] ([`generate`]); a Cluster gives [`Change`]s
+//! ([`changes()`]), vipbench's own JSON ([`to_json`], [`from_json`]) or Kubernetes objects
+//! ([`to_k8s`]).
+//!
+//! A generator reads no clock and opens no file: the same seed gives the same bytes on any machine.
+//! How a Cluster gets into a kernel is the business of the `proxies` crate.
+//!
+//! ```
+//! use generators::{ChangeKind, EndpointCount, Position, SyntheticSpec, changes, generate, to_json};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let spec = SyntheticSpec {
+//!     services: 2,
+//!     endpoints: EndpointCount::Fixed(1),
+//!     ..SyntheticSpec::default()
+//! };
+//! let cluster = generate(&spec, 1)?;
+//! let mut json = Vec::new();
+//! to_json(&cluster, &mut json)?;
+//! assert_eq!(
+//!     String::from_utf8(json)?,
+//!     r#"{"schema":"vipbench.cluster/1","services":[
+//! {"name":"identity-dev/order-store:http","vip":"10.96.0.1","port":80,"protocol":"tcp","endpoints":["10.209.223.118:8080"]},
+//! {"name":"catalog-dev/session-sync:http","vip":"10.96.0.2","port":80,"protocol":"tcp","endpoints":["10.220.147.198:8080"]}
+//! ]}
+//! "#
+//! );
+//!
+//! for change in changes(&cluster, &spec, 1, ChangeKind::ServiceAdd, Position::Last, 1)? {
+//!     let after = cluster.apply(&change)?;
+//!     assert_eq!(after.services().len(), 3);
+//!     assert_eq!(after.get(change.service_name()), after.services().last());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod addresses;
+mod changes;
+mod cluster;
+mod error;
+mod export;
+mod k8s;
+mod names;
+mod position;
+mod quantiles;
+mod random;
+mod service;
+mod spec;
+mod synthetic;
+
+pub use changes::{ChangeKind, ChangesError, UnknownChangeKind, changes};
+pub use cluster::{Change, Cluster};
+pub use error::ClusterError;
+pub use export::{ExportError, ImportError, MAX_JSON_BYTES, SCHEMA, from_json, to_json};
+pub use ipnet::Ipv4Net;
+pub use k8s::to_k8s;
+pub use position::{Position, UnknownPosition};
+pub use random::SplitMix64;
+pub use service::{Endpoint, Protocol, Service, ServiceName};
+pub use spec::{
+    EndpointCount, MAX_ENDPOINTS_PER_SERVICE, MAX_SERVICES, Protocols, SpecError, SpecErrors,
+    SyntheticSpec, VipLayout,
+};
+pub use synthetic::{GenerateError, generate};

@@ -1,0 +1,125 @@
+//! Where a Service stands in its Cluster, by the names that reports use.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::random::scale;
+
+/// A place in the list of Services: rules that are tried one by one make it matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Position {
+    /// The first Service.
+    First,
+    /// A quarter of the way from the first to the last.
+    P25,
+    /// Half of the way.
+    P50,
+    /// Three quarters of the way.
+    P75,
+    /// The last Service.
+    Last,
+    /// Any Service, each equally likely.
+    Random,
+}
+
+impl Position {
+    /// Every Position, in the order of the list.
+    pub const ALL: [Self; 6] =
+        [Self::First, Self::P25, Self::P50, Self::P75, Self::Last, Self::Random];
+
+    /// The name in scenarios, on the command line and in results.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::P25 => "p25",
+            Self::P50 => "p50",
+            Self::P75 => "p75",
+            Self::Last => "last",
+            Self::Random => "random",
+        }
+    }
+
+    /// The index of this Position in a list of `len`, rounded towards the first; 0 if `len` is 0.
+    ///
+    /// `draw` is 64 random bits, such as [`crate::SplitMix64::next_u64`] gives; only
+    /// [`Position::Random`] looks at it.
+    #[expect(clippy::cast_possible_truncation, reason = "every result is below len, a usize")]
+    pub fn index(self, len: usize, draw: u64) -> usize {
+        let last = len.saturating_sub(1);
+        let part = |quarters: u128| (last as u128 * quarters / 4) as usize;
+        match self {
+            Self::First => 0,
+            Self::P25 => part(1),
+            Self::P50 => part(2),
+            Self::P75 => part(3),
+            Self::Last => last,
+            Self::Random => scale(draw, len as u64) as usize,
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Position {
+    type Err = UnknownPosition;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPosition> {
+        Self::ALL
+            .into_iter()
+            .find(|position| position.as_str() == name)
+            .ok_or_else(|| UnknownPosition { name: name.chars().take(80).collect() })
+    }
+}
+
+/// A name that no Position has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} is not a position: write first, p25, p50, p75, last or random")]
+pub struct UnknownPosition {
+    /// The name as it was given, shortened to its first 80 characters.
+    pub name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_divide_the_way_from_first_to_last() {
+        let indices = |len| Position::ALL.map(|position| position.index(len, u64::MAX / 3));
+        assert_eq!(indices(1_001), [0, 250, 500, 750, 1_000, 333]);
+        assert_eq!(indices(10), [0, 2, 4, 6, 9, 3]);
+        assert_eq!(indices(2), [0, 0, 0, 0, 1, 0]);
+        assert_eq!(indices(1), [0; 6]);
+    }
+
+    #[test]
+    fn no_position_leaves_its_list() {
+        for draw in [0, 1, u64::MAX / 2, u64::MAX] {
+            for len in [1, 2, 3, 1_000_000, usize::MAX] {
+                assert!(Position::ALL.iter().all(|position| position.index(len, draw) < len));
+            }
+            assert!(Position::ALL.iter().all(|position| position.index(0, draw) == 0));
+        }
+    }
+
+    #[test]
+    fn names_are_read_back_and_others_refused() {
+        for position in Position::ALL {
+            assert_eq!(position.to_string().parse(), Ok(position));
+            let json = serde_json::to_string(&position).unwrap();
+            assert_eq!(json, format!("\"{position}\""));
+        }
+        let error = "middle".parse::<Position>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "\"middle\" is not a position: write first, p25, p50, p75, last or random"
+        );
+    }
+}

@@ -1,0 +1,28 @@
+//! Guest kernels: a virtual machine that boots a stock kernel with this binary as PID 1, and what passes between them.
+//!
+//! One binary everywhere: on the host, [`run`](fn@run) and [`save`] drive QEMU; inside, [`run_pid1`] is PID 1. Getting kernels and
+//! making the initramfs is in `image`.
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!(
+    "guests are x86-64 machines and talk to QEMU through its I/O ports; build on x86-64"
+);
+
+mod fw_cfg;
+mod init;
+mod machine;
+mod port;
+mod qmp;
+mod run;
+mod snapshot;
+mod splat;
+mod wire;
+
+pub use init::{is_pid1, run_pid1};
+pub use machine::{Accelerator, Machine, QEMU};
+pub use run::{Bounds, GuestError, GuestReport, run};
+pub use snapshot::{Snapshot, save};
+pub use wire::{Job, Task, WireError};
+
+/// Where the initramfs lists the modules to load: one absolute path a line, in load order.
+pub const MODULE_LIST: &str = "/etc/vipbench/modules";

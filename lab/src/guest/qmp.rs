@@ -1,0 +1,89 @@
+//! The few words of QEMU's monitor protocol that a snapshot needs. Every wait has a deadline.
+//!
+//! One request at a time over a Unix socket, one JSON object a line (`docs/interop/qmp-spec.txt`, QEMU 7.2).
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Pause between two looks at something that has no notification.
+const POLL: Duration = Duration::from_millis(3);
+/// Events that may arrive between a request and its answer.
+const EVENTS_MAX: usize = 1000;
+
+/// A monitor connection, past its greeting.
+#[derive(Debug)]
+pub(super) struct Monitor {
+    reader: BufReader<UnixStream>,
+    deadline: Instant,
+}
+
+impl Monitor {
+    /// Connects to the socket, which QEMU may not have made yet.
+    pub(super) fn connect(socket: &Path, deadline: Instant) -> io::Result<Self> {
+        let stream = loop {
+            match UnixStream::connect(socket) {
+                Ok(stream) => break stream,
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(_) => std::thread::sleep(POLL),
+            }
+        };
+        let mut monitor = Self { reader: BufReader::new(stream), deadline };
+        monitor.read_object()?;
+        monitor.execute("qmp_capabilities", &json!({}))?;
+        Ok(monitor)
+    }
+
+    /// Sends one command and returns what it answered.
+    pub(super) fn execute(&mut self, command: &str, arguments: &Value) -> io::Result<Value> {
+        let mut request = json!({ "execute": command, "arguments": arguments }).to_string();
+        request.push('\n');
+        self.reader.get_mut().write_all(request.as_bytes())?;
+        for _ in 0..EVENTS_MAX {
+            let mut answer = self.read_object()?;
+            if let Some(value) = answer.get_mut("return") {
+                return Ok(value.take());
+            }
+            if let Some(error) = answer.get("error") {
+                return Err(io::Error::other(format!("QEMU refused `{command}`: {error}")));
+            }
+        }
+        Err(io::Error::other(format!("QEMU did not answer `{command}`")))
+    }
+
+    /// Waits until `query` answers with a `status` that `wanted` accepts.
+    pub(super) fn wait_status(
+        &mut self,
+        query: &str,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> io::Result<()> {
+        loop {
+            let answer = self.execute(query, &json!({}))?;
+            let status = answer.get("status").and_then(Value::as_str).unwrap_or("none");
+            if wanted(status) {
+                return Ok(());
+            }
+            if status == "failed" || status == "internal-error" {
+                return Err(io::Error::other(format!("QEMU: {query} says {answer}")));
+            }
+            if Instant::now() >= self.deadline {
+                let message = format!("QEMU: {query} still says `{status}` at the deadline");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn read_object(&mut self) -> io::Result<Value> {
+        let left = self.deadline.saturating_duration_since(Instant::now()).max(POLL);
+        self.reader.get_ref().set_read_timeout(Some(left))?;
+        let mut line = String::new();
+        if self.reader.read_line(&mut line)? == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "QEMU closed its monitor"));
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}

@@ -1,0 +1,349 @@
+//! Asks the machine's package sources through apt, with indexes of our own, so that the system's stay as they are. apt
+//! itself checks signatures and hashes. Chooses no package.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use super::control::{Stanza, stanzas};
+use super::error::{ImageError, at};
+use super::sources::Source;
+use crate::process::{Child, Limits, Output, ProcessError, run};
+
+/// Indexes of a dozen suites are 60 MB.
+const UPDATE_DEADLINE: Duration = Duration::from_mins(10);
+/// A kernel package is up to 110 MB.
+const DOWNLOAD_DEADLINE: Duration = Duration::from_mins(15);
+const QUERY_DEADLINE: Duration = Duration::from_mins(2);
+const OUTPUT_BYTES_MAX: usize = 64 << 20;
+/// How long fetched indexes are good enough.
+const INDEX_AGE_MAX: Duration = Duration::from_hours(6);
+/// How many lines of apt's own words an error repeats.
+const COMPLAINTS_MAX: usize = 3;
+const NO_NETWORK: &str = "see that the network and `apt-get update` work, or pass a kernel as `PATH.deb` or \
+                          `vmlinuz=PATH,modules=DIR`";
+const NO_APT: &str = "install apt, or pass a kernel as `PATH.deb` or `vmlinuz=PATH,modules=DIR`";
+/// What apt says of a suite that an archive does not have.
+const NO_SUCH_SUITE: &str = "does not have a Release file";
+/// What apt says of suites that are there and cannot be trusted: no key for them here, or withdrawn long ago.
+const NO_TRUSTED_SUITE: [&str; 3] = ["is not signed", "GPG error", "is expired"];
+
+/// Package indexes of our own, in a folder.
+#[derive(Debug)]
+pub(super) struct Apt {
+    folder: PathBuf,
+}
+
+/// A version of a package that a source offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Offer {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) suite: String,
+}
+
+impl Apt {
+    /// Indexes of `sources` in `folder`; fetched if there are none, or old ones, or others.
+    ///
+    /// # Errors
+    /// When apt is absent, or no index could be fetched.
+    pub(super) fn open(folder: PathBuf, sources: &[Source]) -> Result<Self, ImageError> {
+        let apt = Self { folder };
+        let text: Vec<String> = sources.iter().map(Source::stanza).collect();
+        apt.prepare(&text.join("\n"))?;
+        apt.refresh(&[], &[])?;
+        Ok(apt)
+    }
+
+    /// Names of the suites that `source` has among its `suites`, by their own names: `stable` is answered by the name of
+    /// the release, which the archives keep more current than the moving names.
+    ///
+    /// # Errors
+    /// When apt is absent, or the archive does not answer at all.
+    pub(super) fn suites(folder: PathBuf, source: &Source) -> Result<Vec<String>, ImageError> {
+        let apt = Self { folder };
+        apt.prepare(&source.stanza())?;
+        // Only the signed index of indexes of each suite.
+        let options = ["-o", "Acquire::IndexTargets::deb::Packages::DefaultEnabled=false"];
+        apt.refresh(&options, &NO_TRUSTED_SUITE)?;
+        let lists = apt.folder.join("lists");
+        let mut suites = Vec::new();
+        for entry in fs::read_dir(&lists).map_err(at("list", &lists))? {
+            let path = entry.map_err(at("list", &lists))?.path();
+            let name = path.to_string_lossy();
+            if !name.ends_with("InRelease") && !name.ends_with("_Release") {
+                continue;
+            }
+            let text = fs::read(&path).map_err(at("read", &path))?;
+            let text = String::from_utf8_lossy(&text);
+            suites.extend(
+                text.lines().find_map(|line| line.strip_prefix("Codename: ")).map(str::to_owned),
+            );
+        }
+        suites.sort();
+        suites.dedup();
+        Ok(suites)
+    }
+
+    /// Names of all packages that match the regular expression `pattern`.
+    pub(super) fn search(&self, pattern: &str) -> Result<Vec<String>, ImageError> {
+        let text = self.query(&["search", "--names-only", pattern])?;
+        Ok(text
+            .lines()
+            .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
+            .collect())
+    }
+
+    /// Every version of the packages `names` that is offered.
+    pub(super) fn offers(&self, names: &[String]) -> Result<Vec<Offer>, ImageError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words = ["madison"].into_iter().chain(names.iter().map(String::as_str));
+        let text = self.query(&words.collect::<Vec<_>>())?;
+        Ok(text.lines().filter_map(offer).collect())
+    }
+
+    /// Description of `package`: of the version in `NAME=VERSION`, or of the one this machine would install.
+    pub(super) fn show(&self, package: &str) -> Result<Option<Stanza>, ImageError> {
+        // No such package is said by a bad exit, and is no error here.
+        let output =
+            self.run_any("apt-cache", &["show", "--no-all-versions", package], QUERY_DEADLINE)?;
+        Ok(stanzas(&String::from_utf8_lossy(&output.stdout)).into_iter().next())
+    }
+
+    /// Fetches the package `name` in `version` into the folder `into`, continuing what an earlier try left there.
+    ///
+    /// # Errors
+    /// When it cannot be fetched, or its hash is not the one in the signed index.
+    pub(super) fn download(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        into: &Path,
+    ) -> Result<PathBuf, ImageError> {
+        let wanted = version.map_or(name.to_owned(), |version| format!("{name}={version}"));
+        let mut command = self.command("apt-get");
+        command.args(["download", &wanted]).current_dir(into);
+        run(command, limits(DOWNLOAD_DEADLINE)).map_err(|error| source_error(&error))?;
+        package_file(into, name)?.ok_or_else(|| ImageError::Source {
+            problem: format!("apt-get fetched {wanted} and left no file"),
+            remedy: NO_NETWORK,
+        })
+    }
+
+    fn prepare(&self, sources: &str) -> Result<(), ImageError> {
+        for folder in ["etc", "lists/partial", "cache/archives/partial"] {
+            let path = self.folder.join(folder);
+            fs::create_dir_all(&path).map_err(at("create", &path))?;
+        }
+        let configuration = self.configuration()?;
+        for (name, text) in [("status", ""), ("apt.conf", configuration.as_str())] {
+            let path = self.folder.join(name);
+            fs::write(&path, text).map_err(at("write", &path))?;
+        }
+        let file = self.folder.join("etc/vipbench.sources");
+        if fs::read_to_string(&file).is_ok_and(|old| old == sources) {
+            return Ok(());
+        }
+        let stamp = self.folder.join("fetched");
+        if stamp.exists() {
+            fs::remove_file(&stamp).map_err(at("remove", &stamp))?;
+        }
+        fs::write(&file, sources).map_err(at("write", &file))
+    }
+
+    fn is_fresh(&self) -> bool {
+        let fetched = fs::metadata(self.folder.join("fetched")).and_then(|meta| meta.modified());
+        let age = fetched.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        age.is_some_and(|age| age < INDEX_AGE_MAX)
+    }
+
+    fn refresh(&self, options: &[&str], tolerated: &[&str]) -> Result<(), ImageError> {
+        if self.is_fresh() {
+            return Ok(());
+        }
+        self.update(options, tolerated)?;
+        let stamp = self.folder.join("fetched");
+        fs::write(&stamp, b"").map_err(at("write", &stamp))
+    }
+
+    /// Fetches indexes. A suite that does not exist is passed over, and so is one that apt speaks of in `tolerated`
+    /// words; apt reports these by a bad exit, as everything else.
+    fn update(&self, options: &[&str], tolerated: &[&str]) -> Result<(), ImageError> {
+        let output = self.run_any("apt-get", &[&["update"], options].concat(), UPDATE_DEADLINE)?;
+        let words = String::from_utf8_lossy(&output.stderr);
+        let is_serious = |line: &&str| {
+            (line.starts_with("E: ") || line.starts_with("W: Failed to fetch"))
+                && !line.contains(NO_SUCH_SUITE)
+                && !tolerated.iter().any(|words| line.contains(words))
+        };
+        let mut complaints: Vec<&str> = words.lines().filter(is_serious).collect();
+        if complaints.is_empty() && self.has_any_index()? {
+            return Ok(());
+        }
+        if complaints.is_empty() {
+            complaints = words.lines().collect();
+        }
+        complaints.truncate(COMPLAINTS_MAX);
+        let problem =
+            format!("`apt-get update` gave no complete indexes: {}", complaints.join(" "));
+        Err(ImageError::Source { problem, remedy: NO_NETWORK })
+    }
+
+    fn has_any_index(&self) -> Result<bool, ImageError> {
+        let lists = self.folder.join("lists");
+        let mut files = fs::read_dir(&lists).map_err(at("list", &lists))?.filter_map(Result::ok);
+        Ok(files.any(|file| file.file_name().to_string_lossy().ends_with("Release")))
+    }
+
+    fn query(&self, words: &[&str]) -> Result<String, ImageError> {
+        let mut command = self.command("apt-cache");
+        command.args(words);
+        let output = run(command, limits(QUERY_DEADLINE)).map_err(|error| source_error(&error))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn run_any(
+        &self,
+        program: &str,
+        words: &[&str],
+        deadline: Duration,
+    ) -> Result<Output, ImageError> {
+        let mut command = self.command(program);
+        command.args(words);
+        let child =
+            Child::spawn(command, limits(deadline)).map_err(|error| source_error(&error))?;
+        child.wait().map_err(|error| source_error(&error))
+    }
+
+    /// `program` of apt with our configuration.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("LC_ALL", "C").arg("-c").arg(self.folder.join("apt.conf"));
+        command
+    }
+
+    /// Our sources and folders in place of the system's (apt.conf(5)); of the system's configuration the proxy settings
+    /// and the like remain, its pins do not.
+    fn configuration(&self) -> Result<String, ImageError> {
+        let folder = self.folder.to_string_lossy();
+        if folder.contains(['"', '\n']) {
+            return Err(ImageError::Cache {
+                path: Some(self.folder.clone()),
+                problem: "apt takes no folder with a quotation mark or a line break".to_owned(),
+                remedy: "set VIPBENCH_CACHE to another folder",
+            });
+        }
+        Ok(format!(
+            r#"Dir::State::lists "{folder}/lists";
+Dir::State::status "{folder}/status";
+Dir::Cache "{folder}/cache";
+// Switched off in container images, where each query would then read all indexes again.
+Dir::Cache::pkgcache "pkgcache.bin";
+Dir::Cache::srcpkgcache "";
+Dir::Etc::sourcelist "/dev/null";
+Dir::Etc::sourceparts "{folder}/etc";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+APT::Architecture "amd64";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";
+"#
+        ))
+    }
+}
+
+impl Drop for Apt {
+    /// Removes what apt computes again from the indexes in a moment: it is larger than they are.
+    fn drop(&mut self) {
+        // If it cannot be removed, `vipbench clean` tries again.
+        let _ = fs::remove_dir_all(self.folder.join("cache"));
+    }
+}
+
+/// The file of the package `name` in `folder`, by the naming that every package tool follows.
+pub(super) fn package_file(folder: &Path, name: &str) -> Result<Option<PathBuf>, ImageError> {
+    let start = format!("{name}_");
+    let entries = fs::read_dir(folder).map_err(at("list", folder))?.filter_map(Result::ok);
+    let mut paths = entries.map(|entry| entry.path());
+    Ok(paths.find(|path| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        file.starts_with(&start) && path.extension().is_some_and(|ending| ending == "deb")
+    }))
+}
+
+/// The files where apt keeps its list of sources: the file, and the folder of further ones.
+pub(super) fn source_places() -> Result<(PathBuf, PathBuf), ImageError> {
+    let mut command = Command::new("apt-config");
+    command.env("LC_ALL", "C");
+    command.args(["shell", "LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"]);
+    let output = run(command, limits(QUERY_DEADLINE)).map_err(|error| source_error(&error))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let value = |name: &str, usual: &str| {
+        let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        PathBuf::from(found.map_or(usual, |value| value.trim_matches('\'')))
+    };
+    Ok((value("LIST", "/etc/apt/sources.list"), value("PARTS", "/etc/apt/sources.list.d")))
+}
+
+/// Whether the package version `a` is newer than `b`, as dpkg compares them.
+pub(super) fn is_newer(a: &str, b: &str) -> Result<bool, ImageError> {
+    let mut command = Command::new("dpkg");
+    command.args(["--compare-versions", a, "gt", b]);
+    let child =
+        Child::spawn(command, limits(QUERY_DEADLINE)).map_err(|error| source_error(&error))?;
+    Ok(child.wait().map_err(|error| source_error(&error))?.status.success())
+}
+
+/// Reads a line of `apt-cache madison`: ` NAME | VERSION | URI SUITE/COMPONENT ARCHITECTURE Packages`.
+fn offer(line: &str) -> Option<Offer> {
+    let mut fields = line.split('|').map(str::trim);
+    let (name, version, place) = (fields.next()?, fields.next()?, fields.next()?);
+    let (suite, _) = place.split_whitespace().nth(1)?.rsplit_once('/')?;
+    let [name, version, suite] = [name, version, suite].map(str::to_owned);
+    place.ends_with(" Packages").then_some(Offer { name, version, suite })
+}
+
+fn limits(deadline: Duration) -> Limits {
+    Limits { deadline, output_bytes_max: OUTPUT_BYTES_MAX }
+}
+
+fn source_error(error: &ProcessError) -> ImageError {
+    let remedy = if matches!(error, ProcessError::Start { .. }) { NO_APT } else { NO_NETWORK };
+    ImageError::Source { problem: error.to_string(), remedy }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_madison_are_read_and_others_passed_over() {
+        let line = " linux-image-6.1-cloud-amd64 | 6.1.4-1~bpo1 | http://a.test/d s-backports/main amd64 Packages";
+        let expected = Offer {
+            name: "linux-image-6.1-cloud-amd64".into(),
+            version: "6.1.4-1~bpo1".into(),
+            suite: "s-backports".into(),
+        };
+        assert_eq!(offer(line), Some(expected));
+        for line in ["", "a | b", "a | b | c", "a | 1 | http://a.test s/main Sources"] {
+            assert_eq!(offer(line), None);
+        }
+    }
+
+    #[test]
+    fn other_sources_make_fetched_indexes_stale() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let apt = Apt { folder: folder.path().to_owned() };
+        apt.prepare("Types: deb\n").unwrap();
+        assert!(!apt.is_fresh());
+        fs::write(folder.path().join("fetched"), b"").unwrap();
+        apt.prepare("Types: deb\n").unwrap();
+        assert!(apt.is_fresh());
+        apt.prepare("Types: deb\nSuites: x\n").unwrap();
+        assert!(!apt.is_fresh());
+    }
+}

@@ -1,0 +1,355 @@
+//! The folder where kernels and initramfs images are kept between runs: where it is, how things get in whole or not at
+//! all, and what can be thrown away. Fetches, unpacks and builds nothing.
+//!
+//! ```text
+//! ROOT/lock                       held by the run that fetches or builds
+//! ROOT/kernels/RELEASE-HASH/      one kernel, named by the SHA-256 of its packages
+//! ROOT/answers/SPEC               name of the kernel folder that a SPEC was answered with
+//! ROOT/initramfs/HASH.cpio        one image, named by the SHA-256 of its content
+//! ROOT/apt/, ROOT/downloads/      package indexes, and packages on their way
+//! ROOT/partial/                   folders being filled
+//! ```
+
+use std::env;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::fs::{FlockOperation, flock};
+use tempfile::TempDir;
+
+use super::error::{ImageError, at};
+
+/// How long to wait for another run that fetches or builds: longer than a fetch over a slow line takes.
+const LOCK_WAIT: Duration = Duration::from_mins(15);
+const LOCK_POLL: Duration = Duration::from_millis(100);
+/// Images kept; one is about 20 MB, and each build of the program makes a new one.
+const INITRAMFS_KEPT: usize = 8;
+/// How deep [`Cache::bytes`] looks.
+const DEPTH_MAX: usize = 24;
+
+/// The folder where kernels and initramfs images are kept between runs.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+/// Held while fetching or building; dropping it lets another run go on.
+#[derive(Debug)]
+pub(super) struct CacheLock {
+    _file: File,
+}
+
+impl Cache {
+    /// Opens `$VIPBENCH_CACHE`, else `$XDG_CACHE_HOME/vipbench`, else `~/.cache/vipbench`, and makes it if needed.
+    ///
+    /// # Errors
+    /// When none of these variables is set, or the folder cannot be made.
+    pub fn open() -> Result<Self, ImageError> {
+        let folder = |name: &str| {
+            let value = env::var_os(name).map(PathBuf::from);
+            value.filter(|path| path.is_absolute())
+        };
+        let root = folder("VIPBENCH_CACHE")
+            .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("vipbench")))
+            .or_else(|| folder("HOME").map(|home| home.join(".cache/vipbench")))
+            .ok_or(ImageError::Cache {
+                path: None,
+                problem: "has no place".to_owned(),
+                remedy: "set VIPBENCH_CACHE to an absolute path",
+            })?;
+        Self::at(&root)
+    }
+
+    /// Opens the cache in the folder `root`, and makes it if needed.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn at(root: &Path) -> Result<Self, ImageError> {
+        let cache = Self { root: root.to_owned() };
+        for folder in ["kernels", "answers", "initramfs", "apt", "downloads", "partial"] {
+            let path = root.join(folder);
+            fs::create_dir_all(&path).map_err(at("create", &path))?;
+        }
+        Ok(cache)
+    }
+
+    /// Its folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Bytes it occupies.
+    pub fn bytes(&self) -> u64 {
+        folder_bytes(&self.root, DEPTH_MAX)
+    }
+
+    /// Removes what an interrupted fetch or build left, and package indexes; kernels and images stay.
+    ///
+    /// # Errors
+    /// When something cannot be removed, or another run is fetching.
+    pub fn remove_partial(&self) -> Result<(), ImageError> {
+        let _lock = self.lock()?;
+        for folder in ["apt", "downloads", "partial"] {
+            let path = self.root.join(folder);
+            fs::remove_dir_all(&path).map_err(at("remove", &path))?;
+            fs::create_dir(&path).map_err(at("create", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until no other run fetches or builds here.
+    pub(super) fn lock(&self) -> Result<CacheLock, ImageError> {
+        self.lock_within(LOCK_WAIT)
+    }
+
+    fn lock_within(&self, wait: Duration) -> Result<CacheLock, ImageError> {
+        let path = self.root.join("lock");
+        let file = File::create(&path).map_err(at("create", &path))?;
+        let deadline = Instant::now() + wait;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(CacheLock { _file: file }),
+                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                    std::thread::sleep(LOCK_POLL);
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(ImageError::Cache {
+                        path: Some(self.root.clone()),
+                        problem: format!("another run has held it for {} s", wait.as_secs()),
+                        remedy: "wait for that run, or end it",
+                    });
+                }
+                Err(error) => return Err(at("lock", &path)(error.into())),
+            }
+        }
+    }
+
+    /// A folder to fill; it vanishes unless [`Cache::insert_kernel`] takes it.
+    pub(super) fn partial(&self) -> Result<TempDir, ImageError> {
+        let path = self.root.join("partial");
+        TempDir::new_in(&path).map_err(at("create a folder in", &path))
+    }
+
+    /// Folder for downloads of `name`; it stays until the kernel is in the cache, so that a broken fetch resumes.
+    pub(super) fn downloads(&self, name: &str) -> Result<PathBuf, ImageError> {
+        let path = self.root.join("downloads").join(file_name(name));
+        fs::create_dir_all(&path).map_err(at("create", &path))?;
+        Ok(path)
+    }
+
+    /// Folder of the package indexes called `name`.
+    pub(super) fn apt(&self, name: &str) -> PathBuf {
+        self.root.join("apt").join(name)
+    }
+
+    /// Moves a filled folder to its place among the kernels, in one step.
+    pub(super) fn insert_kernel(&self, filled: TempDir, name: &str) -> Result<PathBuf, ImageError> {
+        let target = self.root.join("kernels").join(file_name(name));
+        if target.is_dir() {
+            return Ok(target);
+        }
+        // What a power cut may take must not look complete afterwards.
+        let folder = File::open(filled.path()).map_err(at("open", filled.path()))?;
+        rustix::fs::syncfs(&folder).map_err(|error| at("sync", filled.path())(error.into()))?;
+        fs::rename(filled.path(), &target).map_err(at("create", &target))?;
+        // Moved away: there is nothing left to remove.
+        let _gone = filled.keep();
+        Ok(target)
+    }
+
+    /// The kernel folder whose name ends in `hash`.
+    pub(super) fn kernel_by_hash(&self, hash: &str) -> Option<PathBuf> {
+        self.kernels()
+            .into_iter()
+            .find(|path| path.to_string_lossy().ends_with(&format!("-{hash}")))
+    }
+
+    /// All kernel folders, sorted by name.
+    pub(super) fn kernels(&self) -> Vec<PathBuf> {
+        sorted_entries(&self.root.join("kernels"))
+    }
+
+    /// The kernel folder that `spec` was answered with before.
+    pub(super) fn answer(&self, spec: &str) -> Option<PathBuf> {
+        let name = fs::read_to_string(self.root.join("answers").join(file_name(spec))).ok()?;
+        let path = self.root.join("kernels").join(file_name(name.trim()));
+        path.is_dir().then_some(path)
+    }
+
+    /// Remembers that `spec` is answered with the kernel folder `kernel`.
+    pub(super) fn remember(&self, spec: &str, kernel: &Path) -> Result<(), ImageError> {
+        let path = self.root.join("answers").join(file_name(spec));
+        let name = kernel.file_name().unwrap_or_default();
+        let written = tempfile::NamedTempFile::new_in(self.root.join("partial"))
+            .and_then(|file| fs::write(file.path(), name.as_encoded_bytes()).map(|()| file));
+        written
+            .and_then(|file| file.persist(&path).map_err(|error| error.error))
+            .map(drop)
+            .map_err(at("write", &path))
+    }
+
+    /// Moves a finished image to its place, named by `hash`, and drops the oldest ones.
+    pub(super) fn insert_initramfs(
+        &self,
+        image: tempfile::NamedTempFile,
+        hash: &str,
+    ) -> Result<PathBuf, ImageError> {
+        let folder = self.root.join("initramfs");
+        let target = folder.join(format!("{hash}.cpio"));
+        image.persist(&target).map_err(|error| at("create", &target)(error.error))?;
+        let mut images: Vec<(SystemTime, PathBuf)> = sorted_entries(&folder)
+            .into_iter()
+            .filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)))
+            .collect();
+        images.sort();
+        let surplus = images.len().saturating_sub(INITRAMFS_KEPT);
+        for (_, path) in images.iter().take(surplus).filter(|(_, path)| *path != target) {
+            fs::remove_file(path).map_err(at("remove", path))?;
+        }
+        Ok(target)
+    }
+}
+
+/// `name` as one plain component of a path.
+fn file_name(name: &str) -> String {
+    let plain = |c: char| if c == '/' || c == '\0' { '_' } else { c };
+    let name: String = name.chars().map(plain).take(200).collect();
+    if name.is_empty() || name.starts_with('.') { format!("_{name}") } else { name }
+}
+
+fn sorted_entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths
+}
+
+fn folder_bytes(folder: &Path, depth: usize) -> u64 {
+    let sizes = sorted_entries(folder).into_iter().map(|path| match fs::symlink_metadata(&path) {
+        Ok(meta) if meta.is_dir() && depth > 0 => folder_bytes(&path, depth - 1),
+        Ok(meta) => meta.len(),
+        Err(_) => 0,
+    });
+    sizes.sum()
+}
+
+/// SHA-256 of `bytes`, in hexadecimal.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(bytes))
+}
+
+/// Hashes what is written through it.
+pub(super) struct HashingWriter<W> {
+    inner: W,
+    hash: sha2::Sha256,
+}
+
+impl<W> HashingWriter<W> {
+    pub(super) fn new(inner: W) -> Self {
+        Self { inner, hash: sha2::Digest::new() }
+    }
+
+    /// SHA-256 of everything written, in hexadecimal, and the inner writer.
+    pub(super) fn finish(self) -> (String, W) {
+        (data_encoding::HEXLOWER.encode(&sha2::Digest::finalize(self.hash)), self.inner)
+    }
+}
+
+impl<W: io::Write> io::Write for HashingWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        sha2::Digest::update(&mut self.hash, bytes.get(..written).unwrap_or(bytes));
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn cache() -> (TempDir, Cache) {
+        let folder = TempDir::new().unwrap();
+        let cache = Cache::at(folder.path()).unwrap();
+        (folder, cache)
+    }
+
+    #[test]
+    fn a_folder_not_inserted_leaves_nothing() {
+        let (_folder, cache) = cache();
+        let partial = cache.partial().unwrap();
+        fs::write(partial.path().join("vmlinuz"), b"half").unwrap();
+        drop(partial);
+        assert_eq!(cache.bytes(), 0);
+        assert!(cache.kernels().is_empty());
+    }
+
+    #[test]
+    fn an_inserted_kernel_is_found_by_hash_and_by_answer() {
+        let (_folder, cache) = cache();
+        let partial = cache.partial().unwrap();
+        fs::write(partial.path().join("vmlinuz"), b"whole").unwrap();
+        let placed = cache.insert_kernel(partial, "6.1.0-1-amd64-0123").unwrap();
+        assert_eq!(cache.kernel_by_hash("0123").as_deref(), Some(&*placed));
+        assert_eq!(cache.answer("6.1"), None);
+        cache.remember("6.1", &placed).unwrap();
+        assert_eq!(cache.answer("6.1"), Some(placed.clone()));
+        fs::remove_dir_all(placed).unwrap();
+        assert_eq!(cache.answer("6.1"), None);
+    }
+
+    #[test]
+    fn a_second_run_waits_for_the_first() {
+        let (_folder, cache) = cache();
+        let held = cache.lock().unwrap();
+        let error = cache.lock_within(Duration::ZERO).unwrap_err();
+        assert!(error.to_string().contains("wait for that run"), "{error}");
+        drop(held);
+        cache.lock_within(Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn clean_keeps_kernels_and_drops_the_rest() {
+        let (_folder, cache) = cache();
+        let kernel = cache.insert_kernel(cache.partial().unwrap(), "k-1").unwrap();
+        fs::write(cache.downloads("x").unwrap().join("x.deb"), b"part").unwrap();
+        cache.remove_partial().unwrap();
+        assert!(kernel.is_dir());
+        assert_eq!(fs::read_dir(cache.root().join("downloads")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_the_newest_images_are_kept() {
+        let (_folder, cache) = cache();
+        for number in 0..INITRAMFS_KEPT + 2 {
+            let image = tempfile::NamedTempFile::new_in(cache.root().join("partial")).unwrap();
+            let age = Duration::from_secs(1000 - number as u64);
+            image.as_file().set_modified(SystemTime::now() - age).unwrap();
+            assert!(cache.insert_initramfs(image, &number.to_string()).unwrap().is_file());
+        }
+        assert_eq!(sorted_entries(&cache.root().join("initramfs")).len(), INITRAMFS_KEPT);
+        assert!(!cache.root().join("initramfs/0.cpio").exists());
+    }
+
+    #[test]
+    fn names_stay_inside_their_folder() {
+        assert_eq!(file_name("../../etc"), "_.._.._etc");
+        assert_eq!(file_name(""), "_");
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_bytes() {
+        let mut writer = HashingWriter::new(Vec::new());
+        writer.write_all(b"abc").unwrap();
+        let (hash, bytes) = writer.finish();
+        assert_eq!(hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(bytes, b"abc");
+    }
+}

@@ -1,0 +1,106 @@
+//! Why a kernel or an initramfs could not be had.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a kernel or an initramfs could not be had: the thing, the place and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The file system refused.
+    #[error("cannot {doing} `{}`: {source}", path.display())]
+    Io {
+        /// What was being done, as a verb: `read`, `create`, ...
+        doing: &'static str,
+        /// File or folder concerned.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("`{}`: {problem}; {remedy}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A SPEC of a kernel that cannot be read.
+    #[error(
+        "`{spec}` names no kernel: {problem}; write `host`, a series such as `6.1`, an exact release such as \
+         `6.1.0-30-cloud-amd64`, `PATH.deb`, or `vmlinuz=PATH,modules=DIR`"
+    )]
+    Spec {
+        /// The SPEC as given.
+        spec: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// No package of the configured sources matches.
+    #[error("kernel `{spec}`: no package in {suites}; {}", near_text(near))]
+    NotFound {
+        /// The SPEC as given.
+        spec: String,
+        /// The suites that were asked.
+        suites: String,
+        /// Releases that exist, nearest first.
+        near: Vec<String>,
+    },
+    /// The machine's package source did not give what was asked.
+    #[error("package source: {problem}; {remedy}")]
+    Source {
+        /// What went wrong, with the package tool's own words.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The cache has no place, or another run holds it.
+    #[error("kernel cache{}: {problem}; {remedy}", place_text(path.as_deref()))]
+    Cache {
+        /// Its folder, when known.
+        path: Option<PathBuf>,
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+}
+
+/// For `map_err`: an I/O error with what was being done to which path.
+pub(super) fn at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ImageError {
+    let path = path.to_owned();
+    move |source| ImageError::Io { doing, path, source }
+}
+
+fn near_text(near: &[String]) -> String {
+    if near.is_empty() {
+        "no kernel package was seen at all: look at the machine's package sources".to_owned()
+    } else {
+        format!("there are {}", near.join(", "))
+    }
+}
+
+fn place_text(path: Option<&Path>) -> String {
+    path.map(|path| format!(" `{}`", path.display())).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_thing_and_the_remedy() {
+        let error = ImageError::NotFound {
+            spec: "6.3".into(),
+            suites: "bookworm".into(),
+            near: vec!["6.1.0-1-cloud-amd64".into()],
+        };
+        assert_eq!(
+            error.to_string(),
+            "kernel `6.3`: no package in bookworm; there are 6.1.0-1-cloud-amd64"
+        );
+        let error = at("read", Path::new("/x"))(io::Error::from(io::ErrorKind::NotFound));
+        assert!(error.to_string().starts_with("cannot read `/x`: "));
+    }
+}

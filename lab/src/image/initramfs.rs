@@ -1,0 +1,378 @@
+//! Builds the file system a guest boots with: this program as `/init`, the tools that program the kernel, and kernel
+//! modules. Boots nothing.
+//!
+//! The archive is not compressed: under TCG a guest spends more on unpacking it than the host saves on reading it.
+
+use std::fs;
+use std::io::BufWriter;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::cache::{Cache, HashingWriter};
+use super::elf::{LibraryFolders, closure};
+use super::error::{ImageError, at};
+use super::kernel::Kernel;
+use super::modules::ModuleTree;
+use super::tree::{Node, Tree};
+
+/// Where the guest's tools are: the value of `PATH` for `/init`.
+pub const GUEST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// File in the guest that lists the module files to load, one absolute path a line, in load order.
+pub const GUEST_MODULE_LIST: &str = "/etc/vipbench/modules";
+
+/// Tools put into a guest: what the proxies of this project start. `iptables` without a suffix is whichever of the two
+/// the machine prefers.
+pub const DEFAULT_TOOLS: [&str; 13] = [
+    "ip",
+    "ipset",
+    "iptables",
+    "iptables-legacy",
+    "iptables-legacy-restore",
+    "iptables-legacy-save",
+    "iptables-nft",
+    "iptables-nft-restore",
+    "iptables-nft-save",
+    "iptables-restore",
+    "iptables-save",
+    "ipvsadm",
+    "nft",
+];
+
+/// Modules put into a guest, by what needs them. A kernel that lacks some, or has them built in, is no error.
+pub const DEFAULT_MODULES: &[&str] = &[
+    // The lab: its links, VIPs on a dummy device, and tunnels.
+    "veth",
+    "dummy",
+    "bridge",
+    "ipip",
+    // The checksum that conntrack, NAT and IPVS ask for by name (`libcrc32c` in 6.12, and gone in 7.2).
+    "crc32c_intel",
+    "crc32c_generic",
+    "libcrc32c",
+    // Connection tracking and its netlink interface.
+    "nf_conntrack",
+    "nf_nat",
+    "nf_conntrack_netlink",
+    // iptables-legacy: its tables.
+    "ip_tables",
+    "iptable_filter",
+    "iptable_mangle",
+    "iptable_nat",
+    "iptable_raw",
+    // Matches and targets of kube-proxy's rules, shared by both implementations of iptables.
+    "xt_addrtype",
+    "xt_comment",
+    "xt_connmark",
+    "xt_conntrack",
+    "xt_ipvs",
+    "xt_mark",
+    "xt_MASQUERADE",
+    "xt_multiport",
+    "xt_nat",
+    "xt_nfacct",
+    "xt_recent",
+    "xt_REDIRECT",
+    "xt_set",
+    "xt_statistic",
+    "xt_tcpudp",
+    "ipt_REJECT",
+    // iptables-nft and nftables.
+    "nf_tables",
+    "nft_chain_nat",
+    "nft_compat",
+    "nft_counter",
+    "nft_ct",
+    "nft_fib_inet",
+    "nft_fib_ipv4",
+    "nft_hash",
+    "nft_limit",
+    "nft_log",
+    "nft_masq",
+    "nft_nat",
+    "nft_numgen",
+    "nft_objref",
+    "nft_redir",
+    "nft_reject_inet",
+    "nft_reject_ipv4",
+    // Sets that kube-proxy's IPVS mode matches against.
+    "ip_set",
+    "ip_set_bitmap_port",
+    "ip_set_hash_ip",
+    "ip_set_hash_ipport",
+    "ip_set_hash_ipportip",
+    "ip_set_hash_ipportnet",
+    "ip_set_hash_net",
+    "ip_set_list_set",
+    // IPVS and its schedulers.
+    "ip_vs",
+    "ip_vs_dh",
+    "ip_vs_fo",
+    "ip_vs_lblc",
+    "ip_vs_lblcr",
+    "ip_vs_lc",
+    "ip_vs_mh",
+    "ip_vs_nq",
+    "ip_vs_ovf",
+    "ip_vs_rr",
+    "ip_vs_sed",
+    "ip_vs_sh",
+    "ip_vs_twos",
+    "ip_vs_wlc",
+    "ip_vs_wrr",
+];
+
+/// Folders every guest has, to mount on and to write into.
+const EMPTY_FOLDERS: [&str; 7] = ["/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/var"];
+/// Protocol names that `ipset` and `nft` look up (RFC 5237's registry).
+const PROTOCOLS: &str =
+    "ip 0 IP\nicmp 1 ICMP\ntcp 6 TCP\nudp 17 UDP\nipv6-icmp 58 IPv6-ICMP\nsctp 132 SCTP\n";
+/// What a guest boots with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitramfsSpec {
+    /// Program that becomes `/init`: this one.
+    pub init: PathBuf,
+    /// Names of tools, looked for in `PATH` and the usual folders for administrators.
+    pub tools: Vec<String>,
+    /// Other files: path here, absolute path in the guest.
+    pub files: Vec<(PathBuf, PathBuf)>,
+    /// Names of modules; those they need come along.
+    pub modules: Vec<String>,
+}
+
+impl InitramfsSpec {
+    /// The program `init` with all default tools and modules.
+    pub fn new(init: PathBuf) -> Self {
+        Self {
+            init,
+            tools: DEFAULT_TOOLS.map(str::to_owned).into(),
+            files: Vec::new(),
+            modules: DEFAULT_MODULES.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+}
+
+/// A finished image, and what of its specification this machine or kernel does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Initramfs {
+    /// The archive, named by the SHA-256 of its content.
+    pub path: PathBuf,
+    /// Tools that are not installed here.
+    pub missing_tools: Vec<String>,
+    /// Modules the kernel has neither as a file nor built in.
+    pub missing_modules: Vec<String>,
+}
+
+/// Builds the image of `spec` for `kernel`, or finds it in the cache.
+///
+/// # Errors
+/// When an input cannot be read or is damaged, or the cache cannot be written.
+pub fn build_initramfs(
+    kernel: &Kernel,
+    spec: &InitramfsSpec,
+    cache: &Cache,
+) -> Result<Initramfs, ImageError> {
+    let mut tree = Tree::default();
+    for folder in EMPTY_FOLDERS {
+        tree.add_folder(Path::new(folder));
+    }
+    tree.add(Path::new("/etc/protocols"), Node::Text(PROTOCOLS.to_owned()));
+    tree.add(Path::new("/init"), Node::Program(spec.init.clone()));
+    let missing_tools = add_tools(&mut tree, spec)?;
+    let missing_modules = add_modules(&mut tree, kernel, &spec.modules)?;
+    for (host, guest) in &spec.files {
+        tree.add(guest, Node::of(host)?);
+    }
+    let _lock = cache.lock()?;
+    let folder = cache.root().join("partial");
+    let file = NamedTempFile::new_in(&folder).map_err(at("create a file in", &folder))?;
+    let mut out = HashingWriter::new(BufWriter::new(file));
+    tree.write(&mut out)?;
+    let (hash, out) = out.finish();
+    let file = out.into_inner().map_err(|error| at("write", &folder)(error.into_error()))?;
+    let path = cache.insert_initramfs(file, &hash)?;
+    Ok(Initramfs { path, missing_tools, missing_modules })
+}
+
+/// Adds the tools and all libraries that they and `/init` need; returns the names of absent tools.
+fn add_tools(tree: &mut Tree, spec: &InitramfsSpec) -> Result<Vec<String>, ImageError> {
+    let (mut programs, mut missing) = (vec![spec.init.clone()], Vec::new());
+    for name in &spec.tools {
+        if let Some(path) = find_tool(name) {
+            tree.add_from_host(&path)?;
+            programs.push(path);
+        } else {
+            missing.push(name.clone());
+        }
+    }
+    let folders = LibraryFolders::of_this_machine();
+    let mut libraries = closure(&programs, &folders)?;
+    // iptables opens its matches and targets by name, from a folder beside its library.
+    let extension_folders = libraries.iter().filter_map(|library| {
+        let name = library.host.file_name()?.to_str()?;
+        let folder = library.host.parent()?.join("xtables");
+        (name.starts_with("libxtables.so") && folder.is_dir()).then_some(folder)
+    });
+    let mut extensions = Vec::new();
+    for folder in extension_folders {
+        for entry in fs::read_dir(&folder).map_err(at("list", &folder))? {
+            extensions.push(entry.map_err(at("list", &folder))?.path());
+        }
+    }
+    libraries.extend(closure(&extensions, &folders)?);
+    for extension in &extensions {
+        tree.add_from_host(extension)?;
+    }
+    for library in &libraries {
+        if library.host == library.guest {
+            tree.add_from_host(&library.host)?;
+        } else {
+            tree.add(&library.guest, Node::of(&library.host)?);
+        }
+    }
+    Ok(missing)
+}
+
+/// The program called `name` in `PATH`, or in a folder that only an administrator's `PATH` has.
+fn find_tool(name: &str) -> Option<PathBuf> {
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    let usual = std::env::split_paths(GUEST_PATH).collect::<Vec<_>>();
+    // Folders that the guest's own PATH has come first, so that a tool is found there too.
+    let folders = usual.into_iter().chain(std::env::split_paths(&own));
+    let mut paths = folders.map(|folder| folder.join(name));
+    paths.find(|path| {
+        fs::metadata(path)
+            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    })
+}
+
+/// Adds modules and the list in load order; returns names of absent ones.
+fn add_modules(
+    tree: &mut Tree,
+    kernel: &Kernel,
+    names: &[String],
+) -> Result<Vec<String>, ImageError> {
+    let closure = ModuleTree::read(&kernel.modules_dir)?.closure(names)?;
+    let folder = PathBuf::from("/lib/modules").join(&kernel.release);
+    let mut list = String::new();
+    for module in closure.ordered {
+        let path = folder.join(format!("{}.ko", module.name));
+        list.push_str(&path.to_string_lossy());
+        list.push('\n');
+        tree.add(&path, Node::Module(module.file));
+    }
+    tree.add(Path::new(GUEST_MODULE_LIST), Node::Text(list));
+    Ok(closure.missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use cpio::newc;
+    use tempfile::TempDir;
+
+    use super::super::kernel::Manifest;
+    use super::super::modules::tests::module;
+    use super::*;
+
+    /// `(path, mode, inode, content)` of every entry.
+    fn entries(archive: &[u8]) -> Vec<(String, u32, u32, Vec<u8>)> {
+        let (mut all, mut rest) = (Vec::new(), archive);
+        loop {
+            let mut reader = newc::Reader::new(rest).unwrap();
+            if reader.entry().is_trailer() {
+                return all;
+            }
+            let entry = reader.entry().clone();
+            assert_eq!((entry.mtime(), entry.uid(), entry.gid()), (0, 0, 0));
+            let mut content = Vec::new();
+            reader.read_to_end(&mut content).unwrap();
+            all.push((entry.name().to_owned(), entry.mode(), entry.ino(), content));
+            rest = reader.finish().unwrap();
+        }
+    }
+
+    fn kernel(root: &Path) -> Kernel {
+        let modules_dir = root.join("modules");
+        fs::create_dir_all(&modules_dir).unwrap();
+        fs::write(modules_dir.join("b.ko"), module("depends=a\0")).unwrap();
+        fs::write(modules_dir.join("a.ko"), module("depends=\0")).unwrap();
+        Kernel {
+            release: "6.1-test".into(),
+            vmlinux: root.join("vmlinux"),
+            vmlinuz: root.join("vmlinuz"),
+            modules_dir,
+            source: "test".into(),
+            config: None,
+            manifest: Manifest {
+                release: "6.1-test".into(),
+                packages: Vec::new(),
+                modules_dir: None,
+                vmlinuz_sha256: String::new(),
+                pvh: true,
+                unpacked_bytes: 0,
+            },
+        }
+    }
+
+    fn spec(root: &Path) -> InitramfsSpec {
+        let init = root.join("program");
+        fs::write(&init, "#!/bin/sh\n").unwrap();
+        InitramfsSpec {
+            init: init.clone(),
+            tools: vec!["no-such-tool".into()],
+            files: vec![(init, "/etc/vipbench/extra".into())],
+            modules: vec!["b".into(), "no-such-module".into()],
+        }
+    }
+
+    #[test]
+    fn the_archive_has_init_modules_and_their_order() {
+        let root = TempDir::new().unwrap();
+        let cache = Cache::at(&root.path().join("cache")).unwrap();
+        let built = build_initramfs(&kernel(root.path()), &spec(root.path()), &cache).unwrap();
+        assert_eq!(built.missing_tools, ["no-such-tool"]);
+        assert_eq!(built.missing_modules, ["no_such_module"]);
+
+        let entries = entries(&fs::read(&built.path).unwrap());
+        let content = |path: &str| {
+            let (_, mode, _, content) = entries.iter().find(|(name, ..)| name == path).unwrap();
+            (*mode, String::from_utf8_lossy(content).into_owned())
+        };
+        assert_eq!(content("init"), (0o100_755, "#!/bin/sh\n".into()));
+        let order = "/lib/modules/6.1-test/a.ko\n/lib/modules/6.1-test/b.ko\n";
+        assert_eq!(content("etc/vipbench/modules"), (0o100_644, order.into()));
+        assert_eq!(content("proc").0, 0o040_755);
+        assert!(content("etc/protocols").1.contains("tcp 6"));
+        assert_eq!(content("lib/modules/6.1-test/a.ko").0, 0o100_644);
+        let names: Vec<_> = entries.iter().map(|(name, ..)| name.as_str()).collect();
+        for name in &names {
+            let folder = Path::new(name).parent().unwrap().to_string_lossy();
+            let (at, folder_at) =
+                (names.iter().position(|n| n == name), names.iter().position(|n| **n == *folder));
+            assert!(
+                folder.is_empty() || folder_at.is_some_and(|folder_at| Some(folder_at) < at),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_same_inputs_give_the_same_image() {
+        let root = TempDir::new().unwrap();
+        let cache = Cache::at(&root.path().join("cache")).unwrap();
+        let (kernel, spec) = (kernel(root.path()), spec(root.path()));
+        let first = build_initramfs(&kernel, &spec, &cache).unwrap();
+        let bytes = fs::read(&first.path).unwrap();
+        // Newer files with the same content are the same input.
+        fs::write(&spec.init, "#!/bin/sh\n").unwrap();
+        let again = build_initramfs(&kernel, &spec, &cache).unwrap();
+        assert_eq!(again, first);
+        assert_eq!(fs::read(&again.path).unwrap(), bytes);
+        fs::write(&spec.init, "#!/bin/other\n").unwrap();
+        assert_ne!(build_initramfs(&kernel, &spec, &cache).unwrap().path, first.path);
+        assert_eq!(fs::read_dir(cache.root().join("partial")).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,349 @@
+//! From a SPEC to a kernel that can boot: in the cache already, or fetched, unpacked and put there. Boots nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::cache::{Cache, sha256};
+use super::deb::Deb;
+use super::error::{ImageError, at};
+use super::package::{Fetched, PackageRecord, fetch, from_file};
+use super::spec::KernelSpec;
+use super::vmlinux::{extract, has_pvh_entry, release};
+
+const MANIFEST: &str = "manifest.json";
+/// Largest boot image read, in bytes (an unpacked `vmlinux` with debug information: 500 MB).
+const IMAGE_BYTES_MAX: u64 = 1 << 30;
+/// Hexadecimal digits of a hash in a folder's name.
+const HASH_DIGITS: usize = 16;
+
+/// A kernel that can boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kernel {
+    /// What `uname -r` says in it.
+    pub release: String,
+    /// What to boot: the unpacked ELF kernel, which QEMU starts directly through PVH; the packed one for a kernel
+    /// without a PVH entry.
+    pub vmlinux: PathBuf,
+    /// The boot image as packaged.
+    pub vmlinuz: PathBuf,
+    /// Its modules: what is `/lib/modules/RELEASE` on an installed system.
+    pub modules_dir: PathBuf,
+    /// Where it came from, for people.
+    pub source: String,
+    /// Its build configuration, if that was with it.
+    pub config: Option<PathBuf>,
+    /// What is known of its origin; written beside it.
+    pub manifest: Manifest,
+}
+
+/// What is known of a kernel's origin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// What `uname -r` says in it.
+    pub release: String,
+    /// Its packages, the image package first; none when it came as files.
+    pub packages: Vec<PackageRecord>,
+    /// Folder of its modules, when that is not the cache's own.
+    pub modules_dir: Option<PathBuf>,
+    /// SHA-256 of its boot image, in hexadecimal.
+    pub vmlinuz_sha256: String,
+    /// Whether it has a PVH entry.
+    pub pvh: bool,
+    /// Bytes unpacked from the packages.
+    pub unpacked_bytes: u64,
+}
+
+/// The kernel that `spec` names. A default, series or release that was answered before is answered with the same
+/// kernel again, so that measurements stay comparable; [`refresh`] looks for a newer one.
+///
+/// # Errors
+/// When there is none, it cannot be fetched, or what was fetched is damaged: see [`ImageError`].
+pub fn resolve(
+    spec: &KernelSpec,
+    cache: &Cache,
+    progress: &dyn Fn(&str),
+) -> Result<Kernel, ImageError> {
+    let known = || cache.answer(&spec.to_string());
+    if let Some(folder) = known() {
+        return load(&folder);
+    }
+    let _lock = cache.lock()?;
+    // Another run may have fetched it while this one waited.
+    match known() {
+        Some(folder) => load(&folder),
+        None => find(spec, cache, progress),
+    }
+}
+
+/// The kernel that `spec` names now, and will name for [`resolve`] from now on.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn refresh(
+    spec: &KernelSpec,
+    cache: &Cache,
+    progress: &dyn Fn(&str),
+) -> Result<Kernel, ImageError> {
+    let _lock = cache.lock()?;
+    find(spec, cache, progress)
+}
+
+/// Finds, and if needed puts into the cache, what `spec` names. The caller holds the cache's lock.
+fn find(spec: &KernelSpec, cache: &Cache, progress: &dyn Fn(&str)) -> Result<Kernel, ImageError> {
+    match spec {
+        KernelSpec::Host => {
+            let release = rustix::system::uname().release().to_string_lossy().into_owned();
+            let vmlinuz = PathBuf::from(format!("/boot/vmlinuz-{release}"));
+            from_files(&vmlinuz, &Path::new("/lib/modules").join(release), cache)
+        }
+        KernelSpec::Files { vmlinuz, modules } => from_files(vmlinuz, modules, cache),
+        KernelSpec::Package(deb) => load(&assemble(&from_file(deb)?, cache, progress)?),
+        KernelSpec::Default | KernelSpec::Series(..) | KernelSpec::Release(_) => {
+            let packages = fetch(spec, cache, progress)?;
+            let folder = assemble(&packages, cache, progress)?;
+            let kernel = load(&folder)?;
+            cache.remember(&spec.to_string(), &folder)?;
+            cache.remember(&kernel.release, &folder)?;
+            if let Some(downloads) = packages.first().and_then(|package| package.path.parent()) {
+                fs::remove_dir_all(downloads).map_err(at("remove", downloads))?;
+            }
+            Ok(kernel)
+        }
+    }
+}
+
+/// All kernels in the cache, sorted by release. Folders that are none are passed over.
+pub fn cached_kernels(cache: &Cache) -> Vec<Kernel> {
+    cache.kernels().iter().filter_map(|folder| load(folder).ok()).collect()
+}
+
+/// Puts the kernel in `packages` into the cache; returns its folder.
+fn assemble(
+    packages: &[Fetched],
+    cache: &Cache,
+    progress: &dyn Fn(&str),
+) -> Result<PathBuf, ImageError> {
+    let hashes: Vec<&str> = packages.iter().map(|package| package.record.sha256.as_str()).collect();
+    let hash = short(&sha256(hashes.concat().as_bytes()));
+    if let Some(folder) = cache.kernel_by_hash(&hash) {
+        return Ok(folder);
+    }
+    let partial = cache.partial()?;
+    let (mut found, mut unpacked_bytes) = (None, 0);
+    for package in packages {
+        progress(&format!("unpacking {}", package.record.name));
+        let unpacked = Deb::open(&package.path)?.unpack(partial.path())?;
+        unpacked_bytes += unpacked.bytes;
+        found = found.or(unpacked.release);
+    }
+    let first = packages.first().map(|package| package.path.clone()).unwrap_or_default();
+    let vmlinuz = partial.path().join("vmlinuz");
+    let (Some(release), true) = (found, vmlinuz.is_file()) else {
+        return Err(ImageError::Malformed {
+            path: first,
+            problem: "it holds no kernel with modules".to_owned(),
+            remedy: "pass a package called linux-image-RELEASE",
+        });
+    };
+    let image = read_image(&vmlinuz)?;
+    let name = format!("{release}-{hash}");
+    let manifest = Manifest {
+        release,
+        packages: packages.iter().map(|package| package.record.clone()).collect(),
+        modules_dir: None,
+        vmlinuz_sha256: sha256(&image),
+        pvh: unpack_image(&image, &vmlinuz, partial.path())?,
+        unpacked_bytes,
+    };
+    write_manifest(&manifest, partial.path())?;
+    cache.insert_kernel(partial, &name)
+}
+
+/// Puts the image `vmlinuz` into the cache; its modules stay where they are.
+fn from_files(vmlinuz: &Path, modules: &Path, cache: &Cache) -> Result<Kernel, ImageError> {
+    let modules_dir = modules.canonicalize().map_err(at("find the modules", modules))?;
+    let image = read_image(vmlinuz)?;
+    let vmlinuz_sha256 = sha256(&image);
+    // The same image with other modules is another kernel.
+    let both = format!("{vmlinuz_sha256}{}", modules_dir.display());
+    let hash = short(&sha256(both.as_bytes()));
+    if let Some(folder) = cache.kernel_by_hash(&hash) {
+        return load(&folder);
+    }
+    let release =
+        release(&image).ok_or_else(|| malformed(vmlinuz, "it names no release".into()))?;
+    let partial = cache.partial()?;
+    let copy = partial.path().join("vmlinuz");
+    fs::write(&copy, &image).map_err(at("write", &copy))?;
+    let pvh = unpack_image(&image, vmlinuz, partial.path())?;
+    let name = format!("{release}-{hash}");
+    let manifest = Manifest {
+        release,
+        packages: Vec::new(),
+        modules_dir: Some(modules_dir),
+        vmlinuz_sha256,
+        pvh,
+        unpacked_bytes: 0,
+    };
+    write_manifest(&manifest, partial.path())?;
+    load(&cache.insert_kernel(partial, &name)?)
+}
+
+/// Writes the ELF kernel inside `image`, read from `vmlinuz`, into `folder`; returns whether it has a PVH entry.
+fn unpack_image(image: &[u8], vmlinuz: &Path, folder: &Path) -> Result<bool, ImageError> {
+    let kernel = extract(image).map_err(|problem| malformed(vmlinuz, problem))?;
+    let pvh = has_pvh_entry(&kernel);
+    if pvh {
+        let path = folder.join("vmlinux");
+        fs::write(&path, &kernel).map_err(at("write", &path))?;
+    }
+    Ok(pvh)
+}
+
+fn read_image(path: &Path) -> Result<Vec<u8>, ImageError> {
+    let size = fs::metadata(path).map_err(at("look at", path))?.len();
+    if size > IMAGE_BYTES_MAX {
+        return Err(malformed(path, format!("{size} bytes are too many for a kernel")));
+    }
+    fs::read(path).map_err(at("read", path))
+}
+
+fn write_manifest(manifest: &Manifest, folder: &Path) -> Result<(), ImageError> {
+    let path = folder.join(MANIFEST);
+    let text = serde_json::to_vec_pretty(manifest).map_err(std::io::Error::other);
+    text.and_then(|text| fs::write(&path, text)).map_err(at("write", &path))
+}
+
+/// The kernel in the cache folder `folder`.
+fn load(folder: &Path) -> Result<Kernel, ImageError> {
+    let path = folder.join(MANIFEST);
+    let text = fs::read(&path).map_err(at("read", &path))?;
+    let manifest: Manifest =
+        serde_json::from_slice(&text).map_err(|error| ImageError::Malformed {
+            path: path.clone(),
+            problem: error.to_string(),
+            remedy: "remove this folder; the kernel is fetched again when it is needed",
+        })?;
+    let vmlinuz = folder.join("vmlinuz");
+    let config = folder.join("config");
+    let modules_dir = manifest.modules_dir.clone().unwrap_or_else(|| folder.join("modules"));
+    Ok(Kernel {
+        release: manifest.release.clone(),
+        vmlinux: if manifest.pvh { folder.join("vmlinux") } else { vmlinuz.clone() },
+        vmlinuz,
+        source: describe(&manifest, &modules_dir),
+        modules_dir,
+        config: config.is_file().then_some(config),
+        manifest,
+    })
+}
+
+fn describe(manifest: &Manifest, modules_dir: &Path) -> String {
+    match manifest.packages.first() {
+        Some(PackageRecord { name, version, suite: Some(suite), .. }) => {
+            format!("{name} {version} ({suite})")
+        }
+        Some(PackageRecord { name, version, .. }) => format!("{name} {version} (a file)"),
+        None => format!("files, modules in {}", modules_dir.display()),
+    }
+}
+
+fn short(hash: &str) -> String {
+    hash.chars().take(HASH_DIGITS).collect()
+}
+
+fn malformed(path: &Path, problem: String) -> ImageError {
+    ImageError::Malformed {
+        path: path.to_owned(),
+        problem,
+        remedy: "pass an x86 boot image (bzImage) or the ELF file vmlinux",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::super::deb::tests::package;
+    use super::super::modules::tests::module;
+    use super::super::vmlinux::tests::{boot_image, elf_with_note, lz4_payload};
+    use super::*;
+
+    const QUIET: &dyn Fn(&str) = &|_| {};
+
+    fn image(note: u32) -> Vec<u8> {
+        boot_image("6.1.0-1-amd64 (a@b) #1", &lz4_payload(&elf_with_note(note)))
+    }
+
+    fn kernel_package() -> Vec<u8> {
+        package(
+            "Package: linux-image-6.1.0-1-amd64\nVersion: 6.1.5-1\nDepends: kmod\n",
+            &[
+                ("./boot/vmlinuz-6.1.0-1-amd64", &image(18)),
+                ("./lib/modules/6.1.0-1-amd64/kernel/veth.ko", &module("depends=\0")),
+            ],
+        )
+    }
+
+    #[test]
+    fn a_package_file_becomes_a_kernel_once() {
+        let root = TempDir::new().unwrap();
+        let cache = Cache::at(&root.path().join("cache")).unwrap();
+        let deb = root.path().join("linux-image.deb");
+        fs::write(&deb, kernel_package()).unwrap();
+        let spec = KernelSpec::Package(deb);
+        let kernel = resolve(&spec, &cache, QUIET).unwrap();
+        assert_eq!(kernel.release, "6.1.0-1-amd64");
+        assert_eq!(kernel.source, "linux-image-6.1.0-1-amd64 6.1.5-1 (a file)");
+        assert_eq!(fs::read(&kernel.vmlinux).unwrap(), elf_with_note(18));
+        assert!(kernel.modules_dir.join("kernel/veth.ko").is_file());
+        assert_eq!(kernel.config, None);
+        assert_eq!(resolve(&spec, &cache, QUIET).unwrap(), kernel);
+        assert_eq!(cached_kernels(&cache), [kernel]);
+        assert_eq!(fs::read_dir(cache.root().join("partial")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_package_without_kernel_leaves_nothing_in_the_cache() {
+        let root = TempDir::new().unwrap();
+        let cache = Cache::at(&root.path().join("cache")).unwrap();
+        let deb = root.path().join("x.deb");
+        fs::write(&deb, package("Package: x\n", &[("./usr/bin/x", b"x")])).unwrap();
+        let error = resolve(&KernelSpec::Package(deb), &cache, QUIET).unwrap_err().to_string();
+        assert!(error.contains("no kernel with modules"), "{error}");
+        assert!(cache.kernels().is_empty());
+    }
+
+    #[test]
+    fn files_become_a_kernel_whose_modules_stay_where_they_are() {
+        let root = TempDir::new().unwrap();
+        let cache = Cache::at(&root.path().join("cache")).unwrap();
+        let (vmlinuz, modules) = (root.path().join("bzImage"), root.path().to_owned());
+        fs::write(&vmlinuz, image(0)).unwrap();
+        let spec = KernelSpec::Files { vmlinuz: vmlinuz.clone(), modules };
+        let kernel = resolve(&spec, &cache, QUIET).unwrap();
+        assert_eq!(kernel.release, "6.1.0-1-amd64");
+        assert_eq!(kernel.modules_dir, root.path().canonicalize().unwrap());
+        // Without a PVH entry the packed image is what boots.
+        assert_eq!(kernel.vmlinux, kernel.vmlinuz);
+        // Another build in the same place is another kernel.
+        fs::write(&vmlinuz, image(18)).unwrap();
+        assert_ne!(resolve(&spec, &cache, QUIET).unwrap(), kernel);
+    }
+
+    #[test]
+    fn a_damaged_image_is_named() {
+        let root = TempDir::new().unwrap();
+        let cache = Cache::at(&root.path().join("cache")).unwrap();
+        let vmlinuz = root.path().join("bzImage");
+        let mut image = image(18);
+        image.truncate(1030);
+        fs::write(&vmlinuz, image).unwrap();
+        let spec = KernelSpec::Files { vmlinuz: vmlinuz.clone(), modules: root.path().into() };
+        let error = resolve(&spec, &cache, QUIET).unwrap_err().to_string();
+        assert!(error.contains(&*vmlinuz.to_string_lossy()), "{error}");
+        assert!(error.contains("shorter than its setup header says"), "{error}");
+    }
+}

@@ -1,0 +1,34 @@
+//! What a guest boots: stock distribution kernels, found through the machine's own package sources, unpacked and kept,
+//! and the initial file system with this program, the tools and the kernel modules.
+//!
+//! Starts no guest. Nothing here names an archive; what is fetched is checked by apt against the distribution's keys.
+
+mod apt;
+mod cache;
+mod choose;
+mod compressed;
+mod control;
+mod deb;
+mod elf;
+mod error;
+mod initramfs;
+mod kernel;
+mod modules;
+mod package;
+mod sources;
+mod spec;
+#[cfg(test)]
+mod test_elf;
+mod tree;
+mod vmlinux;
+
+pub use cache::Cache;
+pub use error::ImageError;
+pub use initramfs::{
+    DEFAULT_MODULES, DEFAULT_TOOLS, GUEST_MODULE_LIST, GUEST_PATH, Initramfs, InitramfsSpec,
+    build_initramfs,
+};
+pub use kernel::{Kernel, Manifest, cached_kernels, refresh, resolve};
+pub use modules::{Closure, Module, ModuleTree};
+pub use package::PackageRecord;
+pub use spec::KernelSpec;

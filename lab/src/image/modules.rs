@@ -1,0 +1,293 @@
+//! Finds kernel modules and the order in which they must be loaded. Loads none.
+//!
+//! Packages ship no `modules.dep`, so dependencies are read from the modules themselves, and only from those that are
+//! asked for: about a hundred of some thousand files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use object::{Object, ObjectSection};
+
+use super::compressed::read_all;
+use super::error::{ImageError, at};
+
+/// Largest module read, in bytes unpacked (the largest graphics driver: 15 MB).
+const MODULE_BYTES_MAX: u64 = 64 << 20;
+/// Most files looked at (the largest kernel packages hold about 5,000).
+const FILES_MAX: usize = 50_000;
+/// Deepest chain of dependencies followed (real ones: below 10), and of folders.
+const DEPTH_MAX: usize = 64;
+
+/// The modules of one kernel.
+#[derive(Debug)]
+pub struct ModuleTree {
+    files: BTreeMap<String, PathBuf>,
+    builtin: BTreeSet<String>,
+}
+
+/// One module file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Name as the kernel writes it, with `_`.
+    pub name: String,
+    /// Its file on this machine, perhaps compressed.
+    pub file: PathBuf,
+}
+
+/// What it takes to have a set of modules.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Closure {
+    /// Modules to load, each after those it needs.
+    pub ordered: Vec<Module>,
+    /// Names of those asked for that this kernel has neither as a file nor built in.
+    pub missing: Vec<String>,
+}
+
+impl ModuleTree {
+    /// Lists the modules below `folder`: what is `/lib/modules/RELEASE` on an installed system.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or holds absurdly many files.
+    pub fn read(folder: &Path) -> Result<Self, ImageError> {
+        let mut files = BTreeMap::new();
+        let mut folders = vec![(folder.to_owned(), 0)];
+        let mut seen = 0;
+        while let Some((folder, depth)) = folders.pop() {
+            for entry in fs::read_dir(&folder).map_err(at("list", &folder))? {
+                let entry = entry.map_err(at("list", &folder))?;
+                seen += 1;
+                if seen > FILES_MAX || depth > DEPTH_MAX {
+                    return Err(ImageError::Malformed {
+                        path: folder,
+                        problem: "more files than any kernel has modules".to_owned(),
+                        remedy: "pass the folder of one kernel's modules, as in /lib/modules",
+                    });
+                }
+                // Not followed when a link, as `build` and `source` are.
+                let kind = entry.file_type().map_err(at("look at", &folder))?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if kind.is_dir() {
+                    folders.push((entry.path(), depth + 1));
+                } else if kind.is_file()
+                    && let Some(module) = module_name(&name)
+                {
+                    files.insert(module, entry.path());
+                }
+            }
+        }
+        Ok(Self { files, builtin: builtin(&folder.join("modules.builtin"))? })
+    }
+
+    /// The modules called `names` (`-` and `_` are equal) and all they need, in load order. Names built into the kernel
+    /// need no loading.
+    ///
+    /// # Errors
+    /// When a module file cannot be read, is damaged, or dependencies never end.
+    pub fn closure(&self, names: &[impl AsRef<str>]) -> Result<Closure, ImageError> {
+        let mut closure = Closure::default();
+        let mut visited = BTreeSet::new();
+        for name in names {
+            let name = canonical(name.as_ref());
+            if self.files.contains_key(&name) {
+                self.visit(&name, 0, &mut visited, &mut closure)?;
+            } else if !self.builtin.contains(&name) && !closure.missing.contains(&name) {
+                closure.missing.push(name);
+            }
+        }
+        Ok(closure)
+    }
+
+    fn visit(
+        &self,
+        name: &str,
+        depth: usize,
+        visited: &mut BTreeSet<String>,
+        closure: &mut Closure,
+    ) -> Result<(), ImageError> {
+        let Some(file) = self.files.get(name) else {
+            // Built in, or a soft dependency that names an alias: the kernel says so on loading if it is needed.
+            return Ok(());
+        };
+        if !visited.insert(name.to_owned()) {
+            return Ok(());
+        }
+        let needs = needs(&read_module(file)?).map_err(|problem| malformed(file, problem))?;
+        if depth >= DEPTH_MAX {
+            return Err(malformed(file, "its dependencies never end".to_owned()));
+        }
+        for before in &needs.before {
+            self.visit(before, depth + 1, visited, closure)?;
+        }
+        closure.ordered.push(Module { name: name.to_owned(), file: file.clone() });
+        for after in &needs.after {
+            self.visit(after, depth + 1, visited, closure)?;
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of a module file, unpacked.
+pub(super) fn read_module(file: &Path) -> Result<Vec<u8>, ImageError> {
+    let opened = File::open(file).map_err(at("open", file))?;
+    read_all(opened, MODULE_BYTES_MAX).map_err(at("unpack", file))
+}
+
+/// Module name of a file called `file`, if it is a module: `nf-a.ko.xz` is `nf_a`.
+fn module_name(file: &str) -> Option<String> {
+    let (stem, ending) = file.split_once(".ko")?;
+    matches!(ending, "" | ".xz" | ".zst" | ".gz").then(|| canonical(stem))
+}
+
+fn canonical(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+/// Names listed in `modules.builtin`; none when the file is absent.
+fn builtin(file: &Path) -> Result<BTreeSet<String>, ImageError> {
+    if !file.exists() {
+        return Ok(BTreeSet::new());
+    }
+    let text = fs::read_to_string(file).map_err(at("read", file))?;
+    let names = text.lines().filter_map(|line| module_name(line.rsplit('/').next()?));
+    Ok(names.collect())
+}
+
+/// Other modules a module asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Needs {
+    before: Vec<String>,
+    after: Vec<String>,
+}
+
+/// Reads `depends=` and `softdep=` of the section `.modinfo` (include/linux/module.h, `MODULE_INFO` and
+/// `MODULE_SOFTDEP`, Linux 6.1).
+fn needs(module: &[u8]) -> Result<Needs, String> {
+    let file = object::File::parse(module).map_err(|error| format!("no module: {error}"))?;
+    let section = file.section_by_name(".modinfo").ok_or("no module: it has no .modinfo")?;
+    let info = section.data().map_err(|error| format!("no module: {error}"))?;
+    let mut needs = Needs::default();
+    for field in info.split(|byte| *byte == 0) {
+        let field = String::from_utf8_lossy(field);
+        if let Some(names) = field.strip_prefix("depends=") {
+            needs.before.extend(names.split(',').filter(|name| !name.is_empty()).map(canonical));
+        } else if let Some(words) = field.strip_prefix("softdep=") {
+            soft(words, &mut needs);
+        }
+    }
+    Ok(needs)
+}
+
+fn soft(words: &str, needs: &mut Needs) {
+    let mut after = false;
+    for word in words.split_whitespace() {
+        match word {
+            "pre:" => after = false,
+            "post:" => after = true,
+            name if after => needs.after.push(canonical(name)),
+            name => needs.before.push(canonical(name)),
+        }
+    }
+}
+
+fn malformed(file: &Path, problem: String) -> ImageError {
+    ImageError::Malformed {
+        path: file.to_owned(),
+        problem,
+        remedy: "fetch the kernel again, or build its modules again",
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    use super::super::test_elf::TestElf;
+    use super::*;
+
+    /// A module that says `modinfo` of itself.
+    pub(in super::super) fn module(modinfo: &str) -> Vec<u8> {
+        TestElf::default().section(".modinfo", 1, 0, modinfo.as_bytes()).build()
+    }
+
+    /// A module folder with the modules `(file, modinfo)`.
+    fn tree(modules: &[(&str, &str)]) -> (TempDir, ModuleTree) {
+        let folder = TempDir::new().unwrap();
+        fs::create_dir_all(folder.path().join("kernel/net")).unwrap();
+        for (file, modinfo) in modules {
+            fs::write(folder.path().join("kernel/net").join(file), module(modinfo)).unwrap();
+        }
+        fs::write(folder.path().join("modules.builtin"), "kernel/net/ipv6/ip-v6.ko\n").unwrap();
+        let tree = ModuleTree::read(folder.path()).unwrap();
+        (folder, tree)
+    }
+
+    fn names(closure: &Closure) -> Vec<&str> {
+        closure.ordered.iter().map(|module| module.name.as_str()).collect()
+    }
+
+    #[test]
+    fn modules_come_after_those_they_need() {
+        let (_folder, tree) = tree(&[
+            ("ip_vs.ko", "license=GPL\0depends=nf-conntrack,libcrc32c\0"),
+            ("nf_conntrack.ko", "depends=libcrc32c\0"),
+            ("libcrc32c.ko", "softdep=pre: crc32c-intel post: extra\0depends=\0"),
+            ("crc32c-intel.ko", "depends=\0"),
+            ("extra.ko", "depends=\0"),
+        ]);
+        let closure = tree.closure(&["ip-vs", "nf_conntrack"]).unwrap();
+        let order = ["crc32c_intel", "libcrc32c", "extra", "nf_conntrack", "ip_vs"];
+        assert_eq!(names(&closure), order);
+        assert!(closure.missing.is_empty());
+    }
+
+    #[test]
+    fn absent_modules_are_reported_and_built_in_ones_are_not() {
+        let (_folder, tree) = tree(&[("a.ko", "depends=not_here\0")]);
+        let closure = tree.closure(&["a", "ip_v6", "xt-none", "xt_none"]).unwrap();
+        assert_eq!(names(&closure), ["a"]);
+        assert_eq!(closure.missing, ["xt_none"]);
+    }
+
+    #[test]
+    fn circles_end() {
+        let (_folder, tree) = tree(&[("a.ko", "depends=b\0"), ("b.ko", "depends=a\0")]);
+        assert_eq!(names(&tree.closure(&["a"]).unwrap()), ["b", "a"]);
+    }
+
+    #[test]
+    fn an_endless_chain_is_an_error() {
+        let chain: Vec<_> = (0..DEPTH_MAX + 2)
+            .map(|i| (format!("m{i}.ko"), format!("depends=m{}\0", i + 1)))
+            .collect();
+        let chain: Vec<_> = chain.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        let (_folder, tree) = tree(&chain);
+        let error = tree.closure(&["m0"]).unwrap_err();
+        assert!(error.to_string().contains("never end"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_module_is_named() {
+        let (folder, tree) = tree(&[("a.ko", "depends=\0")]);
+        fs::write(folder.path().join("kernel/net/a.ko"), b"text").unwrap();
+        let error = tree.closure(&["a"]).unwrap_err().to_string();
+        assert!(error.contains("a.ko") && error.contains("fetch the kernel again"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_module_bytes_never_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            damage in 0_usize..350,
+        ) {
+            let _either = needs(&bytes);
+            let _either = needs(&module(&String::from_utf8_lossy(&bytes)));
+            let mut damaged = module("depends=a,b\0softdep=pre: c\0");
+            for (at, byte) in bytes.iter().take(4).enumerate() {
+                if let Some(place) = damaged.get_mut(damage + at) { *place = *byte }
+            }
+            let _either = needs(&damaged);
+        }
+    }
+}

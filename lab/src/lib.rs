@@ -1,0 +1,14 @@
+//! Where a measurement happens: network namespaces, topologies, child processes, guest kernels and their images.
+//!
+//! Knows nothing of Clusters, proxies or results. Everything it makes is owned by a guard and vanishes with it.
+
+pub mod guest;
+pub mod image;
+mod link;
+pub mod netns;
+pub mod process;
+pub mod sysctl;
+pub mod topology;
+
+pub use ipnet::Ipv4Net;
+pub use link::LinkError;

@@ -1,0 +1,187 @@
+//! Reads and sets kernel parameters below `/proc/sys`, and remembers what was set for the record of the environment.
+//!
+//! `/proc/sys/net` shows the network namespace of the calling thread (`net/sysctl_net.c`, `net_ctl_header_lookup`,
+//! Linux 6.1), so these functions work on whatever namespace they are called in. Which values a lab needs is decided
+//! in `topology`.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+/// Longest parameter read back: all of those a lab sets are far shorter.
+const VALUE_BYTES_MAX: u64 = 4096;
+const NAME_BYTES_MAX: usize = 200;
+
+/// Why a kernel parameter could not be read or set.
+#[derive(Debug, thiserror::Error)]
+pub enum SysctlError {
+    /// Not the name of a parameter.
+    #[error("`{name}` is no kernel parameter; write it with dots, as in `net.ipv4.ip_forward`")]
+    Name {
+        /// The name as given.
+        name: String,
+    },
+    /// This kernel has no such parameter.
+    #[error("this kernel has no parameter `{name}`; load the module that brings it")]
+    Missing {
+        /// The parameter.
+        name: String,
+    },
+    /// The kernel refused.
+    #[error(
+        "kernel parameter `{name}`, {doing}: {source}; root may do so, with a value this kernel knows"
+    )]
+    Refused {
+        /// The parameter.
+        name: String,
+        /// Reading, or setting to which value.
+        doing: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// The value of the parameter `name`, runs of white space made one space.
+///
+/// # Errors
+/// [`SysctlError`]: no such parameter, or not readable.
+pub fn read(name: &str) -> Result<String, SysctlError> {
+    let refused = |source| refused(name, "reading it".to_owned(), source);
+    let mut value = String::new();
+    File::open(path(name)?)
+        .and_then(|file| file.take(VALUE_BYTES_MAX).read_to_string(&mut value))
+        .map_err(refused)?;
+    Ok(value.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn write(name: &str, value: &str) -> Result<(), SysctlError> {
+    fs::write(path(name)?, value)
+        .map_err(|source| refused(name, format!("setting `{value}`"), source))
+}
+
+/// `net.ipv4.ip_forward` is `/proc/sys/net/ipv4/ip_forward`; a slash stands for a dot inside one part, as in sysctl(8).
+fn path(name: &str) -> Result<PathBuf, SysctlError> {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
+    let valid = name.len() <= NAME_BYTES_MAX
+        && name.bytes().all(known)
+        // Two separators in a row would make the path component `..`.
+        && name.split(['.', '/']).all(|part| !part.is_empty());
+    if !valid {
+        return Err(SysctlError::Name { name: name.to_owned() });
+    }
+    let swapped = name.chars().map(|symbol| match symbol {
+        '.' => '/',
+        '/' => '.',
+        other => other,
+    });
+    Ok(PathBuf::from("/proc/sys").join(swapped.collect::<String>()))
+}
+
+fn refused(name: &str, doing: String, source: io::Error) -> SysctlError {
+    let name = name.to_owned();
+    match source.kind() {
+        io::ErrorKind::NotFound => SysctlError::Missing { name },
+        _ => SysctlError::Refused { name, doing, source },
+    }
+}
+
+/// Parameters set in one namespace that will vanish: nothing is restored, everything is remembered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sysctls {
+    values: BTreeMap<String, String>,
+}
+
+impl Sysctls {
+    /// Sets `name` in the namespace of the calling thread and remembers the value that the kernel then shows.
+    ///
+    /// # Errors
+    /// [`SysctlError`]: no such parameter, or a value the kernel refuses.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), SysctlError> {
+        write(name, value)?;
+        self.values.insert(name.to_owned(), read(name)?);
+        Ok(())
+    }
+
+    /// As [`Sysctls::set`], but a parameter that this kernel lacks is left out: `false`.
+    ///
+    /// # Errors
+    /// [`SysctlError`]: a value the kernel refuses.
+    pub fn set_if_present(&mut self, name: &str, value: &str) -> Result<bool, SysctlError> {
+        match self.set(name, value) {
+            Ok(()) => Ok(true),
+            Err(SysctlError::Missing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every parameter set so far, by name, with the value in force after the last setting.
+    pub fn values(&self) -> &BTreeMap<String, String> {
+        &self.values
+    }
+}
+
+/// A parameter that belongs to the whole kernel, set for a time: it gets its old value back on drop.
+#[derive(Debug)]
+pub struct SysctlGuard {
+    name: String,
+    before: String,
+}
+
+impl SysctlGuard {
+    /// Sets `name` to `value` until the guard drops.
+    ///
+    /// # Errors
+    /// [`SysctlError`]: no such parameter, or a value the kernel refuses; then nothing has changed.
+    pub fn set(name: &str, value: &str) -> Result<Self, SysctlError> {
+        let before = read(name)?;
+        write(name, value)?;
+        Ok(Self { name: name.to_owned(), before })
+    }
+}
+
+impl Drop for SysctlGuard {
+    fn drop(&mut self) {
+        // The kernel accepted this value a moment ago and a drop has nobody to tell.
+        let _ = write(&self.name, &self.before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dotted_name_becomes_a_path_and_a_slash_a_dot_inside_a_part() {
+        assert_eq!(
+            path("net.ipv4.ip_forward").unwrap(),
+            PathBuf::from("/proc/sys/net/ipv4/ip_forward")
+        );
+        assert_eq!(
+            path("net.ipv4.conf.eth0/5.rp_filter").unwrap(),
+            PathBuf::from("/proc/sys/net/ipv4/conf/eth0.5/rp_filter")
+        );
+    }
+
+    #[test]
+    fn a_name_cannot_leave_proc_sys() {
+        for name in ["", ".", "..", "a..b", "/etc.passwd", "net.//.x", "net.x//.y", "a b", "net.é"]
+        {
+            assert!(matches!(path(name), Err(SysctlError::Name { .. })), "{name}");
+        }
+        assert!(path(&"a".repeat(NAME_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn a_value_is_read_with_single_spaces() {
+        let range = read("net.ipv4.ip_local_port_range").unwrap();
+        assert_eq!(range.split(' ').count(), 2, "{range}");
+        assert!(range.split(' ').all(|port| port.parse::<u16>().is_ok()), "{range}");
+    }
+
+    #[test]
+    fn a_parameter_that_no_kernel_has_is_missing() {
+        assert!(matches!(read("net.ipv4.no_such_thing"), Err(SysctlError::Missing { .. })));
+        assert!(!Sysctls::default().set_if_present("net.ipv4.no_such_thing", "1").unwrap());
+    }
+}

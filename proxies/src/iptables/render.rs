@@ -1,0 +1,536 @@
+//! The text of a sync: a Cluster, or a Change of one, as input of `iptables-restore --noflush`.
+//!
+//! `syncProxyRules` in pkg/proxy/iptables/proxier.go, Kubernetes 1.35: same chains, same rules,
+//! same order, same order of arguments. Left out is what needs features a Cluster does not have
+//! (session affinity, Local traffic policies, source ranges, load-balancer IPs, health-check ports)
+//! and the nfacct counters, which upstream leaves out too where the kernel has no `xt_nfacct`.
+//! Nothing here touches a kernel.
+
+use std::collections::HashSet;
+
+use generators::{Change, Cluster, Service};
+
+use super::names::{Chain, ChainHash, ServiceChains};
+use super::text::Text;
+use crate::error::ProxyError;
+use crate::open::Options;
+
+/// Above this many Endpoints the comments of Endpoint rules are left out
+/// (`largeClusterEndpointsThreshold`).
+const LARGE_CLUSTER_ENDPOINTS: usize = 1000;
+
+const FILTER_CHAINS: &str = "\
+*filter
+:KUBE-SERVICES - [0:0]
+:KUBE-EXTERNAL-SERVICES - [0:0]
+:KUBE-FORWARD - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-PROXY-FIREWALL - [0:0]
+";
+
+/// Closes the hole that `route_localnet` opens (Kubernetes issue 90259).
+const LOCALNET_FIREWALL: &str = "\
+-A KUBE-FIREWALL -m comment --comment \"block incoming localnet connections\" -d 127.0.0.0/8 \
+! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
+";
+
+const FORWARD_RULES: &str = "\
+-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
+-A KUBE-FORWARD -m comment --comment \"kubernetes forwarding rules\" \
+-m mark --mark 0x00004000/0x00004000 -j ACCEPT
+-A KUBE-FORWARD -m comment --comment \"kubernetes forwarding conntrack rule\" \
+-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+";
+
+const NAT_CHAINS: &str = "\
+*nat
+:KUBE-SERVICES - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-POSTROUTING - [0:0]
+:KUBE-MARK-MASQ - [0:0]
+";
+
+/// `--random-fully` needs iptables 1.6.2; tools named `iptables-legacy` and `iptables-nft` exist
+/// since 1.8.0.
+const MASQUERADE_RULES: &str = "\
+-A KUBE-POSTROUTING -m mark ! --mark 0x00004000/0x00004000 -j RETURN
+-A KUBE-POSTROUTING -j MARK --xor-mark 0x00004000
+-A KUBE-POSTROUTING -m comment --comment \"kubernetes service traffic requiring SNAT\" \
+-j MASQUERADE --random-fully
+-A KUBE-MARK-MASQ -j MARK --or-mark 0x00004000
+";
+
+const NODE_PORTS_COMMENT: &str = "-m comment --comment \
+\"kubernetes service nodeports; NOTE: this must be the last rule in this chain\"";
+
+/// The text of a full sync. Chains of Services in `existing` that the Cluster does not have are
+/// deleted.
+pub(super) fn full(options: &Options, cluster: &Cluster, existing: &[Chain]) -> Text {
+    let services: Vec<_> = cluster.services().iter().map(ServiceChains::all).collect();
+    let stale = without_written(existing.iter().copied(), &services);
+    Sync { options, cluster, services: &services, stale: &stale }.text()
+}
+
+/// The text of a partial sync (KEP-3453): all entrances, but only the chains of changed Services.
+///
+/// Chains that lost their Service or Endpoint are deleted at once, as kube-proxy does in small
+/// clusters. In large ones it leaves them, unreachable, to a later sync.
+///
+/// # Errors
+/// [`ProxyError::Request`] if a Change names a Service that is in neither Cluster.
+pub(super) fn incremental(
+    options: &Options,
+    before: &Cluster,
+    after: &Cluster,
+    changes: &[Change],
+) -> Result<Text, ProxyError> {
+    let touched: HashSet<_> = changes.iter().map(Change::service_name).collect();
+    let is_touched = |service: &&Service| touched.contains(service.name());
+    let old: Vec<_> = before.services().iter().filter(is_touched).map(ServiceChains::all).collect();
+    let services: Vec<_> = after
+        .services()
+        .iter()
+        .map(|service| {
+            if is_touched(&service) {
+                ServiceChains::all(service)
+            } else {
+                ServiceChains::entrances(service)
+            }
+        })
+        .collect();
+    let found = old.iter().chain(&services).filter(|chains| chains.endpoints.is_some());
+    let found: HashSet<_> = found.map(|chains| chains.service.name()).collect();
+    if let Some(unknown) = touched.difference(&found).next() {
+        return Err(ProxyError::Request { reason: format!("no Service is called {unknown}") });
+    }
+    let stale = without_written(old.iter().flat_map(ServiceChains::written), &services);
+    Ok(Sync { options, cluster: after, services: &services, stale: &stale }.text())
+}
+
+/// Those of some chains that the sync does not write, so that nothing leads to them any more.
+fn without_written(
+    chains: impl Iterator<Item = Chain>,
+    services: &[ServiceChains<'_>],
+) -> Vec<Chain> {
+    let mut chains = chains.peekable();
+    if chains.peek().is_none() {
+        return Vec::new();
+    }
+    let written: HashSet<_> = services.iter().flat_map(ServiceChains::written).collect();
+    chains.filter(|chain| !written.contains(chain)).collect()
+}
+
+/// One sync, planned.
+struct Sync<'a> {
+    options: &'a Options,
+    cluster: &'a Cluster,
+    services: &'a [ServiceChains<'a>],
+    stale: &'a [Chain],
+}
+
+impl Sync<'_> {
+    /// The tables filter and nat, each committed apart, in this order.
+    fn text(&self) -> Text {
+        let mut text = Text::with_capacity(self.estimated_bytes());
+        self.write_filter(&mut text);
+        self.write_nat(&mut text);
+        text
+    }
+
+    /// Room for the text, so that it is not copied while it grows. Generous: memory that is never
+    /// written costs nothing.
+    fn estimated_bytes(&self) -> usize {
+        let endpoints: usize =
+            self.services.iter().filter_map(|chains| chains.endpoints.as_ref()).map(Vec::len).sum();
+        4096 + self.services.len() * 768 + endpoints * 640 + self.stale.len() * 80
+    }
+
+    fn write_filter(&self, text: &mut Text) {
+        text.str(FILTER_CHAINS);
+        if self.options.has_localhost_node_ports() {
+            text.make_chain("KUBE-FIREWALL");
+            text.rules(LOCALNET_FIREWALL);
+        }
+        let services = self.cluster.services().iter();
+        for service in services.filter(|service| service.endpoints().is_empty()) {
+            write_rejects(text, service);
+        }
+        text.rules(FORWARD_RULES).str("COMMIT\n");
+    }
+
+    fn write_nat(&self, text: &mut Text) {
+        text.str(NAT_CHAINS);
+        for chain in self.services.iter().flat_map(ServiceChains::written) {
+            text.make_hashed_chain(chain);
+        }
+        for chain in self.stale {
+            text.make_hashed_chain(*chain);
+        }
+        text.rules(MASQUERADE_RULES);
+        let mut rules = ServiceRules::new(self.options, self.cluster);
+        for chains in self.services.iter().filter(|chains| !chains.service.endpoints().is_empty()) {
+            rules.write(text, chains);
+        }
+        for chain in self.stale {
+            text.str("-X ").chain(*chain).end();
+        }
+        self.write_node_port_jumps(text);
+        text.str("COMMIT\n");
+    }
+
+    /// The end of KUBE-SERVICES, behind every VIP.
+    fn write_node_port_jumps(&self, text: &mut Text) {
+        let addresses = &self.options.node_addresses;
+        if addresses.is_empty() {
+            text.append_to("KUBE-SERVICES ").str(NODE_PORTS_COMMENT);
+            text.str(" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS").end();
+        }
+        for address in addresses {
+            text.append_to("KUBE-SERVICES ").str(NODE_PORTS_COMMENT);
+            text.str(" -d ").address(*address).str(" -j KUBE-NODEPORTS").end();
+        }
+    }
+}
+
+/// Refuses connections to a Service without Endpoints, so that clients need not time out.
+fn write_rejects(text: &mut Text, service: &Service) {
+    let mut comment = Text::default();
+    comment.str(" -m comment --comment \"").str(service.name().as_str());
+    comment.str(" has no endpoints\"");
+    let mut protocol = Text::default();
+    write_protocol(&mut protocol, service);
+    let vip = std::iter::once(("KUBE-SERVICES", service.vip()));
+    let external = service.external_ips().iter().map(|ip| ("KUBE-EXTERNAL-SERVICES", *ip));
+    for (chain, address) in vip.chain(external) {
+        text.append_to(chain).text(&comment).text(&protocol).str(" -d ").address(address);
+        text.str(" --dport ").number(service.port()).str(" -j REJECT").end();
+    }
+    if let Some(node_port) = service.node_port() {
+        text.append_to("KUBE-EXTERNAL-SERVICES").text(&comment);
+        text.str(" -m addrtype --dst-type LOCAL").text(&protocol);
+        text.str(" --dport ").number(node_port).str(" -j REJECT").end();
+    }
+}
+
+/// ` -m tcp -p tcp`: the match before the protocol it belongs to, as upstream writes it.
+fn write_protocol(text: &mut Text, service: &Service) {
+    let protocol = service.protocol().as_str();
+    text.str(" -m ").str(protocol).str(" -p ").str(protocol);
+}
+
+/// Writes the nat rules of Services, one after the other, reusing what they have in common.
+struct ServiceRules {
+    masquerade: Masquerade,
+    /// Whether rules of Endpoints carry comments.
+    endpoint_comments: bool,
+    /// `1/n` by `n`: kube-proxy formats each once, too (`proxier.probability`).
+    probabilities: Vec<String>,
+    protocol: Text,
+}
+
+/// Which traffic to a VIP is masqueraded.
+enum Masquerade {
+    Nothing,
+    All,
+    /// What does not match this: ` ! -s CIDR`.
+    From(Text),
+}
+
+impl ServiceRules {
+    fn new(options: &Options, cluster: &Cluster) -> Self {
+        let masquerade = match options.local_cidr {
+            _ if options.masquerade_all => Masquerade::All,
+            None => Masquerade::Nothing,
+            Some((address, prefix)) => {
+                let mut outside = Text::default();
+                outside.str(" ! -s ").address(address).str("/").number(prefix.into());
+                Masquerade::From(outside)
+            }
+        };
+        Self {
+            masquerade,
+            endpoint_comments: cluster.endpoint_count() <= LARGE_CLUSTER_ENDPOINTS,
+            probabilities: Vec::new(),
+            protocol: Text::default(),
+        }
+    }
+
+    /// All nat rules of a Service that has Endpoints.
+    fn write(&mut self, text: &mut Text, chains: &ServiceChains<'_>) {
+        self.protocol.clear();
+        write_protocol(&mut self.protocol, chains.service);
+        self.write_entrances(text, chains);
+        let Some(endpoints) = &chains.endpoints else { return };
+        self.write_masquerade(text, chains);
+        self.write_choice(text, chains, endpoints);
+        self.write_endpoints(text, chains, endpoints);
+    }
+
+    /// The rules by which traffic for a Service leaves the shared chains.
+    fn write_entrances(&self, text: &mut Text, chains: &ServiceChains<'_>) {
+        let service = chains.service;
+        let name = service.name().as_str();
+        text.append_to("KUBE-SERVICES");
+        self.write_vip_match(text, service);
+        text.str(" -j ").chain(chains.hash.chain("KUBE-SVC-")).end();
+        for address in service.external_ips() {
+            text.append_to("KUBE-SERVICES -m comment --comment \"").str(name);
+            text.str(" external IP\"").text(&self.protocol).str(" -d ").address(*address);
+            text.str(" --dport ").number(service.port());
+            text.str(" -j ").chain(chains.hash.chain("KUBE-EXT-")).end();
+        }
+        if let Some(node_port) = service.node_port() {
+            text.append_to("KUBE-NODEPORTS -m comment --comment ").str(name).text(&self.protocol);
+            text.str(" --dport ").number(node_port);
+            text.str(" -j ").chain(chains.hash.chain("KUBE-EXT-")).end();
+        }
+    }
+
+    fn write_vip_match(&self, text: &mut Text, service: &Service) {
+        text.str(" -m comment --comment \"").str(service.name().as_str()).str(" cluster IP\"");
+        text.text(&self.protocol).str(" -d ").address(service.vip());
+        text.str(" --dport ").number(service.port());
+    }
+
+    /// Marks what must return by this node: VIP traffic from outside the Cluster, and all that came
+    /// by an address of this node.
+    fn write_masquerade(&self, text: &mut Text, chains: &ServiceChains<'_>) {
+        let service_chain = chains.hash.chain("KUBE-SVC-");
+        if !matches!(self.masquerade, Masquerade::Nothing) {
+            text.append_to_hashed(service_chain);
+            self.write_vip_match(text, chains.service);
+            if let Masquerade::From(outside) = &self.masquerade {
+                text.text(outside);
+            }
+            text.str(" -j KUBE-MARK-MASQ").end();
+        }
+        if chains.has_external_chain() {
+            let external_chain = chains.hash.chain("KUBE-EXT-");
+            text.append_to_hashed(external_chain);
+            text.str(" -m comment --comment \"masquerade traffic for ");
+            text.str(chains.service.name().as_str());
+            text.str(" external destinations\" -j KUBE-MARK-MASQ").end();
+            text.append_to_hashed(external_chain).str(" -j ").chain(service_chain).end();
+        }
+    }
+
+    /// The chain that draws one Endpoint: each rule takes its share of what the ones before left.
+    fn write_choice(&mut self, text: &mut Text, chains: &ServiceChains<'_>, hashes: &[ChainHash]) {
+        let service = chains.service;
+        for (at, (endpoint, hash)) in service.endpoints().iter().zip(hashes).enumerate() {
+            text.append_to_hashed(chains.hash.chain("KUBE-SVC-"));
+            if self.endpoint_comments {
+                text.str(" -m comment --comment \"").str(service.name().as_str()).str(" -> ");
+                text.endpoint(*endpoint).str("\"");
+            }
+            let left = hashes.len() - at;
+            if left > 1 {
+                text.str(" -m statistic --mode random --probability ").str(self.probability(left));
+            }
+            text.str(" -j ").chain(hash.chain("KUBE-SEP-")).end();
+        }
+    }
+
+    /// The chains that translate, and mark what comes back to where it came from (hairpin).
+    fn write_endpoints(&self, text: &mut Text, chains: &ServiceChains<'_>, hashes: &[ChainHash]) {
+        let name = chains.service.name().as_str();
+        for (endpoint, hash) in chains.service.endpoints().iter().zip(hashes) {
+            let chain = hash.chain("KUBE-SEP-");
+            self.begin_endpoint_rule(text, chain, name);
+            text.str(" -s ").address(endpoint.address).str(" -j KUBE-MARK-MASQ").end();
+            self.begin_endpoint_rule(text, chain, name);
+            text.text(&self.protocol).str(" -j DNAT --to-destination ").endpoint(*endpoint).end();
+        }
+    }
+
+    fn begin_endpoint_rule(&self, text: &mut Text, chain: Chain, name: &str) {
+        text.append_to_hashed(chain);
+        if self.endpoint_comments {
+            text.str(" -m comment --comment ").str(name);
+        }
+    }
+
+    /// `1/n` as kube-proxy prints it (`%0.10f`).
+    fn probability(&mut self, n: usize) -> &str {
+        for known in self.probabilities.len()..=n {
+            self.probabilities.push(format!("{:.10}", 1.0 / known as f64));
+        }
+        self.probabilities.get(n).map_or("", String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use generators::ServiceName;
+
+    use super::super::golden::{self, service};
+    use super::*;
+
+    fn options() -> Options {
+        Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() }
+    }
+
+    fn string(text: Text) -> String {
+        String::from_utf8(text.into_parts().0).expect("rules are ASCII")
+    }
+
+    fn full_text(options: &Options, cluster: &Cluster) -> String {
+        string(full(options, cluster, &[]))
+    }
+
+    fn incremental_text(before: &Cluster, change: Change) -> String {
+        let after = before.apply(&change).expect("the Change fits");
+        string(incremental(&options(), before, &after, &[change]).expect("it renders"))
+    }
+
+    fn lines_with<'a>(text: &'a str, part: &str) -> Vec<&'a str> {
+        text.lines().filter(|line| line.contains(part)).collect()
+    }
+
+    /// As many Services of `per_service` Endpoints.
+    fn plain(services: usize, per_service: usize) -> Cluster {
+        let services = (0..services).map(|at| {
+            let endpoints: Vec<_> = (0..per_service)
+                .map(|k| format!("10.{}.{}.{}:8080", at >> 8, at & 255, k + 1))
+                .collect();
+            let endpoints: Vec<_> = endpoints.iter().map(String::as_str).collect();
+            let vip = format!("172.30.{}.{}", at >> 8, at & 255);
+            service(&format!("ns/svc-{at}:http"), &vip, &endpoints)
+        });
+        Cluster::new(services.collect()).expect("a Cluster")
+    }
+
+    #[test]
+    fn a_full_sync_is_the_text_that_kube_proxy_writes() {
+        assert_eq!(full_text(&options(), &golden::overall()), golden::OVERALL_RESTORE);
+    }
+
+    #[test]
+    fn a_partial_sync_holds_all_entrances_and_the_chains_of_one_service() {
+        let (before, change) = golden::endpoint_replaced();
+        assert_eq!(incremental_text(&before, change), golden::ENDPOINT_REPLACED_RESTORE);
+    }
+
+    #[test]
+    fn a_removed_service_loses_its_chains_and_its_entrances() {
+        let before = golden::overall();
+        let name: ServiceName = "ns3/svc3:p80".parse().expect("a name");
+        let text = incremental_text(&before, Change::ServiceRemoved(name));
+        for chain in ["EXT-X27LE4BHSL4DOUIK", "SVC-X27LE4BHSL4DOUIK", "SEP-OYPFS5VJICHGATKP"] {
+            let chain = format!("KUBE-{chain}");
+            let expected = [format!(":{chain} - [0:0]"), format!("-X {chain}")];
+            assert_eq!(lines_with(&text, &chain), expected);
+        }
+        assert!(lines_with(&text, "svc3").is_empty());
+    }
+
+    #[test]
+    fn an_added_service_brings_its_chains_and_no_other() {
+        let added = service("ns9/svc9:p80", "172.30.0.49", &["10.180.0.9:80"]);
+        let text = incremental_text(&golden::overall(), Change::ServiceAdded(added));
+        let made: Vec<_> = lines_with(&text, " - [0:0]");
+        assert_eq!(lines_with(&text, ":KUBE-S").len(), 2 + 2, "{made:?}");
+        assert_eq!(lines_with(&text, "ns9/svc9").len(), 5);
+        assert!(lines_with(&text, "-X ").is_empty());
+    }
+
+    #[test]
+    fn a_change_of_an_unknown_service_is_refused() {
+        let cluster = golden::overall();
+        let change = Change::ServiceRemoved("ns9/no:p80".parse().expect("a name"));
+        let error = incremental(&options(), &cluster, &cluster, &[change]).expect_err("unknown");
+        assert!(error.to_string().contains("ns9/no:p80"), "{error}");
+    }
+
+    #[test]
+    fn a_full_sync_deletes_the_chains_that_are_left_from_before() {
+        let kept = Chain::parse("KUBE-SVC-XPGD46QRK7WJZT7O").expect("a Service's chain");
+        let stale = Chain::parse("KUBE-SEP-BSWRHOQ77KEXZLNL").expect("an Endpoint's chain");
+        let text = string(full(&options(), &golden::overall(), &[kept, stale]));
+        assert_eq!(lines_with(&text, "-X "), [format!("-X {stale}")]);
+        assert_eq!(lines_with(&text, &format!(":{stale} - [0:0]")).len(), 1);
+        assert_eq!(lines_with(&text, &format!(":{kept} - [0:0]")).len(), 1);
+    }
+
+    #[test]
+    fn rules_are_as_many_as_the_formula_says() {
+        // Per Service 2 + 3k rules in nat; fixed are 5 in nat and 4 in filter.
+        for (services, k) in [(1, 1), (20, 1), (20, 3), (300, 4)] {
+            let (text, rules) = full(&options(), &plain(services, k), &[]).into_parts();
+            assert_eq!(rules, (services * (2 + 3 * k) + 5 + 4) as u64);
+            let text = String::from_utf8(text).expect("rules are ASCII");
+            assert_eq!(text.lines().filter(|line| line.starts_with("-A ")).count() as u64, rules);
+        }
+    }
+
+    #[test]
+    fn endpoint_comments_are_left_out_above_a_thousand_endpoints() {
+        let small = full_text(&options(), &plain(500, 2));
+        assert_eq!(lines_with(&small, " -> ").len(), 1000);
+        let large = full_text(&options(), &plain(1001, 1));
+        assert!(lines_with(&large, " -> ").is_empty());
+        assert!(lines_with(&large, "-A KUBE-SEP-").iter().all(|line| !line.contains("comment")));
+        assert_eq!(lines_with(&large, "cluster IP").len(), 2 * 1001);
+    }
+
+    #[test]
+    fn each_endpoint_is_drawn_with_the_share_that_is_left() {
+        let text = full_text(&options(), &plain(1, 4));
+        let shares: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.split_once("--probability ")?.1.split(' ').next())
+            .collect();
+        assert_eq!(shares, ["0.2500000000", "0.3333333333", "0.5000000000"]);
+    }
+
+    #[test]
+    fn what_is_masqueraded_follows_the_options() {
+        let marked = |options: &Options| {
+            let text = full_text(options, &plain(1, 1));
+            let lines = lines_with(&text, "--dport 80");
+            lines.into_iter().filter(|l| l.ends_with("MASQ")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let all = marked(&Options { masquerade_all: true, ..options() });
+        assert!(all.len() == 1 && all[0].ends_with(" --dport 80 -j KUBE-MARK-MASQ"), "{all:?}");
+        assert!(marked(&Options { local_cidr: None, ..options() }).is_empty());
+    }
+
+    #[test]
+    fn restricted_node_addresses_replace_every_local_address() {
+        let node_addresses = vec![Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)];
+        let text = full_text(&Options { node_addresses, ..options() }, &golden::overall());
+        assert!(lines_with(&text, "addrtype").is_empty());
+        assert!(lines_with(&text, "KUBE-FIREWALL").is_empty());
+        let jumps = lines_with(&text, "-j KUBE-NODEPORTS");
+        assert_eq!(jumps.len(), 2);
+        assert!(jumps[0].ends_with("chain\" -d 192.0.2.1 -j KUBE-NODEPORTS"), "{jumps:?}");
+    }
+
+    #[test]
+    fn a_service_without_endpoints_is_refused_wherever_it_answers() {
+        let silent = service("ns6/svc6:p80", "172.30.0.46", &[])
+            .with_node_port(30_006)
+            .and_then(|service| service.with_external_ips(vec![Ipv4Addr::new(192, 0, 2, 6)]))
+            .expect("a Service");
+        let text = full_text(&options(), &Cluster::new(vec![silent]).expect("a Cluster"));
+        let comment = "-m comment --comment \"ns6/svc6:p80 has no endpoints\"";
+        assert_eq!(
+            lines_with(&text, "svc6"),
+            [
+                format!(
+                    "-A KUBE-SERVICES {comment} -m tcp -p tcp -d 172.30.0.46 --dport 80 -j REJECT"
+                ),
+                format!(
+                    "-A KUBE-EXTERNAL-SERVICES {comment} -m tcp -p tcp -d 192.0.2.6 --dport 80 \
+                     -j REJECT"
+                ),
+                format!(
+                    "-A KUBE-EXTERNAL-SERVICES {comment} -m addrtype --dst-type LOCAL \
+                     -m tcp -p tcp --dport 30006 -j REJECT"
+                ),
+            ]
+        );
+    }
+}

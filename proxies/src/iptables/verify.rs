@@ -1,0 +1,184 @@
+//! Comparing what `iptables-save` printed with what it should print.
+//!
+//! Order counts inside a chain, since position is what is measured; the order of chains does not,
+//! since legacy and nft list them differently.
+
+use super::dump::{Dump, Table};
+use crate::error::ProxyError;
+
+/// How many differences are put into words.
+const REPORTED_MAX: usize = 3;
+/// The start of the name of every chain that belongs to the backend.
+pub(super) const OWN_PREFIX: &str = "KUBE-";
+
+/// Compares all chains called `KUBE-*` and all jumps to them. Takes time linear in rules.
+///
+/// # Errors
+/// [`ProxyError::Mismatch`] with the first differences.
+pub(super) fn compare(expected: &Dump<'_>, found: &Dump<'_>) -> Result<(), ProxyError> {
+    let empty = Table::new();
+    let mut differences = Differences::default();
+    for (name, table) in expected.tables() {
+        compare_table(name, table, found.table(name).unwrap_or(&empty), &mut differences);
+    }
+    for (name, table) in found.tables().filter(|(name, _)| expected.table(name).is_none()) {
+        compare_table(name, &empty, table, &mut differences);
+    }
+    differences.into_result()
+}
+
+fn compare_table(
+    name: &str,
+    expected: &Table<'_>,
+    found: &Table<'_>,
+    differences: &mut Differences,
+) {
+    for (chain, rules) in expected {
+        match found.get(chain) {
+            None => differences.add(|| format!("{name}: chain {chain} is missing")),
+            Some(there) => compare_chain(name, chain, rules, there, differences),
+        }
+    }
+    for (chain, rules) in found.iter().filter(|(chain, _)| !expected.contains_key(*chain)) {
+        if chain.starts_with(OWN_PREFIX) {
+            differences.add(|| format!("{name}: chain {chain} should not be there"));
+        }
+        compare_chain(name, chain, &[], rules, differences);
+    }
+}
+
+fn compare_chain(
+    table: &str,
+    chain: &str,
+    expected: &[&str],
+    found: &[&str],
+    differences: &mut Differences,
+) {
+    let is_own = chain.starts_with(OWN_PREFIX);
+    let mut found = found.iter().filter(|rule| is_own || is_jump(rule));
+    for (at, wanted) in expected.iter().enumerate() {
+        match found.next() {
+            Some(there) if is_same(chain, wanted, there) => {}
+            there => {
+                let there = there.copied();
+                differences.add(|| unlike(table, chain, at, Some(*wanted), there));
+                return;
+            }
+        }
+    }
+    if let Some(extra) = found.next() {
+        differences.add(|| unlike(table, chain, expected.len(), None, Some(*extra)));
+    }
+}
+
+/// Whether a rule of a built-in chain leads to the backend's chains.
+pub(super) fn is_jump(rule: &str) -> bool {
+    rule.rsplit_once("-j ").is_some_and(|(_, target)| target.starts_with(OWN_PREFIX))
+}
+
+/// Whether two rules do the same. Comments of Endpoint rules may differ: after a Cluster has grown
+/// past 1,000 Endpoints those of unchanged Services stay until the next full sync, upstream too
+/// (`TestSyncProxyRulesLargeClusterMode` in `pkg/proxy/iptables/proxier_test.go`, Kubernetes 1.35).
+fn is_same(chain: &str, expected: &str, found: &str) -> bool {
+    expected == found
+        || ((chain.starts_with("KUBE-SVC-") || chain.starts_with("KUBE-SEP-"))
+            && without_comment(expected) == without_comment(found))
+}
+
+fn without_comment(rule: &str) -> String {
+    const OPENING: &str = "-m comment --comment \"";
+    let parts = rule.split_once(OPENING).and_then(|(before, rest)| {
+        let (_comment, after) = rest.split_once("\" ")?;
+        Some(format!("{before}{after}"))
+    });
+    parts.unwrap_or_else(|| rule.to_owned())
+}
+
+fn unlike(
+    table: &str,
+    chain: &str,
+    at: usize,
+    expected: Option<&str>,
+    found: Option<&str>,
+) -> String {
+    let side =
+        |rule: Option<&str>| rule.map_or_else(|| "nothing".into(), |rule| format!("`{rule}`"));
+    format!("{table}: rule {} of {chain} should be {}, is {}", at + 1, side(expected), side(found))
+}
+
+/// The count of all differences and the words for the first.
+#[derive(Default)]
+struct Differences {
+    count: usize,
+    first: Vec<String>,
+}
+
+impl Differences {
+    fn add(&mut self, words: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < REPORTED_MAX {
+            self.first.push(words());
+        }
+    }
+
+    fn into_result(self) -> Result<(), ProxyError> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        Err(ProxyError::Mismatch { count: self.count, first: self.first.join("; ") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXPECTED: &str = "*nat\n:OUTPUT ACCEPT [0:0]\n:KUBE-A - [0:0]\n:KUBE-SVC-B - [0:0]\n\
+                            -A OUTPUT -j KUBE-A\n-A KUBE-A -j RETURN\n\
+                            -A KUBE-SVC-B -m comment --comment \"n\" -j KUBE-A\nCOMMIT\n";
+
+    fn differences(found: &str) -> Option<String> {
+        let expected = Dump::parse(EXPECTED.as_bytes()).expect("well formed");
+        let found = Dump::parse(found.as_bytes()).expect("well formed");
+        compare(&expected, &found).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn equal_rules_pass_and_so_do_those_of_others() {
+        assert_eq!(differences(EXPECTED), None);
+        let others = "-A OUTPUT -j ACCEPT\n-A OUTPUT -j KUBE-A\n";
+        assert_eq!(differences(&EXPECTED.replace("-A OUTPUT -j KUBE-A\n", others)), None);
+        assert_eq!(differences(&format!("*raw\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n{EXPECTED}")), None);
+    }
+
+    #[test]
+    fn the_comment_of_an_endpoint_rule_may_be_missing() {
+        let silent = EXPECTED.replace("-m comment --comment \"n\" ", "");
+        assert_eq!(differences(&silent), None);
+    }
+
+    #[test]
+    fn each_difference_is_told_by_table_chain_and_rule() {
+        for (from, to, told) in [
+            ("-j RETURN", "-j ACCEPT", "rule 1 of KUBE-A should be `-j RETURN`, is `-j ACCEPT`"),
+            ("-A KUBE-A -j RETURN\n", "", "rule 1 of KUBE-A should be `-j RETURN`, is nothing"),
+            ("-A OUTPUT -j KUBE-A\n", "", "rule 1 of OUTPUT should be `-j KUBE-A`, is nothing"),
+            ("-j RETURN\n", "-j RETURN\n-A KUBE-A -j DROP\n", "rule 2 of KUBE-A should be nothing"),
+            ("COMMIT", ":KUBE-X - [0:0]\nCOMMIT", "chain KUBE-X should not be there"),
+            ("*nat", "*mangle", "nat: chain"),
+        ] {
+            let told_so = differences(&EXPECTED.replacen(from, to, 1)).expect("a difference");
+            assert!(told_so.contains(told), "{told_so}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_differences_are_told_but_all_are_counted() {
+        let error = differences("").expect("everything is missing");
+        assert!(error.contains("3 places"), "{error}");
+        let chains: Vec<_> = (0..50).map(|n| format!(":KUBE-{n} - [0:0]\n")).collect();
+        let many = format!("*nat\n{}COMMIT\n", chains.concat());
+        let error = differences(&many).expect("differences");
+        assert!(error.contains("53 places") && error.matches("; ").count() == 2, "{error}");
+    }
+}

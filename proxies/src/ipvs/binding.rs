@@ -1,0 +1,144 @@
+//! Makes VIPs local, apart from everything else, so that the two strategies can be compared: the measure `vip_bind`.
+//!
+//! The backend binds VIPs as part of its sync; this binds nothing but VIPs, with the same messages.
+
+use generators::Cluster;
+
+use super::items::{Item, Items};
+use super::layout::Layout;
+use super::options::VipBinding;
+use super::refusal::{batch_failed, netlink_failed};
+use super::render::{Draft, Numbers};
+use crate::error::ProxyError;
+use crate::netlink::socket::Family;
+use crate::netlink::{Batch, Encoder, NetlinkError, Socket, route};
+use crate::open::Options;
+use crate::proxy::{Applied, Payload, Program, ProxyKind};
+use crate::usage;
+
+/// The dummy link (`defaultDummyDevice`, pkg/proxy/ipvs/proxier.go, Kubernetes 1.30).
+pub(super) const LINK: &str = "kube-ipvs0";
+
+/// Binds the VIPs of a Cluster in the namespace of the calling thread: `prepare`, `render`, `submit`, `unbind`.
+#[derive(Debug)]
+pub struct VipBinder {
+    options: Options,
+    link: u32,
+}
+
+impl VipBinder {
+    /// A binder by the strategy in `options.ipvs`. Touches nothing.
+    pub fn new(options: &Options) -> Self {
+        Self { options: options.clone(), link: 0 }
+    }
+
+    /// Makes the dummy link, if that is the strategy and it is not there.
+    ///
+    /// # Errors
+    /// Any refusal by the kernel, such as a missing module `dummy`.
+    pub fn prepare(&mut self) -> Result<(), ProxyError> {
+        self.link = ready_link(self.options.ipvs.vip_binding)?;
+        Ok(())
+    }
+
+    /// The messages that bind every VIP and external IP, none of which may be bound yet. Pure.
+    ///
+    /// # Errors
+    /// [`ProxyError::Unsupported`] if one local route would take the packets of an Endpoint too.
+    pub fn render(&self, cluster: &Cluster) -> Result<Program, ProxyError> {
+        let layout = Layout::of(cluster, &self.options, Vec::new())?;
+        let mut draft = Draft::new(&layout, Numbers { family: 0, link: self.link }, 0);
+        let mut wanted = Items::default();
+        for service in cluster.services() {
+            let label = draft.about(service.name());
+            layout.items(service, &[], |item| {
+                if matches!(item, Item::Local(_)) {
+                    wanted.push(item, label);
+                }
+            });
+        }
+        wanted.sort();
+        wanted.compare(&Items::default(), |_, item| draft.add(item));
+        let program = draft.finish(None);
+        Ok(Program { size: program.size(), payload: Payload::Ipvs(Box::new(program)) })
+    }
+
+    /// Hands the messages over and returns when the kernel has taken them.
+    ///
+    /// # Errors
+    /// Any refusal, with the VIP and the Service.
+    pub fn submit(&self, program: &Program) -> Result<Applied, ProxyError> {
+        let Payload::Ipvs(program) = &program.payload else {
+            return Err(ProxyError::ForeignProgram { proxy: ProxyKind::Ipvs });
+        };
+        let before = usage::of_this_thread();
+        let addresses = &program.addresses;
+        if addresses.batch.len() > 0 {
+            Socket::open(Family::Route)
+                .and_then(|mut socket| socket.submit(&addresses.batch))
+                .map_err(|error| batch_failed(error, Family::Route, addresses, &program.names))?;
+        }
+        Ok(usage::of_this_thread() - before)
+    }
+
+    /// Removes the dummy link and the local routes, whichever there are. Repeatable.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub fn unbind(&mut self) -> Result<(), ProxyError> {
+        unbind()
+    }
+}
+
+/// The index of the dummy link, made if it was not there; 0 if VIPs are bound by routes.
+pub(super) fn ready_link(binding: VipBinding) -> Result<u32, ProxyError> {
+    if binding == VipBinding::LocalRoute {
+        return Ok(0);
+    }
+    if let Some(index) = link_index()? {
+        return Ok(index);
+    }
+    submit(|encoder| route::create_dummy(encoder, LINK))
+        .map_err(netlink_failed("make", format!("dummy link {LINK} (module dummy)")))?;
+    link_index()?.ok_or_else(|| ProxyError::Malformed {
+        what: format!("the kernel's answer about link {LINK}"),
+        reason: "it was just made and is not there".into(),
+    })
+}
+
+/// The index of the dummy link, if it is there.
+pub(super) fn link_index() -> Result<Option<u32>, ProxyError> {
+    route::link_index(LINK).map_err(ProxyError::io("find link", LINK))
+}
+
+/// Removes the dummy link, and with it its addresses, and our local routes.
+pub(super) fn unbind() -> Result<(), ProxyError> {
+    let mut errors = Vec::new();
+    match link_index() {
+        Ok(None) => {}
+        Ok(Some(_)) => {
+            let deleted = submit(|encoder| route::delete_link(encoder, LINK));
+            errors.extend(deleted.map_err(netlink_failed("remove link", LINK)).err());
+        }
+        Err(error) => errors.push(error),
+    }
+    let removed = route::local_routes().and_then(|routes| {
+        submit(|encoder| {
+            for prefix in routes {
+                route::local_route(encoder, route::DELETE_ROUTE, prefix);
+            }
+        })
+    });
+    errors.extend(removed.map_err(netlink_failed("remove", "local routes")).err());
+    ProxyError::gather(errors)
+}
+
+fn submit(write: impl FnOnce(&mut Encoder)) -> Result<(), NetlinkError> {
+    let mut encoder = Encoder::default();
+    write(&mut encoder);
+    let batch: Batch = encoder.finish();
+    if batch.len() == 0 {
+        return Ok(());
+    }
+    Socket::open(Family::Route)?.submit(&batch)
+}

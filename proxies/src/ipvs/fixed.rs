@@ -1,0 +1,212 @@
+//! What stays the same however many Services there are: sysctls, timeouts, sets and the rules that match them.
+//!
+//! Made by `prepare`, outside of the timed part of a sync.
+
+use std::time::Duration;
+
+use generators::Cluster;
+
+use super::layout::Layout;
+use super::observe::Observed;
+use super::refusal::netlink_failed;
+use super::rules::{self, Features};
+use super::sets::{SIZE_MIN, Set, size_for};
+use super::sysctl::Sysctls;
+use super::verify::Differences;
+use super::wire::Writer;
+use crate::error::ProxyError;
+use crate::iptables::Iptables;
+use crate::netlink::ipset::SetKind;
+use crate::netlink::socket::Family;
+use crate::netlink::{Encoder, NetlinkError, Socket, ipset};
+use crate::open::Options;
+use crate::proxy::Proxy;
+
+/// How often, and after which pause, a set that is still in use is tried again. `nf_tables` drops the references of
+/// deleted rules after it has answered (`nf_tables_trans_destroy_work`, `net/netfilter/nf_tables_api.c`, Linux 6.1).
+const BUSY_RETRIES: usize = 100;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+/// `IPSET_ERR_BUSY` (`include/uapi/linux/netfilter/ipset/ip_set.h`, Linux 6.1).
+const SET_BUSY: i32 = 4096 + 4;
+
+/// The fixed state of one namespace.
+#[derive(Debug)]
+pub(super) struct Fixed {
+    options: Options,
+    iptables: Iptables,
+    sysctls: Sysctls,
+    /// What the rules serve.
+    features: Features,
+}
+
+impl Fixed {
+    /// Fixed state for these options. Touches nothing.
+    pub fn new(options: &Options) -> Self {
+        Self {
+            options: options.clone(),
+            iptables: Iptables::new(options.ipvs.iptables, options),
+            sysctls: Sysctls::default(),
+            features: Features::default(),
+        }
+    }
+
+    /// Whether the tools and kernel parts around IPVS are there: makes each kind of set under another name, and has
+    /// iptables load a rule of every kind.
+    pub fn probe(&mut self) -> Result<(), ProxyError> {
+        if !self.options.ipvs.masquerade {
+            return Ok(());
+        }
+        let mut sets = Encoder::default();
+        for (name, kind) in PROBE_SETS {
+            ipset::create(&mut sets, name, kind, SIZE_MIN);
+            ipset::destroy(&mut sets, name);
+        }
+        submit(Family::Netfilter, sets).map_err(|error| ProxyError::Unsupported {
+            what: "ipset".into(),
+            reason: netlink_failed("make", "a set of each kind")(error).to_string(),
+            remedy: "load ip_set_hash_ip, ip_set_hash_ipport, ip_set_hash_ipportip, ip_set_bitmap_port and xt_set"
+                .into(),
+        })?;
+        self.iptables.probe()
+    }
+
+    /// Makes everything that `observed` does not show, and all rules.
+    pub fn ready(
+        &mut self,
+        family: u16,
+        layout: &Layout,
+        observed: &Observed,
+        cluster: &Cluster,
+    ) -> Result<(), ProxyError> {
+        self.sysctls.set(self.options.ipvs.masquerade)?;
+        if let Some(timeouts) = self.options.ipvs.timeouts {
+            let mut encoder = Encoder::default();
+            Writer { encoder: &mut encoder, family }.set_timeouts(timeouts);
+            submit(Family::Generic, encoder)
+                .map_err(netlink_failed("set", "the connection timeouts of IPVS"))?;
+        }
+        if self.options.ipvs.masquerade {
+            make_sets(observed, cluster)?;
+            self.features = Features::of(cluster, layout.range());
+            self.load_rules()?;
+        }
+        Ok(())
+    }
+
+    /// Loads the rules anew if Changes lead to a Cluster with other kinds of Services.
+    pub fn adapt(&mut self, layout: &Layout, after: &Cluster) -> Result<(), ProxyError> {
+        let features = Features::of(after, layout.range());
+        if self.options.ipvs.masquerade && features != self.features {
+            self.features = features;
+            self.load_rules()?;
+        }
+        Ok(())
+    }
+
+    /// Adds the rules that are missing or unexpected to the differences.
+    pub fn compare(
+        &self,
+        layout: &Layout,
+        cluster: &Cluster,
+        differences: &mut Differences,
+    ) -> Result<(), ProxyError> {
+        if self.options.ipvs.masquerade {
+            let tables = rules::tables(&self.options, Features::of(cluster, layout.range()));
+            for words in rules::differences(&tables, &self.saved()?) {
+                differences.add(|| words);
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes rules, chains and jumps.
+    pub fn remove_rules(&mut self) -> Result<(), ProxyError> {
+        if self.options.ipvs.masquerade { self.iptables.remove_rules() } else { Ok(()) }
+    }
+
+    /// Destroys the sets and resets the sysctls. Repeatable; goes on after an error.
+    pub fn remove(&mut self) -> Result<(), ProxyError> {
+        self.features = Features::default();
+        let mut errors: Vec<_> =
+            Set::ALL.into_iter().filter_map(|set| destroy(set).err()).collect();
+        errors.extend(self.sysctls.reset().err());
+        ProxyError::gather(errors)
+    }
+
+    fn load_rules(&self) -> Result<(), ProxyError> {
+        let tables = rules::tables(&self.options, self.features);
+        let text = rules::restore_text(&tables, &self.saved()?);
+        self.iptables.restore(text.as_bytes()).map(drop)
+    }
+
+    fn saved(&self) -> Result<String, ProxyError> {
+        String::from_utf8(self.iptables.save(&[])?).map_err(|error| ProxyError::Malformed {
+            what: "the output of iptables-save".into(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+/// Names that no set of kube-proxy has.
+const PROBE_SETS: [(&str, SetKind); 4] = [
+    ("KUBE-PROBE-1", SetKind::Address),
+    ("KUBE-PROBE-2", SetKind::AddressPort),
+    ("KUBE-PROBE-3", SetKind::AddressPortAddress),
+    ("KUBE-PROBE-4", SetKind::Port),
+];
+
+/// Makes the sets that are not there, each large enough for what the Cluster can put into any of them.
+fn make_sets(observed: &Observed, cluster: &Cluster) -> Result<(), ProxyError> {
+    let external_ips: usize =
+        cluster.services().iter().map(|service| service.external_ips().len()).sum();
+    let members = cluster.services().len() + external_ips + cluster.endpoint_count();
+    let size = size_for(members);
+    let mut encoder = Encoder::default();
+    for set in Set::ALL {
+        match observed.sets.get(&set) {
+            None => ipset::create(&mut encoder, set.name(), set.kind(), size),
+            Some(Some(found)) if *found < size.max_elements => {
+                return Err(ProxyError::Unsupported {
+                    what: format!("ipset {} for {members} members", set.name()),
+                    reason: format!("it is there already and holds {found} at most"),
+                    remedy: "tear the proxy down first".into(),
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    submit(Family::Netfilter, encoder).map_err(netlink_failed("make", "the sets of kube-proxy"))
+}
+
+/// Destroys a set, if it is there.
+fn destroy(set: Set) -> Result<(), ProxyError> {
+    for _ in 0..BUSY_RETRIES {
+        let mut encoder = Encoder::default();
+        ipset::destroy(&mut encoder, set.name());
+        match submit(Family::Netfilter, encoder) {
+            Err(NetlinkError::Refused { first, .. })
+                if first.iter().all(|refusal| refusal.errno == libc::ENOENT) =>
+            {
+                return Ok(());
+            }
+            Err(NetlinkError::Refused { first, .. })
+                if first.iter().all(|refusal| refusal.errno == SET_BUSY) =>
+            {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            other => return other.map_err(netlink_failed("destroy ipset", set.name())),
+        }
+    }
+    Err(ProxyError::Netlink {
+        operation: "destroy ipset",
+        object: set.name().into(),
+        source: std::io::Error::other("a rule still names it"),
+    })
+}
+
+fn submit(family: Family, messages: Encoder) -> Result<(), NetlinkError> {
+    if messages.len() == 0 {
+        return Ok(());
+    }
+    Socket::open(family)?.submit(&messages.finish())
+}

@@ -1,0 +1,299 @@
+//! What a Service asks of the kernel: virtual services, real servers, local addresses and set members.
+//!
+//! Fixed for a namespace and a Cluster, then a pure function of each Service. How to get there from what the kernel
+//! holds is in `render`.
+
+use std::net::Ipv4Addr;
+
+use generators::{Cluster, Endpoint, Protocol, Service};
+
+use super::items::Item;
+use super::options::{IpvsOptions, VipBinding};
+use super::sets::Set;
+use super::wire::{
+    FLAG_SOURCE_PORT, RealServer, SCHEDULER_MAX, Settings, VirtualKey, protocol_number,
+};
+use crate::error::ProxyError;
+use crate::netlink::ipset::Member;
+use crate::netlink::route::Prefix;
+use crate::open::Options;
+
+/// The weight of every real server (`weight: 1` in pkg/proxy/ipvs/proxier.go, Kubernetes 1.30).
+const WEIGHT: u32 = 1;
+
+/// How Services are laid out in one namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Layout {
+    options: IpvsOptions,
+    /// The range that one local route serves.
+    range: Option<Prefix>,
+    /// Addresses of the node's own links, which need no binding.
+    own_addresses: Vec<Ipv4Addr>,
+    /// Where node ports answer.
+    node_addresses: Vec<Ipv4Addr>,
+}
+
+impl Layout {
+    /// The layout of a Cluster on a node with these addresses.
+    ///
+    /// # Errors
+    /// [`ProxyError::Unsupported`] if the scheduler cannot have that name, or if no local route can hold the VIPs
+    /// without taking an Endpoint's packets too.
+    pub fn of(
+        cluster: &Cluster,
+        options: &Options,
+        own_addresses: Vec<Ipv4Addr>,
+    ) -> Result<Self, ProxyError> {
+        let node_addresses = if options.node_addresses.is_empty() {
+            own_addresses.clone()
+        } else {
+            options.node_addresses.clone()
+        };
+        let options = options.ipvs.clone();
+        let scheduler = options.scheduler.as_bytes();
+        if scheduler.is_empty() || scheduler.len() >= SCHEDULER_MAX || scheduler.contains(&0) {
+            return Err(ProxyError::Unsupported {
+                what: format!("scheduler {:?}", options.scheduler),
+                reason: "a name has 1 to 15 bytes".into(),
+                remedy: "take one that the kernel has, such as rr".into(),
+            });
+        }
+        let range = match options.vip_binding {
+            VipBinding::Dummy => None,
+            VipBinding::LocalRoute => Some(range_of(cluster, options.service_cidr)?),
+        };
+        Ok(Self { options, range, own_addresses, node_addresses })
+    }
+
+    /// The range that one local route serves, if VIPs are bound so. All of it is local, so rules deal with all of it,
+    /// and its addresses are not in the set of bound ones.
+    pub fn range(&self) -> Option<Prefix> {
+        self.range
+    }
+
+    /// How VIPs become local.
+    pub fn vip_binding(&self) -> VipBinding {
+        self.options.vip_binding
+    }
+
+    /// How every virtual service works. `mh` hashes the source port too, as kube-proxy has it
+    /// (`FlagSourceHash`, pkg/proxy/ipvs/util/ipvs.go, Kubernetes 1.30).
+    pub fn settings(&self) -> Settings<'_> {
+        let scheduler = self.options.scheduler.as_str();
+        let flags = if scheduler == "mh" { FLAG_SOURCE_PORT } else { 0 };
+        Settings { scheduler, flags, timeout_s: 0 }
+    }
+
+    /// The virtual services of a Service: one for its VIP, each external IP and each node address.
+    pub fn virtual_services(&self, service: &Service) -> impl Iterator<Item = VirtualKey> {
+        let (port, protocol) = (service.port(), service.protocol());
+        let node_port = service.node_port();
+        let node_addresses: &[Ipv4Addr] =
+            if node_port.is_some() { &self.node_addresses } else { &[] };
+        let at = move |address| VirtualKey { address, port, protocol };
+        let node = move |&address| VirtualKey { address, port: node_port.unwrap_or(0), protocol };
+        std::iter::once(service.vip())
+            .chain(service.external_ips().iter().copied())
+            .map(at)
+            .chain(node_addresses.iter().map(node))
+    }
+
+    /// The real server for an Endpoint.
+    ///
+    /// # Errors
+    /// [`ProxyError::Unsupported`] if forwarding leaves the port as it is and the Endpoint has another one.
+    pub fn real_server(
+        &self,
+        service: &Service,
+        endpoint: Endpoint,
+    ) -> Result<RealServer, ProxyError> {
+        let forwarding = self.options.forwarding;
+        let translated = forwarding.number() == 0;
+        if !translated && endpoint.port != service.port() {
+            return Err(ProxyError::Unsupported {
+                what: format!("Endpoint {endpoint} of Service {}", service.name()),
+                reason: format!("forwarding {} keeps the port", forwarding.as_str()),
+                remedy: "give the Endpoint the Service's port, or forward by nat".into(),
+            });
+        }
+        let (address, port) = (endpoint.address, endpoint.port);
+        Ok(RealServer { address, port, forwarding: forwarding.number(), weight: WEIGHT })
+    }
+
+    /// Calls `each` for every local address and set member that a Service needs. Every Endpoint counts as local to
+    /// this node, as the model has no other nodes.
+    pub fn items(&self, service: &Service, endpoints: &[Endpoint], mut each: impl FnMut(Item)) {
+        let (transport, port) = (protocol_number(service.protocol()), service.port());
+        let masquerade = self.options.masquerade;
+        let vip = (service.vip(), Set::ClusterIp);
+        let external = service.external_ips().iter().map(|&address| (address, Set::ExternalIp));
+        for (address, set) in std::iter::once(vip).chain(external) {
+            let local = self.local(address);
+            each(Item::Local(local));
+            if masquerade {
+                each(Item::Member(set, Member { address, transport, port, ..Member::NONE }));
+                if local == Prefix::host(address) {
+                    each(Item::Member(Set::IpvsIps, Member { address, ..Member::NONE }));
+                }
+            }
+        }
+        if !masquerade {
+            return;
+        }
+        for endpoint in endpoints {
+            let (address, port) = (endpoint.address, endpoint.port);
+            let member = Member { address, transport, port, second: address };
+            each(Item::Member(Set::LoopBack, member));
+        }
+        if let Some(port) = service.node_port() {
+            self.node_port_items(service.protocol(), port, &mut each);
+        }
+    }
+
+    /// Whether an address needs no binding, being the node's own. It is then neither added nor taken away.
+    pub fn is_own(&self, item: &Item) -> bool {
+        match item {
+            Item::Local(prefix) => {
+                self.own_addresses.iter().any(|address| Prefix::host(*address) == *prefix)
+            }
+            Item::Member(..) => false,
+        }
+    }
+
+    fn node_port_items(&self, protocol: Protocol, port: u16, each: &mut impl FnMut(Item)) {
+        match protocol {
+            Protocol::Tcp => each(Item::Member(Set::NodePortTcp, Member { port, ..Member::NONE })),
+            Protocol::Udp => each(Item::Member(Set::NodePortUdp, Member { port, ..Member::NONE })),
+            Protocol::Sctp => {
+                let transport = protocol_number(protocol);
+                for &address in &self.node_addresses {
+                    let member = Member { address, transport, port, ..Member::NONE };
+                    each(Item::Member(Set::NodePortSctp, member));
+                }
+            }
+        }
+    }
+
+    fn local(&self, address: Ipv4Addr) -> Prefix {
+        self.range.filter(|range| range.contains(address)).unwrap_or(Prefix::host(address))
+    }
+}
+
+/// The range that a local route is to serve: the one given, or the smallest that holds every VIP.
+fn range_of(cluster: &Cluster, given: Option<(Ipv4Addr, u8)>) -> Result<Prefix, ProxyError> {
+    let refused = |what, reason: String| {
+        let remedy = "give a range of VIPs without Endpoints, or bind VIPs by dummy".into();
+        Err(ProxyError::Unsupported { what, reason, remedy })
+    };
+    let vips = || cluster.services().iter().map(Service::vip);
+    let range = match (given, vips().min(), vips().max()) {
+        (Some((address, length)), ..) => Prefix::new(address, length),
+        (None, Some(lowest), Some(highest)) => Some(Prefix::spanning(lowest, highest)),
+        _ => None,
+    };
+    let Some(range) = range else {
+        return refused("a local route".into(), "its prefix is longer than 32".into());
+    };
+    for service in cluster.services() {
+        let inside = |endpoint: &&Endpoint| range.contains(endpoint.address);
+        if let Some(endpoint) = service.endpoints().iter().find(inside) {
+            let reason = format!("it holds Endpoint {endpoint} of Service {}", service.name());
+            return refused(format!("a local route for {range}"), reason);
+        }
+    }
+    Ok(range)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipvs::options::Forwarding;
+    use crate::ipvs::render::tests::{cluster, endpoint, service};
+
+    fn refusal(cluster: &Cluster, options: &Options) -> String {
+        Layout::of(cluster, options, Vec::new()).expect_err("it is refused").to_string()
+    }
+
+    fn by_local_route() -> Options {
+        let mut options = Options::default();
+        options.ipvs.vip_binding = VipBinding::LocalRoute;
+        options
+    }
+
+    #[test]
+    fn a_range_that_holds_an_endpoint_is_refused() {
+        let cluster = cluster(vec![
+            service("a", "10.96.0.1", &["10.128.0.1:80"]),
+            service("b", "10.200.0.1", &[]),
+        ]);
+        let error = refusal(&cluster, &by_local_route());
+        assert!(
+            error.contains("10.0.0.0/8") && error.contains("10.128.0.1:80 of Service ns/a:p80"),
+            "{error}"
+        );
+        let mut options = by_local_route();
+        options.ipvs.service_cidr = Some(([10, 96, 0, 0].into(), 12));
+        let layout = Layout::of(&cluster, &options, Vec::new()).expect("a narrower range");
+        assert_eq!(layout.range().map(|range| range.to_string()).as_deref(), Some("10.96.0.0/12"));
+    }
+
+    #[test]
+    fn a_prefix_length_above_32_is_refused() {
+        let mut options = by_local_route();
+        options.ipvs.service_cidr = Some(([10, 96, 0, 0].into(), 33));
+        assert!(refusal(&cluster(vec![service("a", "10.96.0.1", &[])]), &options).contains("32"));
+    }
+
+    #[test]
+    fn a_scheduler_that_no_kernel_can_have_is_refused() {
+        for name in ["", "sixteen-letters-", "nul\0"] {
+            let mut options = Options::default();
+            options.ipvs.scheduler = name.into();
+            let error = refusal(&cluster(vec![service("a", "10.96.0.1", &[])]), &options);
+            assert!(error.contains("1 to 15 bytes"), "{error}");
+        }
+    }
+
+    #[test]
+    fn forwarding_that_keeps_the_port_needs_equal_ports() {
+        for (forwarding, number) in [(Forwarding::DirectRoute, 3), (Forwarding::Tunnel, 2)] {
+            let mut options = Options::default();
+            options.ipvs.forwarding = forwarding;
+            let service = service("a", "10.96.0.1", &["10.128.0.1:80"]);
+            let layout = Layout::of(&cluster(vec![service.clone()]), &options, Vec::new());
+            let layout = layout.expect("a layout");
+            let real = layout.real_server(&service, endpoint("10.128.0.1:80")).expect("port 80");
+            assert_eq!((real.forwarding, real.weight), (number, 1));
+            let error =
+                layout.real_server(&service, endpoint("10.128.0.1:81")).expect_err("port 81");
+            assert!(error.to_string().contains("ns/a:p80"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_source_hashing_scheduler_gets_kube_proxys_flag() {
+        let mut options = Options::default();
+        options.ipvs.scheduler = "mh".into();
+        let layout =
+            Layout::of(&cluster(vec![service("a", "10.96.0.1", &[])]), &options, Vec::new());
+        assert_eq!(layout.expect("a layout").settings().flags, 0x10);
+    }
+
+    #[test]
+    fn node_ports_answer_on_the_given_addresses_or_on_those_of_the_node() {
+        let service = service("a", "10.96.0.1", &[]).with_node_port(30_080).expect("a node port");
+        let own: Vec<Ipv4Addr> = vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
+        let keys = |options: &Options| -> Vec<String> {
+            let layout = Layout::of(&cluster(vec![service.clone()]), options, own.clone());
+            let layout = layout.expect("a layout");
+            layout.virtual_services(&service).map(|key| key.to_string()).collect()
+        };
+        let mut options = Options::default();
+        assert_eq!(
+            keys(&options),
+            ["10.96.0.1:80/tcp", "192.0.2.1:30080/tcp", "192.0.2.2:30080/tcp"]
+        );
+        options.node_addresses = vec![[192, 0, 2, 2].into()];
+        assert_eq!(keys(&options), ["10.96.0.1:80/tcp", "192.0.2.2:30080/tcp"]);
+    }
+}

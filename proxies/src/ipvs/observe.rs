@@ -1,0 +1,100 @@
+//! Reads what the namespace holds: virtual services, real servers, local addresses and set members.
+
+use std::collections::HashMap;
+
+use super::items::{Item, Items};
+use super::options::VipBinding;
+use super::refusal::netlink_failed;
+use super::render::NO_SERVICE;
+use super::sets::Set;
+use super::wire::{self, ListedService, RealServer, VirtualKey};
+use crate::error::ProxyError;
+use crate::netlink::route::{LinkAddress, Prefix};
+use crate::netlink::socket::Family;
+use crate::netlink::{Socket, ipset, route};
+
+/// One virtual service and its real servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ObservedService {
+    /// The virtual service.
+    pub listed: ListedService,
+    /// Its real servers.
+    pub reals: Vec<RealServer>,
+}
+
+/// The part of a namespace that this proxy programs.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    /// Virtual services, in the order in which the kernel lists them.
+    pub services: Vec<ObservedService>,
+    /// Local addresses or routes, and the members of the sets, sorted.
+    pub items: Items,
+    /// The sets that exist, and how many members those of hash type can hold.
+    pub sets: HashMap<Set, Option<u32>>,
+}
+
+impl Observed {
+    /// The virtual services by what tells them apart.
+    pub fn by_key(&self) -> HashMap<VirtualKey, &ObservedService> {
+        self.services.iter().map(|service| (service.listed.key, service)).collect()
+    }
+}
+
+/// Reads the IPVS table, and for that binding (with the dummy link's index, if it exists) and the sets what they hold.
+/// Takes time linear in what there is, save what the kernel takes to find its place again in a long list.
+pub(super) fn read(
+    family: u16,
+    binding: VipBinding,
+    link: Option<u32>,
+    addresses: &[LinkAddress],
+) -> Result<Observed, ProxyError> {
+    let mut observed = Observed { services: services(family)?, ..Observed::default() };
+    match binding {
+        VipBinding::Dummy => {
+            for found in addresses.iter().filter(|address| Some(address.link) == link) {
+                observed.items.push(Item::Local(Prefix::host(found.address)), NO_SERVICE);
+            }
+        }
+        VipBinding::LocalRoute => {
+            let routes = route::local_routes().map_err(netlink_failed("list", "local routes"))?;
+            for prefix in routes {
+                observed.items.push(Item::Local(prefix), NO_SERVICE);
+            }
+        }
+    }
+    for set in Set::ALL {
+        let listed = ipset::list(set.name())
+            .map_err(netlink_failed("list", format!("ipset {}", set.name())))?;
+        if let Some(listed) = listed {
+            observed.sets.insert(set, listed.max_elements);
+            for member in listed.members {
+                observed.items.push(Item::Member(set, member), NO_SERVICE);
+            }
+        }
+    }
+    observed.items.sort();
+    Ok(observed)
+}
+
+/// Every virtual service of the namespace with its real servers.
+fn services(family: u16) -> Result<Vec<ObservedService>, ProxyError> {
+    let mut socket =
+        Socket::open(Family::Generic).map_err(netlink_failed("open", "a socket for IPVS"))?;
+    let mut services = Vec::new();
+    let all = wire::list_services(family);
+    let listing = socket.ask(&all, |message| {
+        let listed = wire::read_service(message)?;
+        services.extend(listed.map(|listed| ObservedService { listed, reals: Vec::new() }));
+        Ok(())
+    });
+    listing.map_err(netlink_failed("list", "virtual services"))?;
+    for service in &mut services {
+        let (key, reals) = (service.listed.key, &mut service.reals);
+        let listing = socket.ask(&wire::list_reals(family, key), |message| {
+            reals.push(wire::read_real(message)?);
+            Ok(())
+        });
+        listing.map_err(netlink_failed("list", format!("real servers of {key}")))?;
+    }
+    Ok(services)
+}

@@ -1,0 +1,616 @@
+//! From what is wanted and what is there to the messages in between. Pure.
+
+use std::collections::HashMap;
+
+use generators::{Cluster, Endpoint, Service, ServiceName};
+
+use super::items::{self, Item, Items, Side};
+use super::layout::Layout;
+use super::observe::{Observed, ObservedService};
+use super::options::VipBinding;
+use super::programmed::Delta;
+use super::sets::Set;
+use super::wire::{RealServer, VirtualKey, Writer, WrittenSettings};
+use crate::error::ProxyError;
+use crate::netlink::ipset::{self, Member};
+use crate::netlink::{Batch, Encoder, route};
+use crate::proxy::Size;
+
+/// What addresses messages in this kernel and namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Numbers {
+    /// The number of the family `IPVS`.
+    pub family: u16,
+    /// The index of the dummy link; 0 if VIPs are bound by routes.
+    pub link: u32,
+}
+
+impl Numbers {
+    fn writer(self, encoder: &mut Encoder) -> Writer<'_> {
+        Writer { encoder, family: self.family }
+    }
+}
+
+/// Bytes of one `NEW_SERVICE` or `NEW_DEST`, for the size of the first allocation.
+const MESSAGE_BYTES: usize = 104;
+
+/// Bytes of one set member in a message, for the same reason.
+const MEMBER_BYTES: usize = 48;
+
+/// A rendered sync: one batch for each kernel subsystem, handed over in this order.
+///
+/// Sets come first, so that no VIP answers before its traffic can be masqueraded; addresses come last, so that no VIP
+/// is local before it answers.
+#[derive(Debug)]
+pub(crate) struct IpvsProgram {
+    /// Where the messages belong.
+    pub(super) numbers: Numbers,
+    /// Members of sets. They name themselves, so that they need no labels.
+    pub(super) sets: Labelled,
+    /// Virtual services and real servers.
+    pub(super) services: Labelled,
+    /// Local addresses or routes.
+    pub(super) addresses: Labelled,
+    /// The Services that labels point at.
+    pub(super) names: Vec<ServiceName>,
+    /// What an incremental sync changes in the books of the proxy.
+    pub(super) delta: Option<Delta>,
+}
+
+impl IpvsProgram {
+    /// How much there is to hand over.
+    pub(super) fn size(&self) -> Size {
+        let batches = [&self.sets.batch, &self.services.batch, &self.addresses.batch];
+        let sum = |of: fn(&Batch) -> usize| batches.iter().map(|batch| of(batch) as u64).sum();
+        Size { rules: 0, messages: sum(Batch::len), bytes: sum(|batch| batch.bytes().len()) }
+    }
+}
+
+/// A batch and, for each message, the position of its Service among the names.
+#[derive(Debug, Default)]
+pub(super) struct Labelled {
+    /// The messages.
+    pub batch: Batch,
+    /// As long as the batch, or empty if no message has a label.
+    pub labels: Vec<u32>,
+}
+
+/// The label of a message that is about no Service of the request.
+pub(super) const NO_SERVICE: u32 = u32::MAX;
+
+/// Messages for one subsystem under construction, each labelled.
+#[derive(Debug, Default)]
+struct Labelling {
+    encoder: Encoder,
+    labels: Vec<u32>,
+}
+
+impl Labelling {
+    fn with_capacity(messages: usize) -> Self {
+        Self {
+            encoder: Encoder::with_capacity(messages * MESSAGE_BYTES, messages),
+            labels: Vec::with_capacity(messages),
+        }
+    }
+
+    /// Gives every message that has none this label.
+    fn label(&mut self, label: u32) {
+        self.labels.resize(self.encoder.len(), label);
+    }
+
+    fn finish(self) -> Labelled {
+        Labelled { batch: self.encoder.finish(), labels: self.labels }
+    }
+}
+
+/// A program under construction.
+pub(super) struct Draft<'a> {
+    layout: &'a Layout,
+    settings: WrittenSettings,
+    numbers: Numbers,
+    services: Labelling,
+    addresses: Labelling,
+    added: [Vec<Member>; Set::ALL.len()],
+    removed: [Vec<Member>; Set::ALL.len()],
+    names: Vec<ServiceName>,
+    label: u32,
+}
+
+impl<'a> Draft<'a> {
+    /// An empty program with room for that many IPVS messages.
+    pub fn new(layout: &'a Layout, numbers: Numbers, messages: usize) -> Self {
+        Self {
+            layout,
+            settings: WrittenSettings::of(&layout.settings()),
+            numbers,
+            services: Labelling::with_capacity(messages),
+            addresses: Labelling::default(),
+            added: Default::default(),
+            removed: Default::default(),
+            names: Vec::new(),
+            label: NO_SERVICE,
+        }
+    }
+
+    /// The virtual services that follow are about this Service, for errors. Returns its label.
+    pub fn about(&mut self, service: &ServiceName) -> u32 {
+        self.label = u32::try_from(self.names.len()).unwrap_or(NO_SERVICE);
+        self.names.push(service.clone());
+        self.label
+    }
+
+    /// The virtual services that follow are about no Service of the request.
+    pub fn about_none(&mut self) {
+        self.label = NO_SERVICE;
+    }
+
+    /// Makes a virtual service with a real server for each Endpoint.
+    pub fn create(
+        &mut self,
+        key: VirtualKey,
+        service: &Service,
+        endpoints: &[Endpoint],
+    ) -> Result<(), ProxyError> {
+        let mut writer = self.numbers.writer(&mut self.services.encoder);
+        writer.new_service(key, &self.settings);
+        for &endpoint in endpoints {
+            writer.new_real(key, &self.layout.real_server(service, endpoint)?);
+        }
+        self.services.label(self.label);
+        Ok(())
+    }
+
+    /// Brings a virtual service that is there into the wanted state.
+    ///
+    /// A real server that goes is removed at once. kube-proxy first gives it weight 0 and removes it when its
+    /// connections have ended, a minute later at the earliest (`pkg/proxy/ipvs/graceful_termination.go`, Kubernetes
+    /// 1.30); the end state is the same. New ones come first, so that a virtual service is never without.
+    fn adjust(&mut self, service: &Service, found: &ObservedService) -> Result<(), ProxyError> {
+        let key = found.listed.key;
+        let mut writer = self.numbers.writer(&mut self.services.encoder);
+        if found.listed.settings() != self.layout.settings() {
+            writer.set_service(key, &self.settings);
+        }
+        let mut stale: HashMap<_, &RealServer> =
+            found.reals.iter().map(|real| ((real.address, real.port), real)).collect();
+        for &endpoint in service.endpoints() {
+            let wanted = self.layout.real_server(service, endpoint)?;
+            match stale.remove(&(wanted.address, wanted.port)) {
+                None => writer.new_real(key, &wanted),
+                Some(real) if *real != wanted => writer.set_real(key, &wanted),
+                Some(_) => {}
+            }
+        }
+        for real in &found.reals {
+            if stale.contains_key(&(real.address, real.port)) {
+                writer.delete_real(key, real);
+            }
+        }
+        self.services.label(self.label);
+        Ok(())
+    }
+
+    /// Puts one Endpoint of a Service in the place of another, new one first.
+    pub fn replace(
+        &mut self,
+        service: &Service,
+        old: Endpoint,
+        new: Endpoint,
+    ) -> Result<(), ProxyError> {
+        let (old, new) =
+            (self.layout.real_server(service, old)?, self.layout.real_server(service, new)?);
+        let mut writer = self.numbers.writer(&mut self.services.encoder);
+        for key in self.layout.virtual_services(service) {
+            writer.new_real(key, &new);
+            writer.delete_real(key, &old);
+        }
+        self.services.label(self.label);
+        Ok(())
+    }
+
+    /// Removes a virtual service.
+    pub fn delete(&mut self, key: VirtualKey) {
+        self.numbers.writer(&mut self.services.encoder).delete_service(key);
+        self.services.label(self.label);
+    }
+
+    /// Adds an item that is not there, unless the node has it by itself.
+    pub fn add(&mut self, item: items::Labelled) {
+        self.change(item, true);
+    }
+
+    /// Removes an item that is there.
+    pub fn remove(&mut self, item: items::Labelled) {
+        self.change(item, false);
+    }
+
+    /// The program.
+    pub fn finish(self, delta: Option<Delta>) -> IpvsProgram {
+        let members: usize = self.added.iter().chain(&self.removed).map(Vec::len).sum();
+        let mut sets = Encoder::with_capacity(members * MEMBER_BYTES, Set::ALL.len());
+        for ((set, added), removed) in Set::ALL.into_iter().zip(&self.added).zip(&self.removed) {
+            ipset::change(&mut sets, ipset::ADD, set.name(), set.kind(), added);
+            ipset::change(&mut sets, ipset::REMOVE, set.name(), set.kind(), removed);
+        }
+        IpvsProgram {
+            numbers: self.numbers,
+            sets: Labelled { batch: sets.finish(), labels: Vec::new() },
+            services: self.services.finish(),
+            addresses: self.addresses.finish(),
+            names: self.names,
+            delta,
+        }
+    }
+
+    fn change(&mut self, (item, label): items::Labelled, add: bool) {
+        match item {
+            Item::Member(set, member) => {
+                let sets = if add { &mut self.added } else { &mut self.removed };
+                if let Some(members) = sets.get_mut(set.position()) {
+                    members.push(member);
+                }
+            }
+            Item::Local(_) if self.layout.is_own(&item) => {}
+            Item::Local(prefix) => {
+                let encoder = &mut self.addresses.encoder;
+                match self.layout.vip_binding() {
+                    VipBinding::Dummy => {
+                        let kind = if add { route::NEW_ADDRESS } else { route::DELETE_ADDRESS };
+                        route::address(encoder, kind, self.numbers.link, prefix.address());
+                    }
+                    VipBinding::LocalRoute => {
+                        let kind = if add { route::NEW_ROUTE } else { route::DELETE_ROUTE };
+                        route::local_route(encoder, kind, prefix);
+                    }
+                }
+                self.addresses.label(label);
+            }
+        }
+    }
+}
+
+/// Everything a Cluster needs that is not there, and the removal of what it does not need: the IPVS table, the sets
+/// and the local addresses of the namespace belong to this proxy.
+pub(super) fn full(
+    layout: &Layout,
+    numbers: Numbers,
+    cluster: &Cluster,
+    observed: &Observed,
+) -> Result<IpvsProgram, ProxyError> {
+    let expected = cluster.services().len() + cluster.endpoint_count();
+    let mut draft =
+        Draft::new(layout, numbers, if observed.services.is_empty() { expected } else { 0 });
+    let mut stale = observed.by_key();
+    let mut wanted = Items::with_capacity(cluster.services().len());
+    for service in cluster.services() {
+        let label = draft.about(service.name());
+        for key in layout.virtual_services(service) {
+            // Hashing costs as much as writing a message, so it is left out where there is nothing to find.
+            match if stale.is_empty() { None } else { stale.remove(&key) } {
+                None => draft.create(key, service, service.endpoints())?,
+                Some(found) => draft.adjust(service, found)?,
+            }
+        }
+        layout.items(service, service.endpoints(), |item| wanted.push(item, label));
+    }
+    draft.about_none();
+    for found in &observed.services {
+        if stale.contains_key(&found.listed.key) {
+            draft.delete(found.listed.key);
+        }
+    }
+    wanted.sort();
+    wanted.compare(&observed.items, |side, item| match side {
+        Side::Missing => draft.add(item),
+        Side::Unexpected => draft.remove(item),
+    });
+    Ok(draft.finish(None))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use generators::Change;
+
+    use super::*;
+    use crate::ipvs::programmed::Programmed;
+    use crate::ipvs::refusal::describe_position;
+    use crate::ipvs::wire::ListedService;
+    use crate::netlink::decode::Messages;
+    use crate::netlink::socket::Family;
+    use crate::open::Options;
+
+    const NUMBERS: Numbers = Numbers { family: 0x20, link: 3 };
+
+    /// A Service `ns/NAME:p80` at port 80.
+    pub fn service(name: &str, vip: &str, endpoints: &[&str]) -> Service {
+        let endpoints = endpoints.iter().map(|text| endpoint(text)).collect();
+        let name = format!("ns/{name}:p80").parse().expect("a name");
+        let vip = vip.parse().expect("a VIP");
+        Service::new(name, vip, 80, generators::Protocol::Tcp, endpoints).expect("a Service")
+    }
+
+    pub fn endpoint(text: &str) -> Endpoint {
+        text.parse::<std::net::SocketAddrV4>().expect("ip:port").into()
+    }
+
+    pub fn cluster(services: Vec<Service>) -> Cluster {
+        Cluster::new(services).expect("a Cluster")
+    }
+
+    fn layout(cluster: &Cluster, options: &Options) -> Layout {
+        Layout::of(cluster, options, vec![[192, 0, 2, 1].into()]).expect("a layout")
+    }
+
+    /// A namespace that holds this Cluster and nothing else.
+    fn holding(cluster: &Cluster, layout: &Layout) -> Observed {
+        let mut observed = Observed::default();
+        for service in cluster.services() {
+            for key in layout.virtual_services(service) {
+                let real = |at: &Endpoint| layout.real_server(service, *at).expect("a real server");
+                observed.services.push(ObservedService {
+                    listed: ListedService { key, scheduler: "rr".into(), flags: 0, timeout_s: 0 },
+                    reals: service.endpoints().iter().map(real).collect(),
+                });
+            }
+            layout
+                .items(service, service.endpoints(), |item| observed.items.push(item, NO_SERVICE));
+        }
+        observed.items.sort();
+        observed
+    }
+
+    /// What each message asks for and which Service it names, one a line; set members without Service.
+    fn listing(program: &IpvsProgram) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (family, messages) in [
+            (Family::Netfilter, &program.sets),
+            (Family::Generic, &program.services),
+            (Family::Route, &program.addresses),
+        ] {
+            for position in 0..messages.batch.len() {
+                if family == Family::Netfilter {
+                    let bytes = messages.batch.message(position).expect("a message");
+                    let message = Messages::of(bytes).next().expect("one").expect("valid");
+                    lines.extend(ipset::list_changes(&message));
+                    continue;
+                }
+                let (verb, object) =
+                    describe_position(family, messages, position).expect("a description");
+                let label = usize::try_from(messages.labels[position]).expect("small");
+                let name = program.names.get(label).map_or("nobody", ServiceName::name);
+                lines.push(format!("{verb} {object} for {name}"));
+            }
+        }
+        lines
+    }
+
+    fn full_listing(cluster: &Cluster, options: &Options, observed: &Observed) -> Vec<String> {
+        listing(&full(&layout(cluster, options), NUMBERS, cluster, observed).expect("it renders"))
+    }
+
+    fn example() -> Cluster {
+        cluster(vec![
+            service("web", "10.96.0.10", &["10.128.0.1:8080", "10.128.0.2:8080"]),
+            service("dns", "10.96.0.9", &["10.128.0.1:53"])
+                .with_node_port(30_053)
+                .and_then(|service| service.with_external_ips(vec![[198, 51, 100, 7].into()]))
+                .expect("a node port and an external IP"),
+            service("idle", "10.96.0.11", &[]),
+        ])
+    }
+
+    #[test]
+    fn a_full_sync_of_an_empty_namespace_sends_everything_in_order() {
+        insta::assert_snapshot!(
+            full_listing(&example(), &Options::default(), &Observed::default()).join("\n"), @r#"
+        add 10.128.0.1,6:53,10.128.0.1 in KUBE-LOOP-BACK
+        add 10.128.0.1,6:8080,10.128.0.1 in KUBE-LOOP-BACK
+        add 10.128.0.2,6:8080,10.128.0.2 in KUBE-LOOP-BACK
+        add 10.96.0.9,6:80 in KUBE-CLUSTER-IP
+        add 10.96.0.10,6:80 in KUBE-CLUSTER-IP
+        add 10.96.0.11,6:80 in KUBE-CLUSTER-IP
+        add 198.51.100.7,6:80 in KUBE-EXTERNAL-IP
+        add 30053 in KUBE-NODE-PORT-TCP
+        add 10.96.0.9 in KUBE-IPVS-IPS
+        add 10.96.0.10 in KUBE-IPVS-IPS
+        add 10.96.0.11 in KUBE-IPVS-IPS
+        add 198.51.100.7 in KUBE-IPVS-IPS
+        add virtual service 10.96.0.10:80/tcp for web
+        add real server 10.128.0.1:8080 of virtual service 10.96.0.10:80/tcp for web
+        add real server 10.128.0.2:8080 of virtual service 10.96.0.10:80/tcp for web
+        add virtual service 10.96.0.9:80/tcp for dns
+        add real server 10.128.0.1:53 of virtual service 10.96.0.9:80/tcp for dns
+        add virtual service 198.51.100.7:80/tcp for dns
+        add real server 10.128.0.1:53 of virtual service 198.51.100.7:80/tcp for dns
+        add virtual service 192.0.2.1:30053/tcp for dns
+        add real server 10.128.0.1:53 of virtual service 192.0.2.1:30053/tcp for dns
+        add virtual service 10.96.0.11:80/tcp for idle
+        add address 10.96.0.9 for dns
+        add address 10.96.0.10 for web
+        add address 10.96.0.11 for idle
+        add address 198.51.100.7 for dns
+        "#);
+    }
+
+    #[test]
+    fn without_masquerading_there_are_no_sets() {
+        let mut options = Options::default();
+        options.ipvs.masquerade = false;
+        let cluster = example();
+        let program = full(&layout(&cluster, &options), NUMBERS, &cluster, &Observed::default());
+        assert_eq!(program.expect("it renders").sets.batch.len(), 0);
+    }
+
+    #[test]
+    fn a_local_route_takes_the_place_of_many_addresses() {
+        let mut options = Options::default();
+        options.ipvs.vip_binding = VipBinding::LocalRoute;
+        let lines = full_listing(&example(), &options, &Observed::default());
+        let local: Vec<_> = lines.iter().filter(|line| line.contains("local route")).collect();
+        assert_eq!(
+            local,
+            ["add local route 10.96.0.8/30 for web", "add local route 198.51.100.7/32 for dns"]
+        );
+        let bound: Vec<_> = lines.iter().filter(|line| line.contains("IPVS-IPS")).collect();
+        assert_eq!(bound, ["add 198.51.100.7 in KUBE-IPVS-IPS"], "the range is for the rules");
+    }
+
+    #[test]
+    fn a_restart_onto_the_same_cluster_sends_nothing() {
+        let (cluster, options) = (example(), Options::default());
+        let observed = holding(&cluster, &layout(&cluster, &options));
+        assert_eq!(full_listing(&cluster, &options, &observed), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_restart_onto_another_cluster_sends_the_difference() {
+        let options = Options::default();
+        let old = cluster(vec![
+            service("web", "10.96.0.10", &["10.128.0.2:8080", "10.128.0.3:8080"]),
+            service("gone", "10.96.0.12", &["10.128.0.1:53"]),
+        ]);
+        let new = cluster(vec![
+            service("web", "10.96.0.10", &["10.128.0.1:8080", "10.128.0.2:8080"]),
+            service("dns", "10.96.0.9", &["10.128.0.1:53"]),
+        ]);
+        let observed = holding(&old, &layout(&old, &options));
+        insta::assert_snapshot!(full_listing(&new, &options, &observed).join("\n"), @r#"
+        add 10.128.0.1,6:8080,10.128.0.1 in KUBE-LOOP-BACK
+        remove 10.128.0.3,6:8080,10.128.0.3 in KUBE-LOOP-BACK
+        add 10.96.0.9,6:80 in KUBE-CLUSTER-IP
+        remove 10.96.0.12,6:80 in KUBE-CLUSTER-IP
+        add 10.96.0.9 in KUBE-IPVS-IPS
+        remove 10.96.0.12 in KUBE-IPVS-IPS
+        add real server 10.128.0.1:8080 of virtual service 10.96.0.10:80/tcp for web
+        remove real server 10.128.0.3:8080 of virtual service 10.96.0.10:80/tcp for web
+        add virtual service 10.96.0.9:80/tcp for dns
+        add real server 10.128.0.1:53 of virtual service 10.96.0.9:80/tcp for dns
+        remove virtual service 10.96.0.12:80/tcp for nobody
+        add address 10.96.0.9 for dns
+        remove address 10.96.0.12 for nobody
+        "#);
+    }
+
+    #[test]
+    fn a_wrong_scheduler_or_weight_is_set_right() {
+        let (cluster, options) = (example(), Options::default());
+        let mut observed = holding(&cluster, &layout(&cluster, &options));
+        observed.services[0].listed.scheduler = "lc".into();
+        observed.services[0].reals[1].weight = 0;
+        assert_eq!(
+            full_listing(&cluster, &options, &observed),
+            [
+                "change virtual service 10.96.0.10:80/tcp for web",
+                "change real server 10.128.0.2:8080 of virtual service 10.96.0.10:80/tcp for web",
+            ]
+        );
+    }
+
+    fn incremental(before: &Cluster, changes: &[Change]) -> Result<Vec<String>, ProxyError> {
+        let layout = layout(before, &Options::default());
+        let mut programmed = Programmed::of(before, &layout);
+        let program = programmed.render(&layout, NUMBERS, changes)?;
+        let lines = listing(&program);
+        // Changes lead to where a full sync of the Cluster after them leads: from there nothing is left to send.
+        let after = changes
+            .iter()
+            .try_fold(before.clone(), |cluster, change| cluster.apply(change))
+            .expect("they fit");
+        programmed.enter(program.delta.as_ref().expect("an incremental program has one"));
+        assert!(programmed.equals(&Programmed::of(&after, &layout)), "{changes:?}");
+        Ok(lines)
+    }
+
+    #[test]
+    fn a_replaced_endpoint_is_two_real_servers_and_two_members() {
+        let replaced = Change::EndpointReplaced {
+            service: "ns/web:p80".parse().expect("a name"),
+            old: endpoint("10.128.0.2:8080"),
+            new: endpoint("10.128.0.9:8080"),
+        };
+        assert_eq!(
+            incremental(&example(), &[replaced]).expect("it renders"),
+            [
+                "add 10.128.0.9,6:8080,10.128.0.9 in KUBE-LOOP-BACK",
+                "remove 10.128.0.2,6:8080,10.128.0.2 in KUBE-LOOP-BACK",
+                "add real server 10.128.0.9:8080 of virtual service 10.96.0.10:80/tcp for web",
+                "remove real server 10.128.0.2:8080 of virtual service 10.96.0.10:80/tcp for web",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_another_service_uses_stays_when_one_goes() {
+        let shared = "10.128.0.1:8080";
+        let before = cluster(vec![
+            service("first", "10.96.0.1", &[shared, "10.128.0.2:8080"]),
+            service("second", "10.96.0.2", &[shared]),
+        ]);
+        let removed = Change::ServiceRemoved("ns/first:p80".parse().expect("a name"));
+        insta::assert_snapshot!(incremental(&before, &[removed]).expect("it renders").join("\n"), @r#"
+        remove 10.128.0.2,6:8080,10.128.0.2 in KUBE-LOOP-BACK
+        remove 10.96.0.1,6:80 in KUBE-CLUSTER-IP
+        remove 10.96.0.1 in KUBE-IPVS-IPS
+        remove virtual service 10.96.0.1:80/tcp for first
+        remove address 10.96.0.1 for first
+        "#);
+    }
+
+    #[test]
+    fn changes_of_one_service_add_up() {
+        let name: ServiceName = "ns/new:p80".parse().expect("a name");
+        let changes = [
+            Change::ServiceAdded(service("new", "10.96.0.20", &["10.128.0.5:80"])),
+            Change::EndpointReplaced {
+                service: name.clone(),
+                old: endpoint("10.128.0.5:80"),
+                new: endpoint("10.128.0.6:80"),
+            },
+        ];
+        let lines = incremental(&example(), &changes).expect("it renders");
+        assert!(!lines.iter().any(|line| line.contains("10.128.0.5,")), "{lines:?}");
+        let [added, replaced] = changes;
+        let back = [added, replaced, Change::ServiceRemoved(name)];
+        let lines = incremental(&example(), &back).expect("it renders");
+        assert!(
+            !lines.iter().any(|line| line.contains("KUBE-") || line.contains("address")),
+            "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn changes_that_do_not_fit_are_refused() {
+        let name = |text: &str| text.parse().expect("a name");
+        let (layout, options) = (example(), Options::default());
+        let layout = Layout::of(&layout, &options, Vec::new()).expect("a layout");
+        let programmed = Programmed::of(&example(), &layout);
+        let (old, new) = (endpoint("10.128.0.9:80"), endpoint("10.128.0.8:80"));
+        for (change, words) in [
+            (Change::ServiceRemoved(name("ns/none:p80")), "ns/none:p80: it is not programmed"),
+            (
+                Change::ServiceAdded(service("web", "10.96.0.10", &[])),
+                "ns/web:p80: it is programmed already",
+            ),
+            (
+                Change::EndpointReplaced { service: name("ns/web:p80"), old, new },
+                "it has no Endpoint 10.128.0.9:80",
+            ),
+        ] {
+            let error =
+                programmed.render(&layout, NUMBERS, &[change]).expect_err("a contradiction");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_size_counts_messages_and_bytes_of_all_three_subsystems() {
+        let (cluster, options) = (example(), Options::default());
+        let program = full(&layout(&cluster, &options), NUMBERS, &cluster, &Observed::default());
+        let program = program.expect("it renders");
+        let bytes = program.sets.batch.bytes().len()
+            + program.services.batch.bytes().len()
+            + program.addresses.batch.bytes().len();
+        assert_eq!(program.size().bytes, bytes as u64);
+        assert_eq!(program.size().messages, 5 + 10 + 4);
+    }
+}

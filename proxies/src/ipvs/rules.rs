@@ -1,0 +1,331 @@
+//! The iptables rules around IPVS. Their number does not depend on the number of Services: they match sets.
+//!
+//! `writeIptablesRules` in pkg/proxy/ipvs/proxier.go, Kubernetes 1.30, in the form that `iptables-save` prints, so that
+//! what was loaded can be found again line by line. As upstream, rules for empty sets are left out; chains that only
+//! load balancers, source ranges or health checks would fill are left out too. Nothing here runs a tool.
+
+use std::net::Ipv4Addr;
+
+use generators::{Cluster, Service};
+
+use crate::netlink::route::Prefix;
+use crate::open::Options;
+
+/// What the rules of a Cluster depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Features {
+    external_ips: bool,
+    /// By protocol, in the order of their declaration.
+    node_ports: [bool; 3],
+    /// The range of VIPs that is local as a whole.
+    range: Option<Prefix>,
+}
+
+impl Features {
+    /// What a Cluster needs, of whose VIPs this range is local.
+    pub fn of(cluster: &Cluster, range: Option<Prefix>) -> Self {
+        cluster.services().iter().fold(Self { range, ..Self::default() }, Self::and)
+    }
+
+    fn and(mut self, service: &Service) -> Self {
+        self.external_ips |= !service.external_ips().is_empty();
+        if service.node_port().is_some()
+            && let Some(node_ports) = self.node_ports.get_mut(service.protocol() as usize)
+        {
+            *node_ports = true;
+        }
+        self
+    }
+}
+
+/// A table: its chains, the jumps to them, and their rules, as lines of a saved ruleset.
+#[derive(Debug)]
+pub(super) struct Table {
+    name: &'static str,
+    chains: &'static [&'static str],
+    /// Built-in chain, and the rest of the rule. Each goes to the front of its chain, in this order.
+    jumps: &'static [(&'static str, &'static str)],
+    rules: Vec<String>,
+}
+
+const NAT_CHAINS: &[&str] =
+    &["KUBE-SERVICES", "KUBE-POSTROUTING", "KUBE-NODE-PORT", "KUBE-MARK-MASQ"];
+const NAT_JUMPS: &[(&str, &str)] = &[
+    ("OUTPUT", r#"-m comment --comment "kubernetes service portals" -j KUBE-SERVICES"#),
+    ("PREROUTING", r#"-m comment --comment "kubernetes service portals" -j KUBE-SERVICES"#),
+    ("POSTROUTING", r#"-m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING"#),
+];
+const FILTER_CHAINS: &[&str] = &["KUBE-FORWARD", "KUBE-NODE-PORT", "KUBE-IPVS-FILTER"];
+const FILTER_JUMPS: &[(&str, &str)] = &[
+    ("FORWARD", r#"-m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD"#),
+    ("INPUT", r#"-m comment --comment "kubernetes health check rules" -j KUBE-NODE-PORT"#),
+    ("INPUT", r#"-m comment --comment "kubernetes ipvs access filter" -j KUBE-IPVS-FILTER"#),
+];
+
+const LOOP_BACK: &str = "Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose";
+const CLUSTER_IP: &str = "Kubernetes service cluster ip + port for masquerade purpose";
+const EXTERNAL_IP: &str = "Kubernetes service external ip + port for masquerade and filter purpose";
+const NODE_PORT_TCP: &str = "Kubernetes nodeport TCP port for masquerade purpose";
+const NODE_PORT_UDP: &str = "Kubernetes nodeport UDP port for masquerade purpose";
+const NODE_PORT_SCTP: &str =
+    r"Kubernetes nodeport SCTP port for masquerade purpose with type \'hash ip:port\'";
+
+/// The tables for these options and kinds of Services.
+pub(super) fn tables(options: &Options, features: Features) -> [Table; 2] {
+    let nat = nat_rules(options, features);
+    let filter = filter_rules(features);
+    [
+        Table { name: "nat", chains: NAT_CHAINS, jumps: NAT_JUMPS, rules: nat },
+        Table { name: "filter", chains: FILTER_CHAINS, jumps: FILTER_JUMPS, rules: filter },
+    ]
+}
+
+fn nat_rules(options: &Options, features: Features) -> Vec<String> {
+    let set = |comment: &str, set: &str, fields: &str| {
+        format!(r#"-m comment --comment "{comment}" -m set --match-set {set} {fields}"#)
+    };
+    let mut rules = vec!["-A KUBE-SERVICES -s 127.0.0.0/8 -j RETURN".to_owned()];
+    let hairpin = set(LOOP_BACK, "KUBE-LOOP-BACK", "dst,dst,src");
+    rules.push(format!("-A KUBE-POSTROUTING {hairpin} -j MASQUERADE"));
+    let node_ports = [
+        ("tcp", NODE_PORT_TCP, "KUBE-NODE-PORT-TCP", "dst"),
+        ("udp", NODE_PORT_UDP, "KUBE-NODE-PORT-UDP", "dst"),
+        ("sctp", NODE_PORT_SCTP, "KUBE-NODE-PORT-SCTP-HASH", "dst,dst"),
+    ];
+    for ((protocol, comment, name, fields), used) in node_ports.into_iter().zip(features.node_ports)
+    {
+        if used {
+            let matches = set(comment, name, fields);
+            rules.push(format!("-A KUBE-NODE-PORT -p {protocol} {matches} -j KUBE-MARK-MASQ"));
+        }
+    }
+    rules.push(cluster_ip_rule(options, &set));
+    if features.external_ips {
+        let external = set(EXTERNAL_IP, "KUBE-EXTERNAL-IP", "dst,dst");
+        rules.push(format!("-A KUBE-SERVICES {external} -j KUBE-MARK-MASQ"));
+        for origin in [
+            "-m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL",
+            "-m addrtype --dst-type LOCAL",
+        ] {
+            rules.push(format!("-A KUBE-SERVICES {external} {origin} -j ACCEPT"));
+        }
+    }
+    rules.extend(
+        [
+            "-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODE-PORT",
+            "-A KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT",
+            "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN",
+            "-A KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0",
+            "-A KUBE-POSTROUTING -m comment --comment \
+             \"kubernetes service traffic requiring SNAT\" -j MASQUERADE --random-fully",
+            "-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000",
+        ]
+        .map(str::to_owned),
+    );
+    rules
+}
+
+/// Marks VIP traffic for masquerading: all of it, that from outside the pod network, or, where that is unknown, what
+/// has a VIP as its own source, which is how the node's own connections to its VIPs begin.
+fn cluster_ip_rule(options: &Options, set: &dyn Fn(&str, &str, &str) -> String) -> String {
+    let (fields, source) = match (options.masquerade_all, options.local_cidr) {
+        (true, _) => ("dst,dst", String::new()),
+        (false, Some((address, length))) => {
+            ("dst,dst", format!("! -s {} ", network(address, length)))
+        }
+        (false, None) => ("src,dst", String::new()),
+    };
+    let matches = set(CLUSTER_IP, "KUBE-CLUSTER-IP", fields);
+    format!("-A KUBE-SERVICES {source}{matches} -j KUBE-MARK-MASQ")
+}
+
+fn filter_rules(features: Features) -> Vec<String> {
+    let mut rules = vec![
+        r#"-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark 0x4000/0x4000 -j ACCEPT"#.to_owned(),
+        r#"-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"#.to_owned(),
+        "-A KUBE-IPVS-FILTER -m set --match-set KUBE-CLUSTER-IP dst,dst -j RETURN".to_owned(),
+    ];
+    if features.external_ips {
+        let external = "-A KUBE-IPVS-FILTER -m set --match-set KUBE-EXTERNAL-IP dst,dst -j RETURN";
+        rules.push(external.to_owned());
+    }
+    // Not upstream's, which binds addresses one by one: an address of the range that no Service has is local too.
+    let range = features.range.map(|range| format!("-d {range} -m conntrack --ctstate NEW"));
+    let bound = "-m conntrack --ctstate NEW -m set --match-set KUBE-IPVS-IPS dst".to_owned();
+    for matches in range.into_iter().chain([bound]) {
+        let target = "-j REJECT --reject-with icmp-port-unreachable";
+        rules.push(format!("-A KUBE-IPVS-FILTER {matches} {target}"));
+    }
+    rules
+}
+
+/// A network as `iptables-save` prints it.
+fn network(address: Ipv4Addr, length: u8) -> String {
+    let mask = u32::MAX.checked_shl(32_u32.saturating_sub(length.into())).unwrap_or(0);
+    format!("{}/{length}", Ipv4Addr::from_bits(address.to_bits() & mask))
+}
+
+/// Input for `iptables-restore --noflush` that makes the chains as they should be, whatever they hold, and adds the
+/// jumps that `saved` (of `iptables-save`) does not show.
+pub(super) fn restore_text(tables: &[Table], saved: &str) -> String {
+    let mut text = String::new();
+    for table in tables {
+        let present = section(saved, table.name);
+        text.extend(["*", table.name, "\n"]);
+        for chain in table.chains {
+            text.extend([":", chain, " - [0:0]\n"]);
+        }
+        for (from, rule) in table.jumps {
+            if !present.contains(&format!("-A {from} {rule}").as_str()) {
+                text.extend(["-I ", from, " ", rule, "\n"]);
+            }
+        }
+        for rule in &table.rules {
+            text.extend([rule, "\n"]);
+        }
+        text.push_str("COMMIT\n");
+    }
+    text
+}
+
+/// The rules and jumps that `saved` does not show, or shows in our chains though they should not be there.
+pub(super) fn differences(tables: &[Table], saved: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for table in tables {
+        let present = section(saved, table.name);
+        let jumps = table.jumps.iter().map(|(from, rule)| format!("-A {from} {rule}"));
+        let wanted: Vec<String> = jumps.chain(table.rules.iter().cloned()).collect();
+        for rule in &wanted {
+            if !present.contains(&rule.as_str()) {
+                found.push(format!("no rule `{rule}` in table {}", table.name));
+            }
+        }
+        for line in present {
+            let chain = line.strip_prefix("-A ").and_then(|rest| rest.split(' ').next());
+            let ours = chain.is_some_and(|chain| table.chains.contains(&chain));
+            if ours && !wanted.iter().any(|rule| rule == line) {
+                found.push(format!("unexpected rule `{line}` in table {}", table.name));
+            }
+        }
+    }
+    found
+}
+
+/// The lines of one table in a saved ruleset.
+fn section<'a>(saved: &'a str, table: &str) -> Vec<&'a str> {
+    let begin = |line: &&str| line.strip_prefix('*') != Some(table);
+    saved.lines().skip_while(begin).skip(1).take_while(|line| *line != "COMMIT").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipvs::render::tests::{cluster, service};
+
+    fn features() -> Features {
+        let service = service("a", "10.96.0.1", &[])
+            .with_node_port(30_080)
+            .and_then(|service| service.with_external_ips(vec![[198, 51, 100, 7].into()]));
+        let range = Prefix::new([10, 96, 0, 0].into(), 12);
+        Features::of(&cluster(vec![service.expect("a Service")]), range)
+    }
+
+    /// The saved form of what a restore of the text leads to in an empty namespace.
+    fn loaded(text: &str) -> String {
+        text.replace("-I ", "-A ")
+    }
+
+    #[test]
+    fn the_rules_are_those_of_kube_proxy() {
+        let tables = tables(&Options::default(), features());
+        insta::assert_snapshot!(restore_text(&tables, ""), @r#"
+        *nat
+        :KUBE-SERVICES - [0:0]
+        :KUBE-POSTROUTING - [0:0]
+        :KUBE-NODE-PORT - [0:0]
+        :KUBE-MARK-MASQ - [0:0]
+        -I OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+        -I PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+        -I POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING
+        -A KUBE-SERVICES -s 127.0.0.0/8 -j RETURN
+        -A KUBE-POSTROUTING -m comment --comment "Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose" -m set --match-set KUBE-LOOP-BACK dst,dst,src -j MASQUERADE
+        -A KUBE-NODE-PORT -p tcp -m comment --comment "Kubernetes nodeport TCP port for masquerade purpose" -m set --match-set KUBE-NODE-PORT-TCP dst -j KUBE-MARK-MASQ
+        -A KUBE-SERVICES ! -s 10.128.0.0/9 -m comment --comment "Kubernetes service cluster ip + port for masquerade purpose" -m set --match-set KUBE-CLUSTER-IP dst,dst -j KUBE-MARK-MASQ
+        -A KUBE-SERVICES -m comment --comment "Kubernetes service external ip + port for masquerade and filter purpose" -m set --match-set KUBE-EXTERNAL-IP dst,dst -j KUBE-MARK-MASQ
+        -A KUBE-SERVICES -m comment --comment "Kubernetes service external ip + port for masquerade and filter purpose" -m set --match-set KUBE-EXTERNAL-IP dst,dst -m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j ACCEPT
+        -A KUBE-SERVICES -m comment --comment "Kubernetes service external ip + port for masquerade and filter purpose" -m set --match-set KUBE-EXTERNAL-IP dst,dst -m addrtype --dst-type LOCAL -j ACCEPT
+        -A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODE-PORT
+        -A KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT
+        -A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN
+        -A KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0
+        -A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully
+        -A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000
+        COMMIT
+        *filter
+        :KUBE-FORWARD - [0:0]
+        :KUBE-NODE-PORT - [0:0]
+        :KUBE-IPVS-FILTER - [0:0]
+        -I FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
+        -I INPUT -m comment --comment "kubernetes health check rules" -j KUBE-NODE-PORT
+        -I INPUT -m comment --comment "kubernetes ipvs access filter" -j KUBE-IPVS-FILTER
+        -A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark 0x4000/0x4000 -j ACCEPT
+        -A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+        -A KUBE-IPVS-FILTER -m set --match-set KUBE-CLUSTER-IP dst,dst -j RETURN
+        -A KUBE-IPVS-FILTER -m set --match-set KUBE-EXTERNAL-IP dst,dst -j RETURN
+        -A KUBE-IPVS-FILTER -d 10.96.0.0/12 -m conntrack --ctstate NEW -j REJECT --reject-with icmp-port-unreachable
+        -A KUBE-IPVS-FILTER -m conntrack --ctstate NEW -m set --match-set KUBE-IPVS-IPS dst -j REJECT --reject-with icmp-port-unreachable
+        COMMIT
+        "#);
+    }
+
+    #[test]
+    fn the_mark_rule_follows_what_is_known_of_the_pod_network() {
+        let rule = |local_cidr, masquerade_all| {
+            let options = Options { local_cidr, masquerade_all, ..Options::default() };
+            let [nat, _] = tables(&options, Features::default());
+            let cluster_ip = |rule: &&String| rule.contains(CLUSTER_IP);
+            nat.rules.iter().find(cluster_ip).expect("the rule").replace(CLUSTER_IP, "C")
+        };
+        let matches = "-m comment --comment \"C\" -m set --match-set KUBE-CLUSTER-IP";
+        let cidr = Some(([10, 1, 2, 3].into(), 8));
+        assert_eq!(
+            rule(cidr, false),
+            format!("-A KUBE-SERVICES ! -s 10.0.0.0/8 {matches} dst,dst -j KUBE-MARK-MASQ")
+        );
+        assert_eq!(
+            rule(None, false),
+            format!("-A KUBE-SERVICES {matches} src,dst -j KUBE-MARK-MASQ")
+        );
+        assert_eq!(
+            rule(cidr, true),
+            format!("-A KUBE-SERVICES {matches} dst,dst -j KUBE-MARK-MASQ")
+        );
+    }
+
+    #[test]
+    fn jumps_that_are_there_are_not_added_again() {
+        let tables = tables(&Options::default(), features());
+        let first = restore_text(&tables, "");
+        assert_eq!(first.matches("-I ").count(), 6);
+        let second = restore_text(&tables, &loaded(&first));
+        assert_eq!(second.matches("-I ").count(), 0);
+    }
+
+    #[test]
+    fn a_missing_and_an_unexpected_rule_are_told() {
+        let tables = tables(&Options::default(), features());
+        let saved = loaded(&restore_text(&tables, ""));
+        assert_eq!(differences(&tables, &saved), Vec::<String>::new());
+        let damaged = saved.replace(
+            "-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000",
+            "-A KUBE-MARK-MASQ -j RETURN\n-A OTHERS -j DROP",
+        );
+        assert_eq!(
+            differences(&tables, &damaged),
+            [
+                "no rule `-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000` in table nat",
+                "unexpected rule `-A KUBE-MARK-MASQ -j RETURN` in table nat",
+            ]
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! A Cluster as text for `ipvsadm -R`: what `ipvsadm -S -n` prints of a namespace that implements it.
+
+use std::fmt::Write;
+use std::net::Ipv4Addr;
+
+use generators::{Cluster, Protocol, Service};
+
+use super::options::Forwarding;
+use crate::open::Options;
+
+/// The virtual services and real servers of a Cluster as `ipvsadm -S -n` writes them, in the order of the Cluster.
+///
+/// Node ports need `options.node_addresses`: the addresses that a namespace happens to have are not known here.
+pub fn save_text(cluster: &Cluster, options: &Options) -> String {
+    let mut text = String::new();
+    for service in cluster.services() {
+        let port = service.port();
+        write_service(&mut text, options, service, service.vip(), port);
+        for &address in service.external_ips() {
+            write_service(&mut text, options, service, address, port);
+        }
+        if let Some(node_port) = service.node_port() {
+            for &address in &options.node_addresses {
+                write_service(&mut text, options, service, address, node_port);
+            }
+        }
+    }
+    text
+}
+
+fn write_service(
+    text: &mut String,
+    options: &Options,
+    service: &Service,
+    address: Ipv4Addr,
+    port: u16,
+) {
+    let protocol = match service.protocol() {
+        Protocol::Tcp => "-t",
+        Protocol::Udp => "-u",
+        Protocol::Sctp => "--sctp-service",
+    };
+    let scheduler = options.ipvs.scheduler.as_str();
+    let flags = if scheduler == "mh" { " -b mh-port" } else { "" };
+    let forwarding = match options.ipvs.forwarding {
+        Forwarding::Nat => "-m",
+        Forwarding::DirectRoute => "-g",
+        Forwarding::Tunnel => "-i --tun-type ipip",
+    };
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "-A {protocol} {address}:{port} -s {scheduler}{flags}");
+    for endpoint in service.endpoints() {
+        let _ = writeln!(text, "-a {protocol} {address}:{port} -r {endpoint} {forwarding} -w 1");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipvs::render::tests::{cluster, service};
+
+    #[test]
+    fn the_text_is_what_ipvsadm_saves() {
+        let udp = service("dns", "10.96.0.10", &["10.128.0.2:53"]);
+        let udp =
+            Service::new(udp.name().clone(), udp.vip(), 53, Protocol::Udp, udp.endpoints().into());
+        let web = service("web", "10.96.0.1", &["10.128.0.1:80", "10.128.0.3:80"])
+            .with_node_port(30_080)
+            .and_then(|service| service.with_external_ips(vec![[198, 51, 100, 7].into()]));
+        let cluster = cluster(vec![web.expect("a Service"), udp.expect("a Service")]);
+        let node_addresses = vec![[192, 0, 2, 1].into()];
+        let options = Options { node_addresses, ..Options::default() };
+        let expected = "\
+-A -t 10.96.0.1:80 -s rr
+-a -t 10.96.0.1:80 -r 10.128.0.1:80 -m -w 1
+-a -t 10.96.0.1:80 -r 10.128.0.3:80 -m -w 1
+-A -t 198.51.100.7:80 -s rr
+-a -t 198.51.100.7:80 -r 10.128.0.1:80 -m -w 1
+-a -t 198.51.100.7:80 -r 10.128.0.3:80 -m -w 1
+-A -t 192.0.2.1:30080 -s rr
+-a -t 192.0.2.1:30080 -r 10.128.0.1:80 -m -w 1
+-a -t 192.0.2.1:30080 -r 10.128.0.3:80 -m -w 1
+-A -u 10.96.0.10:53 -s rr
+-a -u 10.96.0.10:53 -r 10.128.0.2:53 -m -w 1
+";
+        assert_eq!(save_text(&cluster, &options), expected);
+    }
+}

@@ -1,0 +1,103 @@
+//! Compares what a namespace holds with what a Cluster needs, in time linear in both.
+
+use std::collections::HashMap;
+
+use generators::{Cluster, Service};
+
+use super::items::{Items, Side};
+use super::layout::Layout;
+use super::observe::{Observed, ObservedService};
+use super::wire::RealServer;
+use crate::error::ProxyError;
+
+/// How many differences are put into words.
+const WORDS_MAX: usize = 8;
+
+/// Differences found so far.
+#[derive(Debug, Default)]
+pub(super) struct Differences {
+    count: usize,
+    first: Vec<String>,
+}
+
+impl Differences {
+    /// Adds one.
+    pub fn add(&mut self, words: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < WORDS_MAX {
+            self.first.push(words());
+        }
+    }
+
+    /// Success if there are none.
+    pub fn into_result(self) -> Result<(), ProxyError> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        Err(ProxyError::Mismatch { count: self.count, first: self.first.join("; ") })
+    }
+}
+
+/// Compares virtual services, real servers, local addresses and set members.
+pub(super) fn compare(
+    layout: &Layout,
+    cluster: &Cluster,
+    observed: &Observed,
+    differences: &mut Differences,
+) -> Result<(), ProxyError> {
+    let mut extra = observed.by_key();
+    let mut wanted = Items::default();
+    for (label, service) in (0..).zip(cluster.services()) {
+        for key in layout.virtual_services(service) {
+            match extra.remove(&key) {
+                Some(found) => compare_service(layout, service, found, differences)?,
+                None => differences
+                    .add(|| format!("no virtual service {key} for Service {}", service.name())),
+            }
+        }
+        layout.items(service, service.endpoints(), |item| wanted.push(item, label));
+    }
+    for found in &observed.services {
+        if extra.contains_key(&found.listed.key) {
+            differences.add(|| format!("unexpected virtual service {}", found.listed.key));
+        }
+    }
+    wanted.sort();
+    wanted.compare(&observed.items, |side, (item, _)| match side {
+        Side::Missing if layout.is_own(&item) => {}
+        Side::Missing => differences.add(|| format!("no {item}")),
+        Side::Unexpected => differences.add(|| format!("unexpected {item}")),
+    });
+    Ok(())
+}
+
+fn compare_service(
+    layout: &Layout,
+    service: &Service,
+    found: &ObservedService,
+    differences: &mut Differences,
+) -> Result<(), ProxyError> {
+    let (key, name) = (&found.listed.key, service.name());
+    let (wanted, settings) = (layout.settings(), found.listed.settings());
+    if settings != wanted {
+        differences
+            .add(|| format!("virtual service {key} of {name} has {settings:?} for {wanted:?}"));
+    }
+    let mut extra: HashMap<_, &RealServer> =
+        found.reals.iter().map(|real| ((real.address, real.port), real)).collect();
+    for &endpoint in service.endpoints() {
+        let wanted = layout.real_server(service, endpoint)?;
+        match extra.remove(&(wanted.address, wanted.port)) {
+            None => differences.add(|| format!("no real server {endpoint} in {key} of {name}")),
+            Some(real) if *real != wanted => differences.add(|| {
+                format!("real server {endpoint} in {key} of {name} is {real:?}, not {wanted:?}")
+            }),
+            Some(_) => {}
+        }
+    }
+    for real in found.reals.iter().filter(|real| extra.contains_key(&(real.address, real.port))) {
+        let at = (real.address, real.port);
+        differences.add(|| format!("unexpected real server {}:{} in {key} of {name}", at.0, at.1));
+    }
+    Ok(())
+}

@@ -1,0 +1,705 @@
+//! The messages of the generic netlink family `IPVS`, written and read. Opens no socket.
+//!
+//! Commands, attributes and structures are those of `include/uapi/linux/ip_vs.h`; what the kernel requires of each is
+//! in `ip_vs_genl_parse_service` and `ip_vs_genl_parse_dest`, `net/netfilter/ipvs/ip_vs_ctl.c`. Linux 6.1.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use generators::Protocol;
+
+use super::options::{Forwarding, Timeouts};
+use crate::netlink::encode::Content;
+use crate::netlink::genl::HEADER_BYTES;
+use crate::netlink::{Attributes, Batch, DUMP, Encoder, Malformed, Message, decode, encode};
+
+/// `IPVS_GENL_NAME`
+pub(super) const FAMILY_NAME: &str = "IPVS";
+/// `IPVS_GENL_VERSION`
+const VERSION: u8 = 1;
+
+/// `IPVS_CMD_*`
+const NEW_SERVICE: u8 = 1;
+const SET_SERVICE: u8 = 2;
+const DELETE_SERVICE: u8 = 3;
+const GET_SERVICE: u8 = 4;
+const NEW_DESTINATION: u8 = 5;
+const SET_DESTINATION: u8 = 6;
+const DELETE_DESTINATION: u8 = 7;
+const GET_DESTINATION: u8 = 8;
+const SET_CONFIG: u8 = 12;
+const GET_CONFIG: u8 = 13;
+const GET_INFO: u8 = 15;
+const FLUSH: u8 = 17;
+
+/// `IPVS_CMD_ATTR_*`
+const SERVICE: u16 = 1;
+const DESTINATION: u16 = 2;
+const TIMEOUT_TCP: u16 = 4;
+const TIMEOUT_TCP_FIN: u16 = 5;
+const TIMEOUT_UDP: u16 = 6;
+/// `IPVS_SVC_ATTR_*`
+const SERVICE_FAMILY: u16 = 1;
+const SERVICE_PROTOCOL: u16 = 2;
+const SERVICE_ADDRESS: u16 = 3;
+const SERVICE_PORT: u16 = 4;
+const SERVICE_FWMARK: u16 = 5;
+const SERVICE_SCHEDULER: u16 = 6;
+const SERVICE_FLAGS: u16 = 7;
+const SERVICE_TIMEOUT: u16 = 8;
+const SERVICE_NETMASK: u16 = 9;
+/// `IPVS_DEST_ATTR_*`
+const DESTINATION_ADDRESS: u16 = 1;
+const DESTINATION_PORT: u16 = 2;
+const DESTINATION_FORWARDING: u16 = 3;
+const DESTINATION_WEIGHT: u16 = 4;
+const DESTINATION_UPPER_THRESHOLD: u16 = 5;
+const DESTINATION_LOWER_THRESHOLD: u16 = 6;
+/// `IPVS_INFO_ATTR_*`
+const INFO_VERSION: u16 = 1;
+const INFO_TABLE_SIZE: u16 = 2;
+
+/// `AF_INET`
+const IPV4: u16 = 2;
+/// `IP_VS_SVC_F_HASHED`: set by the kernel on every service.
+const FLAG_HASHED: u32 = 0x2;
+/// `IP_VS_SVC_F_SCHED_MH_PORT`: the scheduler `mh` hashes the source port too.
+pub(super) const FLAG_SOURCE_PORT: u32 = 0x10;
+/// `IP_VS_CONN_F_FWD_MASK`
+const FORWARDING_MASK: u32 = 0x7;
+/// `IP_VS_SCHEDNAME_MAXLEN`, the zero byte included.
+pub(super) const SCHEDULER_MAX: usize = 16;
+
+/// What tells one virtual service from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct VirtualKey {
+    /// The VIP, an external IP or an address of the node.
+    pub address: Ipv4Addr,
+    /// The port.
+    pub port: u16,
+    /// TCP, UDP or SCTP.
+    pub protocol: Protocol,
+}
+
+impl fmt::Display for VirtualKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}/{}", self.address, self.port, self.protocol)
+    }
+}
+
+/// How a virtual service works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Settings<'a> {
+    /// Name of the scheduler.
+    pub scheduler: &'a str,
+    /// `IP_VS_SVC_F_*`, without the one that the kernel sets itself.
+    pub flags: u32,
+    /// Persistence, seconds.
+    pub timeout_s: u32,
+}
+
+/// One real server of a virtual service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct RealServer {
+    /// Address of the Endpoint.
+    pub address: Ipv4Addr,
+    /// Its port.
+    pub port: u16,
+    /// The forwarding method, as the kernel numbers it.
+    pub forwarding: u32,
+    /// The weight.
+    pub weight: u32,
+}
+
+impl Forwarding {
+    /// `IP_VS_CONN_F_MASQ`, `_DROUTE`, `_TUNNEL`.
+    pub(super) const fn number(self) -> u32 {
+        match self {
+            Self::Nat => 0,
+            Self::Tunnel => 2,
+            Self::DirectRoute => 3,
+        }
+    }
+}
+
+/// `IPPROTO_TCP`, `_UDP`, `_SCTP`.
+pub(super) const fn protocol_number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
+        Protocol::Sctp => 132,
+    }
+}
+
+fn protocol_of(number: u16) -> Option<Protocol> {
+    [Protocol::Tcp, Protocol::Udp, Protocol::Sctp]
+        .into_iter()
+        .find(|protocol| u16::from(protocol_number(*protocol)) == number)
+}
+
+/// Writes commands for the family of that number. A message's place in the encoder is the caller's to remember.
+pub(super) struct Writer<'a> {
+    /// Where the messages go.
+    pub encoder: &'a mut Encoder,
+    /// The number of the family in this kernel.
+    pub family: u16,
+}
+
+impl Writer<'_> {
+    /// Makes a virtual service.
+    pub fn new_service(&mut self, key: VirtualKey, settings: &WrittenSettings) {
+        self.service(NEW_SERVICE, key, &settings.0);
+    }
+
+    /// Changes how a virtual service works.
+    pub fn set_service(&mut self, key: VirtualKey, settings: &WrittenSettings) {
+        self.service(SET_SERVICE, key, &settings.0);
+    }
+
+    /// Removes a virtual service and its real servers.
+    pub fn delete_service(&mut self, key: VirtualKey) {
+        self.service(DELETE_SERVICE, key, &[]);
+    }
+
+    /// Gives a virtual service a real server.
+    pub fn new_real(&mut self, key: VirtualKey, real: &RealServer) {
+        self.real(NEW_DESTINATION, key, real);
+    }
+
+    /// Changes forwarding and weight of a real server.
+    pub fn set_real(&mut self, key: VirtualKey, real: &RealServer) {
+        self.real(SET_DESTINATION, key, real);
+    }
+
+    /// Takes a real server from a virtual service.
+    pub fn delete_real(&mut self, key: VirtualKey, real: &RealServer) {
+        self.real(DELETE_DESTINATION, key, real);
+    }
+
+    /// Removes every virtual service of the namespace.
+    pub fn flush(&mut self) {
+        self.command(FLUSH, |_| {});
+    }
+
+    /// Sets the connection timeouts of the namespace; the kernel leaves one that is 0 as it is (`ip_vs_set_timeout`).
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+        self.command(SET_CONFIG, |content| {
+            content.small([
+                encode::u32(TIMEOUT_TCP, timeouts.tcp_s),
+                encode::u32(TIMEOUT_TCP_FIN, timeouts.tcp_fin_s),
+                encode::u32(TIMEOUT_UDP, timeouts.udp_s),
+            ]);
+        });
+    }
+
+    fn service(&mut self, command: u8, key: VirtualKey, settings: &[u8]) {
+        self.command(command, |content| {
+            content.nest(SERVICE, |service| {
+                write_key(service, key);
+                service.raw(settings);
+            });
+        });
+    }
+
+    fn real(&mut self, command: u8, key: VirtualKey, real: &RealServer) {
+        self.command(command, |content| {
+            content.nest(SERVICE, |service| write_key(service, key));
+            content.nest(DESTINATION, |destination| {
+                destination.small([
+                    encode::ipv4(DESTINATION_ADDRESS, real.address),
+                    encode::be16(DESTINATION_PORT, real.port),
+                ]);
+                // Without an address family, the kernel takes that of the virtual service.
+                if command != DELETE_DESTINATION {
+                    destination.small([
+                        encode::u32(DESTINATION_FORWARDING, real.forwarding),
+                        encode::u32(DESTINATION_WEIGHT, real.weight),
+                        encode::u32(DESTINATION_UPPER_THRESHOLD, 0),
+                        encode::u32(DESTINATION_LOWER_THRESHOLD, 0),
+                    ]);
+                }
+            });
+        });
+    }
+
+    fn command(&mut self, command: u8, content: impl FnOnce(&mut Content<'_>)) {
+        self.encoder.message(self.family, 0, |message| {
+            message.fixed([command, VERSION, 0, 0]);
+            content(message);
+        });
+    }
+}
+
+fn write_key(service: &mut Content<'_>, key: VirtualKey) {
+    service.small([
+        encode::u16(SERVICE_FAMILY, IPV4),
+        encode::u16(SERVICE_PROTOCOL, protocol_number(key.protocol).into()),
+        encode::ipv4(SERVICE_ADDRESS, key.address),
+        encode::be16(SERVICE_PORT, key.port),
+    ]);
+}
+
+/// [`Settings`] as attributes, written once for all virtual services that have them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WrittenSettings(Vec<u8>);
+
+impl WrittenSettings {
+    /// Writes them.
+    pub fn of(settings: &Settings<'_>) -> Self {
+        let mut bytes = Vec::new();
+        let mut service = Content::of(&mut bytes);
+        service.text(SERVICE_SCHEDULER, settings.scheduler);
+        // struct ip_vs_flags: the flags and the mask of those that are meant.
+        let mut flags = [0; 8];
+        flags[..4].copy_from_slice(&settings.flags.to_ne_bytes());
+        flags[4..].copy_from_slice(&(!FLAG_HASHED).to_ne_bytes());
+        service.bytes(SERVICE_FLAGS, &flags);
+        service.small([
+            encode::u32(SERVICE_TIMEOUT, settings.timeout_s),
+            encode::u32(SERVICE_NETMASK, u32::MAX),
+        ]);
+        Self(bytes)
+    }
+}
+
+/// The question for every virtual service.
+pub(super) fn list_services(family: u16) -> Batch {
+    Batch::single(family, DUMP, |content| content.fixed([GET_SERVICE, VERSION, 0, 0]))
+}
+
+/// The question for the real servers of one virtual service.
+pub(super) fn list_reals(family: u16, key: VirtualKey) -> Batch {
+    Batch::single(family, DUMP, |content| {
+        content.fixed([GET_DESTINATION, VERSION, 0, 0]);
+        content.nest(SERVICE, |service| write_key(service, key));
+    })
+}
+
+/// The question for version and table size.
+pub(super) fn get_info(family: u16) -> Batch {
+    Batch::single(family, 0, |content| content.fixed([GET_INFO, VERSION, 0, 0]))
+}
+
+/// The question for the connection timeouts.
+pub(super) fn get_timeouts(family: u16) -> Batch {
+    Batch::single(family, 0, |content| content.fixed([GET_CONFIG, VERSION, 0, 0]))
+}
+
+/// A virtual service as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ListedService {
+    /// Which it is.
+    pub key: VirtualKey,
+    /// Name of the scheduler.
+    pub scheduler: Box<str>,
+    /// `IP_VS_SVC_F_*`, without the one that the kernel sets itself.
+    pub flags: u32,
+    /// Persistence, seconds.
+    pub timeout_s: u32,
+}
+
+impl ListedService {
+    /// How it works.
+    pub fn settings(&self) -> Settings<'_> {
+        Settings { scheduler: &self.scheduler, flags: self.flags, timeout_s: self.timeout_s }
+    }
+}
+
+/// Reads a listed virtual service; nothing if it is of a kind that no Cluster has (IPv6, firewall mark, protocol).
+pub(super) fn read_service(message: &Message<'_>) -> Result<Option<ListedService>, Malformed> {
+    let (_, attributes) = message.fixed::<HEADER_BYTES>()?;
+    let service = attributes.find(SERVICE)?.ok_or(Malformed("a virtual service is missing"))?;
+    let Some(key) = read_key(service)? else { return Ok(None) };
+    let (mut scheduler, mut flags, mut timeout_s) = (Box::default(), 0, 0);
+    for attribute in Attributes::of(service) {
+        match attribute? {
+            (SERVICE_SCHEDULER, value) => scheduler = decode::text(value)?.into(),
+            (SERVICE_FLAGS, value) => {
+                let (first, _) =
+                    value.split_at_checked(4).ok_or(Malformed("service flags are cut short"))?;
+                flags = decode::u32(first)? & !FLAG_HASHED;
+            }
+            (SERVICE_TIMEOUT, value) => timeout_s = decode::u32(value)?,
+            _ => {}
+        }
+    }
+    Ok(Some(ListedService { key, scheduler, flags, timeout_s }))
+}
+
+/// Reads which virtual service a nest is about.
+fn read_key(service: &[u8]) -> Result<Option<VirtualKey>, Malformed> {
+    let (mut family, mut protocol, mut address, mut port) = (None, None, None, None);
+    for attribute in Attributes::of(service) {
+        match attribute? {
+            (SERVICE_FAMILY, value) => family = Some(decode::u16(value)?),
+            (SERVICE_PROTOCOL, value) => protocol = protocol_of(decode::u16(value)?),
+            (SERVICE_ADDRESS, value) => address = Some(decode::ipv4(value)?),
+            (SERVICE_PORT, value) => port = Some(decode::be16(value)?),
+            (SERVICE_FWMARK, _) => return Ok(None),
+            _ => {}
+        }
+    }
+    match (family, protocol, address, port) {
+        (Some(IPV4), Some(protocol), Some(address), Some(port)) => {
+            Ok(Some(VirtualKey { address, port, protocol }))
+        }
+        (None, ..) => Err(Malformed("a virtual service has no address family")),
+        _ => Ok(None),
+    }
+}
+
+/// Reads a listed real server.
+pub(super) fn read_real(message: &Message<'_>) -> Result<RealServer, Malformed> {
+    let (_, attributes) = message.fixed::<HEADER_BYTES>()?;
+    let destination = attributes.find(DESTINATION)?.ok_or(Malformed("a real server is missing"))?;
+    read_destination(destination)
+}
+
+fn read_destination(destination: &[u8]) -> Result<RealServer, Malformed> {
+    let (mut address, mut port, mut forwarding, mut weight) = (None, None, 0, 0);
+    for attribute in Attributes::of(destination) {
+        match attribute? {
+            (DESTINATION_ADDRESS, value) => address = Some(decode::ipv4(value)?),
+            (DESTINATION_PORT, value) => port = Some(decode::be16(value)?),
+            (DESTINATION_FORWARDING, value) => forwarding = decode::u32(value)? & FORWARDING_MASK,
+            (DESTINATION_WEIGHT, value) => weight = decode::u32(value)?,
+            _ => {}
+        }
+    }
+    match (address, port) {
+        (Some(address), Some(port)) => Ok(RealServer { address, port, forwarding, weight }),
+        _ => Err(Malformed("a real server has no address or port")),
+    }
+}
+
+/// What the kernel says of its IPVS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Info {
+    /// Version, such as 1.2.1.
+    pub version: [u8; 3],
+    /// Buckets of the connection table.
+    pub connection_table_size: u32,
+}
+
+impl Info {
+    pub(super) fn read(message: &Message<'_>) -> Result<Self, Malformed> {
+        let (_, attributes) = message.fixed::<HEADER_BYTES>()?;
+        let missing = Malformed("the version of IPVS is missing");
+        let [_, major, minor, patch] =
+            decode::u32(attributes.find(INFO_VERSION)?.ok_or(missing)?)?.to_be_bytes();
+        let size = decode::u32(attributes.find(INFO_TABLE_SIZE)?.ok_or(missing)?)?;
+        Ok(Self { version: [major, minor, patch], connection_table_size: size })
+    }
+}
+
+impl Timeouts {
+    pub(super) fn read(message: &Message<'_>) -> Result<Self, Malformed> {
+        let (_, attributes) = message.fixed::<HEADER_BYTES>()?;
+        let seconds = |kind| match attributes.find(kind)? {
+            Some(value) => decode::u32(value),
+            None => Err(Malformed("a connection timeout is missing")),
+        };
+        Ok(Self {
+            tcp_s: seconds(TIMEOUT_TCP)?,
+            tcp_fin_s: seconds(TIMEOUT_TCP_FIN)?,
+            udp_s: seconds(TIMEOUT_UDP)?,
+        })
+    }
+}
+
+/// What a message of ours asks for, read back from its bytes: the verb and the object, for an error.
+pub(super) fn describe(message: &Message<'_>) -> Option<(&'static str, String)> {
+    let ([command, ..], attributes) = message.fixed::<HEADER_BYTES>().ok()?;
+    let verb = match *command {
+        NEW_SERVICE | NEW_DESTINATION => "add",
+        SET_SERVICE | SET_DESTINATION => "change",
+        DELETE_SERVICE | DELETE_DESTINATION => "remove",
+        FLUSH => return Some(("remove", "all virtual services".into())),
+        SET_CONFIG => return Some(("set", "the connection timeouts".into())),
+        _ => "list",
+    };
+    let Ok(Some(service)) = attributes.find(SERVICE) else {
+        return Some((verb, "virtual services".into()));
+    };
+    let key = read_key(service).ok()??;
+    let Some(destination) = attributes.find(DESTINATION).ok()? else {
+        return Some((verb, format!("virtual service {key}")));
+    };
+    let real = read_destination(destination).ok()?;
+    Some((verb, format!("real server {}:{} of virtual service {key}", real.address, real.port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use neli::consts::nl::{NlType, NlmF};
+    use neli::genl::{AttrTypeBuilder, Genlmsghdr, GenlmsghdrBuilder, Nlattr, NlattrBuilder};
+    use neli::nl::{NlPayload, Nlmsghdr, NlmsghdrBuilder};
+    use neli::types::{Buffer, GenlBuffer};
+    use neli::{Size, ToBytes};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::netlink::decode::Messages;
+
+    const FAMILY: u16 = 0x20;
+
+    /// The messages that `ipvsadm -A -t 10.96.0.1:80 -s rr` and `-a -t 10.96.0.1:80 -r 10.128.0.1:8080 -m -w 1` led to
+    /// in the answers to `ipvsadm -S -n`, Linux 6.1 (strace), the statistics cut off.
+    #[rustfmt::skip]
+    const LISTED_SERVICE: &[u8] = &[
+        0x60, 0, 0, 0,  0x20, 0,  2, 0,  4, 0xe1, 0x0b, 0x5e,  0x88, 0, 0x80, 0x7c, // family 0x20, NLM_F_MULTI
+        1, 1, 0, 0,                                            // IPVS_CMD_NEW_SERVICE, version 1
+        0x4c, 0, 1, 0,                                         // service
+        6, 0, 1, 0,  2, 0, 0, 0,                               // AF_INET
+        6, 0, 2, 0,  6, 0, 0, 0,                               // TCP
+        0x14, 0, 3, 0,  10, 96, 0, 1,  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // address, in a union of 16 bytes
+        6, 0, 4, 0,  0, 80, 0, 0,                              // port, big-endian
+        7, 0, 6, 0,  b'r', b'r', 0, 0,                         // scheduler
+        12, 0, 7, 0,  2, 0, 0, 0, 0xff, 0xff, 0xff, 0xff,      // flags: hashed
+        8, 0, 8, 0,  0, 0, 0, 0,                               // timeout
+    ];
+    #[rustfmt::skip]
+    const LISTED_REAL: &[u8] = &[
+        0x6c, 0, 0, 0,  0x20, 0,  2, 0,  4, 0xe1, 0x0b, 0x5e,  0x88, 0, 0x40, 0xa7,
+        5, 1, 0, 0,                                            // IPVS_CMD_NEW_DEST, version 1
+        0x58, 0, 2, 0,                                         // destination
+        0x14, 0, 1, 0,  10, 128, 0, 1,  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        6, 0, 2, 0,  0x1f, 0x90, 0, 0,                         // port 8080
+        8, 0, 3, 0,  0, 0, 0, 0,                               // masquerading
+        8, 0, 4, 0,  1, 0, 0, 0,                               // weight 1
+        5, 0, 13, 0,  0, 0, 0, 0,                              // tunnel type
+        6, 0, 14, 0,  0, 0, 0, 0,                              // tunnel port
+        6, 0, 15, 0,  0, 0, 0, 0,                              // tunnel flags
+        8, 0, 5, 0,  0, 0, 0, 0,                               // thresholds
+        8, 0, 6, 0,  0, 0, 0, 0,
+    ];
+    /// The answer to `IPVS_CMD_GET_INFO`, Linux 6.1.
+    #[rustfmt::skip]
+    const INFO: &[u8] = &[
+        0x24, 0, 0, 0,  0x20, 0,  0, 0,  4, 0xe1, 0x0b, 0x5e,  0x88, 0, 0xc0, 0x59,
+        0x0e, 1, 0, 0,                                         // IPVS_CMD_SET_INFO
+        8, 0, 1, 0,  1, 2, 1, 0,                               // version 1.2.1
+        8, 0, 2, 0,  0, 0x10, 0, 0,                            // 4096 buckets
+    ];
+
+    fn message(bytes: &[u8]) -> Message<'_> {
+        Messages::of(bytes).next().expect("one").expect("valid")
+    }
+
+    fn written(write: impl FnOnce(&mut Writer<'_>)) -> Batch {
+        let mut encoder = Encoder::default();
+        write(&mut Writer { encoder: &mut encoder, family: FAMILY });
+        encoder.finish()
+    }
+
+    #[test]
+    fn a_captured_virtual_service_is_read() {
+        let listed = read_service(&message(LISTED_SERVICE)).expect("valid").expect("IPv4");
+        let key = VirtualKey { address: [10, 96, 0, 1].into(), port: 80, protocol: Protocol::Tcp };
+        assert_eq!(listed, ListedService { key, scheduler: "rr".into(), flags: 0, timeout_s: 0 });
+    }
+
+    #[test]
+    fn a_captured_real_server_is_read() {
+        let address = [10, 128, 0, 1].into();
+        let expected = RealServer { address, port: 8080, forwarding: 0, weight: 1 };
+        assert_eq!(read_real(&message(LISTED_REAL)), Ok(expected));
+    }
+
+    #[test]
+    fn the_captured_version_is_read() {
+        let expected = Info { version: [1, 2, 1], connection_table_size: 4096 };
+        assert_eq!(Info::read(&message(INFO)), Ok(expected));
+    }
+
+    #[test]
+    fn a_service_by_firewall_mark_or_of_another_family_is_passed_over() {
+        let batch = Batch::single(FAMILY, 0, |content| {
+            content.fixed([NEW_SERVICE, VERSION, 0, 0]);
+            content.nest(SERVICE, |service| {
+                service.small([encode::u16(SERVICE_FAMILY, 2), encode::u32(SERVICE_FWMARK, 7)]);
+            });
+        });
+        assert_eq!(read_service(&message(batch.bytes())), Ok(None));
+        let batch = Batch::single(FAMILY, 0, |content| {
+            content.fixed([NEW_SERVICE, VERSION, 0, 0]);
+            content.nest(SERVICE, |service| service.small([encode::u16(SERVICE_FAMILY, 10)]));
+        });
+        assert_eq!(read_service(&message(batch.bytes())), Ok(None));
+    }
+
+    #[test]
+    fn a_message_is_described_by_what_it_asks_for() {
+        let key = VirtualKey { address: [10, 96, 0, 1].into(), port: 53, protocol: Protocol::Udp };
+        let real =
+            RealServer { address: [10, 128, 0, 1].into(), port: 5353, forwarding: 0, weight: 1 };
+        let words = |batch: &Batch| {
+            let (verb, object) = describe(&message(batch.bytes())).expect("a description");
+            format!("{verb} {object}")
+        };
+        assert_eq!(
+            words(&written(|writer| writer.delete_real(key, &real))),
+            "remove real server 10.128.0.1:5353 of virtual service 10.96.0.1:53/udp"
+        );
+        assert_eq!(
+            words(&written(|writer| writer.delete_service(key))),
+            "remove virtual service 10.96.0.1:53/udp"
+        );
+        let mut encoder = Encoder::default();
+        Writer { encoder: &mut encoder, family: FAMILY }.flush();
+        assert_eq!(words(&encoder.finish()), "remove all virtual services");
+    }
+
+    /// The same messages as `neli` writes them.
+    mod oracle {
+        use super::*;
+
+        type Attribute = Nlattr<u16, Buffer>;
+
+        pub fn attribute(kind: u16, payload: impl Size + ToBytes) -> Attribute {
+            let kind = AttrTypeBuilder::default().nla_type(kind).build().expect("a type");
+            NlattrBuilder::default().nla_type(kind).nla_payload(payload).build().expect("fits")
+        }
+
+        pub fn nest(kind: u16, attributes: &[Attribute]) -> Attribute {
+            let kind = AttrTypeBuilder::default().nla_nested(true).nla_type(kind).build();
+            let empty: [u8; 0] = [];
+            let nest = NlattrBuilder::default().nla_type(kind.expect("a type"));
+            let nest = nest.nla_payload(&empty[..]).build().expect("empty");
+            attributes.iter().fold(nest, |nest, attribute| nest.nest(attribute).expect("fits"))
+        }
+
+        pub fn key(key: VirtualKey) -> Vec<Attribute> {
+            vec![
+                attribute(SERVICE_FAMILY, 2_u16),
+                attribute(SERVICE_PROTOCOL, u16::from(protocol_number(key.protocol))),
+                attribute(SERVICE_ADDRESS, &key.address.octets()[..]),
+                attribute(SERVICE_PORT, key.port.to_be()),
+            ]
+        }
+
+        /// One message with sequence number 1 that asks for an acknowledgement, as the last of a batch does.
+        pub fn message(command: u8, attributes: Vec<Attribute>) -> Vec<u8> {
+            let payload: Genlmsghdr<u8, u16> = GenlmsghdrBuilder::default()
+                .cmd(command)
+                .version(VERSION)
+                .attrs(attributes.into_iter().collect::<GenlBuffer<_, _>>())
+                .build()
+                .expect("a payload");
+            bytes(
+                &NlmsghdrBuilder::default()
+                    .nl_type(FAMILY)
+                    .nl_flags(NlmF::REQUEST | NlmF::ACK)
+                    .nl_seq(1)
+                    .nl_payload(NlPayload::Payload(payload))
+                    .build()
+                    .expect("a message"),
+            )
+        }
+
+        fn bytes<T: NlType, P: Size + ToBytes>(message: &Nlmsghdr<T, P>) -> Vec<u8> {
+            let mut buffer = Cursor::new(vec![0; message.padded_size()]);
+            message.to_bytes(&mut buffer).expect("it is written");
+            buffer.into_inner()
+        }
+    }
+
+    prop_compose! {
+        fn any_key()(address: u32, port: u16, protocol in prop::sample::select(vec![
+            Protocol::Tcp, Protocol::Udp, Protocol::Sctp,
+        ])) -> VirtualKey {
+            VirtualKey { address: Ipv4Addr::from_bits(address), port, protocol }
+        }
+    }
+
+    prop_compose! {
+        fn any_real()(address: u32, port: u16, forwarding in 0_u32..8, weight: u32) -> RealServer {
+            RealServer { address: Ipv4Addr::from_bits(address), port, forwarding, weight }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn services_are_written_as_neli_writes_them(
+            key in any_key(), scheduler in "[a-z]{1,15}", flags: u32, timeout_s: u32,
+        ) {
+            let settings = Settings { scheduler: &scheduler, flags, timeout_s };
+            let settings = WrittenSettings::of(&settings);
+            let mut mask = flags.to_ne_bytes().to_vec();
+            mask.extend((!2_u32).to_ne_bytes());
+            let mut attributes = oracle::key(key);
+            attributes.extend([
+                oracle::attribute(SERVICE_SCHEDULER, scheduler.as_str()),
+                oracle::attribute(SERVICE_FLAGS, &mask[..]),
+                oracle::attribute(SERVICE_TIMEOUT, timeout_s),
+                oracle::attribute(SERVICE_NETMASK, u32::MAX),
+            ]);
+            let expected = |command| oracle::message(command, vec![oracle::nest(SERVICE, &attributes)]);
+            let new = written(|writer| writer.new_service(key, &settings));
+            prop_assert_eq!(new.bytes(), expected(NEW_SERVICE));
+            let set = written(|writer| writer.set_service(key, &settings));
+            prop_assert_eq!(set.bytes(), expected(SET_SERVICE));
+            let delete = written(|writer| writer.delete_service(key));
+            let expected = oracle::message(DELETE_SERVICE, vec![oracle::nest(SERVICE, &oracle::key(key))]);
+            prop_assert_eq!(delete.bytes(), expected);
+        }
+
+        #[test]
+        fn real_servers_are_written_as_neli_writes_them(key in any_key(), real in any_real()) {
+            let expected = |command, attributes: Vec<_>| oracle::message(command, vec![
+                oracle::nest(SERVICE, &oracle::key(key)),
+                oracle::nest(DESTINATION, &attributes),
+            ]);
+            let which = || vec![
+                oracle::attribute(DESTINATION_ADDRESS, &real.address.octets()[..]),
+                oracle::attribute(DESTINATION_PORT, real.port.to_be()),
+            ];
+            let whole = || [which(), vec![
+                oracle::attribute(DESTINATION_FORWARDING, real.forwarding),
+                oracle::attribute(DESTINATION_WEIGHT, real.weight),
+                oracle::attribute(DESTINATION_UPPER_THRESHOLD, 0_u32),
+                oracle::attribute(DESTINATION_LOWER_THRESHOLD, 0_u32),
+            ]].concat();
+            let new = written(|writer| writer.new_real(key, &real));
+            prop_assert_eq!(new.bytes(), expected(NEW_DESTINATION, whole()));
+            let set = written(|writer| writer.set_real(key, &real));
+            prop_assert_eq!(set.bytes(), expected(SET_DESTINATION, whole()));
+            let delete = written(|writer| writer.delete_real(key, &real));
+            prop_assert_eq!(delete.bytes(), expected(DELETE_DESTINATION, which()));
+        }
+
+        #[test]
+        fn what_is_written_is_read(
+            key in any_key(), real in any_real(), scheduler in "[a-z]{1,15}", timeout_s: u32,
+        ) {
+            let settings = Settings { scheduler: &scheduler, flags: 0x10, timeout_s };
+            let service = written(|writer| writer.new_service(key, &WrittenSettings::of(&settings)));
+            let listed = read_service(&message(service.bytes())).expect("valid").expect("IPv4");
+            prop_assert_eq!((listed.key, listed.settings()), (key, settings));
+            let destination = written(|writer| writer.new_real(key, &real));
+            prop_assert_eq!(read_real(&message(destination.bytes())), Ok(real));
+        }
+
+        #[test]
+        fn arbitrary_content_never_panics(content: Vec<u8>) {
+            let message = Message { kind: FAMILY, flags: 0, sequence: 1, content: &content };
+            let _ = (read_service(&message), read_real(&message), describe(&message));
+            let _ = (Info::read(&message), Timeouts::read(&message));
+        }
+
+        #[test]
+        fn damaged_answers_never_panic(at in 0_usize..500, byte: u8) {
+            for captured in [LISTED_SERVICE, LISTED_REAL, INFO] {
+                let mut bytes = captured.to_vec();
+                let place = at % bytes.len();
+                bytes[place] = byte;
+                for message in Messages::of(&bytes).flatten() {
+                    let _ = (read_service(&message), read_real(&message), describe(&message));
+                    let _ = (Info::read(&message), Timeouts::read(&message));
+                }
+            }
+        }
+    }
+}

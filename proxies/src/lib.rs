@@ -1,0 +1,19 @@
+//! How a Cluster gets into the kernel: the [`Proxy`] trait, one folder a backend, netlink codecs.
+//!
+//! A proxy programs the network namespace of the calling thread. It never makes, enters or names a
+//! namespace, and it reads no clock: whoever calls it times the three stages of a sync.
+
+mod command;
+mod error;
+mod iptables;
+pub mod ipvs;
+mod netlink;
+mod none;
+mod open;
+mod proxy;
+mod usage;
+
+pub use error::ProxyError;
+pub use iptables::Variant as IptablesVariant;
+pub use open::{IptablesOptions, Options, open};
+pub use proxy::{Applied, Program, Proxy, ProxyKind, Size, SyncRequest, UnknownProxy};

@@ -1,0 +1,310 @@
+//! Writes netlink messages, one after the other, into one buffer that is ready to send.
+//!
+//! Rendering is measured, so nothing is allocated a message and every length is filled in afterwards in place. The
+//! encoder knows headers and attributes; what they mean is the caller's business. It cannot fail: the caller keeps the
+//! content of one attribute below 64 KiB, which debug builds check.
+
+use std::net::Ipv4Addr;
+use std::ops::Range;
+
+use super::{ACK, ALIGNMENT, ATTRIBUTE_HEADER_BYTES, HEADER_BYTES, NESTED, REQUEST};
+
+/// How many messages go into one send at most. The kernel answers each refused one apart, and
+/// [`Socket`](super::Socket) has room for that many answers.
+pub(crate) const CHUNK_MESSAGES: usize = 2048;
+/// After how many bytes a send is closed: large enough that the cost of a system call vanishes beside 1,000 messages,
+/// small enough for one socket buffer.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// Messages under construction.
+#[derive(Debug, Default)]
+pub(crate) struct Encoder {
+    bytes: Vec<u8>,
+    /// Where each message ends.
+    ends: Vec<usize>,
+    /// Where each closed chunk ends, as a number of messages.
+    chunk_ends: Vec<usize>,
+    /// Where the open chunk begins, in bytes.
+    chunk_start: usize,
+    /// How many messages it holds.
+    open: usize,
+}
+
+impl Encoder {
+    /// An encoder with room for `bytes` in `messages` messages.
+    pub fn with_capacity(bytes: usize, messages: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            ends: Vec::with_capacity(messages),
+            ..Self::default()
+        }
+    }
+
+    /// Appends one request of type `kind`; `content` writes what follows the header. Its sequence number is its
+    /// position, counted from 1.
+    pub fn message(&mut self, kind: u16, flags: u16, content: impl FnOnce(&mut Content<'_>)) {
+        let start = self.bytes.len();
+        let sequence = u32::try_from(self.ends.len() + 1).unwrap_or(u32::MAX);
+        let mut header = [0; HEADER_BYTES];
+        header[4..6].copy_from_slice(&kind.to_ne_bytes());
+        header[6..8].copy_from_slice(&(flags | REQUEST).to_ne_bytes());
+        header[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        self.bytes.extend_from_slice(&header);
+        content(&mut Content { bytes: &mut self.bytes });
+        let length = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
+        patch(&mut self.bytes, start, length.to_ne_bytes());
+        self.ends.push(self.bytes.len());
+        self.open += 1;
+        if self.open >= CHUNK_MESSAGES || self.bytes.len() - self.chunk_start >= CHUNK_BYTES {
+            self.close_chunk();
+        }
+    }
+
+    /// How many messages there are so far.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The messages, complete.
+    pub fn finish(mut self) -> Batch {
+        if self.open > 0 {
+            self.close_chunk();
+        }
+        Batch { bytes: self.bytes, ends: self.ends, chunk_ends: self.chunk_ends }
+    }
+
+    /// Asks for an acknowledgement of the last message. Errors come unasked, and the kernel works through a send in
+    /// order, so one answer tells that all is done (`netlink_rcv_skb`, `net/netlink/af_netlink.c`, Linux 6.1).
+    fn close_chunk(&mut self) {
+        let last = self.ends.len().checked_sub(2).and_then(|at| self.ends.get(at)).copied();
+        let flags_at = last.unwrap_or(0) + 6;
+        if let Some(flags) = self.bytes.get_mut(flags_at..).and_then(<[u8]>::first_chunk_mut) {
+            *flags = (u16::from_ne_bytes(*flags) | ACK).to_ne_bytes();
+        }
+        self.chunk_ends.push(self.ends.len());
+        self.chunk_start = self.bytes.len();
+        self.open = 0;
+    }
+}
+
+/// An attribute of up to four bytes, complete with header and padding.
+pub(crate) type Small = [u8; 2 * ALIGNMENT];
+
+/// An attribute of one byte.
+pub(crate) const fn u8(kind: u16, value: u8) -> Small {
+    small(kind, 1, [value, 0, 0, 0])
+}
+
+/// An attribute of two bytes in host order.
+pub(crate) const fn u16(kind: u16, value: u16) -> Small {
+    let [a, b] = value.to_ne_bytes();
+    small(kind, 2, [a, b, 0, 0])
+}
+
+/// An attribute of two bytes in network order, without the mark that says so.
+pub(crate) const fn be16(kind: u16, value: u16) -> Small {
+    let [a, b] = value.to_be_bytes();
+    small(kind, 2, [a, b, 0, 0])
+}
+
+/// An attribute of four bytes in host order.
+pub(crate) const fn u32(kind: u16, value: u32) -> Small {
+    small(kind, 4, value.to_ne_bytes())
+}
+
+/// An attribute of four bytes in network order, without the mark that says so.
+pub(crate) const fn be32(kind: u16, value: u32) -> Small {
+    small(kind, 4, value.to_be_bytes())
+}
+
+/// An IPv4 address.
+pub(crate) const fn ipv4(kind: u16, address: Ipv4Addr) -> Small {
+    small(kind, 4, address.octets())
+}
+
+const fn small(kind: u16, length: u16, value: [u8; 4]) -> Small {
+    let length = (length + ATTRIBUTE_HEADER_BYTES).to_ne_bytes();
+    let kind = kind.to_ne_bytes();
+    [length[0], length[1], kind[0], kind[1], value[0], value[1], value[2], value[3]]
+}
+
+/// The part of a message after its header, under construction.
+pub(crate) struct Content<'a> {
+    bytes: &'a mut Vec<u8>,
+}
+
+impl<'a> Content<'a> {
+    /// Content on its own, to be written into messages later.
+    pub fn of(bytes: &'a mut Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
+    /// A fixed header, such as `struct genlmsghdr`, whose length is a multiple of four.
+    pub fn fixed<const N: usize>(&mut self, header: [u8; N]) {
+        const { assert!(N.is_multiple_of(ALIGNMENT), "a fixed header keeps the alignment") };
+        self.bytes.extend_from_slice(&header);
+    }
+
+    /// Attributes that were written elsewhere.
+    pub fn raw(&mut self, content: &[u8]) {
+        self.bytes.extend_from_slice(content);
+        self.pad();
+    }
+
+    /// Attributes of up to four bytes, such as [`u16`] makes. Several at once cost little more than one.
+    pub fn small<const N: usize>(&mut self, attributes: [Small; N]) {
+        self.bytes.extend_from_slice(attributes.as_flattened());
+    }
+
+    /// An attribute of any length below 64 KiB, padded.
+    pub fn bytes(&mut self, kind: u16, value: &[u8]) {
+        self.attribute(kind, |content| content.bytes.extend_from_slice(value));
+        self.pad();
+    }
+
+    /// A text with the zero byte at its end that the kernel expects of `NLA_NUL_STRING`.
+    pub fn text(&mut self, kind: u16, value: &str) {
+        self.attribute(kind, |content| {
+            content.bytes.extend_from_slice(value.as_bytes());
+            content.bytes.push(0);
+        });
+        self.pad();
+    }
+
+    /// An attribute that holds attributes, marked so.
+    pub fn nest(&mut self, kind: u16, content: impl FnOnce(&mut Content<'_>)) {
+        self.attribute(kind | NESTED, content);
+    }
+
+    fn attribute(&mut self, kind: u16, content: impl FnOnce(&mut Content<'_>)) {
+        let start = self.bytes.len();
+        let [k, n] = kind.to_ne_bytes();
+        self.bytes.extend_from_slice(&[0, 0, k, n]);
+        content(&mut Content { bytes: self.bytes });
+        let length = self.bytes.len() - start;
+        let length = u16::try_from(length);
+        debug_assert!(length.is_ok(), "attribute {kind} is longer than 64 KiB");
+        patch(self.bytes, start, length.unwrap_or(u16::MAX).to_ne_bytes());
+    }
+
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
+    }
+}
+
+/// Overwrites bytes that were written before.
+fn patch<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
+    if let Some(place) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        *place = value;
+    }
+}
+
+/// Complete messages, in chunks of one send each.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    chunk_ends: Vec<usize>,
+}
+
+impl Batch {
+    /// One message as a batch of its own.
+    pub fn single(kind: u16, flags: u16, content: impl FnOnce(&mut Content<'_>)) -> Self {
+        let mut encoder = Encoder::default();
+        encoder.message(kind, flags, content);
+        encoder.finish()
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// All messages, one after the other.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The message at a position counted from 0, with its header.
+    pub fn message(&self, position: usize) -> Option<&[u8]> {
+        let start = position.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
+        if position > 0 && start.is_none() {
+            return None;
+        }
+        self.bytes.get(start.unwrap_or(0)..*self.ends.get(position)?)
+    }
+
+    /// The bytes of each send and the positions of the messages in it.
+    pub fn chunks(&self) -> impl Iterator<Item = (&[u8], Range<usize>)> {
+        let starts = std::iter::once(0).chain(self.chunk_ends.iter().copied());
+        starts.zip(&self.chunk_ends).map(|(start, &end)| {
+            let first = start.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
+            let last = end.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
+            let bytes = self.bytes.get(first.unwrap_or(0)..last.unwrap_or(0)).unwrap_or_default();
+            (bytes, start..end)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flags_of(batch: &Batch, position: usize) -> u16 {
+        let message = batch.message(position).expect("a message");
+        u16::from_ne_bytes([message[6], message[7]])
+    }
+
+    #[test]
+    fn a_message_is_its_header_and_its_padded_attributes() {
+        let batch = Batch::single(0x1c, 0x100, |content| {
+            content.fixed([1, 1, 0, 0]);
+            content.text(6, "rr");
+            content.nest(1, |inner| inner.small([be16(4, 80)]));
+        });
+        #[rustfmt::skip]
+        let expected = [
+            36, 0, 0, 0,  0x1c, 0,  0x05, 0x01,  1, 0, 0, 0,  0, 0, 0, 0, // length, type, flags with ACK, sequence, port id
+            1, 1, 0, 0,                                                  // fixed header
+            7, 0, 6, 0,  b'r', b'r', 0, 0,                               // text, zero byte, one byte of padding
+            12 - 4 + 4, 0, 1, 0x80,                                      // nest: header and one attribute
+            6, 0, 4, 0,  0, 80, 0, 0,                                    // port 80, big-endian, padded
+        ];
+        let mut expected = expected.to_vec();
+        expected[0] = u8::try_from(expected.len()).expect("short");
+        assert_eq!(batch.bytes(), expected);
+    }
+
+    #[test]
+    fn only_the_last_message_of_a_chunk_asks_for_an_answer() {
+        let mut encoder = Encoder::default();
+        for _ in 0..=CHUNK_MESSAGES {
+            encoder.message(20, 0, |_| {});
+        }
+        let batch = encoder.finish();
+        let chunks: Vec<_> = batch.chunks().map(|(_, positions)| positions).collect();
+        assert_eq!(chunks, [0..CHUNK_MESSAGES, CHUNK_MESSAGES..CHUNK_MESSAGES + 1]);
+        for position in 0..=CHUNK_MESSAGES {
+            let last = position + 1 >= CHUNK_MESSAGES;
+            assert_eq!(flags_of(&batch, position) & ACK != 0, last, "message {position}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_closes_when_it_holds_enough_bytes() {
+        let mut encoder = Encoder::default();
+        for _ in 0..9 {
+            encoder.message(20, 0, |content| content.bytes(1, &vec![7; 60_000]));
+        }
+        let batch = encoder.finish();
+        let chunks: Vec<_> = batch.chunks().collect();
+        assert_eq!(chunks.iter().map(|(_, positions)| positions.len()).collect::<Vec<_>>(), [5, 4]);
+        assert_eq!(chunks.iter().map(|(bytes, _)| bytes.len()).sum::<usize>(), batch.bytes().len());
+    }
+
+    #[test]
+    fn an_empty_batch_has_no_chunk() {
+        let batch = Encoder::default().finish();
+        assert_eq!((batch.len(), batch.chunks().count(), batch.message(0)), (0, 0, None));
+    }
+}

@@ -1,0 +1,50 @@
+//! Netlink as the backends need it: an encoder for the hot path, a bounds-checked decoder, a socket that hands over
+//! many messages at once, and the few message kinds that make VIPs local and fill sets.
+//!
+//! Nothing here knows Services; what an IPVS message looks like is in `ipvs::wire`.
+
+pub(crate) mod decode;
+pub(crate) mod encode;
+pub(crate) mod genl;
+pub(crate) mod ipset;
+pub(crate) mod route;
+pub(crate) mod socket;
+
+pub(crate) use decode::{Attributes, Malformed, Message};
+pub(crate) use encode::{Batch, Encoder};
+pub(crate) use socket::{NetlinkError, Refusal, Socket};
+
+/// `NLM_F_REQUEST`: every message to the kernel carries it (include/uapi/linux/netlink.h, Linux 6.1; so are the
+/// constants below).
+const REQUEST: u16 = 0x1;
+/// `NLM_F_ACK`: answer also when all went well.
+const ACK: u16 = 0x4;
+/// `NLM_F_DUMP`: list every object.
+pub(crate) const DUMP: u16 = 0x300;
+/// `NLM_F_EXCL`: refuse what is there already.
+pub(crate) const EXCL: u16 = 0x200;
+/// `NLM_F_CREATE`: make what is not there.
+pub(crate) const CREATE: u16 = 0x400;
+/// `NLM_F_DUMP_INTR`: the objects changed while they were listed.
+const DUMP_INTR: u16 = 0x10;
+/// `NLM_F_CAPPED`: an error carries the header of the refused message only.
+const CAPPED: u16 = 0x100;
+/// `NLM_F_ACK_TLVS`: attributes follow in an error or acknowledgement.
+const ACK_TLVS: u16 = 0x200;
+
+/// `NLMSG_ERROR`: a refusal, or with error 0 an acknowledgement.
+const ERROR: u16 = 2;
+/// `NLMSG_DONE`: the end of a dump.
+const DONE: u16 = 3;
+
+/// `NLA_F_NESTED`: the attribute holds attributes.
+const NESTED: u16 = 0x8000;
+/// `NLA_F_NET_BYTEORDER`: the value is big-endian.
+const BIG_ENDIAN: u16 = 0x4000;
+
+/// `sizeof(struct nlmsghdr)`, bytes.
+const HEADER_BYTES: usize = 16;
+/// `sizeof(struct nlattr)`, bytes.
+const ATTRIBUTE_HEADER_BYTES: u16 = 4;
+/// `NLMSG_ALIGNTO` and `NLA_ALIGNTO`, bytes.
+const ALIGNMENT: usize = 4;

@@ -1,0 +1,67 @@
+//! Clusters whose rules are known from upstream, and those rules as text.
+//!
+//! Service names, addresses, hashes and rules are those of `TestOverallIPTablesRules` and
+//! `TestSyncProxyRulesRepeated` in `pkg/proxy/iptables/proxier_test.go`, Kubernetes 1.35. Used by
+//! the unit tests of the iptables backends and by the kernel tests.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use generators::{Change, Cluster, Protocol, Service};
+
+/// The pod network of the upstream tests.
+pub const LOCAL_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 0, 0), 8);
+
+/// The text of a full sync of [`overall`].
+#[allow(dead_code, reason = "the kernel tests compare what the kernel holds")]
+pub const OVERALL_RESTORE: &str = include_str!("overall.restore");
+
+/// Every rule that `iptables-save` prints after it, `TABLE RULE` a line, sorted.
+pub const OVERALL_SAVED: &str = include_str!("overall.saved");
+
+/// The text of a partial sync of [`endpoint_replaced`].
+#[allow(dead_code, reason = "the kernel tests compare what the kernel holds")]
+pub const ENDPOINT_REPLACED_RESTORE: &str = include_str!("endpoint-replaced.restore");
+
+/// A TCP Service at port 80.
+pub fn service(name: &str, vip: &str, endpoints: &[&str]) -> Service {
+    let endpoints = endpoints
+        .iter()
+        .map(|text| text.parse::<SocketAddrV4>().expect("ip:port").into())
+        .collect();
+    let name = name.parse().expect("namespace/name:port");
+    Service::new(name, vip.parse().expect("a VIP"), 80, Protocol::Tcp, endpoints)
+        .expect("a Service")
+}
+
+/// One Service of each kind: one Endpoint; a NodePort; an external IP and two Endpoints; none.
+pub fn overall() -> Cluster {
+    let external = vec![Ipv4Addr::new(192, 168, 99, 33)];
+    Cluster::new(vec![
+        service("ns1/svc1:p80", "172.30.0.41", &["10.180.0.1:80"]),
+        service("ns3/svc3:p80", "172.30.0.43", &["10.180.0.3:80"])
+            .with_node_port(3003)
+            .expect("a NodePort"),
+        service("ns4/svc4:p80", "172.30.0.44", &["10.180.0.4:80", "10.180.0.5:80"])
+            .with_external_ips(external)
+            .expect("an external IP"),
+        service("ns6/svc6:p80", "172.30.0.46", &[]),
+    ])
+    .expect("a Cluster")
+}
+
+/// Three Services, and the Change that replaces the one Endpoint of the third.
+pub fn endpoint_replaced() -> (Cluster, Change) {
+    let third = service("ns3/svc3:p80", "172.30.0.43", &["10.0.3.1:80"]);
+    let change = Change::EndpointReplaced {
+        service: third.name().clone(),
+        old: third.endpoints()[0],
+        new: SocketAddrV4::new(Ipv4Addr::new(10, 0, 3, 2), 80).into(),
+    };
+    let before = Cluster::new(vec![
+        service("ns1/svc1:p80", "172.30.0.41", &["10.0.1.1:80"]),
+        service("ns2/svc2:p80", "172.30.0.42", &["10.0.2.1:80"]),
+        third,
+    ])
+    .expect("a Cluster");
+    (before, change)
+}

@@ -1,0 +1,356 @@
+//! The IPVS backend: the contract for its main settings, other tools as witnesses of what the kernel holds, errors that
+//! name their cause, and many Services. Connections across namespaces are in `ipvs_reach`.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use generators::{Change, Cluster, Endpoint, Protocol, Service, ServiceName};
+use proxies::ipvs::{self, Timeouts, VipBinder, VipBinding};
+use proxies::{IptablesVariant, Options, ProxyKind, SyncRequest, open};
+
+use crate::contract::{Backend, contract_tests, full_sync, sync};
+use crate::golden;
+use crate::iptables;
+use crate::netns::in_new_namespace;
+
+/// Settings that are 0 in a new namespace and 1 under the proxy.
+const SYSCTLS: [&str; 4] =
+    ["vs/conntrack", "vs/expire_nodest_conn", "vs/expire_quiescent_template", "ip_forward"];
+
+/// Dummy link and iptables-nft, as by default.
+pub fn options() -> Options {
+    Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() }
+}
+
+/// A local route for the VIPs of the golden Cluster, and iptables-legacy.
+pub fn local_route() -> Options {
+    let mut options = options();
+    options.ipvs.vip_binding = VipBinding::LocalRoute;
+    options.ipvs.service_cidr = Some((Ipv4Addr::new(172, 30, 0, 0), 16));
+    options.ipvs.iptables = IptablesVariant::Legacy;
+    // One lock a thread: a test has its own namespace, so it need not wait for another's.
+    let lock = format!("vipbench-test-{:?}.lock", std::thread::current().id());
+    options.iptables.lock_file = Some(std::env::temp_dir().join(lock));
+    options
+}
+
+/// No sets, no rules, no connection tracking.
+fn bare() -> Options {
+    let mut options = options();
+    options.ipvs.masquerade = false;
+    options
+}
+
+/// What the tools of others see of an IPVS proxy in this namespace.
+fn witness() -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut see = |command: &str, keep: fn(&str) -> bool| {
+        let text = output(command);
+        lines.extend(
+            text.lines()
+                .filter(|line| keep(line))
+                .map(|line| format!("{command}: {}", line.trim())),
+        );
+    };
+    see("ipvsadm -S -n", |_| true);
+    see("ipset save", |_| true);
+    see("ip -o -4 addr show", |line| line.contains("kube-ipvs0"));
+    see("ip -o link show", |line| line.contains("kube-ipvs0"));
+    see("ip route show table local", |line| line.contains("proto 118"));
+    // Indexes, hardware addresses and hash seeds differ from one link or set to the next.
+    let mut lines: Vec<_> = lines.iter().map(|line| steady(line)).collect();
+    lines.sort_unstable();
+    lines.extend(iptables::saved("nft"));
+    lines.extend(iptables::saved("legacy"));
+    let on = |name: &&str| sysctl(name) != "0";
+    lines.extend(SYSCTLS.into_iter().filter(on).map(|name| format!("{name} {}", sysctl(name))));
+    lines
+}
+
+fn steady(line: &str) -> String {
+    let mut words: Vec<_> = line.split_whitespace().collect();
+    for (word, value_follows) in [("link/ether", true), ("initval", true), ("hashsize", true)] {
+        if let Some(at) = words.iter().position(|found| *found == word) {
+            words.drain(at..=at + usize::from(value_follows));
+        }
+    }
+    words.retain(|word| !word.trim_end_matches(':').bytes().all(|byte| byte.is_ascii_digit()));
+    words.join(" ")
+}
+
+fn sysctl(name: &str) -> String {
+    let path = format!("/proc/sys/net/ipv4/{name}");
+    std::fs::read_to_string(path).expect("a setting").trim().to_owned()
+}
+
+pub fn output(command: &str) -> String {
+    let mut words = command.split(' ');
+    let output = Command::new(words.next().expect("a program")).args(words).output();
+    let output = output.expect("it runs");
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn lines_of(text: &str) -> BTreeSet<&str> {
+    text.lines().map(str::trim).collect()
+}
+
+mod dummy {
+    use super::*;
+
+    const DUMMY: Backend = Backend { kind: ProxyKind::Ipvs, options, witness };
+    contract_tests!(DUMMY);
+}
+
+mod by_local_route {
+    use super::*;
+
+    const LOCAL_ROUTE: Backend = Backend { kind: ProxyKind::Ipvs, options: local_route, witness };
+    contract_tests!(LOCAL_ROUTE);
+}
+
+mod without_masquerade {
+    use super::*;
+
+    const BARE: Backend = Backend { kind: ProxyKind::Ipvs, options: bare, witness };
+    contract_tests!(BARE);
+}
+
+/// Runs a test in a namespace of its own.
+macro_rules! kernel_tests {
+    ($($(#[$doc:meta])* fn $name:ident() $body:block)+) => {
+        $(
+            $(#[$doc])*
+            #[test]
+            #[ignore = "needs root and ip_vs; run by scripts/test"]
+            fn $name() {
+                in_new_namespace(|| $body);
+            }
+        )+
+    };
+}
+pub(crate) use kernel_tests;
+
+kernel_tests! {
+    fn the_kernel_has_ipvs_and_tells_its_version() {
+        let info = ipvs::info().expect("IPVS");
+        assert!(info.version >= [1, 2, 0], "{info:?}");
+        assert!(info.connection_table_size.is_power_of_two(), "{info:?}");
+    }
+
+    fn ipvsadm_shows_what_the_text_form_says() {
+        let mut options = options();
+        options.node_addresses = vec![Ipv4Addr::new(100, 101, 102, 103)];
+        let cluster = golden::overall();
+        full_sync(&mut *open(ProxyKind::Ipvs, &options), &cluster);
+        let expected = ipvs::save_text(&cluster, &options);
+        assert!(expected.contains("-A -t 100.101.102.103:3003 -s rr"), "{expected}");
+        assert!(expected.contains("-A -t 192.168.99.33:80 -s rr"), "{expected}");
+        assert_eq!(lines_of(&output("ipvsadm -S -n")), lines_of(&expected));
+    }
+
+    fn ipset_shows_the_members_that_kube_proxy_would_add() {
+        full_sync(&mut *open(ProxyKind::Ipvs, &options()), &golden::overall());
+        let saved = output("ipset save");
+        let members: BTreeSet<_> =
+            saved.lines().filter_map(|line| line.strip_prefix("add KUBE-")).collect();
+        let expected = BTreeSet::from([
+            "CLUSTER-IP 172.30.0.41,tcp:80", "CLUSTER-IP 172.30.0.43,tcp:80", "CLUSTER-IP 172.30.0.44,tcp:80", "CLUSTER-IP 172.30.0.46,tcp:80", "EXTERNAL-IP 192.168.99.33,tcp:80",
+            "IPVS-IPS 172.30.0.41", "IPVS-IPS 172.30.0.43", "IPVS-IPS 172.30.0.44",
+            "IPVS-IPS 172.30.0.46", "IPVS-IPS 192.168.99.33",
+            "LOOP-BACK 10.180.0.1,tcp:80,10.180.0.1",
+            "LOOP-BACK 10.180.0.3,tcp:80,10.180.0.3", "LOOP-BACK 10.180.0.4,tcp:80,10.180.0.4",
+            "LOOP-BACK 10.180.0.5,tcp:80,10.180.0.5", "NODE-PORT-TCP 3003",
+        ]);
+        assert_eq!(members, expected);
+        assert_eq!(saved.lines().filter(|line| line.starts_with("create KUBE-")).count(), 7);
+    }
+
+    fn ip_shows_the_addresses_on_a_link_that_is_down() {
+        full_sync(&mut *open(ProxyKind::Ipvs, &options()), &golden::overall());
+        assert!(output("ip -o link show kube-ipvs0").contains("state DOWN"));
+        let bound = output("ip -o -4 addr show dev kube-ipvs0");
+        assert_eq!(bound.lines().count(), 5, "{bound}");
+        assert!(bound.contains("172.30.0.41/32"), "{bound}");
+        assert!(output("ip route get 172.30.0.41").contains("local 172.30.0.41"));
+    }
+
+    fn one_local_route_serves_the_range_and_one_each_address_outside() {
+        full_sync(&mut *open(ProxyKind::Ipvs, &local_route()), &golden::overall());
+        let routes = output("ip route show table local proto 118");
+        let destinations: BTreeSet<_> =
+            routes.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        assert_eq!(destinations, BTreeSet::from(["172.30.0.0/16", "192.168.99.33"]), "{routes}");
+        assert!(output("ip route get 172.30.0.41").contains("local 172.30.0.41"));
+    }
+
+    fn settings_are_those_of_the_namespace_and_come_back() {
+        let mut options = options();
+        options.ipvs.timeouts = Some(Timeouts { tcp_s: 600, tcp_fin_s: 0, udp_s: 60 });
+        let before = SYSCTLS.map(sysctl);
+        let mut proxy = open(ProxyKind::Ipvs, &options);
+        full_sync(&mut *proxy, &golden::overall());
+        assert_eq!(SYSCTLS.map(sysctl), ["1"; 4]);
+        let outside = in_new_namespace(|| SYSCTLS.map(sysctl));
+        assert_eq!(outside, before, "another namespace is as it was");
+        let timeouts = ipvs::timeouts().expect("timeouts");
+        assert_eq!(timeouts, Timeouts { tcp_s: 600, tcp_fin_s: 120, udp_s: 60 });
+        proxy.teardown().expect("a teardown");
+        assert_eq!(SYSCTLS.map(sysctl), before);
+    }
+
+    fn a_service_that_is_there_already_is_refused_by_its_name() {
+        let error = after_interference("ipvsadm -A -t 172.30.0.47:80 -s rr");
+        assert!(error.contains("add virtual service 172.30.0.47:80/tcp of Service ns7/new:p80"), "{error}");
+        assert!(error.contains("File exists"), "{error}");
+    }
+
+    fn a_set_member_that_is_there_already_is_refused_by_its_address() {
+        let error = after_interference("ipset add KUBE-LOOP-BACK 10.180.0.7,tcp:80,10.180.0.7");
+        assert!(error.contains("add member 10.180.0.7,6:80,10.180.0.7 of ipset KUBE-LOOP-BACK"), "{error}");
+        assert!(error.contains("is there already"), "{error}");
+    }
+
+    fn an_address_that_is_there_already_is_refused_by_its_service() {
+        let error = after_interference("ip addr add 172.30.0.47/32 dev kube-ipvs0");
+        assert!(error.contains("add address 172.30.0.47 of Service ns7/new:p80"), "{error}");
+    }
+
+    fn a_scheduler_that_the_kernel_lacks_is_named_with_its_remedy() {
+        let mut options = options();
+        options.ipvs.scheduler = "nosuch".into();
+        let request = SyncRequest::Full(&golden::overall());
+        let error = sync(&mut *open(ProxyKind::Ipvs, &options), &request).expect_err("no scheduler");
+        let error = error.to_string();
+        assert!(error.contains("virtual service 172.30.0.41:80/tcp of Service ns1/svc1:p80"), "{error}");
+        assert!(error.contains("ip_vs_SCHEDULER"), "{error}");
+    }
+
+    fn a_wrong_weight_is_found_and_repaired() {
+        let cluster = golden::overall();
+        let mut proxy = open(ProxyKind::Ipvs, &options());
+        full_sync(&mut *proxy, &cluster);
+        output("ipvsadm -e -t 172.30.0.41:80 -r 10.180.0.1:80 -m -w 0");
+        output("ipset del KUBE-IPVS-IPS 172.30.0.43");
+        output("ipvsadm -A -u 10.0.0.9:53 -s rr");
+        let error = proxy.verify(&cluster).expect_err("three differences").to_string();
+        for words in ["3 places", "real server 10.180.0.1:80", "172.30.0.43 in ipset KUBE-IPVS-IPS", "10.0.0.9:53/udp"] {
+            assert!(error.contains(words), "{words}: {error}");
+        }
+        full_sync(&mut *proxy, &cluster);
+        proxy.verify(&cluster).expect("all is well again");
+    }
+
+    fn a_restart_onto_the_same_cluster_sends_nothing() {
+        let cluster = golden::overall();
+        full_sync(&mut *open(ProxyKind::Ipvs, &options()), &cluster);
+        let mut restarted = open(ProxyKind::Ipvs, &options());
+        let request = SyncRequest::Full(&cluster);
+        restarted.prepare(&request).expect("prepared");
+        let program = restarted.render(&request).expect("rendered");
+        assert_eq!(program.size.messages, 0);
+    }
+
+    fn every_refusal_of_a_large_send_is_counted() {
+        let cluster = many(3_000, 0);
+        let (mut first, mut second) =
+            (open(ProxyKind::Ipvs, &bare()), open(ProxyKind::Ipvs, &bare()));
+        let request = SyncRequest::Full(&cluster);
+        second.prepare(&request).expect("prepared");
+        let program = second.render(&request).expect("rendered");
+        full_sync(&mut *first, &cluster);
+        let error = second.submit(&program).expect_err("all of it is there").to_string();
+        // 2,048 messages go out at once, and nothing follows a send with refusals; 8 are told in words.
+        assert!(error.contains("10.96.0.1:80/tcp of Service ns/svc-0:p80"), "{error}");
+        assert!(error.contains("2040 more were refused"), "{error}");
+        first.verify(&cluster).expect("nothing has changed");
+    }
+
+    fn a_program_that_was_rendered_without_a_namespace_is_refused() {
+        let cluster = golden::overall();
+        let program = open(ProxyKind::Ipvs, &options())
+            .render(&SyncRequest::Full(&cluster))
+            .expect("rendering needs no kernel");
+        let mut proxy = open(ProxyKind::Ipvs, &options());
+        proxy.prepare(&SyncRequest::Full(&cluster)).expect("prepared");
+        let error = proxy.submit(&program).expect_err("it has no numbers").to_string();
+        assert!(error.contains("not prepared in this namespace"), "{error}");
+        assert_eq!(output("ipvsadm -S -n"), "");
+    }
+
+    fn ten_thousand_services_fit_and_go() {
+        let cluster = many(10_000, 2);
+        for mut options in [options(), local_route()] {
+            options.ipvs.service_cidr = None;
+            let mut proxy = open(ProxyKind::Ipvs, &options);
+            full_sync(&mut *proxy, &cluster);
+            proxy.verify(&cluster).expect("all of them are there");
+            assert_eq!(output("ipvsadm -S -n").lines().count(), 30_000);
+            assert_eq!(output("ipset save KUBE-CLUSTER-IP").lines().count(), 10_001);
+            let last = cluster.services().last().expect("a Service");
+            let old = last.endpoints()[0];
+            let new = Endpoint { port: old.port + 1, ..old };
+            let change = Change::EndpointReplaced { service: last.name().clone(), old, new };
+            let after = cluster.apply(&change).expect("it fits");
+            let request = SyncRequest::Incremental { before: &cluster, after: &after, changes: &[change] };
+            proxy.prepare(&request).expect("prepared");
+            let program = proxy.render(&request).expect("rendered");
+            assert_eq!(program.size.messages, 4, "one real server and one set member each way");
+            proxy.submit(&program).expect("submitted");
+            proxy.verify(&after).expect("only the last Service changed");
+            proxy.teardown().expect("a teardown");
+            assert_eq!(witness(), Vec::<String>::new());
+        }
+    }
+
+    fn vips_are_bound_apart_from_everything_else() {
+        let cluster = many(100, 1);
+        for (options, count) in [(options(), 100), (local_route(), 100)] {
+            let mut binder = VipBinder::new(&options);
+            binder.prepare().expect("prepared");
+            let program = binder.render(&cluster).expect("rendered");
+            assert_eq!(program.size.messages, count);
+            binder.submit(&program).expect("submitted");
+            for service in cluster.services() {
+                let route = output(&format!("ip route get {}", service.vip()));
+                assert!(route.starts_with("local "), "{route}");
+            }
+            assert_eq!(output("ipvsadm -S -n"), "");
+            binder.unbind().expect("unbound");
+            binder.unbind().expect("unbound twice");
+            assert_eq!(witness(), Vec::<String>::new());
+        }
+    }
+}
+
+/// The error of a sync that adds a Service for which somebody else has made the room already.
+fn after_interference(command: &str) -> String {
+    let before = golden::overall();
+    let change =
+        Change::ServiceAdded(golden::service("ns7/new:p80", "172.30.0.47", &["10.180.0.7:80"]));
+    let after = before.apply(&change).expect("it fits");
+    let mut proxy = open(ProxyKind::Ipvs, &options());
+    full_sync(&mut *proxy, &before);
+    output(command);
+    let request = SyncRequest::Incremental { before: &before, after: &after, changes: &[change] };
+    let error = sync(&mut *proxy, &request).expect_err("it is there already").to_string();
+    full_sync(&mut *proxy, &after);
+    proxy.verify(&after).expect("a full sync repairs");
+    error
+}
+
+/// Services with VIPs from 10.96.0.1 on, and Endpoints of their own.
+pub fn many(services: u32, endpoints: u32) -> Cluster {
+    let address = |base: [u8; 4], at: u32| Ipv4Addr::from_bits(u32::from_be_bytes(base) + at);
+    let service = |at: u32| {
+        let name = ServiceName::new("ns", &format!("svc-{at}"), "p80").expect("a name");
+        let endpoints = (0..endpoints).map(|which| Endpoint {
+            address: address([10, 128, 0, 1], at * endpoints + which),
+            port: 8080,
+        });
+        Service::new(name, address([10, 96, 0, 1], at), 80, Protocol::Tcp, endpoints.collect())
+    };
+    let services: Result<_, _> = (0..services).map(service).collect();
+    Cluster::new(services.expect("Services")).expect("a Cluster")
+}

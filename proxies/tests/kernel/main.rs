@@ -1,0 +1,15 @@
+//! Tests that program a real kernel: root, in network namespaces of their own.
+//!
+//! `contract` is what every backend is held to; a module a backend says what only it can be asked.
+//! Each test is ignored unless asked for (`cargo test -p proxies --test kernel -- --ignored`).
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod contract;
+#[path = "../golden/mod.rs"]
+mod golden;
+mod iptables;
+mod ipvs;
+mod ipvs_reach;
+mod netns;
+mod none;

@@ -1,0 +1,499 @@
+//! Reads stored values back: decoding, counts, extremes, means and percentiles of a [`Distribution`].
+//!
+//! Stored values are untrusted: sizes are checked before anything is allocated. Taking values is in `sampler`.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+
+use crate::record::{Distribution, Metric};
+
+/// Significant decimal digits of every stored histogram.
+pub(crate) const DIGITS: u8 = 5;
+/// Largest "highest trackable value" accepted from a file: 2^42 keeps a decoded histogram under 14 MB.
+const HIGHEST_ACCEPTED: u64 = 1 << 42;
+/// Longest base64 text of one histogram, bytes.
+const TEXT_MAX_BYTES: usize = 8 << 20;
+/// Most values of a [`Distribution::Values`].
+const VALUES_MAX: usize = 100_000;
+/// `HdrHistogram` V2 cookie, `V2EncodingCookieBase | 0x10` of the format's reference implementation.
+const V2_COOKIE: u32 = 0x1c84_9303 | 0x10;
+/// Bytes before the counts: cookie, length, offset, digits (4 each), low, high, ratio (8 each).
+const V2_HEADER_BYTES: usize = 40;
+/// Where the highest trackable value stands in the header.
+const HIGHEST_AT: usize = 24;
+
+/// Why a stored distribution cannot be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DistributionError {
+    /// More values or text than any run of this tool writes.
+    #[error(
+        "{what} is {size}, more than the limit of {limit}; the file was not written by vipbench or is damaged"
+    )]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size.
+        size: u64,
+        /// The largest accepted size.
+        limit: u64,
+    },
+    /// Not the format that is stored.
+    #[error("histogram cannot be decoded ({detail}); restore the file or measure the cell again")]
+    Undecodable {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The numbers beside the histogram contradict it.
+    #[error(
+        "histogram holds {in_histogram} as {what} but {stored} is stored beside it; the line was altered: measure the cell again"
+    )]
+    Disagrees {
+        /// Which number.
+        what: &'static str,
+        /// What the histogram says.
+        in_histogram: u64,
+        /// What stands beside it.
+        stored: u64,
+    },
+}
+
+/// Decoded values: each distinct value with how often it came, ascending, and exact totals.
+///
+/// Histogram values above 262,143 are known to five significant digits; `min`, `max` and `sum` are always exact.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Samples {
+    buckets: Vec<(u64, u64)>,
+    count: u64,
+    min: u64,
+    max: u64,
+    sum: u128,
+}
+
+impl Samples {
+    /// Number of values.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Smallest value; `None` when there is none.
+    pub fn min(&self) -> Option<u64> {
+        (self.count > 0).then_some(self.min)
+    }
+
+    /// Largest value; `None` when there is none.
+    pub fn max(&self) -> Option<u64> {
+        (self.count > 0).then_some(self.max)
+    }
+
+    /// Arithmetic mean; `None` when there is no value.
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum as f64 / self.count as f64)
+    }
+
+    /// The smallest value that at least `quantile` (0 to 1, clamped; NaN counts as 0) of all values do not exceed: the nearest-rank
+    /// percentile. `None` when there is no value.
+    pub fn percentile(&self, quantile: f64) -> Option<u64> {
+        let rank = rank(quantile, self.count);
+        let mut seen = 0_u64;
+        for &(value, count) in &self.buckets {
+            seen = seen.saturating_add(count);
+            if seen >= rank {
+                return Some(value.clamp(self.min, self.max));
+            }
+        }
+        self.max()
+    }
+
+    /// All values of several, as if they had been taken together.
+    pub fn pooled<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut all = Self::default();
+        for part in parts.into_iter().filter(|part| part.count > 0) {
+            for &(value, count) in &part.buckets {
+                let sum = counts.entry(value).or_default();
+                *sum = sum.saturating_add(count);
+            }
+            all.min = if all.count == 0 { part.min } else { all.min.min(part.min) };
+            all.max = all.max.max(part.max);
+            all.count = all.count.saturating_add(part.count);
+            all.sum = all.sum.saturating_add(part.sum);
+        }
+        all.buckets = counts.into_iter().collect();
+        all
+    }
+
+    fn of_values(values: &[u64]) -> Self {
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable();
+        let mut buckets: Vec<(u64, u64)> = Vec::new();
+        for &value in &sorted {
+            match buckets.last_mut() {
+                Some((last, count)) if *last == value => *count += 1,
+                _ => buckets.push((value, 1)),
+            }
+        }
+        Self {
+            buckets,
+            count: sorted.len() as u64,
+            min: sorted.first().copied().unwrap_or(0),
+            max: sorted.last().copied().unwrap_or(0),
+            sum: sorted.iter().map(|&value| u128::from(value)).sum(),
+        }
+    }
+}
+
+/// Nearest rank of `quantile` among `count` values, 1 to `count`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to 0..=count just before"
+)]
+fn rank(quantile: f64, count: u64) -> u64 {
+    let quantile = if quantile.is_nan() { 0.0 } else { quantile.clamp(0.0, 1.0) };
+    // The product can land a hair above a whole number (0.07 * 100 = 7.000000000000001): such a hair is not a rank.
+    let exact = quantile * count as f64;
+    let rounded = exact.round();
+    let rank = if (exact - rounded).abs() < 1e-9 * count as f64 { rounded } else { exact.ceil() };
+    (rank.max(1.0) as u64).min(count.max(1))
+}
+
+impl Distribution {
+    /// Number of values, as stored.
+    pub fn count(&self) -> u64 {
+        match self {
+            Self::Values { values } => values.len() as u64,
+            Self::Histogram { count, .. } => *count,
+        }
+    }
+
+    /// Smallest value, exact; `None` when there is none.
+    pub fn min(&self) -> Option<u64> {
+        match self {
+            Self::Values { values } => values.iter().min().copied(),
+            Self::Histogram { count, min, .. } => (*count > 0).then_some(*min),
+        }
+    }
+
+    /// Largest value, exact; `None` when there is none.
+    pub fn max(&self) -> Option<u64> {
+        match self {
+            Self::Values { values } => values.iter().max().copied(),
+            Self::Histogram { count, max, .. } => (*count > 0).then_some(*max),
+        }
+    }
+
+    /// Arithmetic mean; `None` when there is no value.
+    pub fn mean(&self) -> Option<f64> {
+        let sum: u128 = match self {
+            Self::Values { values } => values.iter().map(|&value| u128::from(value)).sum(),
+            Self::Histogram { sum, .. } => u128::from(*sum),
+        };
+        let count = self.count();
+        (count > 0).then(|| sum as f64 / count as f64)
+    }
+
+    /// One percentile, see [`Samples::percentile`]. Decodes a histogram each time: take [`Self::samples`] for several.
+    ///
+    /// # Errors
+    /// [`DistributionError`] when what is stored cannot be trusted.
+    pub fn percentile(&self, quantile: f64) -> Result<Option<u64>, DistributionError> {
+        Ok(self.samples()?.percentile(quantile))
+    }
+
+    /// Decodes and checks the values.
+    ///
+    /// # Errors
+    /// [`DistributionError`] when sizes are absurd, the histogram cannot be decoded, or the numbers beside it disagree with it.
+    pub fn samples(&self) -> Result<Samples, DistributionError> {
+        match self {
+            Self::Values { values } if values.len() > VALUES_MAX => {
+                Err(DistributionError::TooLarge {
+                    what: "the number of values",
+                    size: values.len() as u64,
+                    limit: VALUES_MAX as u64,
+                })
+            }
+            Self::Values { values } => Ok(Samples::of_values(values)),
+            Self::Histogram { v2, count, min, max, sum } => {
+                let (buckets, highest) = decode(v2, *max)?;
+                let samples =
+                    Samples { buckets, count: *count, min: *min, max: *max, sum: u128::from(*sum) };
+                check(&samples, highest)?;
+                Ok(samples)
+            }
+        }
+    }
+}
+
+impl Metric {
+    /// One percentile of the values, `quantile` from 0 to 1: `metric.p(0.99)`.
+    ///
+    /// # Errors
+    /// See [`Distribution::percentile`].
+    pub fn p(&self, quantile: f64) -> Result<Option<u64>, DistributionError> {
+        self.data.percentile(quantile)
+    }
+}
+
+fn undecodable(detail: impl Into<String>) -> DistributionError {
+    DistributionError::Undecodable { detail: detail.into() }
+}
+
+/// Recorded values (each the highest its bucket stands for) and their counts, ascending, and the highest trackable value
+/// of an `HdrHistogram` V2. Memory is taken for values up to `max` only: an array to the highest trackable value would be
+/// ten times larger, and a report decodes thousands.
+fn decode(text: &str, max: u64) -> Result<(Vec<(u64, u64)>, u64), DistributionError> {
+    if text.len() > TEXT_MAX_BYTES {
+        return Err(DistributionError::TooLarge {
+            what: "the histogram's text in bytes",
+            size: text.len() as u64,
+            limit: TEXT_MAX_BYTES as u64,
+        });
+    }
+    let mut bytes = BASE64.decode(text).map_err(|error| undecodable(error.to_string()))?;
+    let highest = check_header(&bytes)?;
+    if let Some(field) = bytes.get_mut(HIGHEST_AT..HIGHEST_AT + 8) {
+        field.copy_from_slice(&max.clamp(2, highest).to_be_bytes());
+    }
+    let histogram: Histogram<u32> = Deserializer::new()
+        .deserialize(&mut bytes.as_slice())
+        .map_err(|error| undecodable(error.to_string()))?;
+    let buckets = histogram
+        .iter_recorded()
+        .map(|step| {
+            let value = step.value_iterated_to();
+            (histogram.highest_equivalent(value), u64::from(step.count_at_value()))
+        })
+        .collect();
+    Ok((buckets, highest))
+}
+
+/// Refuses what the deserializer would allocate for, or overflow on, before it sees the bytes. Gives the highest trackable value.
+fn check_header(bytes: &[u8]) -> Result<u64, DistributionError> {
+    let (header, payload) = bytes
+        .split_at_checked(V2_HEADER_BYTES)
+        .ok_or_else(|| undecodable("shorter than its header"))?;
+    let word = |at: usize| -> Option<u32> {
+        Some(u32::from_be_bytes(header.get(at..at + 4)?.try_into().ok()?))
+    };
+    let long = |at: usize| -> Option<u64> {
+        Some(u64::from_be_bytes(header.get(at..at + 8)?.try_into().ok()?))
+    };
+    if word(0) != Some(V2_COOKIE) {
+        return Err(undecodable("not an uncompressed HdrHistogram V2"));
+    }
+    if word(4).map(u64::from) != Some(payload.len() as u64) {
+        return Err(undecodable("its length field does not match its length"));
+    }
+    if word(12) != Some(u32::from(DIGITS)) || long(16) != Some(1) {
+        return Err(undecodable("not five significant digits from 1 up"));
+    }
+    let highest = long(HIGHEST_AT).unwrap_or(0);
+    if !(2..=HIGHEST_ACCEPTED).contains(&highest) {
+        return Err(DistributionError::TooLarge {
+            what: "the histogram's highest trackable value",
+            size: highest,
+            limit: HIGHEST_ACCEPTED,
+        });
+    }
+    // A number of nine bytes (2^56 and more) is no count and no run of empty buckets; the decoder negates such
+    // numbers without a check for overflow.
+    if payload.windows(8).any(|window| window.iter().all(|byte| byte & 0x80 != 0)) {
+        return Err(undecodable("holds a number beyond any count"));
+    }
+    Ok(highest)
+}
+
+/// Holds the stored totals against the decoded buckets; values above `highest` were recorded as `highest`.
+fn check(samples: &Samples, highest: u64) -> Result<(), DistributionError> {
+    let disagrees = |what, in_histogram, stored| {
+        Err(DistributionError::Disagrees { what, in_histogram, stored })
+    };
+    let total = samples.buckets.iter().fold(0_u64, |sum, &(_, count)| sum.saturating_add(count));
+    if total != samples.count {
+        return disagrees("count", total, samples.count);
+    }
+    let (Some(&(first, _)), Some(&(last, _))) = (samples.buckets.first(), samples.buckets.last())
+    else {
+        return match samples {
+            Samples { min: 0, max: 0, sum: 0, .. } => Ok(()),
+            _ => disagrees("max", 0, samples.max),
+        };
+    };
+    // `first` and `last` are the upper ends of their buckets: an exact extreme is at most that, and less by no more than
+    // a bucket's width.
+    let in_bucket = |extreme: u64, end: u64| {
+        let extreme = extreme.min(highest);
+        extreme <= end && end - extreme <= end / 10_u64.pow(u32::from(DIGITS)) + 1
+    };
+    if !in_bucket(samples.min, first) {
+        return disagrees("min", first, samples.min);
+    }
+    if !in_bucket(samples.max, last) || samples.max < samples.min {
+        return disagrees("max", last, samples.max);
+    }
+    let count = u128::from(samples.count);
+    if samples.sum < count * u128::from(samples.min)
+        || samples.sum > count * u128::from(samples.max)
+    {
+        let sum = u64::try_from(samples.sum).unwrap_or(u64::MAX);
+        return disagrees("largest possible sum", samples.max.saturating_mul(samples.count), sum);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Sampler;
+    use crate::record::Unit;
+    use proptest::prelude::*;
+
+    fn histogram(values: &[u64]) -> Distribution {
+        let mut sampler = Sampler::new().unwrap();
+        for &value in values {
+            sampler.record(value);
+        }
+        sampler.into_metric("connect", "last", Unit::Ns).unwrap().data
+    }
+
+    #[test]
+    fn percentiles_are_nearest_rank() {
+        let values: Vec<u64> = (1..=100).collect();
+        let samples = Distribution::Values { values }.samples().unwrap();
+        assert_eq!(samples.percentile(0.0), Some(1));
+        assert_eq!(samples.percentile(0.07), Some(7));
+        assert_eq!(samples.percentile(0.5), Some(50));
+        assert_eq!(samples.percentile(0.99), Some(99));
+        assert_eq!(samples.percentile(1.0), Some(100));
+        assert_eq!(samples.percentile(f64::NAN), Some(1));
+        assert_eq!(samples.mean(), Some(50.5));
+    }
+
+    #[test]
+    fn an_empty_distribution_has_no_extremes_and_no_percentiles() {
+        for empty in [Distribution::Values { values: vec![] }, histogram(&[])] {
+            assert_eq!(
+                (empty.count(), empty.min(), empty.max(), empty.mean()),
+                (0, None, None, None)
+            );
+            assert_eq!(empty.percentile(0.5), Ok(None));
+        }
+    }
+
+    #[test]
+    fn pooled_values_are_those_of_all_parts() {
+        let part =
+            |values: &[u64]| Distribution::Values { values: values.to_vec() }.samples().unwrap();
+        let pooled = Samples::pooled(&[part(&[5, 1]), part(&[]), part(&[5, 9])]);
+        assert_eq!(pooled, part(&[1, 5, 5, 9]));
+        assert_eq!(Samples::pooled(&[]), Samples::default());
+    }
+
+    #[test]
+    fn a_maximum_beyond_the_trackable_range_is_still_exact() {
+        let data = histogram(&[5, u64::MAX / 4]);
+        let samples = data.samples().unwrap();
+        assert_eq!(samples.max(), Some(u64::MAX / 4));
+        assert_eq!(samples.percentile(0.5), Some(5));
+        let only = histogram(&[u64::MAX / 4]).samples().unwrap();
+        assert_eq!((only.min(), only.percentile(0.5)), (Some(u64::MAX / 4), Some(u64::MAX / 4)));
+    }
+
+    #[test]
+    fn numbers_beside_the_histogram_must_agree_with_it() {
+        let Distribution::Histogram { v2, count, min, max, sum } = histogram(&[100, 200, 300_000])
+        else {
+            panic!("the sampler makes histograms");
+        };
+        let altered = |count, min, max, sum| {
+            Distribution::Histogram { v2: v2.clone(), count, min, max, sum }.samples()
+        };
+        assert!(altered(count, min, max, sum).is_ok());
+        for (wrong, what) in [
+            (altered(count + 1, min, max, sum), "count"),
+            (altered(count, 90, max, sum), "min"),
+            (altered(count, min, 290_000, sum), "max"),
+            (altered(count, min, max, 1_000_000), "largest possible sum"),
+        ] {
+            let Err(DistributionError::Disagrees { what: found, .. }) = wrong else {
+                panic!("{what}: {wrong:?}");
+            };
+            assert_eq!(found, what);
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_before_allocation() {
+        let Distribution::Histogram { v2, .. } = histogram(&[1]) else { panic!("histogram") };
+        let bytes = BASE64.decode(v2).unwrap();
+        let with = |at: usize, new: &[u8]| {
+            let mut bytes = bytes.clone();
+            bytes[at..at + new.len()].copy_from_slice(new);
+            decode(&BASE64.encode(bytes), 1000)
+        };
+        assert!(matches!(
+            with(HIGHEST_AT, &u64::MAX.to_be_bytes()),
+            Err(DistributionError::TooLarge { .. })
+        ));
+        assert!(matches!(
+            with(4, &u32::MAX.to_be_bytes()),
+            Err(DistributionError::Undecodable { .. })
+        ));
+        assert!(matches!(with(12, &[0, 0, 0, 9]), Err(DistributionError::Undecodable { .. })));
+        assert!(matches!(with(0, &[0; 4]), Err(DistributionError::Undecodable { .. })));
+        let values = vec![0; VALUES_MAX + 1];
+        assert!(Distribution::Values { values }.samples().is_err());
+    }
+
+    #[test]
+    fn a_number_the_decoder_would_overflow_on_is_refused() {
+        let mut bytes = vec![0; V2_HEADER_BYTES];
+        bytes[..4].copy_from_slice(&V2_COOKIE.to_be_bytes());
+        bytes[4..8].copy_from_slice(&9_u32.to_be_bytes());
+        bytes[12..16].copy_from_slice(&5_u32.to_be_bytes());
+        bytes[16..24].copy_from_slice(&1_u64.to_be_bytes());
+        bytes[24..32].copy_from_slice(&1000_u64.to_be_bytes());
+        bytes[32..40].copy_from_slice(&1_f64.to_be_bytes());
+        bytes.extend([0xff; 9]);
+        assert!(matches!(
+            decode(&BASE64.encode(bytes), 1000),
+            Err(DistributionError::Undecodable { .. })
+        ));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn what_was_recorded_comes_back(values in prop::collection::vec(0_u64..1 << 37, 1..60)) {
+            let data = histogram(&values);
+            let samples = data.samples().unwrap();
+            let exact = Distribution::Values { values: values.clone() }.samples().unwrap();
+            prop_assert_eq!(samples.count(), exact.count());
+            prop_assert_eq!((samples.min(), samples.max(), samples.mean()), (exact.min(), exact.max(), exact.mean()));
+            for quantile in [0.0, 0.5, 0.9, 0.99, 1.0] {
+                let (ours, exact) = (samples.percentile(quantile).unwrap(), exact.percentile(quantile).unwrap());
+                prop_assert!(ours.abs_diff(exact) <= exact / 100_000 + 1, "{} {}", ours, exact);
+            }
+        }
+
+        #[test]
+        fn random_bytes_never_panic(tail in prop::collection::vec(any::<u8>(), 0..120), text in "\\PC*") {
+            let mut bytes = vec![0; V2_HEADER_BYTES];
+            bytes[..4].copy_from_slice(&V2_COOKIE.to_be_bytes());
+            bytes[7] = u8::try_from(tail.len()).unwrap();
+            bytes[15] = 5;
+            bytes[23] = 1;
+            bytes[28] = 1;
+            bytes[32..40].copy_from_slice(&1_f64.to_be_bytes());
+            bytes.extend(&tail);
+            let _ = decode(&BASE64.encode(bytes), 1000);
+            let _ = decode(&text, u64::MAX);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What a run says, in sentences computed from its numbers.
+//!
+//! A sentence appears only when the numbers behind it are there, and an order is claimed only where the spreads over the seeds do
+//! not touch. Nothing here is compared across clocks or places.
+
+mod connect;
+mod controls;
+mod sync;
+
+use crate::format::{self, list};
+use crate::record::{Clock, Unit};
+use crate::stats::Spread;
+use crate::view::{Group, View};
+
+/// What is found about one group of comparable cells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Findings {
+    /// What the numbers have in common: kernel, place, clock.
+    pub title: String,
+    /// The one sentence to remember, when there is one.
+    pub headline: Option<String>,
+    /// The others, most important first.
+    pub items: Vec<Finding>,
+}
+
+/// One finding: a few words that name its subject, and sentences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// `Position`, `Full sync`.
+    pub topic: &'static str,
+    /// One or more whole sentences.
+    pub text: String,
+}
+
+/// Findings of every group, in the order of the view.
+pub(crate) fn of_groups(view: &View<'_>) -> Vec<Findings> {
+    view.groups.iter().map(of_group).collect()
+}
+
+/// What can be said about several kernels together.
+pub(crate) fn across_groups(view: &View<'_>) -> Vec<String> {
+    controls::floor_across_kernels(view)
+}
+
+fn of_group(group: &Group<'_>) -> Findings {
+    let order = match group.key.clock {
+        Clock::Wall => "Fastest",
+        Clock::Instructions => "Fewest instructions",
+    };
+    let items = [
+        ("One more Service", connect::cost_of_one_more(group)),
+        (order, connect::order(group)),
+        ("Position", connect::position(group)),
+        ("Full sync", sync::full(group)),
+        ("One endpoint replaced", sync::incremental(group)),
+        ("Local VIPs", sync::vip_bind(group)),
+        ("Control, open connection", controls::keepalive(group)),
+        ("Control, no proxy", controls::floor_across_sizes(group)),
+        ("Seeds", controls::seeds(group)),
+        ("Missing", controls::gaps(group)),
+    ];
+    let items = items.into_iter().filter_map(|(topic, text)| Some(Finding { topic, text: text? }));
+    Findings {
+        title: group.key.title(),
+        headline: connect::headline(group),
+        items: items.collect(),
+    }
+}
+
+/// Proxies that have this timing, without the control.
+fn rivals<'g>(group: &'g Group<'_>, metric: &str, label: &str) -> Vec<&'g str> {
+    let mut proxies = group.proxies(metric, label);
+    proxies.retain(|proxy| *proxy != "none");
+    proxies
+}
+
+/// `10,000 Services`.
+fn services(count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} Service{plural}", format::thousands(count))
+}
+
+/// `X with ipvs, Y with iptables-legacy and Z with iptables-nft`, smallest first.
+fn ranked(unit: Unit, mut values: Vec<(&str, Spread)>) -> String {
+    values.sort_by(|a, b| a.1.median.total_cmp(&b.1.median));
+    let phrases: Vec<String> = values
+        .iter()
+        .enumerate()
+        .map(|(at, (proxy, spread))| {
+            let say = if at == 0 { format::quantity } else { format::quantity_again };
+            format!("{} with {proxy}", say(unit, spread.median))
+        })
+        .collect();
+    list(&phrases)
+}
+
+/// `2.4 times`, `1,200 times`.
+fn times(ratio: f64) -> String {
+    if ratio < 9.95 {
+        format!("{} times", format::fixed(ratio, 1))
+    } else {
+        let digits = ratio.log10().floor();
+        let unit = 10_f64.powf((digits - 1.0).max(0.0));
+        format!("{} times", format::fixed((ratio / unit).round() * unit, 0))
+    }
+}
+
+/// The position of a Service in words: `the last of them`, `the one at 50% of their order`.
+fn of_position(position: &str) -> String {
+    match position {
+        "first" | "last" => format!("the {position} of them"),
+        "random" => "a random one of them".to_owned(),
+        other => format!("the one at {} of their order", format::position(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::record::{Labels, Metric, Outcome, Place};
+    use crate::{CellRecord, Run};
+    use std::fmt::Write as _;
+
+    fn text(runs: &[Run]) -> String {
+        let view = View::new(runs).unwrap();
+        let mut text = String::new();
+        for findings in of_groups(&view) {
+            let _ = writeln!(text, "# {}", findings.title);
+            if let Some(headline) = &findings.headline {
+                let _ = writeln!(text, "{headline}");
+            }
+            for Finding { topic, text: sentences } in findings.items {
+                let _ = writeln!(text, "- {topic}: {sentences}");
+            }
+        }
+        for sentence in across_groups(&view) {
+            let _ = writeln!(text, "= {sentence}");
+        }
+        text
+    }
+
+    /// A run of exact numbers: (proxy, size, seed, cost of a connection to the last Service).
+    fn exact(points: &[(&str, u64, u64, u64)]) -> Run {
+        let mut run = fixture::wall();
+        run.cells.clear();
+        for &(proxy, services, seed, cost) in points {
+            let labels = Labels {
+                kernel: "6.1".into(),
+                place: Place::Guest,
+                clock: Clock::Instructions,
+                proxy: proxy.into(),
+                services,
+                endpoints: services,
+                seed,
+                measure: "connect".into(),
+            };
+            let mut cell = CellRecord::new(labels, Outcome::Measured);
+            cell.metrics =
+                vec![Metric::of_values("connect", "last", Unit::Instructions, vec![cost])];
+            run.cells.push(cell);
+        }
+        run
+    }
+
+    #[test]
+    fn a_whole_run_reads_as_expected() {
+        insta::assert_snapshot!(text(&[fixture::stored()]));
+    }
+
+    #[test]
+    fn one_size_one_seed_and_the_wall_clock_read_as_expected() {
+        insta::assert_snapshot!(text(&[fixture::wall()]));
+    }
+
+    #[test]
+    fn several_kernels_are_told_apart_and_their_floor_compared() {
+        insta::assert_snapshot!(text(&[fixture::other_kernel(), fixture::stored()]));
+    }
+
+    #[test]
+    fn a_run_without_any_number_says_nothing_but_what_is_missing() {
+        let mut run = fixture::wall();
+        for cell in &mut run.cells {
+            cell.outcome = Outcome::Unsupported { reason: "no iptables".into() };
+            cell.metrics.clear();
+        }
+        let text = text(&[run]);
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("could not"), "{text}");
+    }
+
+    #[test]
+    fn a_crossing_is_interpolated_between_measured_sizes() {
+        let run = exact(&[
+            ("ipvs", 10, 1, 1000),
+            ("ipvs", 1000, 1, 1000),
+            ("iptables-legacy", 10, 1, 900),
+            ("iptables-legacy", 1000, 1, 1890),
+        ]);
+        let text = text(&[run]);
+        assert!(text.contains("iptables-legacy and ipvs cross at about 110 Services"), "{text}");
+    }
+
+    #[test]
+    fn overlapping_seeds_are_a_tie_and_no_crossing() {
+        let run = exact(&[
+            ("ipvs", 10, 1, 1000),
+            ("ipvs", 10, 2, 1100),
+            ("iptables-legacy", 10, 1, 1050),
+            ("iptables-legacy", 10, 2, 1060),
+        ]);
+        let text = text(&[run]);
+        assert!(text.contains("cannot be told apart"), "{text}");
+        assert!(!text.contains("fewest"), "{text}");
+    }
+
+    #[test]
+    fn no_slope_is_claimed_where_no_line_fits() {
+        let run = exact(&[
+            ("ipvs", 10, 1, 1000),
+            ("ipvs", 100, 1, 1300),
+            ("ipvs", 1000, 1, 900),
+            ("ipvs", 10_000, 1, 1100),
+        ]);
+        let text = text(&[run]);
+        assert!(text.contains("does not follow a line"), "{text}");
+        assert!(!text.contains("adds to a connection"), "{text}");
+    }
+
+    #[test]
+    fn a_proxy_without_a_figure_is_named_in_the_headline() {
+        let mut run = exact(&[("ipvs", 10, 1, 1000), ("iptables-nft", 10, 1, 1000)]);
+        let cell = &mut run.cells[1];
+        cell.outcome = Outcome::Censored { limit_s: 600 };
+        cell.metrics.clear();
+        let text = text(&[run]);
+        assert!(text.contains("Without a figure at this size: iptables-nft (censored)."), "{text}");
+    }
+
+    #[test]
+    fn ratios_read_as_people_say_them() {
+        assert_eq!([2.37, 12.6, 1234.0].map(times), ["2.4 times", "13 times", "1,200 times"]);
+    }
+}

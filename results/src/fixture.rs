@@ -1,0 +1,254 @@
+//! A synthetic run for tests: plausible, invented numbers that no kernel produced. Built once, then cloned.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use crate::record::{
+    CellRecord, Clock, Environment, Labels, Metric, Outcome, Place, RUN_SCHEMA, RunRecord, Unit,
+};
+use crate::sampler::Sampler;
+use crate::store::Run;
+
+const PROXIES: [&str; 4] = ["none", "iptables-legacy", "iptables-nft", "ipvs"];
+const SIZES: [u64; 4] = [10, 100, 1000, 10_000];
+const POSITIONS: [&str; 3] = ["first", "p50", "last"];
+
+/// Four proxies, four sizes, two seeds on the instructions clock, with one censored and one unsupported cell.
+pub(crate) fn run() -> (RunRecord, Vec<CellRecord>) {
+    static RUN: OnceLock<(RunRecord, Vec<CellRecord>)> = OnceLock::new();
+    RUN.get_or_init(|| {
+        build("6.1.0-56-cloud-amd64", Clock::Instructions, &PROXIES, &SIZES, &[1, 2])
+    })
+    .clone()
+}
+
+/// The same as read from a folder.
+pub(crate) fn stored() -> Run {
+    loaded(run())
+}
+
+/// The wall clock of the host: one size, one seed, no IPVS.
+pub(crate) fn wall() -> Run {
+    static RUN: OnceLock<(RunRecord, Vec<CellRecord>)> = OnceLock::new();
+    let proxies = &["none", "iptables-nft"];
+    loaded(RUN.get_or_init(|| build("6.18.44", Clock::Wall, proxies, &[1000], &[1])).clone())
+}
+
+/// Another kernel, `none` and `ipvs` only.
+pub(crate) fn other_kernel() -> Run {
+    static RUN: OnceLock<(RunRecord, Vec<CellRecord>)> = OnceLock::new();
+    let proxies = &["none", "ipvs"];
+    loaded(
+        RUN.get_or_init(|| {
+            build("5.10.0-32-cloud-amd64", Clock::Instructions, proxies, &[10, 10_000], &[1])
+        })
+        .clone(),
+    )
+}
+
+fn loaded((record, cells): (RunRecord, Vec<CellRecord>)) -> Run {
+    Run { dir: PathBuf::from("runs/example"), record, cells, warnings: Vec::new() }
+}
+
+fn build(
+    kernel: &str,
+    clock: Clock,
+    proxies: &[&str],
+    sizes: &[u64],
+    seeds: &[u64],
+) -> (RunRecord, Vec<CellRecord>) {
+    let mut cells = Vec::new();
+    for &services in sizes {
+        for &seed in seeds {
+            for proxy in proxies {
+                let measures: &[&str] = match *proxy {
+                    "none" => &["connect", "keepalive", "http"],
+                    "ipvs" => &["sync", "connect", "keepalive", "http", "vip_bind"],
+                    _ => &["sync", "connect", "keepalive", "http"],
+                };
+                for measure in measures {
+                    cells.push(cell(kernel, clock, proxy, services, seed, measure));
+                }
+            }
+        }
+    }
+    let facts = [
+        ("guest.cpu_model", "max,-rdrand,-rdseed,-cx16,-erms,-fsrm"),
+        ("host.cpu", "Example CPU, 2 cores"),
+        ("iptables.version", "1.8.9"),
+        ("qemu.version", "7.2.19"),
+    ];
+    let record = RunRecord {
+        schema: RUN_SCHEMA.into(),
+        tool_version: "0.1.0".into(),
+        command: ["vipbench", "run", "scenarios/quick.toml", "-o", "runs/quick"]
+            .map(String::from)
+            .to_vec(),
+        started: "2026-11-22T21:40:00Z".into(),
+        scenario_name: "quick".into(),
+        scenario: serde_json::json!({"connections": 300, "layout": "consecutive", "services": sizes}),
+        cells: cells.iter().map(|cell| cell.id.clone()).collect(),
+        environment: Environment {
+            facts: facts.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        },
+    };
+    (record, cells)
+}
+
+fn cell(
+    kernel: &str,
+    clock: Clock,
+    proxy: &str,
+    services: u64,
+    seed: u64,
+    measure: &str,
+) -> CellRecord {
+    let place = if clock == Clock::Wall { Place::Host } else { Place::Guest };
+    let labels = Labels {
+        kernel: kernel.into(),
+        place,
+        clock,
+        proxy: proxy.into(),
+        services,
+        endpoints: services,
+        seed,
+        measure: measure.into(),
+    };
+    let mut cell = CellRecord::new(labels, Outcome::Measured);
+    cell.duration_ms = 3_500;
+    match (proxy, services, measure, seed) {
+        ("iptables-nft", 10_000, "http", 1) => {
+            cell.outcome = Outcome::Censored { limit_s: 600 };
+            return cell;
+        }
+        ("iptables-nft", 10_000, "http", _) => {
+            cell.outcome = Outcome::Skipped { reason: "seed 1 took longer than its budget".into() };
+            return cell;
+        }
+        _ => {}
+    }
+    cell.verified = 600;
+    let unit = clock.unit();
+    cell.metrics = match measure {
+        "connect" => connect(proxy, services, seed, unit),
+        "keepalive" => vec![histogram("keepalive.request", "last", unit, 18_400 + seed)],
+        "http" => ["http.connect", "http.request", "http.close"]
+            .iter()
+            .zip([62_000, 41_000, 22_000])
+            .map(|(name, extra)| {
+                histogram(
+                    name,
+                    "last",
+                    unit,
+                    connect_cost(proxy, services, "last", seed) / 4 + extra,
+                )
+            })
+            .collect(),
+        "vip_bind" => vec![
+            Metric::of_values(
+                "vip_bind",
+                "dummy",
+                unit,
+                vec![90_000 * services + 9 * services * services],
+            ),
+            Metric::of_values("vip_bind", "local-route", unit, vec![61_000]),
+        ],
+        _ => sync(proxy, services, seed, unit),
+    };
+    if proxy == "iptables-nft" && services == 10_000 && measure == "connect" {
+        cell.warnings
+            .push("conntrack table was 81 % full; raise nf_conntrack_max in the scenario".into());
+    }
+    cell
+}
+
+/// Invented cost of a new connection.
+fn connect_cost(proxy: &str, services: u64, position: &str, seed: u64) -> u64 {
+    let rank = match position {
+        "first" => 1,
+        "p50" => services / 2,
+        _ => services,
+    };
+    let cost = match proxy {
+        "none" => 50_464,
+        "iptables-legacy" => 58_310 + 27 * rank,
+        "iptables-nft" => 60_020 + 147 * rank,
+        _ => 59_101 + rank % 7,
+    };
+    cost + cost * (seed - 1) / 500
+}
+
+fn connect(proxy: &str, services: u64, seed: u64, unit: Unit) -> Vec<Metric> {
+    let mut metrics = Vec::new();
+    for position in POSITIONS {
+        let cost = connect_cost(proxy, services, position, seed);
+        metrics.push(histogram("connect", position, unit, cost));
+        metrics.push(histogram("request", position, unit, 21_870));
+        metrics.push(histogram("close", position, unit, 12_040));
+    }
+    metrics.push(Metric::of_values("harness.clock", "pair", unit, vec![61, 61, 61]));
+    metrics.push(Metric::of_values("harness.sample", "record", unit, vec![212, 214]));
+    metrics.push(Metric::of_values(
+        "memory.kernel",
+        "slab",
+        Unit::Bytes,
+        vec![40_000_000 + 900 * services],
+    ));
+    metrics
+}
+
+fn sync(proxy: &str, services: u64, seed: u64, unit: Unit) -> Vec<Metric> {
+    let (full, change, rules) = match proxy {
+        "iptables-legacy" => {
+            (9_000_000 + 141_000 * services, 8_000_000 + 60_000 * services, 3 * services + 20)
+        }
+        "iptables-nft" => {
+            (11_000_000 + 362_000 * services, 9_500_000 + 9_000 * services, 3 * services + 20)
+        }
+        _ => (1_900_000 + 61_000 * services, 262_000, 2 * services),
+    };
+    let full = full + full * (seed - 1) / 300;
+    let mut metrics = Vec::new();
+    for (name, total) in [
+        ("sync.full", full),
+        ("sync.restart", full * 9 / 10),
+        ("sync.endpoint_change", change),
+        ("sync.service_add", change * 11 / 10),
+        ("sync.service_remove", change * 105 / 100),
+    ] {
+        let render = total * 12 / 100;
+        let submit = total * 81 / 100;
+        let prepare = total * 3 / 100;
+        for (part, value) in [
+            ("total", total),
+            ("prepare", prepare),
+            ("render", render),
+            ("submit", submit),
+            ("effective", total - render - submit - prepare),
+        ] {
+            metrics.push(Metric::of_values(name, part, unit, vec![value]));
+        }
+        let size = if name == "sync.full" { rules } else { 4 };
+        let kind = if proxy == "ipvs" { "messages" } else { "rules" };
+        metrics.push(Metric::of_values(kind, name, Unit::Count, vec![size]));
+        metrics.push(Metric::of_values("bytes", name, Unit::Bytes, vec![size * 74]));
+    }
+    metrics.push(Metric::of_values("cpu", "sync.full.user", Unit::Ns, vec![full * 4 / 10]));
+    metrics.push(Metric::of_values("cpu", "sync.full.system", Unit::Ns, vec![full * 6 / 10]));
+    metrics
+}
+
+/// 300 values around `cost`: a narrow body and a slow last percent.
+fn histogram(name: &str, label: &str, unit: Unit, cost: u64) -> Metric {
+    // Few counters: an unoptimised build fills them one by one.
+    let mut sampler = Sampler::up_to(1 << 22).unwrap();
+    let mut state = cost;
+    for at in 0..300_u64 {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let noise = (state >> 40) % (cost / 100 + 1);
+        let tail = if at % 75 == 74 { cost / 6 } else { 0 };
+        sampler.record(cost + noise + tail);
+    }
+    sampler.into_metric(name, label, unit).unwrap()
+}

@@ -1,0 +1,31 @@
+//! What a run means: the record format, statistics, tables, plots and reports.
+//!
+//! Reads stored runs only, and knows nothing of kernels, labs or proxies: any report can be made again years later.
+//!
+//! While measuring, a [`Sampler`] takes values and a [`RunWriter`] stores one [`CellRecord`] after the other. Afterwards
+//! [`Run::read`] gives back what is in a folder, and [`export`] and everything else works on that.
+
+mod distribution;
+pub mod export;
+mod findings;
+#[cfg(test)]
+mod fixture;
+pub mod format;
+mod plots;
+mod record;
+pub mod report;
+mod sampler;
+pub mod schema;
+pub mod stats;
+mod store;
+mod tables;
+mod validate;
+mod view;
+
+pub use distribution::{DistributionError, Samples};
+pub use record::{
+    CellRecord, Clock, Distribution, Environment, Labels, Metric, Outcome, Place, RUN_SCHEMA,
+    RunRecord, Unit,
+};
+pub use sampler::{Sampler, SamplerError};
+pub use store::{CELLS_FILE, RUN_FILE, Run, RunWriter, StoreError};

@@ -1,0 +1,158 @@
+//! Colours and text of the plots, in light and dark.
+//!
+//! plotters writes literal colours. They stay in the file, so that any viewer shows the light version; a style sheet inside the SVG
+//! maps each to its dark partner for viewers that know the reader's preference. Proxy colours follow the Okabe-Ito palette (told
+//! apart with any common colour blindness), darkened where needed for contrast on white.
+
+use std::fmt::Write as _;
+
+use plotters::prelude::*;
+use plotters::style::{RGBColor, TextStyle, text_anchor};
+
+/// Attribute of the root element; needed in a file, not in a page of HTML.
+pub(super) const NAMESPACE: &str = " xmlns=\"http://www.w3.org/2000/svg\"";
+
+/// A colour in the light version and its partner in the dark one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paint {
+    light: (u8, u8, u8),
+    dark: &'static str,
+}
+
+const fn paint(light: (u8, u8, u8), dark: &'static str) -> Paint {
+    Paint { light, dark }
+}
+
+/// Behind everything.
+pub(super) const BACKGROUND: Paint = paint((0xff, 0xff, 0xff), "#15181c");
+/// Titles and labels.
+pub(super) const TEXT: Paint = paint((0x1f, 0x23, 0x28), "#e6e8eb");
+/// Axes and their numbers.
+pub(super) const MUTED: Paint = paint((0x59, 0x61, 0x6b), "#a3acb7");
+/// Grid lines.
+pub(super) const GRID: Paint = paint((0xe3, 0xe6, 0xea), "#2c3239");
+
+const PROXIES: [(&str, Paint); 9] = [
+    ("none", paint((0x7b, 0x82, 0x8a), "#8f98a3")),
+    ("iptables-legacy", paint((0xd5, 0x5e, 0x00), "#ff9a52")),
+    ("iptables-nft", paint((0xb0, 0x56, 0x8a), "#e59cc7")),
+    ("ipvs", paint((0x00, 0x72, 0xb2), "#5bb3ec")),
+    ("ipvs-kube-proxy", paint((0x2f, 0x9e, 0xd8), "#a9dcff")),
+    ("nftables-1.33", paint((0x00, 0x9e, 0x73), "#46d3a8")),
+    ("nftables-1.36", paint((0x7a, 0x8b, 0x00), "#c6d64e")),
+    ("nftables-1.37", paint((0x5c, 0x4b, 0x99), "#ad9fea")),
+    ("ebpf", paint((0xb8, 0x86, 0x0b), "#f2c452")),
+];
+const OTHER_PROXY: Paint = paint((0x8c, 0x56, 0x4b), "#cd9f94");
+
+const PARTS: [(&str, Paint); 4] = [
+    ("prepare", paint((0xa6, 0xae, 0xb8), "#6a737e")),
+    ("render", paint((0xe6, 0x9f, 0x01), "#e6a117")),
+    ("submit", paint((0x33, 0x6e, 0xa8), "#5b93c9")),
+    ("effective", paint((0x02, 0x9e, 0x74), "#2fb58c")),
+];
+
+/// The fixed colour of a proxy, the same in every plot.
+pub(super) fn of_proxy(proxy: &str) -> Paint {
+    PROXIES.iter().find(|(name, _)| *name == proxy).map_or(OTHER_PROXY, |(_, paint)| *paint)
+}
+
+/// The fixed colour of a part of a sync.
+pub(super) fn of_part(part: &str) -> Paint {
+    PARTS.iter().find(|(name, _)| *name == part).map_or(MUTED, |(_, paint)| *paint)
+}
+
+impl Paint {
+    /// For plotters.
+    pub fn color(self) -> RGBColor {
+        let (red, green, blue) = self.light;
+        RGBColor(red, green, blue)
+    }
+
+    /// As plotters writes it into the SVG.
+    fn attribute(self) -> String {
+        let (red, green, blue) = self.light;
+        format!("#{red:02X}{green:02X}{blue:02X}")
+    }
+}
+
+/// Text of `size_px` in the SVG's own pixels; plotters divides by 1.24 when it writes.
+pub(super) fn text(size_px: f64, paint: Paint) -> TextStyle<'static> {
+    styled(size_px, FontStyle::Normal, paint)
+}
+
+/// The same, bold.
+pub(super) fn bold(size_px: f64, paint: Paint) -> TextStyle<'static> {
+    styled(size_px, FontStyle::Bold, paint)
+}
+
+fn styled(size_px: f64, style: FontStyle, paint: Paint) -> TextStyle<'static> {
+    TextStyle {
+        font: ("sans-serif", size_px * 1.24, style).into_font(),
+        color: paint.color().to_backend_color(),
+        pos: text_anchor::Pos::default(),
+    }
+}
+
+/// Vertical centre at the given horizontal side.
+pub(super) fn middle(h_pos: text_anchor::HPos) -> text_anchor::Pos {
+    text_anchor::Pos::new(h_pos, text_anchor::VPos::Center)
+}
+
+/// Turns what plotters wrote into a file: scalable, named for screen readers, dark where the reader wants it so.
+pub(super) fn finish(svg: &str, title: &str) -> String {
+    let (head, body) = svg.split_once('>').unwrap_or(("", svg));
+    let box_at = head.find("viewBox=").unwrap_or(head.len());
+    let view_box = head.get(box_at..).unwrap_or("").replace(NAMESPACE, "");
+    let title = escape(title);
+    format!(
+        "<svg class=\"vipbench-plot\" role=\"img\" aria-label=\"{title}\" {view_box}{NAMESPACE}>\n<title>{title}</title>\n<style>{}</style>{body}",
+        style_sheet()
+    )
+}
+
+fn style_sheet() -> String {
+    let all = [BACKGROUND, TEXT, MUTED, GRID, OTHER_PROXY];
+    let proxies = PROXIES.iter().map(|(_, paint)| *paint);
+    let parts = PARTS.iter().map(|(_, paint)| *paint);
+    let mut rules = String::new();
+    for paint in all.into_iter().chain(proxies).chain(parts) {
+        let (light, dark) = (paint.attribute(), paint.dark);
+        let _ = write!(
+            rules,
+            ".vipbench-plot [fill=\"{light}\"]{{fill:{dark}}}.vipbench-plot [stroke=\"{light}\"]{{stroke:{dark}}}"
+        );
+    }
+    format!(
+        ".vipbench-plot text{{font-family:system-ui,-apple-system,\"Segoe UI\",sans-serif}}@media screen and (prefers-color-scheme: dark){{{rules}}}"
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_roles_share_a_literal_colour() {
+        let all: Vec<String> = [BACKGROUND, TEXT, MUTED, GRID, OTHER_PROXY]
+            .into_iter()
+            .chain(PROXIES.iter().map(|(_, paint)| *paint))
+            .chain(PARTS.iter().map(|(_, paint)| *paint))
+            .map(Paint::attribute)
+            .collect();
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+    }
+
+    #[test]
+    fn a_finished_plot_is_named_and_scalable() {
+        let drawn = "<svg width=\"10\" height=\"5\" viewBox=\"0 0 10 5\" xmlns=\"http://www.w3.org/2000/svg\">\n</svg>\n";
+        let svg = finish(drawn, "a < \"b\"");
+        assert!(svg.starts_with("<svg class=\"vipbench-plot\" role=\"img\" aria-label=\"a &lt; &quot;b&quot;\" viewBox=\"0 0 10 5\" xmlns="), "{svg}");
+        assert!(svg.ends_with("</svg>\n"));
+    }
+}

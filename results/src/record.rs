@@ -1,0 +1,357 @@
+//! The stored form of a run: `run.json` and one line of `cells.jsonl`. Schema `vipbench.run/1`.
+//!
+//! Types and their names only; reading and writing folders is in `store`, decoding values in `distribution`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where a cell ran.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// The host's own kernel, in throw-away namespaces.
+    Host,
+    /// A kernel booted for the purpose.
+    Guest,
+}
+
+/// What a timing counts.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// Nanoseconds of real time.
+    Wall,
+    /// Guest instructions executed.
+    Instructions,
+}
+
+/// Unit of a metric's values.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// Nanoseconds (wall clock).
+    Ns,
+    /// Guest instructions (instructions clock).
+    Instructions,
+    /// A plain count (rules, messages, entries).
+    Count,
+    /// Bytes.
+    Bytes,
+}
+
+/// What identifies a cell: every dimension of the run.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct Labels {
+    /// Kernel release, for example `6.1.0-56-cloud-amd64`.
+    pub kernel: String,
+    /// Where it ran.
+    pub place: Place,
+    /// What the timings count.
+    pub clock: Clock,
+    /// Proxy name (DESIGN section 8).
+    pub proxy: String,
+    /// Number of Services.
+    pub services: u64,
+    /// Endpoints in all Services together.
+    pub endpoints: u64,
+    /// Seed of the Cluster, the Changes and the guest's random pool.
+    pub seed: u64,
+    /// Group of metrics measured in one lab: `sync`, `connect`, `http`, `vip_bind`, `keepalive`.
+    pub measure: String,
+}
+
+/// How a cell ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Measured, and the verification beside it passed.
+    Measured,
+    /// The kernel or the tools lack what the proxy needs.
+    Unsupported {
+        /// What is missing.
+        reason: String,
+    },
+    /// Longer than the cell's budget.
+    Censored {
+        /// The budget, seconds of wall time.
+        limit_s: u64,
+    },
+    /// Not tried, because of an earlier cell of the same series.
+    Skipped {
+        /// Which cell, and why.
+        reason: String,
+    },
+    /// Ran, but the numbers must not be used (kernel splat, wrong endpoint answered, control moved).
+    Invalid {
+        /// Why.
+        reason: String,
+    },
+    /// The tool failed.
+    Failed {
+        /// The error chain.
+        reason: String,
+    },
+}
+
+/// Values of one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Distribution {
+    /// Few values, each kept, in the order they were measured.
+    Values {
+        /// The values.
+        values: Vec<u64>,
+    },
+    /// Many values: a whole `HdrHistogram` (V2, five significant digits, base64) with exact extremes and sum.
+    Histogram {
+        /// `HdrHistogram` V2, base64.
+        v2: String,
+        /// Number of values.
+        count: u64,
+        /// Smallest value, exact.
+        min: u64,
+        /// Largest value, exact.
+        max: u64,
+        /// Sum of all values, exact.
+        sum: u64,
+    },
+}
+
+/// One metric of one cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Metric {
+    /// Name (DESIGN section 7), for example `connect` or `sync.full`.
+    pub name: String,
+    /// Position, part or detail, for example `last` or `submit`.
+    pub label: String,
+    /// Unit of the values.
+    pub unit: Unit,
+    /// The values.
+    pub data: Distribution,
+}
+
+/// One line of `cells.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellRecord {
+    /// Stable id, made from the labels.
+    pub id: String,
+    /// The dimensions.
+    pub labels: Labels,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Connections checked for "the right endpoint answered", all of which passed when `outcome` is `Measured`.
+    pub verified: u64,
+    /// What was measured; empty unless `outcome` is `Measured`.
+    pub metrics: Vec<Metric>,
+    /// Things a reader should know about these numbers, each with its remedy.
+    pub warnings: Vec<String>,
+    /// Host wall time this cell took, milliseconds (never compared, only for planning).
+    pub duration_ms: u64,
+}
+
+/// The environment block of `run.json`: what a comparison must match or name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Environment {
+    /// Facts by dotted key, for example `qemu.version`, `guest.cpu_model`, `iptables.version`, `host.cpu`.
+    pub facts: BTreeMap<String, String>,
+}
+
+/// `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunRecord {
+    /// Always `vipbench.run/1`.
+    pub schema: String,
+    /// Version of the tool that ran it.
+    pub tool_version: String,
+    /// The command line, for the report.
+    pub command: Vec<String>,
+    /// Start, RFC 3339, UTC.
+    pub started: String,
+    /// Name of the scenario.
+    pub scenario_name: String,
+    /// The scenario as expanded.
+    pub scenario: serde_json::Value,
+    /// Ids of all planned cells, in the order they run.
+    pub cells: Vec<String>,
+    /// Where it ran.
+    pub environment: Environment,
+}
+
+/// Schema name of `run.json` that this crate writes and reads.
+pub const RUN_SCHEMA: &str = "vipbench.run/1";
+
+impl Place {
+    /// The stored name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Guest => "guest",
+        }
+    }
+}
+
+impl Clock {
+    /// The stored name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wall => "wall",
+            Self::Instructions => "instructions",
+        }
+    }
+
+    /// The unit of every timing taken on this clock.
+    pub fn unit(self) -> Unit {
+        match self {
+            Self::Wall => Unit::Ns,
+            Self::Instructions => Unit::Instructions,
+        }
+    }
+}
+
+impl Unit {
+    /// The stored name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ns => "ns",
+            Self::Instructions => "instructions",
+            Self::Count => "count",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
+impl Outcome {
+    /// The stored `kind`, for example `measured`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Censored { .. } => "censored",
+            Self::Skipped { .. } => "skipped",
+            Self::Invalid { .. } => "invalid",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// Why there are no numbers, in words; `None` when there are.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Self::Measured => None,
+            Self::Censored { limit_s } => {
+                Some(format!("took longer than its budget of {limit_s} s"))
+            }
+            Self::Unsupported { reason }
+            | Self::Skipped { reason }
+            | Self::Invalid { reason }
+            | Self::Failed { reason } => Some(reason.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Labels {
+    /// The stable id of a cell, made from every dimension that tells cells of one run apart, for example
+    /// `6.1.0-56-cloud-amd64.guest.instructions.ipvs.10000.s1.connect`.
+    pub fn cell_id(&self) -> String {
+        let Self { kernel, place, clock, proxy, services, endpoints: _, seed, measure } = self;
+        format!("{kernel}.{place}.{clock}.{proxy}.{services}.s{seed}.{measure}")
+    }
+}
+
+impl CellRecord {
+    /// A cell that has no numbers yet, its id made from `labels`.
+    pub fn new(labels: Labels, outcome: Outcome) -> Self {
+        Self {
+            id: labels.cell_id(),
+            labels,
+            outcome,
+            verified: 0,
+            metrics: Vec::new(),
+            warnings: Vec::new(),
+            duration_ms: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_id_names_every_dimension() {
+        let labels = Labels {
+            kernel: "6.1.0-56-cloud-amd64".into(),
+            place: Place::Guest,
+            clock: Clock::Instructions,
+            proxy: "ipvs".into(),
+            services: 10_000,
+            endpoints: 10_000,
+            seed: 1,
+            measure: "connect".into(),
+        };
+        assert_eq!(
+            labels.cell_id(),
+            "6.1.0-56-cloud-amd64.guest.instructions.ipvs.10000.s1.connect"
+        );
+    }
+
+    #[test]
+    fn the_name_of_an_outcome_is_its_stored_kind() {
+        let reason = || "x".to_owned();
+        for outcome in [
+            Outcome::Measured,
+            Outcome::Unsupported { reason: reason() },
+            Outcome::Censored { limit_s: 600 },
+            Outcome::Skipped { reason: reason() },
+            Outcome::Invalid { reason: reason() },
+            Outcome::Failed { reason: reason() },
+        ] {
+            let stored = serde_json::to_value(&outcome).unwrap();
+            assert_eq!(stored["kind"], outcome.kind());
+            assert_eq!(outcome.reason().is_none(), outcome == Outcome::Measured);
+        }
+    }
+
+    #[test]
+    fn names_of_places_clocks_and_units_are_the_stored_ones() {
+        let stored = |value: serde_json::Value| value.as_str().unwrap().to_owned();
+        for place in [Place::Host, Place::Guest] {
+            assert_eq!(stored(serde_json::to_value(place).unwrap()), place.to_string());
+        }
+        for clock in [Clock::Wall, Clock::Instructions] {
+            assert_eq!(stored(serde_json::to_value(clock).unwrap()), clock.to_string());
+        }
+        for unit in [Unit::Ns, Unit::Instructions, Unit::Count, Unit::Bytes] {
+            assert_eq!(stored(serde_json::to_value(unit).unwrap()), unit.to_string());
+        }
+    }
+}

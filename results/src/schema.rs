@@ -1,0 +1,70 @@
+//! JSON Schemas of the stored files, made from the types of `record`; the committed copies are in `results/schema`.
+
+use schemars::{JsonSchema, schema_for};
+use serde_json::Value;
+
+use crate::record::{CellRecord, RunRecord};
+
+/// Schema of `run.json`, committed as `results/schema/vipbench.run-1.json`.
+pub fn run_schema() -> Value {
+    titled::<RunRecord>("vipbench.run/1", "run.json of a vipbench results folder")
+}
+
+/// Schema of one line of `cells.jsonl`, committed as `results/schema/vipbench.cell-1.json`.
+pub fn cell_schema() -> Value {
+    titled::<CellRecord>("vipbench.cell/1", "one line of cells.jsonl of a vipbench results folder")
+}
+
+fn titled<T: JsonSchema>(title: &str, description: &str) -> Value {
+    let mut schema = schema_for!(T);
+    schema.insert("title".to_owned(), title.into());
+    schema.insert("description".to_owned(), description.into());
+    schema.to_value()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use std::path::Path;
+
+    /// Set to anything to write the committed files anew.
+    const UPDATE: &str = "VIPBENCH_UPDATE_SCHEMA";
+
+    #[test]
+    fn the_committed_schemas_are_those_of_the_types() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
+        for (name, schema) in
+            [("vipbench.run-1.json", run_schema()), ("vipbench.cell-1.json", cell_schema())]
+        {
+            let path = folder.join(name);
+            let wanted = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+            if std::env::var_os(UPDATE).is_some() {
+                std::fs::write(&path, &wanted).unwrap();
+            }
+            let committed = std::fs::read_to_string(&path).unwrap();
+            assert!(
+                committed == wanted,
+                "{name} is stale: run the tests with {UPDATE}=1 and commit it"
+            );
+        }
+    }
+
+    #[test]
+    fn stored_records_satisfy_the_schemas() {
+        let (record, cells) = fixture::run();
+        let runs = jsonschema::validator_for(&run_schema()).unwrap();
+        assert!(runs.is_valid(&serde_json::to_value(&record).unwrap()));
+        let lines = jsonschema::validator_for(&cell_schema()).unwrap();
+        for cell in &cells {
+            let value = serde_json::to_value(cell).unwrap();
+            assert!(lines.is_valid(&value), "{}", cell.id);
+        }
+        let mut negative = serde_json::to_value(&cells[0]).unwrap();
+        negative["verified"] = (-1).into();
+        assert!(!lines.is_valid(&negative));
+        let mut unknown = serde_json::to_value(&cells[0]).unwrap();
+        unknown["outcome"]["kind"] = "splendid".into();
+        assert!(!lines.is_valid(&unknown));
+    }
+}

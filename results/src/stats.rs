@@ -1,0 +1,219 @@
+//! Small statistics of few points: medians and spread, straight-line fits, growth exponents, crossings.
+//!
+//! Works on what it is given; what may be compared with what is decided by the caller.
+
+use std::cmp::Ordering;
+
+/// The middle and the ends of some values, for example one value a seed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spread {
+    /// The median: the middle value, or the mean of the two middle ones.
+    pub median: f64,
+    /// The smallest value.
+    pub min: f64,
+    /// The largest value.
+    pub max: f64,
+    /// How many values there are.
+    pub count: usize,
+}
+
+impl Spread {
+    /// Of finite values; others are left out. `None` when nothing is left.
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+        sorted.sort_by(f64::total_cmp);
+        let (&min, &max) = (sorted.first()?, sorted.last()?);
+        let upper = *sorted.get(sorted.len() / 2)?;
+        let lower = *sorted.get((sorted.len() - 1) / 2)?;
+        Some(Self { median: f64::midpoint(lower, upper), min, max, count: sorted.len() })
+    }
+
+    /// Width of the spread as a share of the median; `None` when the median is 0.
+    pub fn relative_width(&self) -> Option<f64> {
+        (self.median != 0.0).then(|| (self.max - self.min) / self.median)
+    }
+
+    /// How `self` and `other` compare; `Equal` when their ranges touch, so that no order can be claimed.
+    pub fn clearly(&self, other: &Self) -> Ordering {
+        if self.max < other.min {
+            Ordering::Less
+        } else if self.min > other.max {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
+    }
+}
+
+/// A straight line `y = intercept + slope * x`, by least squares.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Line {
+    /// Change of `y` for one more `x`.
+    pub slope: f64,
+    /// `y` at `x = 0`.
+    pub intercept: f64,
+    /// Share of the variance that the line explains, 0 to 1; `None` for two points, through which every line goes, and for a
+    /// `y` that never changes.
+    pub r2: Option<f64>,
+}
+
+/// Least-squares line through `points`; `None` with fewer than two different `x`, or when a number is not finite.
+pub fn fit_line(points: &[(f64, f64)]) -> Option<Line> {
+    let count = points.len() as f64;
+    let mean_x = points.iter().map(|point| point.0).sum::<f64>() / count;
+    let mean_y = points.iter().map(|point| point.1).sum::<f64>() / count;
+    let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
+    for (x, y) in points {
+        xx += (x - mean_x).powi(2);
+        xy += (x - mean_x) * (y - mean_y);
+        yy += (y - mean_y).powi(2);
+    }
+    if xx <= 0.0 || !(xx + xy + yy).is_finite() {
+        return None;
+    }
+    let r2 = (points.len() > 2 && yy > 0.0).then(|| (xy * xy / (xx * yy)).min(1.0));
+    let slope = xy / xx;
+    Some(Line { slope, intercept: mean_y - slope * mean_x, r2 })
+}
+
+/// Exponent `b` of `y = a * x^b`: the slope of the line through the logarithms. Points that are not positive are left out; `None`
+/// when fewer than two different `x` remain.
+pub fn growth_exponent(points: &[(f64, f64)]) -> Option<f64> {
+    let logs: Vec<(f64, f64)> = points
+        .iter()
+        .filter(|(x, y)| *x > 0.0 && *y > 0.0)
+        .map(|(x, y)| (x.ln(), y.ln()))
+        .collect();
+    fit_line(&logs).map(|line| line.slope)
+}
+
+/// Where two curves that were measured at the same `x` cross.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Crossing {
+    /// Between two neighbouring `x`, both with a clear order: the interpolated `x`.
+    At(f64),
+    /// Somewhere between these two `x`: at those between them the spreads overlap.
+    Between(f64, f64),
+}
+
+/// Crossings of `a` and `b`, given as `(x, a, b)` in ascending `x`, inside the measured range only. A crossing needs a clear order
+/// (spreads that do not touch) on both of its sides.
+pub fn crossings(points: &[(f64, Spread, Spread)]) -> Vec<Crossing> {
+    let mut found = Vec::new();
+    let mut last_clear: Option<(usize, Ordering)> = None;
+    for (at, (x, a, b)) in points.iter().enumerate() {
+        let order = a.clearly(b);
+        if order == Ordering::Equal {
+            continue;
+        }
+        if let Some((before, earlier)) = last_clear
+            && earlier != order
+            && let Some((x0, a0, b0)) = points.get(before)
+        {
+            found.push(if before + 1 == at {
+                let (gap0, gap1) = (a0.median - b0.median, a.median - b.median);
+                Crossing::At(x0 + (x - x0) * gap0 / (gap0 - gap1))
+            } else {
+                Crossing::Between(*x0, *x)
+            });
+        }
+        last_clear = Some((at, order));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn exactly(value: f64) -> Spread {
+        Spread { median: value, min: value, max: value, count: 1 }
+    }
+
+    #[test]
+    fn a_median_is_the_middle_or_the_mean_of_the_middle_two() {
+        assert_eq!(
+            Spread::of([3.0, 1.0, 2.0]),
+            Some(Spread { median: 2.0, min: 1.0, max: 3.0, count: 3 })
+        );
+        assert_eq!(
+            Spread::of([4.0, 1.0, 2.0, 3.0]),
+            Some(Spread { median: 2.5, min: 1.0, max: 4.0, count: 4 })
+        );
+        assert_eq!(Spread::of([f64::NAN]), None);
+        assert_eq!(Spread::of([90.0, 110.0]).unwrap().relative_width(), Some(0.2));
+        assert_eq!(exactly(0.0).relative_width(), None);
+    }
+
+    #[test]
+    fn overlapping_spreads_have_no_clear_order() {
+        let wide = Spread { median: 5.0, min: 1.0, max: 9.0, count: 3 };
+        assert_eq!(wide.clearly(&exactly(9.0)), Ordering::Equal);
+        assert_eq!(wide.clearly(&exactly(9.5)), Ordering::Less);
+        assert_eq!(wide.clearly(&exactly(0.5)), Ordering::Greater);
+    }
+
+    #[test]
+    fn a_line_is_found_again_with_its_r2() {
+        let line = fit_line(&[(10.0, 50_270.0), (100.0, 52_700.0), (1000.0, 77_000.0)]).unwrap();
+        assert!((line.slope - 27.0).abs() < 1e-9);
+        assert!((line.intercept - 50_000.0).abs() < 1e-6);
+        assert!((line.r2.unwrap() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn two_points_or_a_flat_line_have_no_r2_and_one_point_no_line() {
+        assert_eq!(fit_line(&[(1.0, 2.0), (2.0, 3.0)]).unwrap().r2, None);
+        assert_eq!(fit_line(&[(1.0, 2.0), (2.0, 2.0), (3.0, 2.0)]).unwrap().r2, None);
+        assert_eq!(fit_line(&[(1.0, 2.0)]), None);
+        assert_eq!(fit_line(&[(1.0, 2.0), (1.0, 5.0)]), None);
+        assert_eq!(fit_line(&[]), None);
+    }
+
+    #[test]
+    fn noise_lowers_r2() {
+        let line = fit_line(&[(1.0, 1.0), (2.0, 9.0), (3.0, 2.0), (4.0, 8.0)]).unwrap();
+        assert!(line.r2.unwrap() < 0.5);
+    }
+
+    #[test]
+    fn a_growth_exponent_is_the_power() {
+        let square: Vec<(f64, f64)> = [1.0, 10.0, 100.0].map(|x| (x, 3.0 * x * x)).to_vec();
+        assert!((growth_exponent(&square).unwrap() - 2.0).abs() < 1e-9);
+        assert_eq!(growth_exponent(&[(0.0, 1.0), (10.0, 2.0)]), None);
+    }
+
+    #[test]
+    fn curves_cross_where_the_lines_between_their_points_do() {
+        let points = [(100.0, exactly(61.0), exactly(59.0)), (10.0, exactly(58.0), exactly(59.0))];
+        let mut ascending = points;
+        ascending.reverse();
+        assert_eq!(crossings(&ascending), [Crossing::At(40.0)]);
+    }
+
+    #[test]
+    fn a_crossing_is_not_claimed_where_spreads_overlap() {
+        let vague = Spread { median: 60.0, min: 50.0, max: 70.0, count: 3 };
+        let points = [
+            (10.0, exactly(40.0), exactly(59.0)),
+            (100.0, exactly(60.0), vague),
+            (1000.0, exactly(90.0), exactly(59.0)),
+        ];
+        assert_eq!(crossings(&points), [Crossing::Between(10.0, 1000.0)]);
+        assert_eq!(crossings(&points[..2]), []);
+        assert_eq!(crossings(&points[1..]), []);
+    }
+
+    proptest! {
+        #[test]
+        fn crossings_stay_inside_the_measured_range(values in prop::collection::vec((0.0..1e9_f64, 0.0..1e9_f64), 0..12)) {
+            let points: Vec<_> = values.iter().enumerate()
+                .map(|(at, (a, b))| ((at + 1) as f64, exactly(*a), exactly(*b))).collect();
+            for crossing in crossings(&points) {
+                let Crossing::At(x) = crossing else { continue };
+                prop_assert!(x >= 1.0 && x <= points.len() as f64);
+            }
+        }
+    }
+}

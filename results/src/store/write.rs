@@ -1,0 +1,418 @@
+//! Writes a results folder so that a crash, a full disk or a lost machine costs at most the cell being written.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::read::{read_cells, read_record};
+use super::{CELLS_FILE, LINE_MAX_BYTES, RUN_FILE, StoreError, io_error};
+use crate::record::{CellRecord, RunRecord};
+use crate::validate;
+
+/// Appends cells to a results folder; one at a time has it (the file of cells is locked).
+#[derive(Debug)]
+pub struct RunWriter {
+    path: PathBuf,
+    file: File,
+    planned: HashSet<String>,
+    done: Vec<CellRecord>,
+    done_ids: HashSet<String>,
+    good_bytes: u64,
+    torn: bool,
+    warnings: Vec<String>,
+}
+
+impl RunWriter {
+    /// Makes the folder (and its parents) into a run: `run.json` appears whole or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyHoldsRun`] when there is one, [`StoreError::Invalid`] when `record` breaks a rule of the format, and
+    /// [`StoreError::Io`].
+    pub fn create(dir: &Path, record: &RunRecord) -> Result<Self, StoreError> {
+        let run_path = dir.join(RUN_FILE);
+        check_record(&run_path, record)?;
+        fs::create_dir_all(dir).map_err(io_error("create folder", dir))?;
+        if run_path.exists() || dir.join(CELLS_FILE).exists() {
+            return Err(StoreError::AlreadyHoldsRun { dir: dir.to_owned() });
+        }
+        write_record(dir, record)?;
+        let path = dir.join(CELLS_FILE);
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(io_error("create", &path))?;
+        lock(&file, &path)?;
+        sync_folder(dir)?;
+        Ok(Self {
+            path,
+            file,
+            planned: record.cells.iter().cloned().collect(),
+            done: Vec::new(),
+            done_ids: HashSet::new(),
+            good_bytes: 0,
+            torn: false,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Continues a run: the stored plan must be that of `record`. A torn last line is cut off; that, and facts of the environment
+    /// that changed meanwhile, are in [`Self::warnings`].
+    ///
+    /// # Errors
+    /// [`StoreError::Differs`] naming the first thing that differs, [`StoreError::Busy`], and what reading can fail with.
+    pub fn resume(dir: &Path, record: &RunRecord) -> Result<Self, StoreError> {
+        check_record(&dir.join(RUN_FILE), record)?;
+        let stored = read_record(dir)?;
+        same_plan(dir, &stored, record)?;
+        let path = dir.join(CELLS_FILE);
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&path)
+            .map_err(io_error("open", &path))?;
+        lock(&file, &path)?;
+        let cells = read_cells(dir, &stored)?;
+        let mut warnings = changed_facts(&stored, record);
+        if cells.torn_bytes > 0 {
+            file.set_len(cells.good_bytes).map_err(io_error("cut the torn line off", &path))?;
+            file.sync_data().map_err(io_error("flush", &path))?;
+            warnings.push(format!(
+                "the last line of {CELLS_FILE} was cut off while being written ({} bytes) and was removed; its cell will run again",
+                cells.torn_bytes
+            ));
+        }
+        Ok(Self {
+            path,
+            file,
+            planned: stored.cells.into_iter().collect(),
+            done_ids: cells.cells.iter().map(|cell| cell.id.clone()).collect(),
+            done: cells.cells,
+            good_bytes: cells.good_bytes,
+            torn: false,
+            warnings,
+        })
+    }
+
+    /// Cells that were stored when the run was resumed, in the order of the file.
+    pub fn resumed(&self) -> &[CellRecord] {
+        &self.done
+    }
+
+    /// Whether the cell is stored.
+    pub fn holds(&self, id: &str) -> bool {
+        self.done_ids.contains(id)
+    }
+
+    /// What the person who resumes should know.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Stores one cell; when this returns, it is on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Append`] when the disk refuses: the cells before it are safe, and the folder stays readable.
+    /// [`StoreError::Invalid`] when the record breaks a rule of the format, is not in the plan, or is stored already.
+    pub fn append(&mut self, cell: &CellRecord) -> Result<(), StoreError> {
+        let line = self.line_of(cell)?;
+        self.write_line(&line).map_err(|source| StoreError::Append {
+            path: self.path.clone(),
+            id: cell.id.clone(),
+            safe: self.done_ids.len(),
+            source,
+        })?;
+        self.good_bytes += line.len() as u64;
+        self.done_ids.insert(cell.id.clone());
+        Ok(())
+    }
+
+    /// Writes and flushes a line; what a failed attempt left behind is cut off before the next one, so that the file always
+    /// consists of whole lines and at most one torn one at its end.
+    fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.torn {
+            self.file.set_len(self.good_bytes)?;
+            self.torn = false;
+        }
+        let written = self.file.write_all(line).and_then(|()| self.file.sync_data());
+        if written.is_err() {
+            self.torn = self.file.set_len(self.good_bytes).is_err();
+        }
+        written
+    }
+
+    /// The bytes to store: a reader must accept them, so the reader's rules are applied first.
+    fn line_of(&self, cell: &CellRecord) -> Result<Vec<u8>, StoreError> {
+        let invalid = |detail| StoreError::Invalid {
+            path: self.path.clone(),
+            line: 0,
+            detail,
+            remedy: "this is a fault of vipbench: please report it with the scenario",
+        };
+        validate::cell(cell).map_err(|detail| invalid(format!("cell {}: {detail}", cell.id)))?;
+        if !self.planned.contains(&cell.id) {
+            return Err(invalid(format!("cell {} is not in the plan of this run", cell.id)));
+        }
+        if self.done_ids.contains(&cell.id) {
+            return Err(invalid(format!("cell {} is stored already", cell.id)));
+        }
+        let mut line = serde_json::to_vec(cell).map_err(|error| invalid(error.to_string()))?;
+        line.push(b'\n');
+        if line.len() > LINE_MAX_BYTES {
+            return Err(invalid(format!("cell {} is longer than {LINE_MAX_BYTES} bytes", cell.id)));
+        }
+        Ok(line)
+    }
+}
+
+fn check_record(path: &Path, record: &RunRecord) -> Result<(), StoreError> {
+    validate::run(record).map_err(|detail| StoreError::Invalid {
+        path: path.to_owned(),
+        line: 0,
+        detail,
+        remedy: "change the scenario so that each cell differs from every other",
+    })
+}
+
+/// Writes `run.json` beside its place, flushes it and renames it, never over another one.
+fn write_record(dir: &Path, record: &RunRecord) -> Result<(), StoreError> {
+    let path = dir.join(RUN_FILE);
+    let mut text = serde_json::to_vec_pretty(record)
+        .map_err(|error| io_error("encode", &path)(io::Error::other(error)))?;
+    text.push(b'\n');
+    let mut file = tempfile::Builder::new()
+        .prefix(".run.json.")
+        .permissions(Permissions::from_mode(0o666)) // less the umask, as for any other file
+        .tempfile_in(dir)
+        .map_err(io_error("create a file in", dir))?;
+    file.write_all(&text).map_err(io_error("write", &path))?;
+    file.as_file().sync_all().map_err(io_error("flush", &path))?;
+    match file.persist_noclobber(&path) {
+        Ok(_) => sync_folder(dir),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(StoreError::AlreadyHoldsRun { dir: dir.to_owned() })
+        }
+        Err(error) => Err(io_error("create", &path)(error.error)),
+    }
+}
+
+/// A new name in a folder survives a crash only when the folder is flushed too.
+fn sync_folder(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir).and_then(|folder| folder.sync_all()).map_err(io_error("flush folder", dir))
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Busy { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(io_error("lock", path)(source)),
+    }
+}
+
+/// Refuses to continue a run whose cells would not be comparable with those that are stored. Another build of the tool counts: its
+/// user-space part is measured too.
+fn same_plan(dir: &Path, stored: &RunRecord, wanted: &RunRecord) -> Result<(), StoreError> {
+    let differs = |what, detail| Err(StoreError::Differs { dir: dir.to_owned(), what, detail });
+    let words = |stored: &str, wanted: &str| format!("stored {stored}, now {wanted}");
+    if stored.scenario_name != wanted.scenario_name {
+        return differs("scenario", words(&stored.scenario_name, &wanted.scenario_name));
+    }
+    if stored.tool_version != wanted.tool_version {
+        return differs("version of vipbench", words(&stored.tool_version, &wanted.tool_version));
+    }
+    if let Some(detail) = first_difference("", &stored.scenario, &wanted.scenario) {
+        return differs("content of the scenario", detail);
+    }
+    if stored.cells != wanted.cells {
+        let pair = stored.cells.iter().zip(&wanted.cells).enumerate().find(|(_, (a, b))| a != b);
+        let detail = match pair {
+            Some((at, (a, b))) => format!("cell {} of the plan: {}", at + 1, words(a, b)),
+            None => words(
+                &format!("{} cells", stored.cells.len()),
+                &format!("{} cells", wanted.cells.len()),
+            ),
+        };
+        return differs("plan", detail);
+    }
+    Ok(())
+}
+
+/// Path and values of the first place where two scenarios differ. Depth is bounded by the parser's recursion limit.
+fn first_difference(
+    at: &str,
+    stored: &serde_json::Value,
+    wanted: &serde_json::Value,
+) -> Option<String> {
+    use serde_json::Value::Object;
+    if stored == wanted {
+        return None;
+    }
+    if let (Object(stored), Object(wanted)) = (stored, wanted) {
+        let null = serde_json::Value::Null;
+        return stored.keys().chain(wanted.keys()).find_map(|key| {
+            let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+            first_difference(
+                &path,
+                stored.get(key).unwrap_or(&null),
+                wanted.get(key).unwrap_or(&null),
+            )
+        });
+    }
+    let short = |value: &serde_json::Value| value.to_string().chars().take(120).collect::<String>();
+    let name = if at.is_empty() { "scenario" } else { at };
+    Some(format!("{name}: stored {}, now {}", short(stored), short(wanted)))
+}
+
+/// One warning for each fact of the environment that is no longer what `run.json` says.
+fn changed_facts(stored: &RunRecord, wanted: &RunRecord) -> Vec<String> {
+    let (before, now) = (&stored.environment.facts, &wanted.environment.facts);
+    let keys: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let value =
+        |fact: Option<&String>| fact.map_or("nothing".to_owned(), |text| format!("{text:?}"));
+    keys.into_iter()
+        .filter(|key| before.get(*key) != now.get(*key))
+        .map(|key| {
+            format!(
+                "{key} was {} when the run began and is {} now; if it matters to the numbers, start anew in another folder",
+                value(before.get(key)),
+                value(now.get(key))
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::store::Run;
+    use tempfile::TempDir;
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        let (record, cells) = fixture::run();
+        let dir = TempDir::new().unwrap();
+        let at = dir.path().join("deep/run");
+        let mut writer = RunWriter::create(&at, &record).unwrap();
+        for cell in &cells {
+            writer.append(cell).unwrap();
+        }
+        let run = Run::read(&at).unwrap();
+        assert_eq!((run.record, run.cells), (record, cells));
+        let names: Vec<_> =
+            fs::read_dir(&at).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+    }
+
+    #[test]
+    fn a_folder_that_holds_a_run_is_refused() {
+        let (record, _) = fixture::run();
+        let dir = TempDir::new().unwrap();
+        drop(RunWriter::create(dir.path(), &record).unwrap());
+        let error = RunWriter::create(dir.path(), &record).unwrap_err();
+        assert!(matches!(error, StoreError::AlreadyHoldsRun { .. }));
+        fs::remove_file(dir.path().join(RUN_FILE)).unwrap();
+        let error = RunWriter::create(dir.path(), &record).unwrap_err();
+        assert!(
+            matches!(error, StoreError::AlreadyHoldsRun { .. }),
+            "cells without a run are somebody's too"
+        );
+    }
+
+    #[test]
+    fn a_run_is_resumed_after_a_torn_line() {
+        let (record, cells) = fixture::run();
+        let dir = TempDir::new().unwrap();
+        let mut writer = RunWriter::create(dir.path(), &record).unwrap();
+        writer.append(&cells[0]).unwrap();
+        writer.append(&cells[1]).unwrap();
+        drop(writer);
+        let path = dir.path().join(CELLS_FILE);
+        let length = fs::metadata(&path).unwrap().len();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 1).unwrap();
+
+        let mut writer = RunWriter::resume(dir.path(), &record).unwrap();
+        assert!(writer.holds(&cells[0].id) && !writer.holds(&cells[1].id));
+        assert_eq!(writer.resumed(), &cells[..1]);
+        assert!(writer.warnings()[0].contains("run again"), "{:?}", writer.warnings());
+        for cell in &cells[1..] {
+            writer.append(cell).unwrap();
+        }
+        assert_eq!(Run::read(dir.path()).unwrap().cells, cells);
+    }
+
+    #[test]
+    fn resuming_another_plan_names_what_differs() {
+        let (record, _) = fixture::run();
+        let dir = TempDir::new().unwrap();
+        drop(RunWriter::create(dir.path(), &record).unwrap());
+        let refused = |change: &dyn Fn(&mut RunRecord)| {
+            let mut other = record.clone();
+            change(&mut other);
+            match RunWriter::resume(dir.path(), &other).unwrap_err() {
+                StoreError::Differs { what, detail, .. } => (what, detail),
+                error => panic!("{error}"),
+            }
+        };
+        let (what, detail) = refused(&|other| other.scenario["connections"] = 301.into());
+        assert_eq!(what, "content of the scenario");
+        assert_eq!(detail, "connections: stored 300, now 301");
+        let (what, detail) = refused(&|other| {
+            other.cells.pop();
+        });
+        assert_eq!(what, "plan");
+        assert!(detail.ends_with("cells"), "{detail}");
+        assert_eq!(refused(&|other| other.tool_version = "9.9.9".into()).0, "version of vipbench");
+        assert_eq!(refused(&|other| other.scenario_name = "x".into()).0, "scenario");
+
+        let mut other = record.clone();
+        other.environment.facts.insert("qemu.version".into(), "10.0".into());
+        let writer = RunWriter::resume(dir.path(), &other).unwrap();
+        assert_eq!(writer.warnings().len(), 1);
+        assert!(writer.warnings()[0].starts_with("qemu.version was \"7.2.19\""));
+    }
+
+    #[test]
+    fn two_writers_never_share_a_folder() {
+        let (record, _) = fixture::run();
+        let dir = TempDir::new().unwrap();
+        let _first = RunWriter::create(dir.path(), &record).unwrap();
+        let error = RunWriter::resume(dir.path(), &record).unwrap_err();
+        assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_full_disk_says_what_is_safe() {
+        let (record, cells) = fixture::run();
+        let dir = TempDir::new().unwrap();
+        let mut writer = RunWriter::create(dir.path(), &record).unwrap();
+        writer.append(&cells[0]).unwrap();
+        writer.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let error = writer.append(&cells[1]).unwrap_err().to_string();
+        assert!(error.contains("No space left on device"), "{error}");
+        assert!(error.contains("the 1 cells before it are safe"), "{error}");
+        assert!(!writer.holds(&cells[1].id));
+        assert_eq!(Run::read(dir.path()).unwrap().cells, cells[..1]);
+
+        // Room again, after a part of the line had reached the disk.
+        let path = dir.path().join(CELLS_FILE);
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"{\"id\":").unwrap();
+        writer.file = file;
+        writer.append(&cells[1]).unwrap();
+        assert_eq!(Run::read(dir.path()).unwrap().cells, cells[..2]);
+    }
+
+    #[test]
+    fn a_cell_outside_the_plan_or_stored_already_is_refused() {
+        let (mut record, cells) = fixture::run();
+        record.cells.retain(|id| *id != cells[1].id);
+        let dir = TempDir::new().unwrap();
+        let mut writer = RunWriter::create(dir.path(), &record).unwrap();
+        writer.append(&cells[0]).unwrap();
+        assert!(writer.append(&cells[0]).unwrap_err().to_string().contains("stored already"));
+        assert!(writer.append(&cells[1]).unwrap_err().to_string().contains("not in the plan"));
+    }
+}
