@@ -206,7 +206,7 @@ pub fn expand(
 /// `none` has nothing to sync, and only IPVS needs local VIPs.
 fn applies(measure: Measure, proxy: ProxyKind) -> bool {
     match measure {
-        Measure::Sync | Measure::Restart => proxy != ProxyKind::None,
+        Measure::Sync | Measure::Restart | Measure::Baseline => proxy != ProxyKind::None,
         Measure::VipBind => proxy == ProxyKind::Ipvs,
         Measure::Connect | Measure::Http => true,
     }

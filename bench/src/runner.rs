@@ -2,7 +2,7 @@
 //!
 //! Knows nothing of what a cell measures (`cell`) or where it runs (`place`).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
@@ -51,7 +51,8 @@ fn series(labels: &Labels) -> String {
 /// Cells waiting, and the series that are already known to be too slow.
 struct Queue {
     waiting: VecDeque<CellSpec>,
-    censored: BTreeSet<String>,
+    /// By series, the smallest size that was too slow.
+    censored: BTreeMap<String, u64>,
 }
 
 impl Runner<'_> {
@@ -66,7 +67,12 @@ impl Runner<'_> {
         progress: &Progress,
     ) -> anyhow::Result<Tally> {
         let total = cells.len();
-        let queue = Mutex::new(Queue { waiting: cells.into(), censored: BTreeSet::new() });
+        let mut waiting: VecDeque<CellSpec> = cells.into();
+        if self.jobs > 1 {
+            // Largest first: a long cell started last would leave the other cores idle.
+            waiting.make_contiguous().reverse();
+        }
+        let queue = Mutex::new(Queue { waiting, censored: BTreeMap::new() });
         let stop = AtomicBool::new(false);
         let mut tally = Tally::default();
         let (sender, records) = mpsc::channel();
@@ -128,7 +134,10 @@ impl Runner<'_> {
                 self.run_cell(&spec)
             };
             if matches!(record.outcome, Outcome::Censored { .. }) {
-                lock(queue).censored.insert(series(&spec.labels));
+                let services = spec.labels.services;
+                let mut queue = lock(queue);
+                let smallest = queue.censored.entry(series(&spec.labels)).or_insert(services);
+                *smallest = services.min(*smallest);
             }
             if sender.send(record).is_err() {
                 return;
@@ -154,7 +163,8 @@ impl Runner<'_> {
 fn next(queue: &Mutex<Queue>) -> Option<(CellSpec, bool)> {
     let mut queue = lock(queue);
     let spec = queue.waiting.pop_front()?;
-    let too_slow = queue.censored.contains(&series(&spec.labels));
+    let smallest = queue.censored.get(&series(&spec.labels));
+    let too_slow = smallest.is_some_and(|smallest| spec.labels.services > *smallest);
     Some((spec, too_slow))
 }
 

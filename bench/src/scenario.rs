@@ -71,6 +71,8 @@ pub enum Measure {
     Http,
     /// Making every VIP local, by both strategies (IPVS only).
     VipBind,
+    /// Our own programming against `iptables-restore` or `ipvsadm -R` with the same content.
+    Baseline,
 }
 
 impl Measure {
@@ -82,6 +84,7 @@ impl Measure {
             Self::Connect => "connect",
             Self::Http => "http",
             Self::VipBind => "vip_bind",
+            Self::Baseline => "baseline",
         }
     }
 }

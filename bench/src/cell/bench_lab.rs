@@ -96,7 +96,8 @@ impl BenchLab {
         self.open_with(&self.options)
     }
 
-    fn open_with(&self, options: &Options) -> anyhow::Result<Box<dyn Proxy>> {
+    /// The same with other options.
+    pub(super) fn open_with(&self, options: &Options) -> anyhow::Result<Box<dyn Proxy>> {
         let mut proxy = proxies::open(self.kind, options);
         proxy.probe()?;
         Ok(proxy)

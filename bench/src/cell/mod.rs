@@ -3,6 +3,7 @@
 //! The same code runs in a throw-away namespace set of the host and in a guest kernel; where it runs is decided in
 //! `place`. A cell reads no file and writes none: a spec comes in as JSON, an answer goes out as JSON.
 
+mod baseline;
 mod bench_lab;
 mod connect;
 mod sync;
@@ -88,6 +89,7 @@ fn attempt(spec: &CellSpec) -> anyhow::Result<Measured> {
         Measure::Http => connect::http(&lab, spec),
         Measure::Sync => sync::full_and_changes(&lab, spec),
         Measure::Restart => sync::restart(&lab),
+        Measure::Baseline => baseline::measure(&lab, spec),
         Measure::VipBind => vip_bind::measure(&lab),
     })?
 }

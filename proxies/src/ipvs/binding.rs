@@ -11,7 +11,7 @@ use super::refusal::{batch_failed, netlink_failed};
 use super::render::{Draft, Numbers};
 use crate::error::ProxyError;
 use crate::netlink::socket::Family;
-use crate::netlink::{Batch, Encoder, NetlinkError, Socket, route};
+use crate::netlink::{Encoder, NetlinkError, Socket, route};
 use crate::open::Options;
 use crate::proxy::{Applied, Payload, Program, ProxyKind};
 use crate::usage;
@@ -32,7 +32,7 @@ impl VipBinder {
         Self { options: options.clone(), link: 0 }
     }
 
-    /// Makes the dummy link, if that is the strategy and it is not there.
+    /// Makes the dummy link, if that is the strategy and it is not there, and removes what the other strategy has left.
     ///
     /// # Errors
     /// Any refusal by the kernel, such as a missing module `dummy`.
@@ -90,11 +90,14 @@ impl VipBinder {
     }
 }
 
-/// The index of the dummy link, made if it was not there; 0 if VIPs are bound by routes.
+/// Readies the namespace for a strategy: removes what the other one has left, and makes the dummy link if it is wanted
+/// and not there. Returns the link's index, or 0 if VIPs are bound by routes.
 pub(super) fn ready_link(binding: VipBinding) -> Result<u32, ProxyError> {
     if binding == VipBinding::LocalRoute {
+        unbind_link()?;
         return Ok(0);
     }
+    unbind_routes()?;
     if let Some(index) = link_index()? {
         return Ok(index);
     }
@@ -111,32 +114,38 @@ pub(super) fn link_index() -> Result<Option<u32>, ProxyError> {
     route::link_index(LINK).map_err(ProxyError::io("find link", LINK))
 }
 
-/// Removes the dummy link, and with it its addresses, and our local routes.
+/// Removes the dummy link and our local routes. Goes on after an error.
 pub(super) fn unbind() -> Result<(), ProxyError> {
-    let mut errors = Vec::new();
-    match link_index() {
-        Ok(None) => {}
-        Ok(Some(_)) => {
-            let deleted = submit(|encoder| route::delete_link(encoder, LINK));
-            errors.extend(deleted.map_err(netlink_failed("remove link", LINK)).err());
-        }
-        Err(error) => errors.push(error),
+    let results = [unbind_link(), unbind_routes()];
+    ProxyError::gather(results.into_iter().filter_map(Result::err).collect())
+}
+
+/// Removes the dummy link and with it its addresses, if it is there.
+fn unbind_link() -> Result<(), ProxyError> {
+    match link_index()? {
+        None => Ok(()),
+        Some(_) => submit(|encoder| route::delete_link(encoder, LINK))
+            .map_err(netlink_failed("remove link", LINK)),
     }
-    let removed = route::local_routes().and_then(|routes| {
-        submit(|encoder| {
-            for prefix in routes {
-                route::local_route(encoder, route::DELETE_ROUTE, prefix);
-            }
+}
+
+/// Removes our local routes, if there are any.
+fn unbind_routes() -> Result<(), ProxyError> {
+    route::local_routes()
+        .and_then(|routes| {
+            submit(|encoder| {
+                for prefix in routes {
+                    route::local_route(encoder, route::DELETE_ROUTE, prefix);
+                }
+            })
         })
-    });
-    errors.extend(removed.map_err(netlink_failed("remove", "local routes")).err());
-    ProxyError::gather(errors)
+        .map_err(netlink_failed("remove", "local routes"))
 }
 
 fn submit(write: impl FnOnce(&mut Encoder)) -> Result<(), NetlinkError> {
     let mut encoder = Encoder::default();
     write(&mut encoder);
-    let batch: Batch = encoder.finish();
+    let batch = encoder.finish();
     if batch.len() == 0 {
         return Ok(());
     }

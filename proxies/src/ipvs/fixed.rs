@@ -20,7 +20,6 @@ use crate::netlink::ipset::SetKind;
 use crate::netlink::socket::Family;
 use crate::netlink::{Encoder, NetlinkError, Socket, ipset};
 use crate::open::Options;
-use crate::proxy::Proxy;
 
 /// How often, and after which pause, a set that is still in use is tried again. `nf_tables` drops the references of
 /// deleted rules after it has answered (`nf_tables_trans_destroy_work`, `net/netfilter/nf_tables_api.c`, Linux 6.1).
@@ -50,8 +49,8 @@ impl Fixed {
         }
     }
 
-    /// Whether the tools and kernel parts around IPVS are there: makes each kind of set under another name, and has
-    /// iptables load a rule of every kind.
+    /// Whether the tools and kernel parts around IPVS are there: makes a set of each kind and rules of each kind that
+    /// match one, in a chain that nothing leads to, and removes them.
     pub fn probe(&mut self) -> Result<(), ProxyError> {
         if !self.options.ipvs.masquerade {
             return Ok(());
@@ -59,15 +58,27 @@ impl Fixed {
         let mut sets = Encoder::default();
         for (name, kind) in PROBE_SETS {
             ipset::create(&mut sets, name, kind, SIZE_MIN);
-            ipset::destroy(&mut sets, name);
         }
-        submit(Family::Netfilter, sets).map_err(|error| ProxyError::Unsupported {
+        let made = submit(Family::Netfilter, sets).map_err(|error| ProxyError::Unsupported {
             what: "ipset".into(),
             reason: netlink_failed("make", "a set of each kind")(error).to_string(),
-            remedy: "load ip_set_hash_ip, ip_set_hash_ipport, ip_set_hash_ipportip, ip_set_bitmap_port and xt_set"
+            remedy: "load ip_set_hash_ip, ip_set_hash_ipport, ip_set_hash_ipportip and \
+                     ip_set_bitmap_port"
                 .into(),
-        })?;
-        self.iptables.probe()
+        });
+        let loaded = self.iptables.restore(PROBE_RULES.as_bytes());
+        let loaded = loaded.map_err(|error| ProxyError::Unsupported {
+            what: "rules that match sets".into(),
+            reason: error.to_string(),
+            remedy: "load xt_set, xt_mark, xt_addrtype, xt_comment, xt_conntrack, xt_MASQUERADE, \
+                     ipt_REJECT and what iptables itself needs"
+                .into(),
+        });
+        let unloaded = self.iptables.restore(PROBE_REMOVAL.as_bytes());
+        let destroyed =
+            PROBE_SETS.iter().filter_map(|(name, _)| destroy(name).err()).collect::<Vec<_>>();
+        made.and(loaded).and(unloaded)?;
+        ProxyError::gather(destroyed)
     }
 
     /// Makes everything that `observed` does not show, and all rules.
@@ -128,7 +139,7 @@ impl Fixed {
     pub fn remove(&mut self) -> Result<(), ProxyError> {
         self.features = Features::default();
         let mut errors: Vec<_> =
-            Set::ALL.into_iter().filter_map(|set| destroy(set).err()).collect();
+            Set::ALL.into_iter().filter_map(|set| destroy(set.name()).err()).collect();
         errors.extend(self.sysctls.reset().err());
         ProxyError::gather(errors)
     }
@@ -155,6 +166,30 @@ const PROBE_SETS: [(&str, SetKind); 4] = [
     ("KUBE-PROBE-4", SetKind::Port),
 ];
 
+const PROBE_RULES: &str = "\
+*nat
+:KUBE-PROBE - [0:0]
+-A KUBE-PROBE -m comment --comment probe -m set --match-set KUBE-PROBE-3 dst,dst,src -j MASQUERADE
+-A KUBE-PROBE -m set --match-set KUBE-PROBE-2 dst,dst -j MARK --set-xmark 0x4000/0x4000
+-A KUBE-PROBE -m addrtype --dst-type LOCAL -m mark --mark 0x4000/0x4000 -j MASQUERADE --random-fully
+COMMIT
+*filter
+:KUBE-PROBE - [0:0]
+-A KUBE-PROBE -m conntrack --ctstate NEW -m set --match-set KUBE-PROBE-1 dst -j REJECT
+COMMIT
+";
+
+const PROBE_REMOVAL: &str = "\
+*nat
+:KUBE-PROBE - [0:0]
+-X KUBE-PROBE
+COMMIT
+*filter
+:KUBE-PROBE - [0:0]
+-X KUBE-PROBE
+COMMIT
+";
+
 /// Makes the sets that are not there, each large enough for what the Cluster can put into any of them.
 fn make_sets(observed: &Observed, cluster: &Cluster) -> Result<(), ProxyError> {
     let external_ips: usize =
@@ -179,10 +214,10 @@ fn make_sets(observed: &Observed, cluster: &Cluster) -> Result<(), ProxyError> {
 }
 
 /// Destroys a set, if it is there.
-fn destroy(set: Set) -> Result<(), ProxyError> {
+fn destroy(name: &str) -> Result<(), ProxyError> {
     for _ in 0..BUSY_RETRIES {
         let mut encoder = Encoder::default();
-        ipset::destroy(&mut encoder, set.name());
+        ipset::destroy(&mut encoder, name);
         match submit(Family::Netfilter, encoder) {
             Err(NetlinkError::Refused { first, .. })
                 if first.iter().all(|refusal| refusal.errno == libc::ENOENT) =>
@@ -194,12 +229,12 @@ fn destroy(set: Set) -> Result<(), ProxyError> {
             {
                 std::thread::sleep(BUSY_PAUSE);
             }
-            other => return other.map_err(netlink_failed("destroy ipset", set.name())),
+            other => return other.map_err(netlink_failed("destroy ipset", name)),
         }
     }
     Err(ProxyError::Netlink {
         operation: "destroy ipset",
-        object: set.name().into(),
+        object: name.into(),
         source: std::io::Error::other("a rule still names it"),
     })
 }

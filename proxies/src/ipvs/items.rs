@@ -91,7 +91,9 @@ impl Items {
     pub fn compare(&self, there: &Self, mut each: impl FnMut(Side, Labelled)) {
         for (wanted, there) in self.kinds.iter().zip(&there.kinds) {
             if there.is_empty() {
-                wanted.iter().for_each(|item| each(Side::Missing, *item));
+                for item in wanted {
+                    each(Side::Missing, *item);
+                }
                 continue;
             }
             let (mut wanted, mut there) = (wanted.iter().peekable(), there.iter().peekable());

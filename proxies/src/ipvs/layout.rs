@@ -101,12 +101,16 @@ impl Layout {
     /// The real server for an Endpoint.
     ///
     /// # Errors
-    /// [`ProxyError::Unsupported`] if forwarding leaves the port as it is and the Endpoint has another one.
+    /// [`ProxyError::Unsupported`] if forwarding leaves the port as it is and the Endpoint has another one, or if the
+    /// Endpoint is in the range of a local route.
     pub fn real_server(
         &self,
         service: &Service,
         endpoint: Endpoint,
     ) -> Result<RealServer, ProxyError> {
+        if let Some(range) = self.range {
+            refuse_in_range(range, service, endpoint)?;
+        }
         let forwarding = self.options.forwarding;
         let translated = forwarding.number() == 0;
         if !translated && endpoint.port != service.port() {
@@ -181,27 +185,35 @@ impl Layout {
 
 /// The range that a local route is to serve: the one given, or the smallest that holds every VIP.
 fn range_of(cluster: &Cluster, given: Option<(Ipv4Addr, u8)>) -> Result<Prefix, ProxyError> {
-    let refused = |what, reason: String| {
-        let remedy = "give a range of VIPs without Endpoints, or bind VIPs by dummy".into();
-        Err(ProxyError::Unsupported { what, reason, remedy })
-    };
     let vips = || cluster.services().iter().map(Service::vip);
     let range = match (given, vips().min(), vips().max()) {
         (Some((address, length)), ..) => Prefix::new(address, length),
         (None, Some(lowest), Some(highest)) => Some(Prefix::spanning(lowest, highest)),
         _ => None,
     };
-    let Some(range) = range else {
-        return refused("a local route".into(), "its prefix is longer than 32".into());
-    };
+    let range = range.ok_or_else(|| ProxyError::Unsupported {
+        what: "a local route".into(),
+        reason: "its prefix is longer than 32".into(),
+        remedy: "give a range of VIPs with a length of 0 to 32".into(),
+    })?;
     for service in cluster.services() {
-        let inside = |endpoint: &&Endpoint| range.contains(endpoint.address);
-        if let Some(endpoint) = service.endpoints().iter().find(inside) {
-            let reason = format!("it holds Endpoint {endpoint} of Service {}", service.name());
-            return refused(format!("a local route for {range}"), reason);
+        for &endpoint in service.endpoints() {
+            refuse_in_range(range, service, endpoint)?;
         }
     }
     Ok(range)
+}
+
+/// An Endpoint in the range would get no packet any more: all of them would be delivered to the node.
+fn refuse_in_range(range: Prefix, service: &Service, endpoint: Endpoint) -> Result<(), ProxyError> {
+    if !range.contains(endpoint.address) {
+        return Ok(());
+    }
+    Err(ProxyError::Unsupported {
+        what: format!("a local route for {range}"),
+        reason: format!("it holds Endpoint {endpoint} of Service {}", service.name()),
+        remedy: "give a range of VIPs without Endpoints, or bind VIPs by dummy".into(),
+    })
 }
 
 #[cfg(test)]
@@ -234,6 +246,8 @@ mod tests {
         let mut options = by_local_route();
         options.ipvs.service_cidr = Some(([10, 96, 0, 0].into(), 12));
         let layout = Layout::of(&cluster, &options, Vec::new()).expect("a narrower range");
+        let service = &cluster.services()[0];
+        assert!(layout.real_server(service, endpoint("10.96.7.7:80")).is_err(), "a later Endpoint");
         assert_eq!(layout.range().map(|range| range.to_string()).as_deref(), Some("10.96.0.0/12"));
     }
 

@@ -1,6 +1,6 @@
 //! Reads what the namespace holds: virtual services, real servers, local addresses and set members.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::items::{Item, Items};
 use super::options::VipBinding;
@@ -12,6 +12,9 @@ use crate::error::ProxyError;
 use crate::netlink::route::{LinkAddress, Prefix};
 use crate::netlink::socket::Family;
 use crate::netlink::{Socket, ipset, route};
+
+/// How often virtual services are listed at most.
+const LISTINGS_MAX: usize = 8;
 
 /// One virtual service and its real servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub(super) struct ObservedService {
 /// The part of a namespace that this proxy programs.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
-    /// Virtual services, in the order in which the kernel lists them.
+    /// Virtual services, in the order of their keys.
     pub services: Vec<ObservedService>,
     /// Local addresses or routes, and the members of the sets, sorted.
     pub items: Items,
@@ -76,25 +79,45 @@ pub(super) fn read(
     Ok(observed)
 }
 
-/// Every virtual service of the namespace with its real servers.
+/// Every virtual service of the namespace with its real servers, in the order of their keys.
 fn services(family: u16) -> Result<Vec<ObservedService>, ProxyError> {
     let mut socket =
         Socket::open(Family::Generic).map_err(netlink_failed("open", "a socket for IPVS"))?;
-    let mut services = Vec::new();
-    let all = wire::list_services(family);
-    let listing = socket.ask(&all, |message| {
-        let listed = wire::read_service(message)?;
-        services.extend(listed.map(|listed| ObservedService { listed, reals: Vec::new() }));
-        Ok(())
-    });
-    listing.map_err(netlink_failed("list", "virtual services"))?;
-    for service in &mut services {
-        let (key, reals) = (service.listed.key, &mut service.reals);
+    let listed = listed_services(&mut socket, family)?;
+    let mut services = Vec::with_capacity(listed.len());
+    for (key, listed) in listed {
+        let mut reals = Vec::new();
         let listing = socket.ask(&wire::list_reals(family, key), |message| {
             reals.push(wire::read_real(message)?);
             Ok(())
         });
         listing.map_err(netlink_failed("list", format!("real servers of {key}")))?;
+        services.push(ObservedService { listed, reals });
+    }
+    Ok(services)
+}
+
+/// Every virtual service of the namespace, listed until a listing brings none that is new.
+///
+/// The kernel keeps the virtual services of all namespaces in one table and continues a long listing at a place in that
+/// table, so that a change in another namespace makes it skip or repeat some of ours (`ip_vs_genl_dump_services`,
+/// `net/netfilter/ipvs/ip_vs_ctl.c`, Linux 6.1). Nobody else changes this namespace, so what was seen once is there.
+fn listed_services(
+    socket: &mut Socket,
+    family: u16,
+) -> Result<BTreeMap<VirtualKey, ListedService>, ProxyError> {
+    let all = wire::list_services(family);
+    let mut services = BTreeMap::new();
+    for _ in 0..LISTINGS_MAX {
+        let known = services.len();
+        let listing = socket.ask(&all, |message| {
+            services.extend(wire::read_service(message)?.map(|listed| (listed.key, listed)));
+            Ok(())
+        });
+        listing.map_err(netlink_failed("list", "virtual services"))?;
+        if services.len() == known {
+            break;
+        }
     }
     Ok(services)
 }

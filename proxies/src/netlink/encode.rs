@@ -151,7 +151,7 @@ impl<'a> Content<'a> {
         self.pad();
     }
 
-    /// Attributes of up to four bytes, such as [`u16`] makes. Several at once cost little more than one.
+    /// Attributes of up to four bytes, such as [`fn@u16`] makes. Several at once cost little more than one.
     pub fn small<const N: usize>(&mut self, attributes: [Small; N]) {
         self.bytes.extend_from_slice(attributes.as_flattened());
     }

@@ -304,6 +304,21 @@ kernel_tests! {
         }
     }
 
+    fn a_full_sync_changes_how_vips_are_bound() {
+        let cluster = golden::overall();
+        let mut by_route = local_route();
+        by_route.ipvs.iptables = IptablesVariant::Nft;
+        for settings in [options(), by_route, options()] {
+            let mut proxy = open(ProxyKind::Ipvs, &settings);
+            full_sync(&mut *proxy, &cluster);
+            proxy.verify(&cluster).expect("bound the new way");
+            let dummy = settings.ipvs.vip_binding == VipBinding::Dummy;
+            assert_eq!(output("ip link").contains("kube-ipvs0"), dummy);
+            assert_eq!(output("ip route show table local proto 118").is_empty(), dummy);
+
+        }
+    }
+
     fn vips_are_bound_apart_from_everything_else() {
         let cluster = many(100, 1);
         for (options, count) in [(options(), 100), (local_route(), 100)] {
