@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::machine::{Machine, Paths, QEMU, Start};
@@ -102,6 +103,36 @@ pub(super) struct Qemu<'a> {
     pub(super) paths: Paths,
     deadline: Instant,
     bounds: Bounds<'a>,
+    core: Core,
+}
+
+/// A processor core of the host that one guest uses, given back on drop. With more guests than cores they share.
+#[derive(Debug)]
+struct Core {
+    number: usize,
+}
+
+/// How many guests each core has.
+static GUESTS_BY_CORE: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+impl Core {
+    fn least_used() -> Self {
+        let mut guests = GUESTS_BY_CORE.lock().unwrap_or_else(PoisonError::into_inner);
+        if guests.is_empty() {
+            guests
+                .resize(std::thread::available_parallelism().map_or(1, std::num::NonZero::get), 0);
+        }
+        let number = (0..guests.len()).min_by_key(|&core| guests[core]).unwrap_or_default();
+        guests[number] += 1;
+        Self { number }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        let mut guests = GUESTS_BY_CORE.lock().unwrap_or_else(PoisonError::into_inner);
+        guests[self.number] -= 1;
+    }
 }
 
 impl<'a> Qemu<'a> {
@@ -122,13 +153,34 @@ impl<'a> Qemu<'a> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         die_with_parent(&mut command);
         let child = command.spawn().map_err(|source| GuestError::Start { source })?;
-        Ok(Self { child, paths, deadline: Instant::now() + bounds.limit, bounds })
+        let deadline = Instant::now() + bounds.limit;
+        Ok(Self { child, paths, deadline, bounds, core: Core::least_used() })
     }
 
     /// Connects to the monitor of a process started for a snapshot.
     pub(super) fn monitor(&self) -> Result<Monitor, GuestError> {
         Monitor::connect(&self.paths.monitor, self.deadline)
             .map_err(|source| self.monitor_error("connecting", source))
+    }
+
+    /// Makes QEMU's main loop give way to the thread that executes the guest: one core for both, idle priority for
+    /// the loop. When the guest goes idle, the loop moves its clock to the next timer. Should the loop run between
+    /// the guest's last instruction and the moment it is accounted for, the clock lands that much too far
+    /// (`softmmu/icount.c`, `icount_start_warp_timer`, and `accel/tcg/tcg-accel-ops-rr.c`, QEMU 7.2).
+    fn yield_to_guest(&self) -> io::Result<()> {
+        let pid = libc::pid_t::try_from(self.child.id()).map_err(io::Error::other)?;
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let thread = task?.file_name().to_string_lossy().parse().map_err(io::Error::other)?;
+            let mut set = rustix::thread::CpuSet::new();
+            set.set(self.core.number);
+            rustix::thread::sched_setaffinity(rustix::process::Pid::from_raw(thread), &set)?;
+        }
+        let parameters = libc::sched_param { sched_priority: 0 };
+        // SAFETY: the call reads `parameters`; `pid` names the main thread of our own child.
+        match unsafe { libc::sched_setscheduler(pid, libc::SCHED_IDLE, &raw const parameters) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 
     pub(super) fn monitor_error(&self, doing: &'static str, source: io::Error) -> GuestError {
@@ -231,10 +283,13 @@ pub fn run(
 ) -> Result<GuestReport, GuestError> {
     let start = snapshot.map_or(Start::Boot, |snapshot| Start::Restore(&snapshot.path));
     let mut qemu = Qemu::start(machine, start, Some(job), bounds)?;
+    // Kept open until the guest has ended: QEMU's main loop shall have nothing to do while the guest runs.
+    let mut monitor = None;
     if snapshot.is_some() {
-        let mut monitor = qemu.monitor()?;
+        let monitor = monitor.insert(qemu.monitor()?);
         monitor
             .wait_status("query-status", &|status| status != "inmigrate")
+            .and_then(|()| qemu.yield_to_guest())
             .and_then(|()| monitor.execute("cont", &serde_json::json!({})).map(drop))
             .map_err(|source| qemu.monitor_error("restoring the snapshot", source))?;
     }

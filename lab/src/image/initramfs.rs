@@ -72,6 +72,7 @@ pub const DEFAULT_MODULES: &[&str] = &[
     "xt_multiport",
     "xt_nat",
     "xt_nfacct",
+    "xt_physdev",
     "xt_recent",
     "xt_REDIRECT",
     "xt_set",
