@@ -19,7 +19,7 @@ use vipbench::load::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-const ROUNDS: Rounds = Rounds { warmup: 2, measured: 30 };
+const ROUNDS: Rounds = Rounds { warmup: 2, measured: 30, seed: 1, pause: Duration::ZERO };
 const PORT: u16 = 8080;
 const VIP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 1), PORT);
 const FIRST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 128, 0, 1), PORT);

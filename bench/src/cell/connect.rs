@@ -20,7 +20,7 @@ const SETTLE: Duration = Duration::from_millis(5);
 pub(super) fn bare(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
     lab.load()?;
     let _servers = lab.bare_servers()?;
-    let rounds = Rounds { warmup: spec.load.warmup, measured: spec.load.connections };
+    let rounds = rounds(lab, spec, spec.load.connections);
     lab.topology.client().enter(|| {
         let mut client = BareClient::new(lab.clock, CLIENT_TIMEOUT);
         let mut sources = BenchLab::sources()?;
@@ -36,11 +36,16 @@ pub(super) fn bare(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> 
 pub(super) fn http(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
     lab.load()?;
     let _servers = lab.http_servers()?;
-    let rounds = Rounds { warmup: spec.load.warmup, measured: spec.load.http_connections };
+    let rounds = rounds(lab, spec, spec.load.http_connections);
     lab.topology.client().enter(|| {
         let mut client = HttpClient::new(lab.clock, CLIENT_TIMEOUT)?;
         by_position(lab, spec, &mut client, &mut BenchLab::sources()?, rounds, "http.")
     })?
+}
+
+fn rounds(lab: &BenchLab, spec: &CellSpec, measured: u32) -> Rounds {
+    let pause = Rounds::pause_of(lab.clock.kind());
+    Rounds { warmup: spec.load.warmup, measured, seed: spec.labels.seed, pause }
 }
 
 /// The three phases of a position's connections, in the order they were made.
@@ -101,7 +106,7 @@ fn by_position(
         let mut draws = position_draws(spec.labels.seed);
         for _ in 0..rounds.measured {
             let dialled = lab.dialled(Position::Random, draws.next_u64())?;
-            let timing = client.connection(sources, &dialled.target())?;
+            let timing = rounds.dial(client, sources, &dialled.target())?;
             verified += 1;
             if let Some(recorder) = recorders.get_mut(at) {
                 recorder.record(timing);

@@ -180,7 +180,7 @@ mod tests {
         let (server, address) = serve("127.67.0.1:0");
         let targets = [Target { vip: address, allowed: &[address] }];
         let mut count = 0;
-        let rounds = Rounds { warmup: 3, measured: 50 };
+        let rounds = Rounds { warmup: 3, measured: 50, seed: 1, pause: Duration::ZERO };
         let record = |at, timing: Timing| {
             assert_eq!(at, 0);
             assert!(timing.connect > 0 && timing.request > 0 && timing.close > 0);
