@@ -4,6 +4,7 @@
 //! kernels and which place there are is told by the caller.
 
 use anyhow::{Context, bail, ensure};
+use generators::VipLayout;
 use proxies::ProxyKind;
 use results::{Clock, Labels, Place};
 
@@ -86,6 +87,12 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
         );
     }
     scenario.measures = distinct("measures", &scenario.measures)?;
+    ensure!(
+        !scenario.measures.contains(&Measure::VipLayout)
+            || scenario.cluster.vip_layout != VipLayout::Consecutive,
+        "measures: vip_layout compares a layout with consecutive VIPs; write another \
+         cluster.vip_layout, such as {{ strided = {{ step = 256 }} }}"
+    );
     scenario.services.sort_unstable();
     for proxy in &scenario.proxies {
         parse_proxy(proxy)?;
@@ -208,7 +215,7 @@ fn applies(measure: Measure, proxy: ProxyKind) -> bool {
     match measure {
         Measure::Sync | Measure::Restart | Measure::Baseline => proxy != ProxyKind::None,
         Measure::VipBind => proxy == ProxyKind::Ipvs,
-        Measure::Connect | Measure::Http => true,
+        Measure::Connect | Measure::Http | Measure::VipLayout => true,
     }
 }
 
@@ -266,6 +273,10 @@ mod tests {
             ("name = 'x'\nservices = [1]\nproxies = ['envoy']", "choose among none"),
             ("name = 'a b'\nservices = [1]\nproxies = ['none']", "name = \"a b\""),
             ("name = 'x'\nservices = [1, 1]\nproxies = ['none']", "twice"),
+            (
+                "name = 'x'\nservices = [1]\nproxies = ['none']\nmeasures = ['vip_layout']",
+                "cluster.vip_layout",
+            ),
             (
                 "name = 'x'\nservices = [1]\nproxies = ['none']\n[load]\nconnections = 0",
                 "load.connections = 0",

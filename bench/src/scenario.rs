@@ -71,6 +71,8 @@ pub enum Measure {
     Http,
     /// Making every VIP local, by both strategies (IPVS only).
     VipBind,
+    /// New connections with the Cluster's layout of VIPs against consecutive ones, and how full IPVS' buckets are.
+    VipLayout,
     /// Our own programming against `iptables-restore` or `ipvsadm -R` with the same content.
     Baseline,
 }
@@ -84,6 +86,7 @@ impl Measure {
             Self::Connect => "connect",
             Self::Http => "http",
             Self::VipBind => "vip_bind",
+            Self::VipLayout => "vip_layout",
             Self::Baseline => "baseline",
         }
     }

@@ -47,6 +47,18 @@ const IPV6_SYSCTLS: [(&str, &str); 2] =
 const ENDPOINT_SYSCTLS: [(&str, &str); 1] = [("net.core.somaxconn", "65535")];
 const NODE_SYSCTLS: [(&str, &str); 1] = [("net.ipv4.ip_forward", "1")];
 
+/// What a lab sets in its hosts, by `HOST.PARAMETER`, for the record of the environment. Parameters of IPv6 are set where
+/// the kernel has it; [`Topology::sysctls`] tells what one kernel then showed.
+pub fn intended_sysctls() -> BTreeMap<String, String> {
+    let hosts: [(&str, &[(&str, &str)]); 3] =
+        [("client", &[]), ("node", &NODE_SYSCTLS), ("endpoints", &ENDPOINT_SYSCTLS)];
+    let settings = hosts.into_iter().flat_map(|(host, own)| {
+        let all = HOST_SYSCTLS.iter().chain(own).chain(&IPV6_SYSCTLS);
+        all.map(move |(name, value)| (format!("{host}.{name}"), (*value).to_owned()))
+    });
+    settings.collect()
+}
+
 /// Addresses of a lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TopologySpec {

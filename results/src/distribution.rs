@@ -79,6 +79,12 @@ impl Samples {
         self.count
     }
 
+    /// How often this value came.
+    pub fn count_of(&self, value: u64) -> u64 {
+        let found = self.buckets.binary_search_by_key(&value, |(value, _)| *value);
+        found.ok().and_then(|at| self.buckets.get(at)).map_or(0, |(_, count)| *count)
+    }
+
     /// Smallest value; `None` when there is none.
     pub fn min(&self) -> Option<u64> {
         (self.count > 0).then_some(self.min)

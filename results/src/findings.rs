@@ -5,6 +5,7 @@
 
 mod connect;
 mod controls;
+mod layout;
 mod sync;
 
 use crate::format::{self, list};
@@ -54,6 +55,7 @@ fn of_group(group: &Group<'_>) -> Findings {
         ("Full sync", sync::full(group)),
         ("One endpoint replaced", sync::incremental(group)),
         ("Local VIPs", sync::vip_bind(group)),
+        ("Layout of VIPs", layout::vip_layout(group)),
         ("Control, open connection", controls::keepalive(group)),
         ("Control, no proxy", controls::floor_across_sizes(group)),
         ("Seeds", controls::seeds(group)),

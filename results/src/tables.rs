@@ -4,6 +4,7 @@
 
 mod connect;
 mod costs;
+mod layout;
 mod notes;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use crate::view::Group;
 
 pub(crate) use connect::{connections, keepalive, phases};
 pub(crate) use costs::{PARTS, resources, sync_parts, sync_totals, vip_bind};
+pub(crate) use layout::{layout_buckets, layout_connects};
 pub(crate) use notes::{environment, gaps, harness, warnings};
 
 /// Most lines of a table whose length stored text decides; a report must stay readable whatever a run holds.

@@ -258,7 +258,19 @@ impl<'a> Group<'a> {
 
     /// Values of one timing of all seeds together.
     pub fn pooled(&self, metric: &str, label: &str, proxy: &str, services: u64) -> Samples {
-        let replicates = self.replicates(metric, label, proxy, services);
+        self.pooled_in(self.unit(), metric, label, proxy, services)
+    }
+
+    /// The same of an amount in `unit`.
+    pub fn pooled_in(
+        &self,
+        unit: Unit,
+        metric: &str,
+        label: &str,
+        proxy: &str,
+        services: u64,
+    ) -> Samples {
+        let replicates = self.replicates_in(unit, metric, label, proxy, services);
         Samples::pooled(replicates.iter().map(|replicate| &replicate.samples))
     }
 

@@ -8,6 +8,7 @@ mod bench_lab;
 mod connect;
 mod sync;
 mod vip_bind;
+mod vip_layout;
 
 use generators::SyntheticSpec;
 use proxies::ProxyError;
@@ -91,6 +92,7 @@ fn attempt(spec: &CellSpec) -> anyhow::Result<Measured> {
         Measure::Restart => sync::restart(&lab),
         Measure::Baseline => baseline::measure(&lab, spec),
         Measure::VipBind => vip_bind::measure(&lab),
+        Measure::VipLayout => vip_layout::measure(&lab, spec),
     })?
 }
 

@@ -63,6 +63,8 @@ impl Places {
     /// What a comparison with another run must match.
     pub fn facts(&self) -> BTreeMap<String, String> {
         let mut facts = tools::host_facts();
+        let set = lab::topology::intended_sysctls().into_iter();
+        facts.extend(set.map(|(name, value)| (format!("lab.sysctl.{name}"), value)));
         match &self.kind {
             Kind::Host(host) => facts.extend(host.facts()),
             Kind::Guests(guests) => facts.extend(guests.values().flat_map(GuestPlace::facts)),

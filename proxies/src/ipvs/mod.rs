@@ -6,6 +6,7 @@
 //! servers are removed at once, not drained (see `render`).
 
 mod binding;
+mod buckets;
 mod fixed;
 mod items;
 mod layout;
@@ -38,6 +39,7 @@ use render::Numbers;
 use verify::Differences;
 
 pub use binding::VipBinder;
+pub use buckets::Buckets;
 pub use options::{Forwarding, IpvsOptions, Timeouts, VipBinding};
 pub(crate) use render::IpvsProgram;
 pub use text::save_text;

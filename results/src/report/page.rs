@@ -125,6 +125,12 @@ fn blocks(group: &Group<'_>) -> Result<Vec<Block>, ReportError> {
             more: tables::phases(group),
         },
         Block {
+            heading: "Layout of the VIPs",
+            plots: Vec::new(),
+            tables: some(vec![tables::layout_connects(group), tables::layout_buckets(group)]),
+            more: Vec::new(),
+        },
+        Block {
             heading: "Programming the kernel",
             plots: sync_plots,
             tables: some(vec![tables::sync_totals(group), tables::vip_bind(group)]),

@@ -27,7 +27,11 @@ pub fn summary(runs: &[Run], width: Option<u16>) -> Result<String, ReportError> 
             text.push_str(&wrapped(headline, width));
         }
         text.push('\n');
-        let tables = tables::connections(group).into_iter().chain(tables::sync_totals(group));
+        let tables = tables::connections(group)
+            .into_iter()
+            .chain(tables::layout_connects(group))
+            .chain(tables::layout_buckets(group))
+            .chain(tables::sync_totals(group));
         tables.for_each(|table| text.push_str(&grid(&table, width)));
     }
     for table in [tables::gaps(&view), tables::warnings(&view)].into_iter().flatten() {

@@ -64,7 +64,7 @@ pub(crate) fn vip_bind(group: &Group<'_>) -> Option<Table> {
 /// Metrics that have a table, or a place in one, of their own.
 const SHOWN_ELSEWHERE: [&str; 5] = ["connect", "request", "close", "keepalive.request", "vip_bind"];
 /// Families of such metrics.
-const FAMILIES_SHOWN_ELSEWHERE: [&str; 3] = ["sync.", "http.", "harness."];
+const FAMILIES_SHOWN_ELSEWHERE: [&str; 4] = ["sync.", "http.", "harness.", "layout."];
 
 /// Every other metric (rules, messages, bytes, processor time, memory, throughput), one line each: their units differ.
 pub(crate) fn resources(group: &Group<'_>) -> Option<Table> {

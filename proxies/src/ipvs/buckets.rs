@@ -1,0 +1,150 @@
+//! How the virtual services of the namespace are spread over the hash table in which IPVS looks for them.
+//!
+//! From Linux 7.1 on the kernel tells. Before, the buckets are worked out by the kernel's hash, and the order in which
+//! the kernel lists its services, bucket by bucket, must agree with the result.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
+
+use crate::error::ProxyError;
+
+/// Written by kernels whose tables grow (`ip_vs_status_show`, `net/netfilter/ipvs/ip_vs_ctl.c`, Linux 7.2).
+const STATUS: &str = "/proc/thread-self/net/ip_vs_status";
+/// One line a virtual service and a real server, bucket by bucket (`ip_vs_info_seq_show`, the same file, Linux 6.1).
+const TABLE: &str = "/proc/thread-self/net/ip_vs";
+/// Buckets of a table that does not grow (`IP_VS_SVC_TAB_SIZE`, `ip_vs_ctl.c`, Linux 6.1).
+const FIXED_BUCKETS: u64 = 256;
+
+/// How many buckets hold how many virtual services.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buckets {
+    /// From the number of services in a bucket to the number of such buckets, the empty ones included.
+    pub by_length: BTreeMap<u64, u64>,
+    /// Whether the kernel said so itself.
+    pub told_by_kernel: bool,
+}
+
+impl Buckets {
+    /// Those of the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// [`ProxyError`]: a kernel without IPVS, a file that cannot be read, or one that is not what it should be.
+    pub fn read() -> Result<Self, ProxyError> {
+        match fs::read_to_string(STATUS) {
+            Ok(text) => Self::of_status(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text = fs::read_to_string(TABLE).map_err(ProxyError::io("read", TABLE))?;
+                Self::of_table(&text)
+            }
+            Err(error) => Err(ProxyError::io("read", STATUS)(error)),
+        }
+    }
+
+    /// `Service buckets empty: 230 (89%)`, `Service buckets len-1: 25 (96%)`, ...
+    fn of_status(text: &str) -> Result<Self, ProxyError> {
+        let malformed = |line: &str| ProxyError::Malformed {
+            what: STATUS.into(),
+            reason: format!("the line {line:?} is not understood"),
+        };
+        let mut by_length = BTreeMap::new();
+        for line in text.lines() {
+            let Some(rest) = line.strip_prefix("Service buckets ") else { continue };
+            let parsed = rest.split_once(':').and_then(|(kind, amount)| {
+                let length = match kind.strip_prefix("len-") {
+                    Some(length) => length.parse().ok()?,
+                    None if kind == "empty" => 0,
+                    None => return None,
+                };
+                Some((length, amount.split_whitespace().next()?.parse::<u64>().ok()?))
+            });
+            let (length, buckets) = parsed.ok_or_else(|| malformed(line))?;
+            by_length.insert(length, buckets);
+        }
+        Ok(Self { by_length, told_by_kernel: true })
+    }
+
+    /// `TCP  0A600001:0050 rr`, and lines of real servers, which begin with an arrow.
+    fn of_table(text: &str) -> Result<Self, ProxyError> {
+        let mut lengths: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut left = HashSet::new();
+        let mut current = None;
+        for line in text.lines() {
+            let Some(bucket) = bucket_of(line) else { continue };
+            if current != Some(bucket) {
+                left.extend(current);
+                current = Some(bucket);
+            }
+            if left.contains(&bucket) {
+                return Err(ProxyError::Malformed {
+                    what: TABLE.into(),
+                    reason: format!(
+                        "the kernel does not list {line:?} with the others of its bucket; this \
+                         kernel hashes in another way"
+                    ),
+                });
+            }
+            *lengths.entry(bucket).or_default() += 1;
+        }
+        let mut by_length = BTreeMap::from([(0, FIXED_BUCKETS - lengths.len() as u64)]);
+        for length in lengths.into_values() {
+            *by_length.entry(length).or_default() += 1;
+        }
+        Ok(Self { by_length, told_by_kernel: false })
+    }
+}
+
+/// The bucket of a listed IPv4 service, but for a constant of the namespace that is mixed into all alike
+/// (`ip_vs_svc_hashkey`, `ip_vs_ctl.c`, Linux 6.1).
+fn bucket_of(line: &str) -> Option<u64> {
+    let mut words = line.split_whitespace();
+    let protocol = match words.next()? {
+        "TCP" => libc::IPPROTO_TCP,
+        "UDP" => libc::IPPROTO_UDP,
+        "SCTP" => libc::IPPROTO_SCTP,
+        _ => return None,
+    };
+    let (address, port) = words.next()?.split_once(':')?;
+    let address = u64::from_str_radix(address, 16).ok()?;
+    let port = u64::from_str_radix(port, 16).ok()?;
+    let protocol = u64::try_from(protocol).ok()?;
+    Some((protocol ^ address ^ (port >> 8) ^ port) % FIXED_BUCKETS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n  \
+                        -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n";
+
+    #[test]
+    fn addresses_256_apart_share_a_bucket_and_consecutive_ones_do_not() {
+        let strided =
+            (0..20).map(|n| format!("TCP  0A60{n:02X}01:0050 rr\n  -> 0A800001:1F90 Masq 1 0 0\n"));
+        let found = Buckets::of_table(&format!("{HEAD}{}", strided.collect::<String>())).unwrap();
+        assert_eq!(found.by_length, BTreeMap::from([(0, 255), (20, 1)]));
+        let consecutive = (0..20).map(|n| format!("TCP  0A6000{n:02X}:0050 rr\n"));
+        let found = Buckets::of_table(&consecutive.collect::<String>()).unwrap();
+        assert_eq!(found.by_length, BTreeMap::from([(0, 236), (1, 20)]));
+        assert!(!found.told_by_kernel);
+    }
+
+    #[test]
+    fn a_listing_that_contradicts_the_hash_is_refused() {
+        let text = "TCP  0A600001:0050 rr\nTCP  0A600002:0050 rr\nTCP  0A600101:0050 rr\n";
+        let error = Buckets::of_table(text).unwrap_err().to_string();
+        assert!(error.contains("0A600101") && error.contains("hashes in another way"), "{error}");
+    }
+
+    #[test]
+    fn the_kernels_own_account_is_read() {
+        let text = "Conn buckets empty:\t9 (1%)\nServices:\t27\nService buckets:\t256 (8 bits, lfactor -3)\n\
+                    Service buckets empty:\t230 (89%)\nService buckets len-1:\t25 (96%)\nService buckets len-2:\t1 (3%)\n";
+        let found = Buckets::of_status(text).unwrap();
+        assert_eq!(found.by_length, BTreeMap::from([(0, 230), (1, 25), (2, 1)]));
+        assert!(found.told_by_kernel);
+        let error = Buckets::of_status("Service buckets long:\t1\n").unwrap_err().to_string();
+        assert!(error.contains("long"), "{error}");
+    }
+}
