@@ -10,14 +10,18 @@ use results::{Metric, Unit};
 use super::bench_lab::BenchLab;
 use super::{CellSpec, Measured, connect};
 
-/// Connections under both layouts, each in a lab of its own, and for IPVS how full the buckets are.
+/// Connections under both layouts, and for IPVS how full the buckets are. Consecutive VIPs have a lab of their own, which
+/// is emptied before the other is programmed: namespaces share IPVS' table, and so the length of its buckets.
 pub(super) fn measure(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
     let mut measured = Measured { verified: 0, metrics: Vec::new() };
-    add(lab, spec, &mut measured)?;
     let mut consecutive = spec.clone();
     consecutive.cluster.vip_layout = VipLayout::Consecutive;
     let other = BenchLab::build(&consecutive)?;
-    other.topology.node().enter(|| add(&other, &consecutive, &mut measured))??;
+    other.topology.node().enter(|| {
+        add(&other, &consecutive, &mut measured)?;
+        anyhow::Ok(other.open_proxy()?.teardown()?)
+    })??;
+    add(lab, spec, &mut measured)?;
     Ok(measured)
 }
 

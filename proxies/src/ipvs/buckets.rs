@@ -3,16 +3,18 @@
 //! From Linux 7.1 on the kernel tells. Before, the buckets are worked out by the kernel's hash, and the order in which
 //! the kernel lists its services, bucket by bucket, must agree with the result.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
+use generators::Protocol;
+
+use super::observe;
+use super::wire::VirtualKey;
 use crate::error::ProxyError;
 
 /// Written by kernels whose tables grow (`ip_vs_status_show`, `net/netfilter/ipvs/ip_vs_ctl.c`, Linux 7.2).
 const STATUS: &str = "/proc/thread-self/net/ip_vs_status";
-/// One line a virtual service and a real server, bucket by bucket (`ip_vs_info_seq_show`, the same file, Linux 6.1).
-const TABLE: &str = "/proc/thread-self/net/ip_vs";
 /// Buckets of a table that does not grow (`IP_VS_SVC_TAB_SIZE`, `ip_vs_ctl.c`, Linux 6.1).
 const FIXED_BUCKETS: u64 = 256;
 
@@ -34,8 +36,7 @@ impl Buckets {
         match fs::read_to_string(STATUS) {
             Ok(text) => Self::of_status(&text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let text = fs::read_to_string(TABLE).map_err(ProxyError::io("read", TABLE))?;
-                Self::of_table(&text)
+                Self::of_listing(&observe::keys_as_listed(super::family_number()?)?)
             }
             Err(error) => Err(ProxyError::io("read", STATUS)(error)),
         }
@@ -64,26 +65,22 @@ impl Buckets {
         Ok(Self { by_length, told_by_kernel: true })
     }
 
-    /// `TCP  0A600001:0050 rr`, and lines of real servers, which begin with an arrow.
-    fn of_table(text: &str) -> Result<Self, ProxyError> {
+    /// Of a table that does not grow, from its services as the kernel lists them.
+    fn of_listing(keys: &[VirtualKey]) -> Result<Self, ProxyError> {
         let mut lengths: BTreeMap<u64, u64> = BTreeMap::new();
-        let mut left = HashSet::new();
         let mut current = None;
-        for line in text.lines() {
-            let Some(bucket) = bucket_of(line) else { continue };
-            if current != Some(bucket) {
-                left.extend(current);
-                current = Some(bucket);
-            }
-            if left.contains(&bucket) {
+        for key in keys {
+            let bucket = bucket_of(*key);
+            if current != Some(bucket) && lengths.contains_key(&bucket) {
                 return Err(ProxyError::Malformed {
-                    what: TABLE.into(),
+                    what: "the kernel's list of virtual services".into(),
                     reason: format!(
-                        "the kernel does not list {line:?} with the others of its bucket; this \
-                         kernel hashes in another way"
+                        "{key} is not listed with the others of its bucket; this kernel hashes in \
+                         another way"
                     ),
                 });
             }
+            current = Some(bucket);
             *lengths.entry(bucket).or_default() += 1;
         }
         let mut by_length = BTreeMap::from([(0, FIXED_BUCKETS - lengths.len() as u64)]);
@@ -94,47 +91,41 @@ impl Buckets {
     }
 }
 
-/// The bucket of a listed IPv4 service, but for a constant of the namespace that is mixed into all alike
+/// The bucket of a service, but for a constant of the namespace that is mixed into all alike
 /// (`ip_vs_svc_hashkey`, `ip_vs_ctl.c`, Linux 6.1).
-fn bucket_of(line: &str) -> Option<u64> {
-    let mut words = line.split_whitespace();
-    let protocol = match words.next()? {
-        "TCP" => libc::IPPROTO_TCP,
-        "UDP" => libc::IPPROTO_UDP,
-        "SCTP" => libc::IPPROTO_SCTP,
-        _ => return None,
+fn bucket_of(key: VirtualKey) -> u64 {
+    let protocol = match key.protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
+        Protocol::Sctp => 132,
     };
-    let (address, port) = words.next()?.split_once(':')?;
-    let address = u64::from_str_radix(address, 16).ok()?;
-    let port = u64::from_str_radix(port, 16).ok()?;
-    let protocol = u64::try_from(protocol).ok()?;
-    Some((protocol ^ address ^ (port >> 8) ^ port) % FIXED_BUCKETS)
+    let port = u64::from(key.port);
+    (protocol ^ u64::from(u32::from(key.address)) ^ (port >> 8) ^ port) % FIXED_BUCKETS
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HEAD: &str = "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n  \
-                        -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n";
+    fn keys(addresses: impl Iterator<Item = u32>) -> Vec<VirtualKey> {
+        let key = |address| VirtualKey { address, port: 80, protocol: Protocol::Tcp };
+        addresses.map(|address| key(address.into())).collect()
+    }
 
     #[test]
     fn addresses_256_apart_share_a_bucket_and_consecutive_ones_do_not() {
-        let strided =
-            (0..20).map(|n| format!("TCP  0A60{n:02X}01:0050 rr\n  -> 0A800001:1F90 Masq 1 0 0\n"));
-        let found = Buckets::of_table(&format!("{HEAD}{}", strided.collect::<String>())).unwrap();
+        let found = Buckets::of_listing(&keys((0..20).map(|n| 0x0a60_0001 + n * 256))).unwrap();
         assert_eq!(found.by_length, BTreeMap::from([(0, 255), (20, 1)]));
-        let consecutive = (0..20).map(|n| format!("TCP  0A6000{n:02X}:0050 rr\n"));
-        let found = Buckets::of_table(&consecutive.collect::<String>()).unwrap();
+        let found = Buckets::of_listing(&keys((0..20).map(|n| 0x0a60_0001 + n))).unwrap();
         assert_eq!(found.by_length, BTreeMap::from([(0, 236), (1, 20)]));
         assert!(!found.told_by_kernel);
     }
 
     #[test]
     fn a_listing_that_contradicts_the_hash_is_refused() {
-        let text = "TCP  0A600001:0050 rr\nTCP  0A600002:0050 rr\nTCP  0A600101:0050 rr\n";
-        let error = Buckets::of_table(text).unwrap_err().to_string();
-        assert!(error.contains("0A600101") && error.contains("hashes in another way"), "{error}");
+        let listed = keys([0x0a60_0001, 0x0a60_0002, 0x0a60_0101].into_iter());
+        let error = Buckets::of_listing(&listed).unwrap_err().to_string();
+        assert!(error.contains("10.96.1.1") && error.contains("hashes in another way"), "{error}");
     }
 
     #[test]

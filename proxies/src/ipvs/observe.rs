@@ -106,18 +106,34 @@ fn listed_services(
     socket: &mut Socket,
     family: u16,
 ) -> Result<BTreeMap<VirtualKey, ListedService>, ProxyError> {
-    let all = wire::list_services(family);
     let mut services = BTreeMap::new();
     for _ in 0..LISTINGS_MAX {
         let known = services.len();
-        let listing = socket.ask(&all, |message| {
-            services.extend(wire::read_service(message)?.map(|listed| (listed.key, listed)));
-            Ok(())
-        });
-        listing.map_err(netlink_failed("list", "virtual services"))?;
+        list(socket, family, |listed| drop(services.insert(listed.key, listed)))?;
         if services.len() == known {
             break;
         }
     }
     Ok(services)
+}
+
+/// Every virtual service of the namespace once, in the order of the kernel's table.
+pub(super) fn keys_as_listed(family: u16) -> Result<Vec<VirtualKey>, ProxyError> {
+    let mut socket =
+        Socket::open(Family::Generic).map_err(netlink_failed("open", "a socket for IPVS"))?;
+    let mut keys = Vec::new();
+    list(&mut socket, family, |listed| keys.push(listed.key))?;
+    Ok(keys)
+}
+
+fn list(
+    socket: &mut Socket,
+    family: u16,
+    mut each: impl FnMut(ListedService),
+) -> Result<(), ProxyError> {
+    let listing = socket.ask(&wire::list_services(family), |message| {
+        wire::read_service(message)?.into_iter().for_each(&mut each);
+        Ok(())
+    });
+    listing.map_err(netlink_failed("list", "virtual services"))
 }
