@@ -145,6 +145,24 @@ pub fn axis(unit: Unit, value: f64) -> String {
     format!("{text}{space}{name}")
 }
 
+/// A value in a narrow cell, three digits and a suffix: `59.1k`, `1.54M`, `23.5 µs`, `980`.
+pub fn short(unit: Unit, value: f64) -> String {
+    let plain: &[(f64, &str)] = &[(1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T")];
+    let (table, space) = match unit {
+        Unit::Ns | Unit::Bytes => (steps(unit), " "),
+        Unit::Instructions | Unit::Count => (plain, ""),
+    };
+    // What would be rounded to 1,000 belongs to the next step.
+    let scaled = table.iter().rev().find(|(divisor, _)| value >= *divisor * 0.999_5);
+    let (divisor, name) = scaled.or(table.first()).copied().unwrap_or((1.0, ""));
+    let number = if divisor <= 1.0 && value.fract() == 0.0 {
+        fixed(value, 0)
+    } else {
+        three_digits(if divisor > 1.0 { (value / divisor).max(1.0) } else { value })
+    };
+    format!("{number}{space}{name}")
+}
+
 /// A share as per cent, with one decimal below 10%: `0.4%`, `-12%`, `430%`, `under 0.1%`.
 pub fn percent(share: f64) -> String {
     let value = share * 100.0;
@@ -266,6 +284,15 @@ mod tests {
             ["500", "20k", "1.5M"]
         );
         assert_eq!([999.999_999_9, 2e4].map(|value| axis(Unit::Ns, value)), ["1 µs", "20 µs"]);
+    }
+
+    #[test]
+    fn values_in_cells_keep_three_digits() {
+        assert_eq!(
+            [980.0, 59_101.0, 999_990.0, 1_538_823.0].map(|value| short(Unit::Instructions, value)),
+            ["980", "59.1k", "1.00M", "1.54M"]
+        );
+        assert_eq!([23_500.0, 120.0].map(|value| short(Unit::Ns, value)), ["23.5 µs", "120 ns"]);
     }
 
     #[test]

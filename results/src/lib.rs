@@ -5,12 +5,15 @@
 //! While measuring, a [`Sampler`] takes values and a [`RunWriter`] stores one [`CellRecord`] after the other. Afterwards
 //! [`Run::read`] gives back what is in a folder, and [`export`] and everything else works on that.
 
+pub mod compare;
 mod distribution;
 pub mod export;
 mod findings;
 #[cfg(test)]
 mod fixture;
 pub mod format;
+mod kernel;
+mod kernels;
 mod plots;
 mod record;
 pub mod report;
@@ -23,6 +26,7 @@ mod validate;
 mod view;
 
 pub use distribution::{DistributionError, Samples};
+pub use kernel::KernelError;
 pub use record::{
     CellRecord, Clock, Distribution, Environment, Labels, Metric, Outcome, Place, RUN_SCHEMA,
     RunRecord, Unit,

@@ -4,6 +4,9 @@
 
 mod axes;
 mod bars;
+mod heat;
+pub(crate) mod kernels;
+mod ladder;
 mod lines;
 mod theme;
 
@@ -26,6 +29,8 @@ pub(crate) struct Plot {
     pub svg: String,
     /// The same numbers as a table.
     pub table: Table,
+    /// Needs the whole width of a page.
+    pub wide: bool,
 }
 
 /// Why a plot cannot be drawn.
@@ -37,10 +42,16 @@ pub struct PlotError {
 }
 
 impl Plot {
-    /// The SVG element for a page of HTML, which needs no namespace.
+    /// The SVG element for a page of HTML, which needs no namespace and has [`style_sheet`] once for all plots.
     pub fn inline(&self) -> String {
-        self.svg.replacen(theme::NAMESPACE, "", 1)
+        let style = format!("<style>{}</style>", theme::style_sheet());
+        self.svg.replacen(theme::NAMESPACE, "", 1).replacen(&style, "", 1)
     }
+}
+
+/// What plots on a page share: fonts, and colours in the dark.
+pub(crate) fn style_sheet() -> String {
+    theme::style_sheet()
 }
 
 /// Every plot that the numbers of a group allow, in the order of the report.
@@ -59,6 +70,7 @@ fn plot(group: &Group<'_>, kind: &str, title: &str, svg: &str, table: Table) -> 
         svg: theme::finish(svg, &title),
         title,
         table,
+        wide: false,
     }
 }
 
@@ -248,6 +260,7 @@ mod tests {
             assert!(plot.svg.contains("prefers-color-scheme: dark"), "{}", plot.name);
             assert!(!plot.table.rows.is_empty(), "{}", plot.name);
             assert!(!plot.inline().contains("http"), "{}", plot.name);
+            assert!(!plot.inline().contains("<style"), "{}: has its own style", plot.name);
             assert!(plot.svg.len() < 60_000, "{} has {} bytes", plot.name, plot.svg.len());
         }
     }

@@ -3,7 +3,7 @@
 //! This file orders the parts and writes the files; the content comes from `findings`, `tables` and `plots`.
 
 mod html;
-mod markdown;
+pub(crate) mod markdown;
 mod page;
 pub mod terminal;
 
@@ -12,7 +12,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::compare::CompareError;
 use crate::distribution::DistributionError;
+use crate::kernel::KernelError;
 use crate::plots::PlotError;
 use crate::store::Run;
 use crate::view::View;
@@ -44,6 +46,12 @@ pub enum ReportError {
         /// What is wrong.
         source: DistributionError,
     },
+    /// Kernels cannot be compared.
+    #[error("cannot compare kernels: {0}")]
+    Compare(#[from] CompareError),
+    /// The reference kernel is not there.
+    #[error("--reference-kernel: {0}")]
+    Reference(#[from] KernelError),
     /// A plot cannot be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
@@ -62,6 +70,21 @@ pub enum ReportError {
     },
 }
 
+/// What a reader may choose.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Kernel that others are compared with: its release or the beginning of it. Without one it is the oldest.
+    pub reference_kernel: Option<String>,
+}
+
+/// [`write_with`] the default options.
+///
+/// # Errors
+/// [`ReportError`].
+pub fn write(runs: &[Run], dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    write_with(runs, dir, &Options::default())
+}
+
 /// Writes `report.html`, `report.md` and `plots/*.svg` into `dir`, which is made when it is not there. Files of an earlier report are
 /// replaced, each at once. Gives the paths, the page first.
 ///
@@ -69,9 +92,13 @@ pub enum ReportError {
 ///
 /// # Errors
 /// [`ReportError`].
-pub fn write(runs: &[Run], dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
+pub fn write_with(
+    runs: &[Run],
+    dir: &Path,
+    options: &Options,
+) -> Result<Vec<PathBuf>, ReportError> {
     let view = View::new(runs)?;
-    let page = Page::of(&view)?;
+    let page = Page::of(&view, options, dir)?;
     let plots = dir.join("plots");
     fs::create_dir_all(&plots).map_err(|source| ReportError::Io {
         operation: "create folder",

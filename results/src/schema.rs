@@ -1,8 +1,9 @@
-//! JSON Schemas of the stored files, made from the types of `record`; the committed copies are in `results/schema`.
+//! JSON Schemas of the stored files and of a comparison, made from their types; the committed copies are in `results/schema`.
 
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
+use crate::compare::{COMPARE_SCHEMA, Comparison};
 use crate::record::{CellRecord, RunRecord};
 
 /// Schema of `run.json`, committed as `results/schema/vipbench.run-1.json`.
@@ -15,6 +16,11 @@ pub fn cell_schema() -> Value {
     titled::<CellRecord>("vipbench.cell/1", "one line of cells.jsonl of a vipbench results folder")
 }
 
+/// Schema of `vipbench compare --json`, committed as `results/schema/vipbench.compare-1.json`.
+pub fn compare_schema() -> Value {
+    titled::<Comparison>(COMPARE_SCHEMA, "two runs or kernels set against each other")
+}
+
 fn titled<T: JsonSchema>(title: &str, description: &str) -> Value {
     let mut schema = schema_for!(T);
     schema.insert("title".to_owned(), title.into());
@@ -25,6 +31,7 @@ fn titled<T: JsonSchema>(title: &str, description: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::{Side, compare};
     use crate::fixture;
     use std::path::Path;
 
@@ -34,9 +41,11 @@ mod tests {
     #[test]
     fn the_committed_schemas_are_those_of_the_types() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
-        for (name, schema) in
-            [("vipbench.run-1.json", run_schema()), ("vipbench.cell-1.json", cell_schema())]
-        {
+        for (name, schema) in [
+            ("vipbench.run-1.json", run_schema()),
+            ("vipbench.cell-1.json", cell_schema()),
+            ("vipbench.compare-1.json", compare_schema()),
+        ] {
             let path = folder.join(name);
             let wanted = serde_json::to_string_pretty(&schema).unwrap() + "\n";
             if std::env::var_os(UPDATE).is_some() {
@@ -48,6 +57,19 @@ mod tests {
                 "{name} is stale: run the tests with {UPDATE}=1 and commit it"
             );
         }
+    }
+
+    #[test]
+    fn a_comparison_satisfies_its_schema() {
+        let run = fixture::kernels();
+        let (base, new) = Side::two(&run, None, Some("6.1"), Some("7.2")).unwrap();
+        let comparison = compare(&base, &new).unwrap();
+        let value = serde_json::from_str(&crate::compare::json(&comparison).unwrap()).unwrap();
+        let validator = jsonschema::validator_for(&compare_schema()).unwrap();
+        let errors: Vec<String> =
+            validator.iter_errors(&value).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        assert!(!validator.is_valid(&serde_json::json!({"schema": COMPARE_SCHEMA})));
     }
 
     #[test]

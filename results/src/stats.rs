@@ -4,8 +4,11 @@
 
 use std::cmp::Ordering;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 /// The middle and the ends of some values, for example one value a seed.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Spread {
     /// The median: the middle value, or the mean of the two middle ones.
     pub median: f64,
@@ -43,6 +46,46 @@ impl Spread {
             Ordering::Equal
         }
     }
+}
+
+/// Resamples of a bootstrap.
+const RESAMPLES: usize = 2_000;
+
+/// Interval that holds the middle `level` (0 to 1) of the medians of resamples of `values`: the percentile bootstrap, with a fixed
+/// seed, so that the same values give the same interval. `None` without finite values.
+pub fn median_interval(values: &[f64], level: f64) -> Option<(f64, f64)> {
+    if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
+        return None;
+    }
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut medians: Vec<f64> = Vec::with_capacity(RESAMPLES);
+    for _ in 0..RESAMPLES {
+        let drawn = (0..values.len()).filter_map(|_| values.get(draw(&mut state, values.len())));
+        medians.extend(Spread::of(drawn.copied()).map(|spread| spread.median));
+    }
+    medians.sort_by(f64::total_cmp);
+    let outside = rank_of((1.0 - level.clamp(0.0, 1.0)) / 2.0);
+    let (low, high) = (medians.get(outside)?, medians.get(RESAMPLES - 1 - outside)?);
+    Some((*low, *high))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "at most half of a few thousand, and never negative"
+)]
+fn rank_of(share: f64) -> usize {
+    (share * RESAMPLES as f64) as usize
+}
+
+/// A whole number from 0 up to, not including, `end`: `SplitMix64`, reduced by multiplication.
+fn draw(state: &mut u64, end: usize) -> usize {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    usize::try_from((u128::from(mixed) * end as u128) >> 64).unwrap_or(0)
 }
 
 /// A straight line `y = intercept + slope * x`, by least squares.
@@ -203,6 +246,35 @@ mod tests {
         assert_eq!(crossings(&points), [Crossing::Between(10.0, 1000.0)]);
         assert_eq!(crossings(&points[..2]), []);
         assert_eq!(crossings(&points[1..]), []);
+    }
+
+    #[test]
+    fn an_interval_narrows_with_more_values_and_is_repeatable() {
+        let values = |count: u32| -> Vec<f64> {
+            (0..count).map(|at| 1.0 + f64::from((at * 37) % 100) / 1000.0).collect()
+        };
+        let width = |count| {
+            let (low, high) = median_interval(&values(count), 0.95).unwrap();
+            high - low
+        };
+        assert!(width(100) < width(10) / 2.0, "{} {}", width(100), width(10));
+        assert_eq!(median_interval(&values(10), 0.95), median_interval(&values(10), 0.95));
+        assert_eq!(median_interval(&[1.5; 5], 0.95), Some((1.5, 1.5)));
+        assert_eq!(median_interval(&[], 0.95), None);
+        assert_eq!(median_interval(&[1.0, f64::NAN], 0.95), None);
+    }
+
+    #[test]
+    fn an_interval_covers_the_true_median_about_as_often_as_it_says() {
+        // Draws from a skewed distribution with median 1: the square of a uniform number between 0 and 2.
+        let (mut state, mut covered) = (7_u64, 0);
+        for _ in 0..200 {
+            let values: Vec<f64> =
+                (0..15).map(|_| (draw(&mut state, 2_001) as f64 / 1000.0).powi(2)).collect();
+            let (low, high) = median_interval(&values, 0.95).unwrap();
+            covered += u32::from(low <= 1.0 && 1.0 <= high);
+        }
+        assert!((176..=200).contains(&covered), "{covered} of 200");
     }
 
     proptest! {

@@ -47,7 +47,11 @@ pub(crate) struct Column {
 }
 
 impl Table {
-    fn new(title: impl Into<String>, note: impl Into<String>, columns: Vec<Column>) -> Self {
+    pub(crate) fn new(
+        title: impl Into<String>,
+        note: impl Into<String>,
+        columns: Vec<Column>,
+    ) -> Self {
         Self { title: title.into(), note: note.into(), columns, rows: Vec::new() }
     }
 
@@ -69,7 +73,7 @@ impl Table {
     }
 
     /// At most [`LINES_MAX`] rows, with a note about the others.
-    fn cut(mut self) -> Self {
+    pub(crate) fn cut(mut self) -> Self {
         let more = self.rows.len().saturating_sub(LINES_MAX);
         if more > 0 {
             self.rows.truncate(LINES_MAX);
@@ -82,16 +86,16 @@ impl Table {
     }
 
     /// The table, unless it has no rows.
-    fn unless_empty(self) -> Option<Self> {
+    pub(crate) fn unless_empty(self) -> Option<Self> {
         (!self.rows.is_empty()).then_some(self)
     }
 }
 
-fn text(name: impl Into<String>) -> Column {
+pub(crate) fn text(name: impl Into<String>) -> Column {
     Column { name: name.into(), numeric: false }
 }
 
-fn number(name: impl Into<String>) -> Column {
+pub(crate) fn number(name: impl Into<String>) -> Column {
     Column { name: name.into(), numeric: true }
 }
 

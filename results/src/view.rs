@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::distribution::Samples;
+use crate::kernel::compare_versions;
 use crate::record::{CellRecord, Clock, Metric, Outcome, Place, Unit};
 use crate::report::ReportError;
 use crate::stats::Spread;
@@ -355,22 +356,14 @@ impl PointKey {
     }
 }
 
+/// Sorts names of proxies as every table and legend has them.
+pub(crate) fn sort_proxies(proxies: &mut [&str]) {
+    proxies.sort_by_cached_key(|proxy| ProxyName((*proxy).to_owned()));
+}
+
 fn spread(replicates: &[Replicate], quantile: f64) -> Option<Spread> {
     let values = replicates.iter().filter_map(|replicate| replicate.samples.percentile(quantile));
     Spread::of(values.map(|value| value as f64))
-}
-
-/// Order of two kernel releases: runs of digits by their number, so that 5.10 comes after 5.9.
-fn compare_versions(a: &str, b: &str) -> Ordering {
-    let pieces = |text: &str| -> Vec<(u64, String)> {
-        text.split_inclusive(|symbol: char| !symbol.is_ascii_digit())
-            .map(|piece| {
-                let digits: String = piece.chars().take_while(char::is_ascii_digit).collect();
-                (digits.parse().unwrap_or(0), piece.to_owned())
-            })
-            .collect()
-    };
-    pieces(a).cmp(&pieces(b))
 }
 
 #[cfg(test)]
@@ -422,12 +415,5 @@ mod tests {
         let stat = view.groups[0].stat("sync.full", "total", "ipvs", 10_000, 0.5).unwrap();
         let (min, max) = (611_900_000.0, 613_939_666.0);
         assert_eq!(stat, Spread { median: f64::midpoint(min, max), min, max, count: 2 });
-    }
-
-    #[test]
-    fn versions_are_ordered_by_their_numbers() {
-        assert_eq!(compare_versions("5.9", "5.10"), Ordering::Less);
-        assert_eq!(compare_versions("6.1.0-56-cloud", "6.1.0-9-cloud"), Ordering::Greater);
-        assert_eq!(compare_versions("6.1", "6.1"), Ordering::Equal);
     }
 }

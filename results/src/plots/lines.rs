@@ -10,11 +10,11 @@ use super::{PlotError, theme};
 use crate::distribution::Samples;
 use crate::view::Group;
 
-const WIDTH: u32 = 1000;
+pub(super) const WIDTH: u32 = 1000;
 const HEIGHT: u32 = 640;
-const TEXT_PX: f64 = 27.0;
+pub(super) const TEXT_PX: f64 = 27.0;
 /// Room at the right for names, pixels.
-const NAMES: i32 = 234;
+pub(super) const NAMES: i32 = 234;
 /// Least distance of two names at the right, pixels.
 const NAME_GAP: i32 = 34;
 /// Most points of a percentile curve.
@@ -176,7 +176,7 @@ where
 }
 
 /// Names at the right of the lines' ends, moved apart where they would touch, each joined to its line by a mark of its colour.
-fn draw_names<DB: DrawingBackend>(
+pub(super) fn draw_names<DB: DrawingBackend>(
     root: &DrawingArea<DB, Shift>,
     mut ends: Vec<((i32, i32), &str, &str)>,
     rows: std::ops::Range<i32>,

@@ -52,6 +52,33 @@ const PARTS: [(&str, Paint); 4] = [
     ("effective", paint((0x02, 0x9e, 0x74), "#2fb58c")),
 ];
 
+/// Fills for a ratio, from far below 1 over no change to far above it: blue means less, orange more, and text is legible on each.
+const RATIOS: [(f64, Paint); 9] = [
+    (0.5, paint((0x6c, 0xad, 0xdf), "#1c689f")),
+    (0.8, paint((0x9a, 0xc8, 0xeb), "#1d5580")),
+    (0.95, paint((0xc4, 0xdf, 0xf4), "#1d4360")),
+    (0.99, paint((0xe3, 0xf0, 0xfa), "#1c3346")),
+    (1.01, paint((0xf3, 0xf4, 0xf5), "#252a30")),
+    (1.05, paint((0xfd, 0xee, 0xdf), "#40301f")),
+    (1.25, paint((0xfb, 0xd8, 0xb5), "#5c3d1b")),
+    (2.0, paint((0xf6, 0xb9, 0x7d), "#7c4a12")),
+    (f64::INFINITY, paint((0xee, 0x98, 0x45), "#9a5606")),
+];
+/// Behind a cell that has no number.
+pub(super) const EMPTY: Paint = paint((0xfe, 0xfe, 0xfe), "#16191d");
+/// Lines across such a cell.
+pub(super) const HATCH: Paint = paint((0xc9, 0xcf, 0xd6), "#464f59");
+
+/// The fill for a ratio.
+pub(super) fn of_ratio(ratio: f64) -> Paint {
+    RATIOS.iter().find(|(end, _)| ratio < *end).map_or(EMPTY, |(_, paint)| *paint)
+}
+
+/// The fills in order, each with the ratio where it ends; the last has no end.
+pub(super) fn ratio_scale() -> impl ExactSizeIterator<Item = (f64, Paint)> {
+    RATIOS.into_iter()
+}
+
 /// The fixed colour of a proxy, the same in every plot.
 pub(super) fn of_proxy(proxy: &str) -> Paint {
     PROXIES.iter().find(|(name, _)| *name == proxy).map_or(OTHER_PROXY, |(_, paint)| *paint)
@@ -111,12 +138,14 @@ pub(super) fn finish(svg: &str, title: &str) -> String {
     )
 }
 
-fn style_sheet() -> String {
-    let all = [BACKGROUND, TEXT, MUTED, GRID, OTHER_PROXY];
+/// Fonts, and each colour's dark partner.
+pub(super) fn style_sheet() -> String {
+    let all = [BACKGROUND, TEXT, MUTED, GRID, EMPTY, HATCH, OTHER_PROXY];
+    let ratios = RATIOS.iter().map(|(_, paint)| *paint);
     let proxies = PROXIES.iter().map(|(_, paint)| *paint);
     let parts = PARTS.iter().map(|(_, paint)| *paint);
     let mut rules = String::new();
-    for paint in all.into_iter().chain(proxies).chain(parts) {
+    for paint in all.into_iter().chain(proxies).chain(parts).chain(ratios) {
         let (light, dark) = (paint.attribute(), paint.dark);
         let _ = write!(
             rules,
@@ -139,13 +168,47 @@ mod tests {
 
     #[test]
     fn no_two_roles_share_a_literal_colour() {
-        let all: Vec<String> = [BACKGROUND, TEXT, MUTED, GRID, OTHER_PROXY]
+        let all: Vec<String> = [BACKGROUND, TEXT, MUTED, GRID, EMPTY, HATCH, OTHER_PROXY]
             .into_iter()
             .chain(PROXIES.iter().map(|(_, paint)| *paint))
             .chain(PARTS.iter().map(|(_, paint)| *paint))
+            .chain(RATIOS.iter().map(|(_, paint)| *paint))
             .map(Paint::attribute)
             .collect();
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+    }
+
+    #[test]
+    fn a_ratio_is_coloured_by_how_far_it_is_from_one() {
+        let attribute = |ratio| of_ratio(ratio).attribute();
+        assert_eq!(attribute(0.995), attribute(1.005));
+        assert_eq!(attribute(0.01), RATIOS[0].1.attribute());
+        assert_eq!(attribute(40.0), RATIOS[8].1.attribute());
+        assert_ne!(attribute(0.97), attribute(1.03));
+        assert_eq!(attribute(f64::NAN), EMPTY.attribute());
+    }
+
+    #[test]
+    fn text_is_legible_on_every_fill_in_light_and_dark() {
+        let channel = |value: u8| {
+            let value = f64::from(value) / 255.0;
+            if value <= 0.03928 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        let luminance = |(red, green, blue): (u8, u8, u8)| {
+            0.2126 * channel(red) + 0.7152 * channel(green) + 0.0722 * channel(blue)
+        };
+        let dark = |paint: Paint| {
+            let byte = |at: usize| u8::from_str_radix(&paint.dark[at..at + 2], 16).unwrap();
+            (byte(1), byte(3), byte(5))
+        };
+        let contrast = |a, b| {
+            let (a, b): (f64, f64) = (luminance(a), luminance(b));
+            (a.max(b) + 0.05) / (a.min(b) + 0.05)
+        };
+        for (_, paint) in RATIOS {
+            assert!(contrast(paint.light, TEXT.light) >= 4.5, "{paint:?}");
+            assert!(contrast(dark(paint), dark(TEXT)) >= 4.5, "{paint:?}");
+        }
     }
 
     #[test]

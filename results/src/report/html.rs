@@ -21,11 +21,17 @@ mod tests {
     use super::*;
     use crate::fixture;
     use crate::record::Outcome;
+    use crate::report::Options;
     use crate::store::Run;
     use crate::view::View;
+    use std::path::Path;
 
     fn html(runs: &[Run]) -> String {
-        render(&Page::of(&View::new(runs).unwrap()).unwrap()).unwrap()
+        render(
+            &Page::of(&View::new(runs).unwrap(), &Options::default(), Path::new("runs/example"))
+                .unwrap(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -51,6 +57,22 @@ mod tests {
         let html = html(&[fixture::stored()]);
         assert_eq!(html.matches("<svg").count(), 5);
         assert_eq!(html.matches("<summary>Numbers of this plot</summary>").count(), 5);
+    }
+
+    #[test]
+    fn several_kernels_have_a_section_before_those_of_each() {
+        let html = html(&[fixture::kernels()]);
+        let compared = html.find("<h2>Kernels compared, guest, instructions clock</h2>").unwrap();
+        assert!(compared < html.find("<h2>Kernel 5.10.0").unwrap());
+        assert_eq!(html.matches("<svg").count(), 3 + 4 * 5);
+        assert!(html.contains("<code>vipbench explain runs/example --cell "));
+        assert!(!html.contains("explain/"), "nothing was explained yet");
+        assert!(html.len() < 2_000_000, "{} bytes", html.len());
+    }
+
+    #[test]
+    fn one_kernel_has_no_section_of_comparisons() {
+        assert!(!html(&[fixture::stored(), fixture::wall()]).contains("Kernels compared"));
     }
 
     #[test]

@@ -1,12 +1,19 @@
 //! The content of a report in order, before it becomes HTML or Markdown.
 
+use std::path::Path;
+
 use crate::findings::{self, Findings};
-use crate::format::{plain, shell, thousands};
+use crate::format::{list, plain, shell, thousands};
+use crate::kernels::findings::KernelFindings;
+use crate::kernels::{self, Family};
 use crate::plots::{self, Plot};
 use crate::record::{Clock, Outcome};
-use crate::report::ReportError;
+use crate::report::{Options, ReportError};
 use crate::tables::{self, Table};
 use crate::view::{Group, View};
+
+/// Most headlines before anything else.
+const HEADLINES_MAX: usize = 3;
 
 /// A whole report.
 #[derive(Debug)]
@@ -17,6 +24,8 @@ pub(super) struct Page {
     pub summary: String,
     /// What is said about several groups together.
     pub across: Vec<String>,
+    /// One for each place and clock with several kernels.
+    pub kernels: Vec<KernelSection>,
     /// One a group.
     pub sections: Vec<Section>,
     /// What could not run, and warnings.
@@ -34,6 +43,19 @@ pub(super) struct Page {
 pub(super) struct Section {
     pub findings: Findings,
     pub blocks: Vec<Block>,
+}
+
+/// Several kernels of one place and clock side by side.
+#[derive(Debug)]
+pub(super) struct KernelSection {
+    /// `Kernels compared, guest, instructions clock`.
+    pub heading: String,
+    /// Which kernel others are compared with.
+    pub note: String,
+    pub findings: KernelFindings,
+    pub plots: Vec<Plot>,
+    /// What could not be compared.
+    pub tables: Vec<Table>,
 }
 
 /// One subject.
@@ -56,9 +78,44 @@ impl Section {
     }
 }
 
+impl KernelSection {
+    fn of(family: &Family<'_>, dir: &Path) -> Result<Self, ReportError> {
+        let mut findings = kernels::findings::of_family(family);
+        for line in &mut findings.lines {
+            if !same_folder(&line.run, dir) {
+                line.explained.clear();
+            }
+        }
+        let names: Vec<String> = family
+            .kernels
+            .iter()
+            .map(|kernel| format!("{} ({})", kernel.name, kernel.group.key.kernel))
+            .collect();
+        Ok(Self {
+            heading: format!("Kernels compared, {}", family.title()),
+            note: format!(
+                "{}, in version order. Changes are from each to the next, and from {}, the reference, to the others; net is what a proxy \
+                 adds to none, the connection without a proxy.",
+                list(&names),
+                family.reference_name()
+            ),
+            findings,
+            plots: plots::kernels::of_family(family)?,
+            tables: kernels::tables::not_compared(family).into_iter().collect(),
+        })
+    }
+}
+
+/// Whether two paths are one folder; one that is not there yet is none.
+fn same_folder(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
 impl Page {
-    /// Computes everything.
-    pub fn of(view: &View<'_>) -> Result<Self, ReportError> {
+    /// Computes everything, for a report that will lie in `dir`.
+    pub fn of(view: &View<'_>, options: &Options, dir: &Path) -> Result<Self, ReportError> {
+        let families = kernels::families(view, options.reference_kernel.as_deref())?;
+        let kernels = families.iter().map(|family| KernelSection::of(family, dir));
         let mut sections = Vec::new();
         for (group, findings) in view.groups.iter().zip(findings::of_groups(view)) {
             sections.push(Section { findings, blocks: blocks(group)? });
@@ -70,6 +127,7 @@ impl Page {
             title: title(view),
             summary: summary(view),
             across: findings::across_groups(view),
+            kernels: kernels.collect::<Result<_, _>>()?,
             sections,
             problems: [tables::gaps(view), tables::warnings(view)].into_iter().flatten().collect(),
             surroundings: [tables::harness(view), tables::environment(view)]
@@ -81,9 +139,22 @@ impl Page {
         })
     }
 
+    /// Whether the headline of each section stands at the top: only as long as they are few.
+    pub fn headlines_first(&self) -> bool {
+        self.sections.len() <= HEADLINES_MAX
+    }
+
+    /// What all plots of a page share.
+    #[expect(clippy::unused_self, reason = "the template knows nothing but the page")]
+    pub fn plot_style(&self) -> String {
+        plots::style_sheet()
+    }
+
     /// Every plot, in order.
     pub fn plots(&self) -> impl Iterator<Item = &Plot> {
-        self.sections.iter().flat_map(|section| &section.blocks).flat_map(|block| &block.plots)
+        let compared = self.kernels.iter().flat_map(|section| &section.plots);
+        let blocks = self.sections.iter().flat_map(|section| &section.blocks);
+        compared.chain(blocks.flat_map(|block| &block.plots))
     }
 }
 

@@ -41,7 +41,7 @@ pub fn summary(runs: &[Run], width: Option<u16>) -> Result<String, ReportError> 
 }
 
 /// Words in lines of at most `width` columns; a longer word has a line to itself.
-fn wrapped(text: &str, width: Option<u16>) -> String {
+pub(crate) fn wrapped(text: &str, width: Option<u16>) -> String {
     let width = width.map_or(usize::MAX, usize::from);
     let (mut lines, mut line) = (String::new(), String::new());
     for word in text.split_whitespace() {
@@ -58,7 +58,7 @@ fn wrapped(text: &str, width: Option<u16>) -> String {
     lines + &line + "\n"
 }
 
-fn grid(table: &Table, width: Option<u16>) -> String {
+pub(crate) fn grid(table: &Table, width: Option<u16>) -> String {
     let mut grid = Grid::new();
     grid.load_style(STYLE);
     grid.set_header(table.columns.iter().map(|column| column.name.as_str()));

@@ -1,0 +1,339 @@
+//! How numbers changed: seed by seed, gross and net of the control, and how sure that is.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::pairing::Matched;
+use super::side::{Cell, MetricKey, Numbers, Side};
+use super::{CONTROL, CellRef, Effect, Statistic, Subject};
+use crate::record::Clock;
+use crate::stats::{self, Spread};
+
+/// Fewest replicates (seeds) that an interval is computed from. The range of five draws misses the median of all in one case of
+/// sixteen; of fewer, oftener.
+pub const REPLICATES_MIN: usize = 5;
+/// Share of the resampled medians inside an interval.
+const LEVEL: f64 = 0.95;
+/// Fewest values whose p99 is not simply the largest of them.
+const P99_VALUES_MIN: u64 = 100;
+/// What a proxy adds has a ratio only if on both sides it is at least this share of the whole: a ratio of two remainders says nothing.
+const NET_SHARE_MIN: f64 = 0.01;
+/// Metrics of one connection, for which `none` is the floor; those of the HTTP client beside them.
+const PER_CONNECTION: [&str; 4] = ["connect", "request", "close", "keepalive.request"];
+const PER_CONNECTION_FAMILY: &str = "http.";
+
+/// The numbers of one seed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+pub struct Pair {
+    /// The seed.
+    pub seed: u64,
+    /// The base's number.
+    pub base: f64,
+    /// The new one.
+    pub new: f64,
+}
+
+/// How sure a change is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Certainty {
+    /// Instructions of equal seeds: a repetition gives the same digits, so there is no interval. Another seed is another draw.
+    Exact,
+    /// Wall time: what the median ratio is likely to be between, by resampling the replicates.
+    Interval {
+        /// Lower end, a ratio.
+        low: f64,
+        /// Upper end, a ratio.
+        high: f64,
+        /// How likely.
+        level: f64,
+    },
+    /// Wall time without enough replicates to tell a change from noise.
+    TooFewReplicates {
+        /// How many there are.
+        replicates: usize,
+        /// How many an interval needs.
+        needed: usize,
+    },
+    /// Wall time, and no ratio that an interval could be about: a side is 0.
+    NoRatio,
+}
+
+/// A number on both sides. Over several seeds each of the four is the median and the ends of the seeds' own numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Change {
+    /// The base.
+    pub base: Spread,
+    /// The new side.
+    pub new: Spread,
+    /// `new - base` of equal seeds.
+    pub difference: Spread,
+    /// `new / base` of equal seeds; absent when a base is not positive, and for a net change when what the proxy adds is under 1%
+    /// of the whole.
+    pub ratio: Option<Spread>,
+    /// How sure it is.
+    pub certainty: Certainty,
+    /// The numbers behind, one a seed, ascending.
+    pub pairs: Vec<Pair>,
+}
+
+impl Change {
+    /// From the numbers of equal seeds; `None` without any.
+    pub fn of(pairs: Vec<Pair>, clock: Clock) -> Option<Self> {
+        let has_ratio = pairs.iter().all(|pair| pair.base > 0.0 && pair.new >= 0.0);
+        Self::with_ratio(pairs, clock, has_ratio)
+    }
+
+    /// Of what `gross` has beyond `control`, seed by seed; seeds without a control are left out.
+    pub fn net(gross: &[Pair], control: &[Pair], clock: Clock) -> Option<Self> {
+        let mut pairs = Vec::new();
+        let mut has_ratio = true;
+        for whole in gross {
+            let Some(floor) = control.iter().find(|floor| floor.seed == whole.seed) else {
+                continue;
+            };
+            let added = Pair {
+                seed: whole.seed,
+                base: whole.base - floor.base,
+                new: whole.new - floor.new,
+            };
+            let counts = |added: f64, whole: f64| added > 0.0 && added >= whole * NET_SHARE_MIN;
+            has_ratio &= counts(added.base, whole.base) && counts(added.new, whole.new);
+            pairs.push(added);
+        }
+        Self::with_ratio(pairs, clock, has_ratio)
+    }
+
+    fn with_ratio(mut pairs: Vec<Pair>, clock: Clock, has_ratio: bool) -> Option<Self> {
+        pairs.sort_by_key(|pair| pair.seed);
+        let spread = |of: fn(&Pair) -> f64| Spread::of(pairs.iter().map(of));
+        let ratios: Vec<f64> = pairs.iter().map(|pair| pair.new / pair.base).collect();
+        let ratio = has_ratio.then(|| Spread::of(ratios.iter().copied())).flatten();
+        Some(Self {
+            base: spread(|pair| pair.base)?,
+            new: spread(|pair| pair.new)?,
+            difference: spread(|pair| pair.new - pair.base)?,
+            ratio,
+            certainty: certainty(&ratios, ratio.is_some(), clock),
+            pairs,
+        })
+    }
+
+    /// The change as a share of the base: 0.27 for 27% more.
+    pub fn share(&self) -> Option<f64> {
+        self.ratio.map(|ratio| ratio.median - 1.0)
+    }
+
+    /// Whether no seed's number changed at all.
+    pub fn is_equal(&self) -> bool {
+        self.difference.min == 0.0 && self.difference.max == 0.0
+    }
+}
+
+fn certainty(ratios: &[f64], has_ratio: bool, clock: Clock) -> Certainty {
+    if clock == Clock::Instructions {
+        return Certainty::Exact;
+    }
+    if ratios.len() < REPLICATES_MIN {
+        let replicates = ratios.len();
+        return Certainty::TooFewReplicates { replicates, needed: REPLICATES_MIN };
+    }
+    let interval = has_ratio.then(|| stats::median_interval(ratios, LEVEL)).flatten();
+    interval.map_or(Certainty::NoRatio, |(low, high)| Certainty::Interval {
+        low,
+        high,
+        level: LEVEL,
+    })
+}
+
+/// One metric of all seeds of one series of cells.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Series {
+    base_kernel: String,
+    new_kernel: String,
+    subject: Subject,
+}
+
+/// One seed of a series.
+struct Replicate<'a> {
+    seed: u64,
+    cells: (&'a Cell, &'a Cell),
+    numbers: (Numbers, Numbers),
+}
+
+/// All effects: the control first, then the largest ratio first; what has no ratio comes last.
+pub(super) fn of_pairs(matched: &Matched<'_>, base: &Side, new: &Side) -> Vec<Effect> {
+    let all = series(matched);
+    let mut effects = Vec::new();
+    for (series, seeds) in &all {
+        for statistic in statistics(seeds) {
+            let control = control_of(series).and_then(|control| all.get(&control));
+            let clock = series.subject.clock;
+            let gross = pairs(seeds, statistic);
+            let net =
+                control.and_then(|control| Change::net(&gross, &pairs(control, statistic), clock));
+            let (Some(gross), Some(first)) = (Change::of(gross, clock), seeds.first()) else {
+                continue;
+            };
+            let (base_cell, new_cell) = first.cells;
+            effects.push(Effect {
+                base_kernel: series.base_kernel.clone(),
+                new_kernel: series.new_kernel.clone(),
+                subject: series.subject.clone(),
+                statistic,
+                gross,
+                net,
+                base_cell: CellRef { run: base.dir_of(base_cell), id: base_cell.id.clone() },
+                new_cell: CellRef { run: new.dir_of(new_cell), id: new_cell.id.clone() },
+            });
+        }
+    }
+    effects.sort_by(|a, b| {
+        let magnitude = |effect: &Effect| effect.magnitude().unwrap_or(-1.0);
+        let by_magnitude = || magnitude(b).total_cmp(&magnitude(a));
+        b.is_control().cmp(&a.is_control()).then_with(by_magnitude)
+    });
+    effects
+}
+
+fn series<'a>(matched: &Matched<'a>) -> BTreeMap<Series, Vec<Replicate<'a>>> {
+    let mut all: BTreeMap<Series, Vec<Replicate<'a>>> = BTreeMap::new();
+    for &(base, new) in &matched.cells {
+        for (key, numbers) in &base.metrics {
+            if let Some(others) = new.metrics.get(key) {
+                all.entry(Series::of(base, new, key)).or_default().push(Replicate {
+                    seed: base.labels.seed,
+                    cells: (base, new),
+                    numbers: (*numbers, *others),
+                });
+            }
+        }
+    }
+    all
+}
+
+impl Series {
+    fn of(base: &Cell, new: &Cell, key: &MetricKey) -> Self {
+        let labels = &base.labels;
+        Self {
+            base_kernel: labels.kernel.clone(),
+            new_kernel: new.labels.kernel.clone(),
+            subject: Subject {
+                place: labels.place,
+                clock: labels.clock,
+                proxy: labels.proxy.clone(),
+                services: labels.services,
+                endpoints: labels.endpoints,
+                measure: labels.measure.clone(),
+                metric: key.name.clone(),
+                label: key.label.clone(),
+                unit: key.unit,
+            },
+        }
+    }
+}
+
+/// The same without a proxy, where that is a floor.
+fn control_of(series: &Series) -> Option<Series> {
+    let subject = &series.subject;
+    let metric = subject.metric.as_str();
+    let per_connection =
+        PER_CONNECTION.contains(&metric) || metric.starts_with(PER_CONNECTION_FAMILY);
+    if subject.proxy == CONTROL || !per_connection {
+        return None;
+    }
+    let mut control = series.clone();
+    CONTROL.clone_into(&mut control.subject.proxy);
+    Some(control)
+}
+
+/// What can be told of all seeds alike.
+fn statistics(seeds: &[Replicate<'_>]) -> Vec<Statistic> {
+    let counts = || seeds.iter().flat_map(|seed| [seed.numbers.0.count, seed.numbers.1.count]);
+    if counts().all(|count| count == 1) {
+        vec![Statistic::Value]
+    } else if counts().all(|count| count >= P99_VALUES_MIN) {
+        vec![Statistic::P50, Statistic::P99]
+    } else {
+        vec![Statistic::P50]
+    }
+}
+
+fn pairs(seeds: &[Replicate<'_>], statistic: Statistic) -> Vec<Pair> {
+    let number = |numbers: &Numbers| match statistic {
+        Statistic::Value | Statistic::P50 => numbers.p50,
+        Statistic::P99 => numbers.p99,
+    };
+    seeds
+        .iter()
+        .map(|seed| Pair {
+            seed: seed.seed,
+            base: number(&seed.numbers.0),
+            new: number(&seed.numbers.1),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs_of(numbers: &[(f64, f64)]) -> Vec<Pair> {
+        (1..).zip(numbers).map(|(seed, &(base, new))| Pair { seed, base, new }).collect()
+    }
+
+    #[test]
+    fn a_change_is_computed_seed_by_seed() {
+        let change = Change::of(
+            pairs_of(&[(100.0, 110.0), (200.0, 240.0), (400.0, 520.0)]),
+            Clock::Instructions,
+        )
+        .unwrap();
+        assert_eq!((change.base.median, change.new.median), (200.0, 240.0));
+        let difference = change.difference;
+        assert_eq!((difference.min, difference.median, difference.max), (10.0, 40.0, 120.0));
+        let ratio = change.ratio.unwrap();
+        assert_eq!((ratio.min, ratio.median, ratio.max), (1.1, 1.2, 1.3));
+        assert_eq!(change.certainty, Certainty::Exact);
+        assert!(Change::of(Vec::new(), Clock::Wall).is_none());
+    }
+
+    #[test]
+    fn net_is_what_the_proxy_adds_to_the_control_of_the_same_seed() {
+        let gross = pairs_of(&[(150.0, 225.0), (170.0, 245.0), (1.0, 1.0)]);
+        let control = pairs_of(&[(50.0, 100.0), (70.0, 120.0)]);
+        let net = Change::net(&gross, &control, Clock::Instructions).unwrap();
+        assert_eq!(net.pairs.len(), 2, "the third seed has no control");
+        assert_eq!((net.base.median, net.new.median), (100.0, 125.0));
+        assert_eq!(net.share(), Some(0.25));
+        assert!(Change::net(&gross, &[], Clock::Instructions).is_none());
+    }
+
+    #[test]
+    fn remainders_have_a_difference_but_no_ratio() {
+        let control = pairs_of(&[(1000.0, 1000.0)]);
+        for gross in [(1005.0, 1100.0), (1100.0, 990.0)] {
+            let net = Change::net(&pairs_of(&[gross]), &control, Clock::Instructions).unwrap();
+            assert_eq!((net.ratio, net.difference.median), (None, gross.1 - gross.0));
+        }
+        let from_nothing = Change::of(pairs_of(&[(0.0, 7.0)]), Clock::Instructions).unwrap();
+        assert_eq!((from_nothing.ratio, from_nothing.difference.median), (None, 7.0));
+    }
+
+    #[test]
+    fn the_wall_clock_needs_replicates_for_an_interval() {
+        let noisy = |count: u32| {
+            let numbers: Vec<(f64, f64)> =
+                (0..count).map(|at| (100.0, 118.0 + f64::from(at % 5))).collect();
+            Change::of(pairs_of(&numbers), Clock::Wall).unwrap().certainty
+        };
+        assert_eq!(noisy(4), Certainty::TooFewReplicates { replicates: 4, needed: 5 });
+        let Certainty::Interval { low, high, level } = noisy(9) else { panic!("no interval") };
+        assert!((1.18..=1.20).contains(&low) && (1.20..=1.22).contains(&high), "{low} {high}");
+        assert!((level - 0.95).abs() < 1e-9, "{level}");
+        let zero = Change::of(pairs_of(&[(0.0, 1.0); 5]), Clock::Wall).unwrap();
+        assert_eq!(zero.certainty, Certainty::NoRatio);
+    }
+}

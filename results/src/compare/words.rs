@@ -1,0 +1,216 @@
+//! A comparison in sentences and phrases. Every one is computed from its numbers.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::{Certainty, Change, Comparison, Effect, Statistic, Unmatched};
+use crate::format::{self, list, quantity, signed_percent, thousands};
+use crate::record::{Clock, Unit};
+
+/// Stands for a ratio that says nothing.
+pub(crate) const NO_RATIO: &str = "-";
+/// A control that moves by less than this is called still; the same as in a report.
+const STILL_BELOW: f64 = 0.02;
+
+impl super::Described {
+    /// `kernel 6.1.0 of runs/a`.
+    pub fn in_words(&self) -> String {
+        format!("kernel {} of {}", list(&self.kernels), list(&self.runs))
+    }
+}
+
+/// The warning that comes before everything.
+pub(super) fn warnings(comparison: &Comparison) -> Option<String> {
+    let facts: Vec<String> =
+        comparison.surroundings.iter().map(|difference| difference.fact.clone()).collect();
+    (!facts.is_empty()).then(|| {
+        format!(
+            "WARNING: more differs than what is compared ({}): an effect below may come from that.",
+            list(&facts)
+        )
+    })
+}
+
+/// What can be said of the whole, the control first.
+pub(super) fn sentences(comparison: &Comparison) -> Vec<String> {
+    let mut all =
+        vec![format!("{} against {}.", comparison.new.in_words(), comparison.base.in_words())];
+    all.push(control(&comparison.effects.iter().collect::<Vec<_>>()));
+    all.push(tally(comparison));
+    all.extend(certainty(comparison));
+    all
+}
+
+/// What the control says about the comparison: the `connect` of `none` over all positions and sizes.
+pub(crate) fn control(effects: &[&Effect]) -> String {
+    let shares: Vec<f64> = effects
+        .iter()
+        .filter(|effect| effect.is_control() && effect.subject.metric == "connect")
+        .filter(|effect| effect.statistic != Statistic::P99)
+        .filter_map(|effect| effect.gross.share())
+        .collect();
+    let least = shares.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = shares.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if shares.is_empty() {
+        return "Control: a new connection without a proxy (none) is not on both sides, so it is unknown what changed below the proxies; measure none too.".to_owned();
+    }
+    let change = if signed_percent(least) == signed_percent(most) {
+        format!("changes by {}", signed_percent(most))
+    } else {
+        format!("changes by {} to {}", signed_percent(least), signed_percent(most))
+    };
+    let verdict = if least.abs().max(most.abs()) < STILL_BELOW {
+        "it is still, so an effect is the proxy's own"
+    } else {
+        "the floor itself moved, so judge a proxy by its change net of none"
+    };
+    format!(
+        "Control: a new connection without a proxy (none) {change} over all sizes and positions: {verdict}."
+    )
+}
+
+fn tally(comparison: &Comparison) -> String {
+    let (mut equal, mut up, mut down) = (0_u64, 0_u64, 0_u64);
+    for effect in &comparison.effects {
+        match effect.gross.difference.median {
+            _ if effect.gross.is_equal() => equal += 1,
+            difference if difference > 0.0 => up += 1,
+            _ => down += 1,
+        }
+    }
+    let (cells, metrics): (Vec<&Unmatched>, Vec<&Unmatched>) =
+        comparison.unmatched.iter().partition(|unmatched| unmatched.metric.is_none());
+    let mut text = format!(
+        "{} pairs of cells give {} numbers: {} are equal, {} larger, {} smaller.",
+        thousands(comparison.matched_cells),
+        thousands(comparison.effects.len() as u64),
+        thousands(equal),
+        thousands(up),
+        thousands(down)
+    );
+    if !comparison.unmatched.is_empty() {
+        let _ = write!(
+            text,
+            " {} cells and {} metrics could not be compared; the reasons are listed below.",
+            thousands(cells.len() as u64),
+            thousands(metrics.len() as u64)
+        );
+    }
+    text
+}
+
+/// How sure the numbers are, said once for all of a clock.
+fn certainty(comparison: &Comparison) -> Vec<String> {
+    let seeds: BTreeSet<u64> = comparison
+        .effects
+        .iter()
+        .flat_map(|effect| effect.gross.pairs.iter().map(|pair| pair.seed))
+        .collect();
+    let clocks: BTreeSet<Clock> =
+        comparison.effects.iter().map(|effect| effect.subject.clock).collect();
+    let over = match seeds.len() {
+        0 => return Vec::new(),
+        1 => "One seed was compared: another would be another draw of addresses and hash seeds."
+            .to_owned(),
+        count => format!(
+            "{count} seeds were compared, each with itself; shown are their median and, in brackets, their ends."
+        ),
+    };
+    let mut all = Vec::new();
+    if clocks.contains(&Clock::Instructions) {
+        all.push(format!(
+            "Instructions of equal seeds are exact: a repetition gives the same digits, so there is no interval. {over}"
+        ));
+    }
+    if clocks.contains(&Clock::Wall) {
+        let few = comparison.effects.iter().find_map(|effect| match effect.gross.certainty {
+            Certainty::TooFewReplicates { replicates, needed } => Some((replicates, needed)),
+            _ => None,
+        });
+        all.push(match few {
+            Some((replicates, needed)) => format!(
+                "Wall time is noisy, and {replicates} of the {needed} seeds that an interval needs are there: no change below can be told from noise."
+            ),
+            None => format!(
+                "Wall time is noisy: after 95% stands the interval of the median ratio, by bootstrap over the seeds, not corrected for the number of lines. {over}"
+            ),
+        });
+    }
+    all
+}
+
+/// `+27%`, over seeds `+27% (+25% to +29%)`, with an interval `+27% (95%: +20% to +33%)`.
+pub(crate) fn in_percent(change: &Change) -> String {
+    let Some(ratio) = change.ratio else { return NO_RATIO.to_owned() };
+    let share = |value: f64| signed_percent(value - 1.0);
+    let middle = share(ratio.median);
+    match change.certainty {
+        Certainty::Interval { low, high, .. } => {
+            format!("{middle} (95%: {} to {})", share(low), share(high))
+        }
+        _ if ratio.count > 1 && share(ratio.min) != share(ratio.max) => {
+            format!("{middle} ({} to {})", share(ratio.min), share(ratio.max))
+        }
+        _ => middle,
+    }
+}
+
+/// A difference with its sign: `+1,234`, `-2.5 million`.
+pub(super) fn signed(unit: Unit, value: f64) -> String {
+    let size = format::compact(unit, value.abs());
+    match value {
+        value if value > 0.0 => format!("+{size}"),
+        value if value < 0.0 => format!("-{size}"),
+        _ => size,
+    }
+}
+
+/// One effect in words: `from 7.2 to 7.3 iptables-nft connect at 10,000 Services, last: +27%, net of none +28%`.
+pub(crate) fn in_words(effect: &Effect, from: &str, to: &str) -> String {
+    let subject = &effect.subject;
+    let mut words = format!(
+        "from {from} to {to} {} {} at {} Services, {}{}: {}",
+        subject.proxy,
+        subject.metric,
+        thousands(subject.services),
+        format::position(&subject.label),
+        if effect.statistic == Statistic::P99 { " p99" } else { "" },
+        in_percent(&effect.gross)
+    );
+    if let Some(net) = &effect.net {
+        let net = match net.ratio {
+            Some(_) => in_percent(net),
+            None => signed(subject.unit, net.difference.median),
+        };
+        let _ = write!(words, ", net of none {net}");
+    }
+    let _ = write!(
+        words,
+        " ({} to {})",
+        format::compact(subject.unit, effect.gross.base.median),
+        quantity(subject.unit, effect.gross.new.median)
+    );
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{Side, compare};
+    use crate::fixture;
+
+    #[test]
+    fn an_effect_in_words_names_kernels_proxy_size_and_both_changes() {
+        let run = fixture::kernels();
+        let (base, new) = Side::two(&run, None, Some("6.1"), Some("6.12")).unwrap();
+        let comparison = compare(&base, &new).unwrap();
+        let effect = comparison
+            .effects
+            .iter()
+            .find(|effect| !effect.is_control() && effect.statistic == Statistic::P50)
+            .unwrap();
+        let words = in_words(effect, "6.1", "6.12");
+        assert!(words.starts_with("from 6.1 to 6.12 iptables-nft connect at "), "{words}");
+        assert!(words.contains(": +27%, net of none +"), "{words}");
+    }
+}

@@ -1,0 +1,172 @@
+//! Plots of several kernels of one place and clock: ladders of ratios and the map of numbers.
+
+use super::heat::{Cell, Map, Row, WIDTH_MIN};
+use super::ladder::{Ladder, Rung};
+use super::{Plot, PlotError, theme};
+use crate::format::{self, thousands};
+use crate::kernels::tables::numbers;
+use crate::kernels::{Family, Point, Quantity};
+use crate::record::Unit;
+use crate::tables::Table;
+
+/// Every plot that the numbers of a family allow, in the order of the report.
+pub(crate) fn of_family(family: &Family<'_>) -> Result<Vec<Plot>, PlotError> {
+    let mut plots = Vec::new();
+    if let Some(connect) = family.connect() {
+        let what = match connect.label {
+            "last" | "first" => format!("New connection to the {} of", connect.label),
+            other => format!("New connection, position {} of", format::position(other)),
+        };
+        plots.extend(ladder(family, connect, "kernels-connect", &what)?);
+    }
+    if let Some(sync) = family.full_sync() {
+        let what = match sync.label {
+            "submit" => "Full sync, part submit, of",
+            _ => "Full sync of",
+        };
+        plots.extend(ladder(family, sync, "kernels-sync", what)?);
+    }
+    plots.extend(map(family)?);
+    Ok(plots)
+}
+
+fn plot(family: &Family<'_>, kind: &str, title: &str, svg: &str, table: Table) -> Plot {
+    let title = format!("{title} ({})", family.title());
+    Plot {
+        name: format!("{kind}.{}", family.slug()),
+        svg: theme::finish(svg, &title),
+        title,
+        table,
+        wide: false,
+    }
+}
+
+fn names(family: &Family<'_>) -> Vec<String> {
+    family.kernels.iter().map(|kernel| kernel.name.clone()).collect()
+}
+
+/// The unit in words, for a subtitle.
+fn unit(family: &Family<'_>) -> &'static str {
+    match family.unit() {
+        Unit::Instructions => "instructions",
+        _ => "wall time",
+    }
+}
+
+fn ladder(
+    family: &Family<'_>,
+    quantity: Quantity<'_>,
+    kind: &str,
+    what: &str,
+) -> Result<Option<Plot>, PlotError> {
+    let Some(services) = family.common_size(quantity) else { return Ok(None) };
+    let (mut rungs, mut missing) = (Vec::new(), Vec::new());
+    for proxy in family.proxies(quantity) {
+        let mut ratios = Vec::new();
+        for (at, kernel) in family.kernels.iter().enumerate() {
+            ratios.push(match family.point(at, quantity, proxy, services) {
+                Point::Measured { ratio, .. } => {
+                    if ratio.is_none() {
+                        let reference = family.reference_name();
+                        missing.push(format!(
+                            "× {proxy} on {}: no number on {reference}",
+                            kernel.name
+                        ));
+                    }
+                    ratio
+                }
+                Point::Missing { outcome, .. } => {
+                    missing.push(format!("× {proxy} on {}: {outcome}", kernel.name));
+                    None
+                }
+            });
+        }
+        rungs.push(Rung { proxy: proxy.to_owned(), ratios });
+    }
+    if rungs.iter().all(|rung| rung.ratios.iter().all(Option::is_none)) {
+        return Ok(None);
+    }
+    let title = format!("{what} {} Services", thousands(services));
+    let subtitle =
+        format!("{}, p50, ratio to kernel {}, log scale", unit(family), family.reference_name());
+    let ladder = Ladder { title: title.clone(), subtitle, kernels: names(family), rungs, missing };
+    let table = numbers(family, quantity, &[services], &title);
+    Ok(Some(plot(family, kind, &title, &ladder.draw(kind)?, table)))
+}
+
+fn map(family: &Family<'_>) -> Result<Option<Plot>, PlotError> {
+    let Some(connect) = family.connect() else { return Ok(None) };
+    let sizes = family.sizes(connect);
+    let mut rows = Vec::new();
+    for proxy in family.proxies(connect) {
+        for &services in &sizes {
+            let cells = (0..family.kernels.len())
+                .map(|at| match family.point(at, connect, proxy, services) {
+                    Point::Measured { value, ratio } => {
+                        Cell::Number { text: format::short(family.unit(), value), ratio }
+                    }
+                    Point::Missing { outcome, .. } => Cell::Missing(outcome),
+                })
+                .collect();
+            rows.push(Row { proxy: proxy.to_owned(), label: thousands(services), cells });
+        }
+    }
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let title = format!("New connection to the {} Service on each kernel", connect.label);
+    let map = Map {
+        title: title.clone(),
+        subtitle: format!("{}, p50; rows: number of Services", unit(family)),
+        kernels: names(family),
+        reference: family.reference_name().to_owned(),
+        rows,
+    };
+    let table = numbers(family, connect, &sizes, &title);
+    let kind = "kernels-map";
+    let wide = map.width() > WIDTH_MIN;
+    Ok(Some(Plot { wide, ..plot(family, kind, &title, &map.draw(kind)?, table) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::kernels::families;
+    use crate::view::View;
+
+    #[test]
+    fn a_family_has_two_ladders_and_a_map_with_words_for_what_is_missing() {
+        let runs = [fixture::kernels()];
+        let view = View::new(&runs).unwrap();
+        let plots = of_family(&families(&view, None).unwrap()[0]).unwrap();
+        let names: Vec<&str> = plots.iter().map(|plot| plot.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "kernels-connect.guest.instructions",
+                "kernels-sync.guest.instructions",
+                "kernels-map.guest.instructions"
+            ]
+        );
+        assert!(plots[0].svg.contains("× iptables-legacy on 7.2: unsupported"));
+        assert!(plots[0].svg.contains("New connection to the last of 100 Services"));
+        assert!(plots[1].svg.contains("Full sync, part submit, of 1,000 Services"));
+        assert!(plots[2].svg.contains("invalid") && plots[2].svg.contains("+27%"));
+        for plot in &plots {
+            assert!(plot.svg.contains("instructions") && !plot.svg.contains("NaN"));
+            assert!(plot.table.rows.iter().any(|row| row[5].contains("no ip_tables")));
+        }
+    }
+
+    #[test]
+    fn a_family_without_numbers_has_no_plots() {
+        let mut run = fixture::kernels();
+        for cell in &mut run.cells {
+            cell.metrics.clear();
+        }
+        let runs = [run];
+        let view = View::new(&runs).unwrap();
+        assert!(of_family(&families(&view, None).unwrap()[0]).unwrap().is_empty());
+    }
+}
