@@ -11,6 +11,7 @@ Examples:
   vipbench run scenarios/quick.toml --proxy ipvs --proxy none --services 1000
   vipbench run scenarios/quick.toml -o runs/mine --resume
   vipbench export runs/mine --format csv > mine.csv
+  vipbench compare runs/kernels --base-kernel 6.1 --new-kernel 6.12
 
 Exit codes: 0 good; 1 the tool failed or the input is wrong; 2 regression; 3 inconclusive; 4 invalid.";
 
@@ -34,6 +35,8 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Print a run as flat rows, one a metric
     Export(ExportArgs),
+    /// Set a run against another, or two kernels of a run: what changed, and by how much
+    Compare(CompareArgs),
     /// Write one HTML page, one Markdown file and the plots of one or more runs
     Report(ReportArgs),
     /// Remove what a crashed run left behind
@@ -181,6 +184,30 @@ pub struct ExportArgs {
     pub format: ExportFormat,
 }
 
+/// `vipbench compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// Results folder to compare with
+    pub base: PathBuf,
+    /// Results folder that is compared [default: the base's, for two of its kernels]
+    pub new: Option<PathBuf>,
+    /// Only this kernel of the base: its release or the beginning of it
+    #[arg(long, value_name = "RELEASE")]
+    pub base_kernel: Option<String>,
+    /// Only this kernel of the other side
+    #[arg(long, value_name = "RELEASE")]
+    pub new_kernel: Option<String>,
+    /// Show every number: p99, counts and small effects too
+    #[arg(long)]
+    pub all: bool,
+    /// Print everything as JSON (results/schema/vipbench.compare-1.json)
+    #[arg(long, conflicts_with_all = ["markdown", "all"])]
+    pub json: bool,
+    /// Print Markdown
+    #[arg(long)]
+    pub markdown: bool,
+}
+
 /// `vipbench report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
@@ -190,6 +217,9 @@ pub struct ReportArgs {
     /// Folder for report.html, report.md and plots/ [default: the first run's]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+    /// Kernel that others are compared with: its release or the beginning of it [default: the oldest]
+    #[arg(long, value_name = "RELEASE")]
+    pub reference_kernel: Option<String>,
 }
 
 /// `vipbench clean`.

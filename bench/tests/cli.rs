@@ -106,7 +106,7 @@ fn a_scenario_that_is_not_there_says_where_scenarios_are() {
 fn a_truncated_run_folder_is_refused_with_the_file() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("run.json"), b"{\"schema\": \"vipbench.run/1\", ").unwrap();
-    for command in ["export", "report"] {
+    for command in ["export", "report", "compare"] {
         let output = vipbench(dir.path()).args([command, "."]).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert_says(&String::from_utf8(output.stderr).unwrap(), &["run.json"]);
@@ -134,4 +134,42 @@ fn help_has_examples_and_exit_codes() {
     let dir = TempDir::new().unwrap();
     let output = vipbench(dir.path()).arg("--help").output().unwrap();
     assert_says(&String::from_utf8(output.stdout).unwrap(), &["Examples:", "Exit codes:"]);
+}
+
+/// The run that is committed with the sources.
+fn reference_run() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/reference/quick-6.1")
+}
+
+#[test]
+fn a_run_compared_with_itself_shows_no_change_and_succeeds() {
+    let (dir, run) = (TempDir::new().unwrap(), reference_run());
+    let compare = |option: &str| {
+        let args = ["compare".as_ref(), run.as_os_str(), run.as_os_str(), option.as_ref()];
+        let output = vipbench(dir.path()).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_says(&compare("--all"), &["(none) changes by 0%", "0 larger, 0 smaller"]);
+    assert_says(&compare("--markdown"), &["# kernel 6.1.0-56-cloud-amd64 of "]);
+    let parsed: serde_json::Value = serde_json::from_str(&compare("--json")).unwrap();
+    assert_eq!(parsed["schema"], "vipbench.compare/1");
+    assert_eq!(parsed["effects"][0]["proxy"], "none");
+    assert_eq!(parsed["effects"][0]["gross"]["difference"]["max"], 0.0);
+}
+
+#[test]
+fn a_kernel_that_a_run_does_not_hold_is_refused_with_those_it_holds() {
+    let dir = TempDir::new().unwrap();
+    for options in [&["--base-kernel", "6.1", "--new-kernel", "5.10"][..], &[]] {
+        let output = vipbench(dir.path())
+            .arg("compare")
+            .arg(reference_run())
+            .args(options)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_says(&String::from_utf8(output.stderr).unwrap(), &["6.1.0-56-cloud-amd64"]);
+    }
+    assert!(!dir.path().join("out").exists(), "nothing may be created");
 }

@@ -1,6 +1,7 @@
 //! One file a subcommand: from the arguments as typed to what is printed and the exit code.
 
 mod clean;
+mod compare;
 mod doctor;
 mod export;
 mod generate;
@@ -24,6 +25,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Clean(args) => clean::run(&args),
         Command::Guest(args) => guest::run(&args),

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use results::report::Options;
 
 use crate::cli::ReportArgs;
 
@@ -10,7 +11,9 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let runs =
         args.runs.iter().map(|dir| results::Run::read(dir)).collect::<Result<Vec<_>, _>>()?;
     let first = args.runs.first().context("name at least one results folder")?;
-    for file in results::report::write(&runs, args.output.as_ref().unwrap_or(first))? {
+    let options = Options { reference_kernel: args.reference_kernel.clone() };
+    let dir = args.output.as_ref().unwrap_or(first);
+    for file in results::report::write_with(&runs, dir, &options)? {
         println!("{}", file.display());
     }
     Ok(ExitCode::SUCCESS)
