@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::{Certainty, Change, Comparison, Effect, Statistic, Unmatched};
 use crate::format::{self, list, quantity, signed_percent, thousands};
 use crate::record::{Clock, Unit};
+use crate::stats::Spread;
 
 /// Stands for a ratio that says nothing.
 pub(crate) const NO_RATIO: &str = "-";
@@ -35,37 +36,41 @@ pub(super) fn warnings(comparison: &Comparison) -> Option<String> {
 pub(super) fn sentences(comparison: &Comparison) -> Vec<String> {
     let mut all =
         vec![format!("{} against {}.", comparison.new.in_words(), comparison.base.in_words())];
-    all.push(control(&comparison.effects.iter().collect::<Vec<_>>()));
+    all.push(control(&comparison.effects));
     all.push(tally(comparison));
     all.extend(certainty(comparison));
     all
 }
 
-/// What the control says about the comparison: the `connect` of `none` over all positions and sizes.
-pub(crate) fn control(effects: &[&Effect]) -> String {
-    let shares: Vec<f64> = effects
+/// How far the control moved, `+1.7% to +2.1%`, and whether that counts as still: the `connect` of none over all positions and
+/// sizes. `None` when it is not on both sides.
+pub(crate) fn control_change(effects: &[Effect]) -> Option<(String, bool)> {
+    let shares = effects
         .iter()
         .filter(|effect| effect.is_control() && effect.subject.metric == "connect")
         .filter(|effect| effect.statistic != Statistic::P99)
-        .filter_map(|effect| effect.gross.share())
-        .collect();
-    let least = shares.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = shares.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if shares.is_empty() {
-        return "Control: a new connection without a proxy (none) is not on both sides, so it is unknown what changed below the proxies; measure none too.".to_owned();
-    }
-    let change = if signed_percent(least) == signed_percent(most) {
-        format!("changes by {}", signed_percent(most))
+        .filter_map(|effect| effect.gross.share());
+    let Spread { min, max, .. } = Spread::of(shares)?;
+    let change = if signed_percent(min) == signed_percent(max) {
+        signed_percent(max)
     } else {
-        format!("changes by {} to {}", signed_percent(least), signed_percent(most))
+        format!("{} to {}", signed_percent(min), signed_percent(max))
     };
-    let verdict = if least.abs().max(most.abs()) < STILL_BELOW {
+    Some((change, min.abs().max(max.abs()) < STILL_BELOW))
+}
+
+/// What the control says about the comparison.
+fn control(effects: &[Effect]) -> String {
+    let Some((change, still)) = control_change(effects) else {
+        return "Control: a new connection without a proxy (none) is not on both sides, so it is unknown what changed below the proxies; measure none too.".to_owned();
+    };
+    let verdict = if still {
         "it is still, so an effect is the proxy's own"
     } else {
         "the floor itself moved, so judge a proxy by its change net of none"
     };
     format!(
-        "Control: a new connection without a proxy (none) {change} over all sizes and positions: {verdict}."
+        "Control: a new connection without a proxy (none) changes by {change} over all sizes and positions: {verdict}."
     )
 }
 

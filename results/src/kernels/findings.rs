@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Family;
-use crate::compare::words::{NO_RATIO, control, in_percent, in_words};
+use crate::compare::words::{NO_RATIO, control_change, in_percent, in_words};
 use crate::compare::{Comparison, Effect, Statistic};
-use crate::format::shell;
+use crate::format::{list, shell};
 use crate::record::Clock;
 
 /// Most findings about proxies; those about the control come before and are not counted.
@@ -40,7 +40,7 @@ pub(crate) struct KernelFinding {
 /// The findings of a family.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct KernelFindings {
-    /// What the control says of each step, as sentences.
+    /// What the control says of the steps between neighbours, as sentences.
     pub controls: Vec<String>,
     /// The control first, then the largest change first.
     pub lines: Vec<KernelFinding>,
@@ -58,11 +58,8 @@ struct Candidate<'f> {
 
 /// Between neighbours and against the reference.
 pub(crate) fn of_family(family: &Family<'_>) -> KernelFindings {
-    let mut controls = Vec::new();
     let mut candidates = Vec::new();
     for (from, to, comparison) in comparisons(family) {
-        let effects: Vec<&Effect> = comparison.effects.iter().collect();
-        controls.push(format!("From {from} to {to}. {}", control(&effects)));
         candidates.extend(largest(from, to, comparison));
     }
     let rank = |candidate: &Candidate<'_>| !candidate.effect.is_control();
@@ -76,7 +73,31 @@ pub(crate) fn of_family(family: &Family<'_>) -> KernelFindings {
         .enumerate()
         .map(|(at, candidate)| line(candidate, at < floor + COMMANDS_MAX))
         .collect();
-    KernelFindings { controls, lines, left_out }
+    KernelFindings { controls: controls(family), lines, left_out }
+}
+
+/// What the control says of the steps between neighbours: where the floor moved, where it did not, where that is unknown.
+fn controls(family: &Family<'_>) -> Vec<String> {
+    let (mut moved, mut still, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    for (from, to, comparison) in comparisons(family).into_iter().take(family.steps.len()) {
+        let step = format!("from {from} to {to}");
+        match control_change(&comparison.effects) {
+            Some((change, false)) => moved.push(format!("{change} {step}")),
+            Some((change, true)) => still.push(format!("{step} ({change})")),
+            None => unknown.push(step),
+        }
+    }
+    let what = "Control, a new connection without a proxy (none), over all sizes and positions";
+    let sentences = [
+        (moved, "it moves by", "; there judge a proxy by its change net of none"),
+        (still, "it is still", "; there an effect is the proxy's own"),
+        (unknown, "it is not on both sides", "; what changed below the proxies there is unknown"),
+    ];
+    sentences
+        .into_iter()
+        .filter(|(steps, ..)| !steps.is_empty())
+        .map(|(steps, verb, verdict)| format!("{what}: {verb} {}{verdict}.", list(&steps)))
+        .collect()
 }
 
 /// Names of two kernels and what changed from one to the other, each pair once.
@@ -101,7 +122,7 @@ fn largest<'f>(from: &'f str, to: &'f str, comparison: &'f Comparison) -> Vec<Ca
     for effect in comparison.effects.iter().filter(|effect| is_candidate(effect)) {
         let Some(magnitude) = effect.magnitude() else { continue };
         let is_small = effect.gross.share().is_some_and(|share| share.abs() < LEAST_SHARE);
-        if is_small && !effect.is_control() {
+        if effect.gross.is_equal() || is_small && !effect.is_control() {
             continue;
         }
         let key = (effect.subject.proxy.as_str(), effect.subject.metric.as_str());
@@ -178,19 +199,43 @@ mod tests {
         let all = findings(&[fixture::kernels()], None);
         let words: Vec<&str> = all.lines.iter().map(|line| line.words.as_str()).collect();
         let floor = words.iter().take_while(|words| words.contains(" none connect ")).count();
-        assert_eq!(floor, 5, "three steps and two more against the reference: {words:#?}");
+        assert_eq!(floor, 3, "one step, and two against the reference, moved it: {words:#?}");
         assert!(words[floor].contains("iptables-nft connect at "), "{words:#?}");
         assert!(words[floor].contains("+27%, net of none +"), "{words:#?}");
         assert!(words.iter().any(|words| words.starts_with("from 6.1 to 6.12 iptables-nft")));
         assert!(words.iter().any(|words| words.starts_with("from 5.10 to 7.2 iptables-nft")));
-        assert_eq!(all.controls.len(), 5);
+        assert_eq!(
+            all.controls,
+            [
+                "Control, a new connection without a proxy (none), over all sizes and positions: it is still \
+              from 5.10 to 6.1 (0%), from 6.1 to 6.12 (+1.0%) and from 6.12 to 7.2 (0%); there an effect is the proxy's own."
+            ]
+        );
     }
 
     #[test]
     fn two_kernels_are_compared_once() {
         let mut run = fixture::kernels();
         run.cells.retain(|cell| cell.labels.kernel.starts_with("6."));
-        assert_eq!(findings(&[run], None).controls.len(), 1);
+        let all = findings(&[run], None);
+        let connect = |line: &&KernelFinding| line.words.contains("iptables-nft connect");
+        assert_eq!(all.lines.iter().filter(connect).count(), 1, "{all:#?}");
+    }
+
+    #[test]
+    fn a_floor_that_moved_or_is_missing_is_said() {
+        let mut run = fixture::kernels();
+        for cell in run.cells.iter_mut().filter(|cell| cell.labels.proxy == "none") {
+            if cell.labels.kernel.starts_with("5.10") {
+                cell.metrics.clear();
+            } else if cell.labels.kernel.starts_with("7.2") {
+                let data = crate::record::Distribution::Values { values: vec![90_000; 300] };
+                cell.metrics.iter_mut().for_each(|metric| metric.data = data.clone());
+            }
+        }
+        let said = findings(&[run], None).controls.join(" ");
+        assert!(said.contains("moves by +76% from 6.12 to 7.2; there judge a proxy by"), "{said}");
+        assert!(said.contains("not on both sides from 5.10 to 6.1;"), "{said}");
     }
 
     #[test]

@@ -198,7 +198,8 @@ mod tests {
         let view = View::new(&runs).unwrap();
         let text =
             render(&Page::of(&view, &Options::default(), Path::new("runs/example")).unwrap());
-        let control = text.find("From 5.10 to 6.1. Control: ").unwrap();
+        let control =
+            text.find("Control, a new connection without a proxy (none), over all").unwrap();
         let finding = text.find("from 6.1 to 6.12 iptables-nft connect at ").unwrap();
         assert!(control < finding, "{text}");
         assert!(text.contains("](plots/kernels-map.guest.instructions.svg)"));
