@@ -12,8 +12,8 @@ pub(super) struct Axis {
     pub ticks: Vec<(f64, String)>,
 }
 
-/// Least distance of two ticks, as a share of the axis.
-const TICK_GAP_MIN: f64 = 0.11;
+/// Least distance of two ticks, as a share of the axis: room for `20,000`.
+const TICK_GAP_MIN: f64 = 0.14;
 
 impl Axis {
     /// Sizes: a tick at each measured one, as far as there is room.
