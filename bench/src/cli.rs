@@ -33,6 +33,8 @@ pub enum Command {
     Run(RunArgs),
     /// Write a synthetic Cluster as JSON, Kubernetes objects, iptables or IPVS text
     Generate(GenerateArgs),
+    /// Make one run of shards that ran apart, on any machines
+    Merge(MergeArgs),
     /// Print a run as flat rows, one a metric
     Export(ExportArgs),
     /// Set a run against another, or two kernels of a run: what changed, and by how much
@@ -112,7 +114,10 @@ pub struct RunArgs {
     /// Number of Services (repeatable; replaces the scenario's)
     #[arg(long, value_name = "N")]
     pub services: Vec<u32>,
-    /// Run only part K of N, for spreading a run over machines
+    /// More words for the guest kernels' command line, such as `mitigations=off` (replaces the scenario's)
+    #[arg(long, value_name = "STRING")]
+    pub kernel_cmdline: Option<String>,
+    /// Run only part K of N, for spreading a run over machines; `merge` makes one run of the parts
     #[arg(long, value_name = "K/N")]
     pub shard: Option<String>,
     /// Continue an interrupted run: finished cells are kept
@@ -163,6 +168,20 @@ pub struct GenerateArgs {
     /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// `vipbench merge`.
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// Results folders of the shards
+    #[arg(required = true, value_name = "DIR")]
+    pub runs: Vec<PathBuf>,
+    /// Results folder to make
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Print the merged run's rows as JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Forms of exported rows.
@@ -242,6 +261,9 @@ pub struct GuestArgs {
     /// Wall-time limit, seconds
     #[arg(long, default_value_t = 600, value_name = "S")]
     pub limit_s: u64,
+    /// More words for the guest kernel's command line
+    #[arg(long, value_name = "STRING", default_value = "")]
+    pub kernel_cmdline: String,
     /// Seed of the guest's random pool
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -9,6 +9,7 @@ pub mod plan;
 pub mod progress;
 pub mod runner;
 pub mod scenario;
+pub mod shard;
 
 /// Working directories of a process are called this, its id, a dash and something random.
 pub const WORK_PREFIX: &str = "vipbench-";

@@ -3,7 +3,7 @@
 //! Every user error is found here, before anything is created. Nothing here touches a kernel or the network: which
 //! kernels and which place there are is told by the caller.
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use generators::VipLayout;
 use proxies::ProxyKind;
 use results::{Clock, Labels, Place};
@@ -23,26 +23,8 @@ pub struct Overrides {
     pub services: Vec<u32>,
     /// Kernels instead of the scenario's.
     pub kernels: Vec<String>,
-}
-
-/// Which part of a run's cells to run: part `index` of `count`, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shard {
-    index: usize,
-    count: usize,
-}
-
-impl std::str::FromStr for Shard {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> anyhow::Result<Self> {
-        let parsed =
-            text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
-        match parsed {
-            Some((index, count)) if 1 <= index && index <= count => Ok(Self { index, count }),
-            _ => bail!("--shard {text}: write K/N with 1 <= K <= N, for example 2/4"),
-        }
-    }
+    /// Words for the guest kernels' command line instead of the scenario's.
+    pub kernel_cmdline: Option<String>,
 }
 
 /// Where and how a plan's cells run.
@@ -59,7 +41,7 @@ pub struct Setting {
 /// # Errors
 /// The first wrong value, with its key and the remedy.
 pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result<Scenario> {
-    let Overrides { proxies, services, kernels } = overrides;
+    let Overrides { proxies, services, kernels, kernel_cmdline } = overrides;
     for (kept, given) in [(&mut scenario.proxies, proxies), (&mut scenario.kernels, kernels)] {
         if !given.is_empty() {
             *kept = given;
@@ -68,6 +50,10 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     if !services.is_empty() {
         scenario.services = services;
     }
+    if let Some(words) = kernel_cmdline {
+        scenario.kernel_cmdline = words;
+    }
+    check_kernel_cmdline(&scenario.kernel_cmdline)?;
     let name_fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     ensure!(
         !scenario.name.is_empty()
@@ -109,6 +95,17 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     Ok(scenario)
 }
 
+/// A guest kernel's command line has room for 2,047 bytes (`COMMAND_LINE_SIZE`, `arch/x86/include/asm/setup.h`, Linux 6.1), of which
+/// vipbench needs some.
+fn check_kernel_cmdline(words: &str) -> anyhow::Result<()> {
+    const BYTES_MAX: usize = 1_700;
+    ensure!(
+        words.len() <= BYTES_MAX && words.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+        "kernel_cmdline: write at most {BYTES_MAX} printable ASCII characters on one line"
+    );
+    Ok(())
+}
+
 fn parse_proxy(name: &str) -> anyhow::Result<ProxyKind> {
     name.parse().map_err(|_| {
         let known: Vec<String> = ProxyKind::ALL.iter().map(ToString::to_string).collect();
@@ -144,15 +141,17 @@ fn check_load(scenario: &Scenario) -> anyhow::Result<()> {
     for (key, value, least, most) in counts {
         ensure!((least..=most).contains(&value), "{key} = {value}: choose {least} to {most}");
     }
-    let limit = scenario.limits.cell_s;
-    ensure!((1..=86_400).contains(&limit), "limits.cell_s = {limit}: choose 1 to 86400 seconds");
+    let limits = [("cell_s", scenario.limits.cell_s), ("boot_s", scenario.limits.boot_s)];
+    for (key, limit) in limits {
+        ensure!((1..=86_400).contains(&limit), "limits.{key} = {limit}: choose 1 to 86400 seconds");
+    }
     Ok(())
 }
 
 /// Expands a validated scenario into cells, for kernels of these releases.
 ///
-/// The order goes from small to large and turns the order of proxies round from block to block, so that a drifting
-/// machine does not show up as a difference between proxies.
+/// The order goes from small to large and turns the order of proxies and kernels round from block to block, so that a drifting
+/// machine does not show up as a difference between them.
 ///
 /// # Errors
 /// A Cluster that cannot be made; too many cells.
@@ -172,12 +171,15 @@ pub fn expand(
                 scenario.measures.iter().filter(|measure| scenario.wants(**measure, seed, services))
             {
                 let mut proxies = scenario.proxies.clone();
+                let mut kernels: Vec<&String> = releases.iter().collect();
                 if backwards {
                     proxies.reverse();
+                    kernels.reverse();
                 }
                 backwards = !backwards;
-                for (proxy, kernel) in
-                    proxies.iter().flat_map(|proxy| releases.iter().map(move |r| (proxy, r)))
+                for (proxy, kernel) in proxies
+                    .iter()
+                    .flat_map(|proxy| kernels.iter().map(move |kernel| (proxy, *kernel)))
                 {
                     if !applies(measure, parse_proxy(proxy)?) {
                         continue;
@@ -219,13 +221,6 @@ fn applies(measure: Measure, proxy: ProxyKind) -> bool {
     }
 }
 
-/// The cells of one shard: every `count`-th, so that each shard gets its share of the large ones.
-pub fn shard(cells: Vec<CellSpec>, shard: Option<Shard>) -> Vec<CellSpec> {
-    let Some(shard) = shard else { return cells };
-    let mine = |&(index, _): &(usize, CellSpec)| index % shard.count == shard.index - 1;
-    cells.into_iter().enumerate().filter(mine).map(|(_, cell)| cell).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,12 +252,17 @@ mod tests {
     }
 
     #[test]
-    fn shards_partition_the_cells() {
+    fn kernels_and_proxies_change_sides_from_block_to_block() {
         let plan = validated(small(), Overrides::default()).unwrap();
-        let cells = expand(&plan, GUEST, &["6.1".into()]).unwrap();
-        let parts: usize =
-            (1..=3).map(|k| shard(cells.clone(), format!("{k}/3").parse().ok()).len()).sum();
-        assert_eq!(parts, cells.len());
+        let cells = expand(&plan, GUEST, &["5.10".into(), "6.1".into()]).unwrap();
+        let block = |measure: &str| -> Vec<String> {
+            let of = |cell: &&CellSpec| cell.labels.measure == measure && cell.labels.services == 5;
+            let name = |cell: &CellSpec| format!("{} {}", cell.labels.proxy, cell.labels.kernel);
+            cells.iter().filter(of).map(name).collect()
+        };
+        let mut turned = block("http");
+        turned.reverse();
+        assert_eq!(block("connect"), turned);
     }
 
     #[test]
@@ -281,6 +281,11 @@ mod tests {
                 "name = 'x'\nservices = [1]\nproxies = ['none']\n[load]\nconnections = 0",
                 "load.connections = 0",
             ),
+            (
+                "name = 'x'\nservices = [1]\nproxies = ['none']\nkernel_cmdline = \"a\\nb\"",
+                "kernel_cmdline",
+            ),
+            ("name = 'x'\nservices = [1]\nproxies = ['none']\n[limits]\nboot_s = 0", "boot_s = 0"),
         ];
         for (text, wanted) in cases {
             let error =
@@ -294,13 +299,5 @@ mod tests {
         let error =
             toml::from_str::<Scenario>("name = 'x'\nservice = [1]").unwrap_err().to_string();
         assert!(error.contains("service"), "{error}");
-    }
-
-    #[test]
-    fn a_shard_is_written_k_of_n() {
-        assert!("0/3".parse::<Shard>().is_err());
-        assert!("4/3".parse::<Shard>().is_err());
-        assert!("x".parse::<Shard>().is_err());
-        assert!("3/3".parse::<Shard>().is_ok());
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of what a cell measures (`cell`) or where it runs (`place`).
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -13,22 +14,10 @@ use results::{CellRecord, Labels, Outcome, RunWriter};
 use crate::cell::CellSpec;
 use crate::place::Places;
 use crate::progress::Progress;
+use crate::shard::cost_ms;
 
 /// How often the runner looks whether it was interrupted.
 const POLL: Duration = Duration::from_millis(100);
-
-/// How a run went.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Cells measured.
-    pub measured: usize,
-    /// Cells that a kernel or tool cannot do.
-    pub unsupported: usize,
-    /// Cells that failed, were censored, skipped or invalid.
-    pub without_result: usize,
-    /// Cells not reached.
-    pub left: usize,
-}
 
 /// What a run needs besides its cells.
 pub struct Runner<'a> {
@@ -56,7 +45,7 @@ struct Queue {
 }
 
 impl Runner<'_> {
-    /// Runs `cells` and appends each record to `writer`.
+    /// Runs `cells`, appends each record to `writer`, and gives the number of cells that an interrupt left over.
     ///
     /// # Errors
     /// Results that cannot be stored. What was stored before stays readable, and `--resume` goes on from there.
@@ -65,16 +54,15 @@ impl Runner<'_> {
         cells: Vec<CellSpec>,
         writer: &mut RunWriter,
         progress: &Progress,
-    ) -> anyhow::Result<Tally> {
-        let total = cells.len();
+    ) -> anyhow::Result<usize> {
+        let mut left = cells.len();
         let mut waiting: VecDeque<CellSpec> = cells.into();
         if self.jobs > 1 {
-            // Largest first: a long cell started last would leave the other cores idle.
-            waiting.make_contiguous().reverse();
+            // Costliest first: a long cell started last would leave the other cores idle.
+            waiting.make_contiguous().sort_by_key(|cell| Reverse(cost_ms(cell)));
         }
-        let queue = Mutex::new(Queue { waiting, censored: BTreeMap::new() });
+        let queue = Mutex::new(Queue { waiting, censored: censored(writer.resumed()) });
         let stop = AtomicBool::new(false);
-        let mut tally = Tally::default();
         let (sender, records) = mpsc::channel();
         let stored = std::thread::scope(|scope| {
             for _ in 0..self.jobs {
@@ -82,13 +70,12 @@ impl Runner<'_> {
                 scope.spawn(move || self.work(queue, stop, progress, &sender));
             }
             drop(sender);
-            let stored = self.collect(&records, writer, progress, &mut tally);
+            let stored = self.collect(&records, writer, progress, &mut left);
             stop.store(true, Ordering::Relaxed);
             self.places.abort_if(stored.is_err() || self.interrupted.load(Ordering::Relaxed));
             stored
         });
-        tally.left = total - tally.measured - tally.unsupported - tally.without_result;
-        stored.map(|()| tally)
+        stored.map(|()| left)
     }
 
     /// Stores records until the workers are done or the user interrupts.
@@ -97,7 +84,7 @@ impl Runner<'_> {
         records: &mpsc::Receiver<CellRecord>,
         writer: &mut RunWriter,
         progress: &Progress,
-        tally: &mut Tally,
+        left: &mut usize,
     ) -> anyhow::Result<()> {
         loop {
             if self.interrupted.load(Ordering::Relaxed) {
@@ -109,11 +96,7 @@ impl Runner<'_> {
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
             };
             writer.append(&record)?;
-            match record.outcome {
-                Outcome::Measured => tally.measured += 1,
-                Outcome::Unsupported { .. } => tally.unsupported += 1,
-                _ => tally.without_result += 1,
-            }
+            *left = left.saturating_sub(1);
             progress.finished(&record);
         }
     }
@@ -134,10 +117,7 @@ impl Runner<'_> {
                 self.run_cell(&spec)
             };
             if matches!(record.outcome, Outcome::Censored { .. }) {
-                let services = spec.labels.services;
-                let mut queue = lock(queue);
-                let smallest = queue.censored.entry(series(&spec.labels)).or_insert(services);
-                *smallest = services.min(*smallest);
+                note_censored(&mut lock(queue).censored, &spec.labels);
             }
             if sender.send(record).is_err() {
                 return;
@@ -158,6 +138,20 @@ impl Runner<'_> {
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         }
     }
+}
+
+/// Series that were too slow before the run was interrupted: it goes on as if it had not been.
+fn censored(resumed: &[CellRecord]) -> BTreeMap<String, u64> {
+    let mut censored = BTreeMap::new();
+    for cell in resumed.iter().filter(|cell| matches!(cell.outcome, Outcome::Censored { .. })) {
+        note_censored(&mut censored, &cell.labels);
+    }
+    censored
+}
+
+fn note_censored(censored: &mut BTreeMap<String, u64>, labels: &Labels) {
+    let smallest = censored.entry(series(labels)).or_insert(labels.services);
+    *smallest = labels.services.min(*smallest);
 }
 
 fn next(queue: &Mutex<Queue>) -> Option<(CellSpec, bool)> {

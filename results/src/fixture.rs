@@ -129,6 +129,7 @@ fn build(
         scenario_name: "quick".into(),
         scenario: serde_json::json!({"connections": 300, "layout": "consecutive", "services": sizes}),
         cells: cells.iter().map(|cell| cell.id.clone()).collect(),
+        shard: None,
         environment: Environment {
             facts: facts.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         },

@@ -8,12 +8,14 @@
 pub mod compare;
 mod distribution;
 pub mod export;
+mod facts;
 mod findings;
 #[cfg(test)]
 mod fixture;
 pub mod format;
 mod kernel;
 mod kernels;
+pub mod merge;
 mod plots;
 mod record;
 pub mod report;
@@ -29,7 +31,7 @@ pub use distribution::{DistributionError, Samples};
 pub use kernel::KernelError;
 pub use record::{
     CellRecord, Clock, Distribution, Environment, Labels, Metric, Outcome, Place, RUN_SCHEMA,
-    RunRecord, Unit,
+    RunRecord, ShardRecord, Unit,
 };
 pub use sampler::{Sampler, SamplerError};
 pub use store::{CELLS_FILE, RUN_FILE, Run, RunWriter, StoreError};

@@ -168,6 +168,17 @@ pub struct Environment {
     pub facts: BTreeMap<String, String>,
 }
 
+/// What a shard knows of the run that it is a part of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShardRecord {
+    /// Its number, from 1.
+    pub index: u32,
+    /// How many shards there are.
+    pub count: u32,
+    /// Ids of the planned cells of all shards together, in the order they would run as one.
+    pub planned: Vec<String>,
+}
+
 /// `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
@@ -185,6 +196,9 @@ pub struct RunRecord {
     pub scenario: serde_json::Value,
     /// Ids of all planned cells, in the order they run.
     pub cells: Vec<String>,
+    /// Which part of a larger run this is; a whole run has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardRecord>,
     /// Where it ran.
     pub environment: Environment,
 }
@@ -284,6 +298,13 @@ impl Labels {
     pub fn cell_id(&self) -> String {
         let Self { kernel, place, clock, proxy, services, endpoints: _, seed, measure } = self;
         format!("{kernel}.{place}.{clock}.{proxy}.{services}.s{seed}.{measure}")
+    }
+}
+
+impl RunRecord {
+    /// Ids of the planned cells of the whole run, of which this may be a shard.
+    pub fn whole_plan(&self) -> &[String] {
+        self.shard.as_ref().map_or(&self.cells, |shard| &shard.planned)
     }
 }
 

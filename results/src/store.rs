@@ -12,6 +12,7 @@ use crate::distribution::DistributionError;
 
 pub use read::Run;
 pub use write::RunWriter;
+pub(crate) use write::first_difference;
 
 /// Name of the file that makes a folder a run.
 pub const RUN_FILE: &str = "run.json";

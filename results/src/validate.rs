@@ -3,7 +3,7 @@
 //! Names end up in file names, tables and terminals, so their alphabet is fixed here. Free text (reasons, warnings, facts) may hold
 //! anything and is made harmless where it is shown.
 
-use crate::record::{CellRecord, Clock, Metric, Outcome, RUN_SCHEMA, RunRecord, Unit};
+use crate::record::{CellRecord, Clock, Metric, Outcome, RUN_SCHEMA, RunRecord, ShardRecord, Unit};
 
 /// Most planned cells of one run.
 pub(crate) const CELLS_MAX: usize = 100_000;
@@ -32,14 +32,34 @@ pub(crate) fn run(record: &RunRecord) -> Result<(), String> {
     for text in texts.into_iter().chain(&record.command).chain(facts) {
         at_most("bytes in one text", text.len(), TEXT_MAX_BYTES)?;
     }
-    let mut seen = std::collections::HashSet::with_capacity(record.cells.len());
-    for id in &record.cells {
+    plan(&record.cells)?;
+    record.shard.as_ref().map_or(Ok(()), |part| shard(part, &record.cells))
+}
+
+/// Checks the ids of planned cells.
+fn plan(cells: &[String]) -> Result<(), String> {
+    let mut seen = std::collections::HashSet::with_capacity(cells.len());
+    for id in cells {
         name("cell id", id, ID_MAX_BYTES)?;
         if !seen.insert(id) {
             return Err(format!("cell {id} is planned twice"));
         }
     }
     Ok(())
+}
+
+/// Checks what a shard says of the run that it is a part of.
+fn shard(shard: &ShardRecord, cells: &[String]) -> Result<(), String> {
+    if !(1..=shard.count).contains(&shard.index) {
+        return Err(format!("it is shard {} of {}", shard.index, shard.count));
+    }
+    at_most("planned cells of all shards", shard.planned.len(), CELLS_MAX)?;
+    plan(&shard.planned)?;
+    let whole: std::collections::HashSet<&String> = shard.planned.iter().collect();
+    match cells.iter().find(|id| !whole.contains(id)) {
+        Some(id) => Err(format!("cell {id} is not in the plan that it is a shard of")),
+        None => Ok(()),
+    }
 }
 
 /// Checks one cell, without decoding its distributions.
@@ -153,6 +173,14 @@ mod tests {
         let (mut record, _) = fixture::run();
         record.cells.push(record.cells[0].clone());
         assert!(run(&record).unwrap_err().contains("planned twice"));
+        record.cells.pop();
+        let whole = |index| ShardRecord { index, count: 2, planned: record.cells.clone() };
+        let part = |index| RunRecord { shard: Some(whole(index)), ..record.clone() };
+        run(&part(2)).unwrap();
+        assert!(run(&part(3)).unwrap_err().contains("shard 3 of 2"));
+        let mut strange = part(1);
+        strange.shard.as_mut().unwrap().planned.pop();
+        assert!(run(&strange).unwrap_err().contains("shard of"));
         record.schema = "vipbench.run/2".into();
         assert!(run(&record).unwrap_err().contains("vipbench.run/2"));
     }

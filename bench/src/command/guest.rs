@@ -27,6 +27,8 @@ pub(super) fn run(args: &GuestArgs) -> anyhow::Result<ExitCode> {
     let options = GuestOptions {
         accelerator: Accelerator::Tcg,
         memory_mib: Limits::default().guest_memory_mib,
+        kernel_cmdline: args.kernel_cmdline.clone(),
+        boot_limit: Duration::from_secs(args.limit_s),
         files: vec![(here, there.clone())],
     };
     let progress = crate::progress::Progress::new(0);

@@ -2,10 +2,12 @@
 
 mod clean;
 mod compare;
+mod conclude;
 mod doctor;
 mod export;
 mod generate;
 mod guest;
+mod merge;
 mod report;
 mod run;
 
@@ -24,6 +26,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Report(args) => report::run(&args),

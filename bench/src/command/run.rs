@@ -15,10 +15,11 @@ use crate::cli::{ClockChoice, PlaceChoice, RunArgs};
 use crate::place::{
     GuestOptions, GuestPlace, HostPlace, Places, missing_on_host, probe_kvm, work_dir,
 };
-use crate::plan::{Overrides, Setting, Shard, expand, shard, validated};
+use crate::plan::{Overrides, Setting, expand, validated};
 use crate::progress::Progress;
-use crate::runner::{Runner, Tally};
+use crate::runner::Runner;
 use crate::scenario::Scenario;
+use crate::shard::Shard;
 
 /// Parent of results folders that were not named.
 const RUNS: &str = "runs";
@@ -29,6 +30,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         proxies: args.proxies.clone(),
         services: args.services.clone(),
         kernels: args.kernels.clone(),
+        kernel_cmdline: args.kernel_cmdline.clone(),
     };
     let scenario = validated(Scenario::read(&args.scenario)?, overrides)
         .with_context(|| format!("scenario {}", args.scenario.display()))?;
@@ -36,16 +38,21 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let folder = folder(args, &scenario)?;
     let progress = Progress::new(0);
     let (mut places, setting) = open_places(args, &scenario, &|what| progress.preparing(what))?;
-    let cells = shard(expand(&scenario, setting, &places.releases())?, part);
+    let plan = expand(&scenario, setting, &places.releases())?;
+    let shard = part.map(|part| part.record(&plan));
+    let cells = match part {
+        Some(part) => part.cells(plan),
+        None => plan,
+    };
     if args.dry_run {
         progress.clear();
         print_plan(&cells, setting);
         return Ok(ExitCode::SUCCESS);
     }
-    let record = run_record(&scenario, &cells, &places)?;
+    let record = RunRecord { shard, ..run_record(&scenario, &cells, &places)? };
     let (mut writer, cells) = open_folder(&folder, &record, cells, args.resume)?;
     progress.preparing("preparing");
-    places.prepare(&|what| progress.preparing(what))?;
+    places.prepare(&cells, &|what| progress.preparing(what))?;
     let runner = Runner {
         places: &places,
         jobs: jobs(args.jobs, setting)?,
@@ -53,9 +60,18 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         interrupted: &interrupted,
     };
     progress.expect(cells.len());
-    let tally = runner.run(cells, &mut writer, &progress)?;
+    let left = runner.run(cells, &mut writer, &progress)?;
+    drop(writer);
     progress.clear();
-    conclude(args, &folder, tally)
+    if left > 0 {
+        let folder = folder.display();
+        eprintln!(
+            "interrupted: {left} cells left; what is done is in {folder} and `--resume -o {folder}` goes on"
+        );
+        return Ok(ExitCode::from(1));
+    }
+    super::conclude::conclude(&folder, args.json)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Ctrl-C and a polite kill set a flag; a second one ends the process at once.
@@ -99,13 +115,20 @@ fn open_places(
         !(place == PlaceChoice::Host && clock == ClockChoice::Instructions),
         "--place host has no instructions clock; use --place guest, or --clock wall"
     );
+    let own_words = !scenario.kernel_cmdline.is_empty();
+    ensure!(
+        !(place == PlaceChoice::Host && own_words),
+        "kernel_cmdline is for guest kernels: the host's has booted already; use --place guest"
+    );
     // Not being root is no reason to stop here: a guest needs no rights.
     let host_serves = || missing_on_host(&scenario.proxies).is_ok_and(|missing| missing.is_empty());
     let named_kernel = scenario.kernels.iter().any(|kernel| kernel != "default");
     let on_host = match place {
         PlaceChoice::Host => true,
         PlaceChoice::Guest => false,
-        PlaceChoice::Auto => clock != ClockChoice::Instructions && !named_kernel && host_serves(),
+        PlaceChoice::Auto => {
+            clock != ClockChoice::Instructions && !named_kernel && !own_words && host_serves()
+        }
     };
     if on_host {
         let places = Places::host(HostPlace::open()?)?;
@@ -127,8 +150,13 @@ fn open_places(
             }
         }
     };
-    let memory_mib = scenario.limits.guest_memory_mib;
-    let options = GuestOptions { accelerator, memory_mib, files: Vec::new() };
+    let options = GuestOptions {
+        accelerator,
+        memory_mib: scenario.limits.guest_memory_mib,
+        kernel_cmdline: scenario.kernel_cmdline.clone(),
+        boot_limit: Duration::from_secs(scenario.limits.boot_s),
+        files: Vec::new(),
+    };
     let guests: anyhow::Result<Vec<GuestPlace>> = scenario
         .kernels
         .iter()
@@ -151,6 +179,7 @@ fn run_record(
         scenario_name: scenario.name.clone(),
         scenario: serde_json::to_value(scenario)?,
         cells: cells.iter().map(CellSpec::id).collect(),
+        shard: None,
         environment: Environment { facts: places.facts() },
     })
 }
@@ -166,6 +195,9 @@ fn open_folder(
         return Ok((RunWriter::create(folder, record)?, cells));
     }
     let writer = RunWriter::resume(folder, record)?;
+    for warning in writer.warnings() {
+        eprintln!("warning: {warning}");
+    }
     let left = cells.into_iter().filter(|cell| !writer.holds(&cell.id())).collect();
     Ok((writer, left))
 }
@@ -189,32 +221,4 @@ fn print_plan(cells: &[CellSpec], setting: Setting) {
     for cell in cells {
         println!("  {}", cell.id());
     }
-}
-
-/// Writes the report and says where everything is.
-fn conclude(args: &RunArgs, folder: &Path, tally: Tally) -> anyhow::Result<ExitCode> {
-    if tally.left > 0 {
-        eprintln!(
-            "interrupted: {} cells left; what is done is in {} and `--resume -o {}` goes on",
-            tally.left,
-            folder.display(),
-            folder.display()
-        );
-        return Ok(ExitCode::from(1));
-    }
-    let run = results::Run::read(folder)?;
-    let files = results::report::write(std::slice::from_ref(&run), folder)?;
-    if args.json {
-        results::export::json(&run, &mut std::io::stdout().lock())?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    println!("{}", results::report::terminal::summary(std::slice::from_ref(&run), None)?);
-    println!(
-        "{} cells measured, {} not supported, {} without a result",
-        tally.measured, tally.unsupported, tally.without_result
-    );
-    for file in files.iter().filter(|file| file.extension().is_some_and(|kind| kind != "svg")) {
-        println!("{}", file.display());
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -60,8 +60,13 @@ fn read(file: &Path) -> Option<Probed> {
 }
 
 fn boot(kernel: &str, work: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<(bool, String)> {
-    let options =
-        GuestOptions { accelerator: Accelerator::Kvm, memory_mib: 1024, files: Vec::new() };
+    let options = GuestOptions {
+        accelerator: Accelerator::Kvm,
+        memory_mib: 1024,
+        kernel_cmdline: String::new(),
+        boot_limit: LIMIT,
+        files: Vec::new(),
+    };
     let place = GuestPlace::open(kernel, &options, progress)?;
     let dir = tempfile::tempdir_in(work)?;
     let bounds = Bounds { dir: dir.path(), limit: LIMIT, aborted: &AtomicBool::new(false) };

@@ -8,15 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use data_encoding::HEXLOWER;
-use lab::guest::{Accelerator, Bounds, GuestReport, Job, Machine, Snapshot, Task};
+use lab::guest::{Accelerator, Bounds, GuestError, GuestReport, Job, Machine, Snapshot, Task};
 use lab::image::{Cache, InitramfsSpec, Kernel, KernelSpec};
 use results::Outcome;
 use sha2::{Digest, Sha256};
 
 use crate::cell::{CellAnswer, CellSpec};
 
-/// A stock kernel boots to its snapshot point in 9 to 16 s under emulation; ten times that is a hang.
-const BOOT_LIMIT: Duration = Duration::from_mins(3);
 /// Saved guests kept in the cache, newest first. Each takes some 150 MB.
 const SNAPSHOTS_KEPT: usize = 8;
 
@@ -24,8 +22,13 @@ const SNAPSHOTS_KEPT: usize = 8;
 pub struct GuestPlace {
     kernel: Kernel,
     machine: Machine,
+    /// Content of the initramfs: the tools with their libraries, and this program.
+    initramfs_sha256: String,
     snapshots: PathBuf,
     snapshot: Option<Snapshot>,
+    boot_limit: Duration,
+    /// Why this kernel does not boot, once that was tried: no cell of it can be measured.
+    dead: Option<String>,
 }
 
 /// What is asked of a guest place.
@@ -35,6 +38,10 @@ pub struct GuestOptions {
     pub accelerator: Accelerator,
     /// Memory, MiB.
     pub memory_mib: u32,
+    /// More words for the kernel's command line.
+    pub kernel_cmdline: String,
+    /// Wall time that the boot to the snapshot point may take.
+    pub boot_limit: Duration,
     /// Files of this machine that the guest needs besides the tools: path here, path there.
     pub files: Vec<(PathBuf, PathBuf)>,
 }
@@ -56,14 +63,27 @@ impl GuestPlace {
         let init = std::env::current_exe().context("finding this program's own file")?;
         let initramfs = InitramfsSpec { files: options.files.clone(), ..InitramfsSpec::new(init) };
         let initramfs = lab::image::build_initramfs(&kernel, &initramfs, &cache)?.path;
+        // The cache names an image by its content.
+        let initramfs_sha256 = initramfs.file_stem().unwrap_or_default().to_string_lossy().into();
         let machine = Machine {
             accelerator: options.accelerator,
             kernel: kernel.vmlinux.clone(),
             initramfs,
             memory_mib: options.memory_mib,
-            kernel_arguments: Vec::new(),
+            kernel_arguments: Some(options.kernel_cmdline.clone())
+                .filter(|words| !words.trim().is_empty())
+                .into_iter()
+                .collect(),
         };
-        Ok(Self { kernel, machine, snapshots: cache.root().join("snapshots"), snapshot: None })
+        Ok(Self {
+            kernel,
+            machine,
+            initramfs_sha256,
+            snapshots: cache.root().join("snapshots"),
+            snapshot: None,
+            boot_limit: options.boot_limit,
+            dead: None,
+        })
     }
 
     /// The kernel's release.
@@ -79,13 +99,16 @@ impl GuestPlace {
             ("guest.memory_mib".into(), self.machine.memory_mib.to_string()),
             (format!("guest.{release}.command_line"), self.machine.command_line()),
             (format!("guest.{release}.source"), self.kernel.source.clone()),
+            (format!("guest.{release}.kernel_sha256"), self.kernel.manifest.vmlinuz_sha256.clone()),
+            (format!("guest.{release}.initramfs_sha256"), self.initramfs_sha256.clone()),
         ])
     }
 
-    /// Boots to the snapshot point, unless the cache holds exactly this guest already.
+    /// Boots to the snapshot point, unless the cache holds exactly this guest already. A kernel that dies or hangs on the way is
+    /// no error here: it makes every cell of this place invalid.
     ///
     /// # Errors
-    /// A kernel that does not reach PID 1, a module that does not load, a full disk.
+    /// QEMU that does not start, a full disk, an image that is another kernel's.
     pub fn prepare(&mut self, work: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<()> {
         if self.machine.accelerator != Accelerator::Tcg {
             return Ok(());
@@ -101,9 +124,22 @@ impl GuestPlace {
         prune(&self.snapshots);
         let dir = tempfile::tempdir_in(work)?;
         let bounds =
-            Bounds { dir: dir.path(), limit: BOOT_LIMIT, aborted: &AtomicBool::new(false) };
-        let snapshot = lab::guest::save(&self.machine, &path, bounds)
-            .with_context(|| format!("booting kernel {}", self.kernel.release))?;
+            Bounds { dir: dir.path(), limit: self.boot_limit, aborted: &AtomicBool::new(false) };
+        let snapshot = match lab::guest::save(&self.machine, &path, bounds) {
+            Ok(snapshot) => snapshot,
+            Err(
+                fault @ (GuestError::Died { .. }
+                | GuestError::Hung { .. }
+                | GuestError::Deadline { .. }),
+            ) => {
+                self.dead = Some(format!("kernel {} did not boot: {fault}", self.kernel.release));
+                return Ok(());
+            }
+            Err(error) => {
+                let context = format!("booting kernel {}", self.kernel.release);
+                return Err(anyhow::Error::from(error).context(context));
+            }
+        };
         if snapshot.release != self.kernel.release {
             let _ = fs::remove_file(&path);
             bail!(
@@ -157,6 +193,10 @@ impl GuestPlace {
         limit: Duration,
         aborted: &AtomicBool,
     ) -> anyhow::Result<CellAnswer> {
+        if let Some(reason) = &self.dead {
+            let outcome = Outcome::Invalid { reason: reason.clone() };
+            return Ok(CellAnswer::without_numbers(outcome));
+        }
         let payload = serde_json::to_string(spec)?;
         let job = Job { seed: spec.labels.seed, task: Task::Call { payload } };
         let report = self.run_job(&job, Bounds { dir, limit, aborted }, &mut |_| {})?;

@@ -72,14 +72,15 @@ impl Places {
         facts
     }
 
-    /// Gets ready what cells share: guests boot once, here.
+    /// Gets ready what `cells` share: guests that they need boot once, here.
     ///
     /// # Errors
-    /// A kernel that does not boot.
-    pub fn prepare(&mut self, progress: &dyn Fn(&str)) -> anyhow::Result<()> {
+    /// QEMU that does not start, a full disk.
+    pub fn prepare(&mut self, cells: &[CellSpec], progress: &dyn Fn(&str)) -> anyhow::Result<()> {
+        let needed = |release: &str| cells.iter().any(|cell| cell.labels.kernel == release);
         let work = self.work.path().to_owned();
         if let Kind::Guests(guests) = &mut self.kind {
-            for guest in guests.values_mut() {
+            for guest in guests.values_mut().filter(|guest| needed(guest.release())) {
                 guest.prepare(&work, progress)?;
             }
         }
@@ -122,7 +123,9 @@ fn compacted(mut answer: CellAnswer) -> anyhow::Result<CellAnswer> {
 fn outcome_of(error: &anyhow::Error, limit: Duration) -> Outcome {
     match error.downcast_ref::<GuestError>() {
         Some(GuestError::Deadline { .. }) => Outcome::Censored { limit_s: limit.as_secs() },
-        Some(died @ GuestError::Died { .. }) => Outcome::Invalid { reason: died.to_string() },
+        Some(fault @ (GuestError::Died { .. } | GuestError::Hung { .. })) => {
+            Outcome::Invalid { reason: fault.to_string() }
+        }
         _ => Outcome::Failed { reason: crate::in_words(error) },
     }
 }

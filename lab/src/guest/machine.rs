@@ -111,7 +111,9 @@ impl Machine {
         let mut command_line = self.command_line();
         if !matches!(start, Start::Boot) {
             command_line = format!("{command_line} {SNAPSHOT_WORD}");
-            push(&["-action", "panic=pause"]);
+            // PID 1 stops the boot at its snapshot point as if by a panic; after it, a panic is one, and ends QEMU.
+            let action = if matches!(start, Start::Restore(_)) { "shutdown" } else { "pause" };
+            push(&["-action", &format!("panic={action}")]);
             push(&["-qmp", &format!("unix:{},server=on,wait=off", comma_escaped(&paths.monitor))]);
         }
         push(&["-append", &command_line]);
@@ -153,12 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn restoring_differs_from_booting_to_a_snapshot_only_in_where_the_state_comes_from() {
+    fn restoring_differs_from_booting_to_a_snapshot_in_where_the_state_comes_from_and_in_what_a_panic_does()
+     {
         let paths = Paths::in_dir(Path::new("/d"));
         let boot = machine().qemu_arguments(&paths, Start::BootToSnapshot);
         let restore = machine().qemu_arguments(&paths, Start::Restore(Path::new("/s")));
         let extra: Vec<_> = restore.iter().filter(|word| !boot.contains(word)).collect();
-        assert_eq!(extra, ["-incoming", "exec:cat '/s'"]);
+        assert_eq!(extra, ["panic=shutdown", "-incoming", "exec:cat '/s'"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ compile_error!(
     "guests are x86-64 machines and talk to QEMU through its I/O ports; build on x86-64"
 );
 
+mod core;
 mod fw_cfg;
 mod init;
 mod machine;
@@ -16,6 +17,7 @@ mod qmp;
 mod run;
 mod snapshot;
 mod splat;
+mod watch;
 mod wire;
 
 pub use init::{is_pid1, run_pid1};

@@ -22,12 +22,16 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    /// Connects to the socket, which QEMU may not have made yet.
-    pub(super) fn connect(socket: &Path, deadline: Instant) -> io::Result<Self> {
+    /// Connects to the socket, which QEMU may not have made yet, for as long as QEMU runs.
+    pub(super) fn connect(
+        socket: &Path,
+        deadline: Instant,
+        is_running: &dyn Fn() -> bool,
+    ) -> io::Result<Self> {
         let stream = loop {
             match UnixStream::connect(socket) {
                 Ok(stream) => break stream,
-                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(error) if Instant::now() >= deadline || !is_running() => return Err(error),
                 Err(_) => std::thread::sleep(POLL),
             }
         };
@@ -54,16 +58,16 @@ impl Monitor {
         Err(io::Error::other(format!("QEMU did not answer `{command}`")))
     }
 
-    /// Waits until `query` answers with a `status` that `wanted` accepts.
+    /// Waits until `query` answers with a `status` that `wanted` accepts, or `wanted` finds waiting pointless.
     pub(super) fn wait_status(
         &mut self,
         query: &str,
-        wanted: &dyn Fn(&str) -> bool,
+        wanted: &mut dyn FnMut(&str) -> io::Result<bool>,
     ) -> io::Result<()> {
         loop {
             let answer = self.execute(query, &json!({}))?;
             let status = answer.get("status").and_then(Value::as_str).unwrap_or("none");
-            if wanted(status) {
+            if wanted(status)? {
                 return Ok(());
             }
             if status == "failed" || status == "internal-error" {

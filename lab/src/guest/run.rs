@@ -4,22 +4,24 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::core::Core;
 use super::machine::{Machine, Paths, QEMU, Start};
 use super::qmp::Monitor;
+use super::watch::ConsoleWatch;
 use super::wire::{Job, Line, WireError};
 use super::{Snapshot, splat};
+use crate::process::{Child, Limits, Output, ProcessError};
 
 const POLL: Duration = Duration::from_millis(5);
 /// More than any honest guest writes: a cell's answer is some hundred kilobytes.
 const OUTPUT_BYTES_MAX: u64 = 256 << 20;
-const CONSOLE_BYTES_MAX: u64 = 1 << 20;
+/// More than QEMU says of itself before it gives up.
+const STDERR_BYTES_MAX: usize = 1 << 20;
 
 /// What a guest left behind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +49,17 @@ pub enum GuestError {
         /// What the system says.
         source: io::Error,
     },
+    /// QEMU could not be watched, or wrote too much.
+    #[error(transparent)]
+    Process(ProcessError),
+    /// QEMU itself gave up: no fault of the guest's kernel.
+    #[error("{QEMU} gave up ({status}): {stderr}")]
+    Emulator {
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// What it printed.
+        stderr: String,
+    },
     /// A file of the guest's private directory.
     #[error("guest directory {path}: {source}")]
     File {
@@ -66,10 +79,18 @@ pub enum GuestError {
         stderr: String,
     },
     /// The guest did not end in time.
-    #[error("the guest did not finish within {limit_s} s")]
+    #[error("the guest did not finish within {limit_s} s; {last_words}")]
     Deadline {
         /// The limit, seconds.
         limit_s: u64,
+        /// Where it got to, as far as its console tells.
+        last_words: String,
+    },
+    /// The guest's kernel reported a fault of its own, and then neither the task nor the guest ended.
+    #[error("the guest's kernel hung: {splat}")]
+    Hung {
+        /// The first lines of its report.
+        splat: String,
     },
     /// The caller asked for the end.
     #[error("the guest was ended on request")]
@@ -99,40 +120,13 @@ pub struct Bounds<'a> {
 /// A QEMU process that ends with this value, or with this process, whichever is first.
 #[derive(Debug)]
 pub(super) struct Qemu<'a> {
-    child: Child,
+    /// Gone when its end was waited for.
+    child: Option<Child>,
     pub(super) paths: Paths,
+    console: ConsoleWatch,
     deadline: Instant,
     bounds: Bounds<'a>,
     core: Core,
-}
-
-/// A processor core of the host that one guest uses, given back on drop. With more guests than cores they share.
-#[derive(Debug)]
-struct Core {
-    number: usize,
-}
-
-/// How many guests each core has.
-static GUESTS_BY_CORE: Mutex<Vec<usize>> = Mutex::new(Vec::new());
-
-impl Core {
-    fn least_used() -> Self {
-        let mut guests = GUESTS_BY_CORE.lock().unwrap_or_else(PoisonError::into_inner);
-        if guests.is_empty() {
-            guests
-                .resize(std::thread::available_parallelism().map_or(1, std::num::NonZero::get), 0);
-        }
-        let number = (0..guests.len()).min_by_key(|&core| guests[core]).unwrap_or_default();
-        guests[number] += 1;
-        Self { number }
-    }
-}
-
-impl Drop for Core {
-    fn drop(&mut self) {
-        let mut guests = GUESTS_BY_CORE.lock().unwrap_or_else(PoisonError::into_inner);
-        guests[self.number] -= 1;
-    }
 }
 
 impl<'a> Qemu<'a> {
@@ -146,20 +140,26 @@ impl<'a> Qemu<'a> {
         let paths = Paths::in_dir(bounds.dir);
         let job = job.map(|job| serde_json::to_vec(job).unwrap_or_default()).unwrap_or_default();
         write(&paths.job, &job)?;
-        let stderr = bounds.dir.join("qemu.err");
-        let stderr = File::create(&stderr).map_err(|source| file_error(&stderr, source))?;
         let mut command = Command::new(QEMU);
         command.args(machine.qemu_arguments(&paths, start));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-        die_with_parent(&mut command);
-        let child = command.spawn().map_err(|source| GuestError::Start { source })?;
+        let core = Core::least_used().map_err(|source| GuestError::Start { source })?;
+        let limits = Limits { deadline: bounds.limit, output_bytes_max: STDERR_BYTES_MAX };
         let deadline = Instant::now() + bounds.limit;
-        Ok(Self { child, paths, deadline, bounds, core: Core::least_used() })
+        let child = Child::spawn(command, limits).map_err(|error| match error {
+            ProcessError::Start { source, .. } => GuestError::Start { source },
+            other => GuestError::Process(other),
+        })?;
+        let console = ConsoleWatch::new(&paths.console);
+        Ok(Self { child: Some(child), paths, console, deadline, bounds, core })
+    }
+
+    fn is_running(&self) -> bool {
+        self.child.as_ref().is_some_and(Child::is_running)
     }
 
     /// Connects to the monitor of a process started for a snapshot.
-    pub(super) fn monitor(&self) -> Result<Monitor, GuestError> {
-        Monitor::connect(&self.paths.monitor, self.deadline)
+    pub(super) fn monitor(&mut self) -> Result<Monitor, GuestError> {
+        Monitor::connect(&self.paths.monitor, self.deadline, &|| self.is_running())
             .map_err(|source| self.monitor_error("connecting", source))
     }
 
@@ -172,12 +172,11 @@ impl<'a> Qemu<'a> {
     /// the guest waits, unless a third program takes the core from the guest: on a busy machine 3 of 13 cells differed
     /// by some instructions.
     fn order_threads(&self) -> io::Result<()> {
-        let pid = libc::pid_t::try_from(self.child.id()).map_err(io::Error::other)?;
+        let pid = self.child.as_ref().map_or(0, Child::pid);
+        let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
         for task in fs::read_dir(format!("/proc/{pid}/task"))? {
             let thread = task?.file_name().to_string_lossy().parse().map_err(io::Error::other)?;
-            let mut set = rustix::thread::CpuSet::new();
-            set.set(self.core.number);
-            rustix::thread::sched_setaffinity(rustix::process::Pid::from_raw(thread), &set)?;
+            self.core.pin(rustix::process::Pid::from_raw(thread))?;
         }
         let schedule = |policy, sched_priority| {
             let parameters = libc::sched_param { sched_priority };
@@ -190,51 +189,98 @@ impl<'a> Qemu<'a> {
         Err(io::Error::last_os_error())
     }
 
-    pub(super) fn monitor_error(&self, doing: &'static str, source: io::Error) -> GuestError {
-        let said = self.stderr();
+    /// Ends QEMU: what went wrong with its monitor, and what it said itself.
+    pub(super) fn monitor_error(&mut self, doing: &'static str, source: io::Error) -> GuestError {
+        let stopped = self.child.take().and_then(|child| child.stop().ok());
+        let said = stopped.map(|output| in_one_line(&output.stderr)).unwrap_or_default();
         let stderr = if said.is_empty() { said } else { format!("; QEMU said: {said}") };
         GuestError::Monitor { doing, source, stderr }
     }
 
-    /// For a guest that ended before its snapshot point: its own account of why.
-    pub(super) fn finish_early(&mut self) -> Result<(), GuestError> {
-        let collected = self.wait(&mut |_| {})?;
-        let report = digest(String::new(), collected.lines, self)?;
-        let why = report.error.or(report.splat).unwrap_or_else(|| "no reason given".into());
-        Err(GuestError::Died { why })
+    /// The splat of a guest that has not ended although its kernel is broken.
+    pub(super) fn hung(&mut self) -> Option<String> {
+        self.console.hung()
     }
 
-    fn stderr(&self) -> String {
-        let path = self.paths.job.with_file_name("qemu.err");
-        read_bounded(&path, 4 << 10).trim().replace('\n', " | ")
+    /// For a guest that has not reached its snapshot point: its own account of why.
+    pub(super) fn finish_early(&mut self) -> GuestError {
+        let report = self
+            .wait(&mut |_| {})
+            .and_then(|(lines, output)| self.digest(String::new(), lines, &output));
+        match report {
+            Ok(report) => {
+                let why = report.error.or(report.splat);
+                GuestError::Died { why: why.unwrap_or_else(|| self.console.last_words()) }
+            }
+            Err(error) => error,
+        }
     }
 
     /// Waits for the end of the process, handing on program output as it comes.
-    fn wait(&mut self, on_output: &mut dyn FnMut(&str)) -> Result<Collected, GuestError> {
+    fn wait(&mut self, on_output: &mut dyn FnMut(&str)) -> Result<(Vec<Line>, Output), GuestError> {
         let mut collected = Collected::open(&self.paths.output)?;
-        loop {
-            let ended =
-                self.child.try_wait().map_err(|source| GuestError::Start { source })?.is_some();
+        while self.is_running() {
             collected.read_more(on_output)?;
-            if ended {
-                return Ok(collected);
-            }
-            if Instant::now() >= self.deadline {
-                return Err(GuestError::Deadline { limit_s: self.bounds.limit.as_secs() });
-            }
             if self.bounds.aborted.load(Ordering::Relaxed) {
                 return Err(GuestError::Aborted);
             }
+            if let Some(splat) = self.hung() {
+                return Err(GuestError::Hung { splat });
+            }
             std::thread::sleep(POLL);
         }
+        let child = self.child.take().ok_or_else(|| GuestError::Start {
+            source: io::Error::other("its end was waited for already"),
+        })?;
+        let output = child.wait().map_err(|error| match (error, self.console.splat()) {
+            (ProcessError::Deadline { .. }, Some(splat)) => GuestError::Hung { splat },
+            (ProcessError::Deadline { .. }, None) => GuestError::Deadline {
+                limit_s: self.bounds.limit.as_secs(),
+                last_words: self.console.last_words(),
+            },
+            (other, _) => GuestError::Process(other),
+        })?;
+        collected.read_more(on_output)?;
+        Ok((collected.lines, output))
     }
-}
 
-impl Drop for Qemu<'_> {
-    fn drop(&mut self) {
-        // Already gone is what we want; nothing else can go wrong with our own child.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    /// Turns the guest's lines into a report; exactly one closing line is demanded.
+    fn digest(
+        &self,
+        release: String,
+        lines: Vec<Line>,
+        output: &Output,
+    ) -> Result<GuestReport, GuestError> {
+        let mut report = GuestReport { release, ..GuestReport::default() };
+        let mut ended = false;
+        for line in lines {
+            match line {
+                Line::Hello { release } => report.release = release,
+                Line::Answer { payload } => report.answer = Some(payload),
+                Line::KernelLog { lines } => report.kernel_log = lines,
+                Line::End { error } => {
+                    report.error = error;
+                    ended = true;
+                }
+                Line::Output { .. } => {}
+            }
+        }
+        let log = report.kernel_log.iter().map(String::as_str);
+        report.splat = splat::find(log).or_else(|| self.console.splat());
+        if ended {
+            return Ok(report);
+        }
+        let stderr = in_one_line(&output.stderr);
+        if let Some(why) = report.splat {
+            return Err(GuestError::Died { why });
+        }
+        // A guest that resets ends QEMU with 0 (`-no-reboot`).
+        if !output.status.success() {
+            return Err(GuestError::Emulator { status: output.status, stderr });
+        }
+        Err(GuestError::Died {
+            why: format!("{} {stderr}", self.console.last_words()).trim().into(),
+        })
     }
 }
 
@@ -295,55 +341,21 @@ pub fn run(
     if snapshot.is_some() {
         let monitor = monitor.insert(qemu.monitor()?);
         monitor
-            .wait_status("query-status", &|status| status != "inmigrate")
+            .wait_status("query-status", &mut |status| Ok(status != "inmigrate"))
             .and_then(|()| qemu.order_threads())
             .and_then(|()| monitor.execute("cont", &serde_json::json!({})).map(drop))
             .map_err(|source| qemu.monitor_error("restoring the snapshot", source))?;
     }
-    let collected = qemu.wait(on_output)?;
+    let (lines, output) = qemu.wait(on_output)?;
     let release = snapshot.map(|snapshot| snapshot.release.clone()).unwrap_or_default();
-    digest(release, collected.lines, &qemu)
+    qemu.digest(release, lines, &output)
 }
 
-/// Turns the guest's lines into a report; exactly one closing line is demanded.
-fn digest(release: String, lines: Vec<Line>, qemu: &Qemu<'_>) -> Result<GuestReport, GuestError> {
-    let console = read_bounded(&qemu.paths.console, CONSOLE_BYTES_MAX);
-    let mut report = GuestReport { release, ..GuestReport::default() };
-    let mut ended = false;
-    for line in lines {
-        match line {
-            Line::Hello { release } => report.release = release,
-            Line::Answer { payload } => report.answer = Some(payload),
-            Line::KernelLog { lines } => report.kernel_log = lines,
-            Line::End { error } => {
-                report.error = error;
-                ended = true;
-            }
-            Line::Output { .. } => {}
-        }
-    }
-    let log = report.kernel_log.iter().map(String::as_str);
-    report.splat = splat::find(log).or_else(|| splat::find(console.lines()));
-    if ended {
-        return Ok(report);
-    }
-    let last_words = || console.lines().last().unwrap_or("it printed nothing").to_owned();
-    let why = report.splat.unwrap_or_else(last_words);
-    Err(GuestError::Died { why: format!("{why} {}", qemu.stderr()).trim().to_owned() })
-}
-
-/// Makes the child die when this thread's process does, however it ends.
-fn die_with_parent(command: &mut Command) {
-    // SAFETY: `prctl` is async-signal-safe and touches only the child.
-    unsafe {
-        command.pre_exec(|| {
-            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 {
-                Ok(())
-            } else {
-                Err(io::Error::last_os_error())
-            }
-        });
-    }
+/// What QEMU printed, short enough for an error message.
+fn in_one_line(stderr: &[u8]) -> String {
+    const SHOWN_BYTES_MAX: usize = 4 << 10;
+    let shown = stderr.get(..SHOWN_BYTES_MAX).unwrap_or(stderr);
+    String::from_utf8_lossy(shown).trim().replace('\n', " | ")
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), GuestError> {
@@ -352,13 +364,4 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), GuestError> {
 
 pub(super) fn file_error(path: &Path, source: io::Error) -> GuestError {
     GuestError::File { path: path.display().to_string(), source }
-}
-
-/// The beginning of a file, lossy; empty if it cannot be read.
-fn read_bounded(path: &Path, limit: u64) -> String {
-    let mut bytes = Vec::new();
-    if let Ok(file) = File::open(path) {
-        let _ = file.take(limit).read_to_end(&mut bytes);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -4,6 +4,7 @@
 //! time; a stop sent from outside would not.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -28,17 +29,24 @@ pub struct Snapshot {
 pub fn save(machine: &Machine, path: &Path, bounds: Bounds<'_>) -> Result<Snapshot, GuestError> {
     let mut qemu = Qemu::start(machine, Start::BootToSnapshot, None, bounds)?;
     let mut monitor = qemu.monitor()?;
-    let stopped = monitor.wait_status("query-status", &|status| status == "guest-panicked");
+    let stopped = monitor.wait_status("query-status", &mut |status| match qemu.hung() {
+        Some(splat) => Err(io::Error::other(splat)),
+        None => Ok(status == "guest-panicked"),
+    });
     let release = released(&qemu);
-    if let Err(source) = stopped {
-        // A guest that ended by itself says more in its own lines than QEMU does in a closed monitor.
-        qemu.finish_early()?;
-        return Err(qemu.monitor_error("waiting for the snapshot point", source));
+    // Whatever broke the wait, the guest's own lines and its console say more of it than QEMU's monitor. A kernel
+    // that has the device's driver built in stops here too when it panics, but without PID 1's greeting.
+    if stopped.is_err() || release.is_empty() {
+        drop(monitor);
+        return Err(qemu.finish_early());
     }
-    let partial = path.with_extension("partial");
+    // Several runs may save the same guest at once: each has a file of its own, and the last one stays.
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(format!(".partial-{}", std::process::id()));
+    let partial = PathBuf::from(partial);
     let saved = monitor
         .execute("migrate", &json!({ "uri": format!("exec:cat > {}", shell_quoted(&partial)) }))
-        .and_then(|_| monitor.wait_status("query-migrate", &|status| status == "completed"))
+        .and_then(|_| monitor.wait_status("query-migrate", &mut |status| Ok(status == "completed")))
         .and_then(|()| monitor.execute("quit", &json!({})));
     saved.map_err(|source| qemu.monitor_error("saving the snapshot", source))?;
     fs::rename(&partial, path).map_err(|source| file_error(path, source))?;

@@ -45,10 +45,19 @@ impl Run {
         let order: HashMap<&str, usize> =
             run.record.cells.iter().enumerate().map(|(at, id)| (id.as_str(), at)).collect();
         run.cells.sort_by_key(|cell| order.get(cell.id.as_str()).copied());
+        if let Some(shard) = &run.record.shard {
+            run.warnings.push(format!(
+                "this is shard {} of {}: {} of {} cells; `vipbench merge` makes one run of the shards",
+                shard.index,
+                shard.count,
+                run.record.cells.len(),
+                shard.planned.len()
+            ));
+        }
         let missing = run.missing().len();
         if missing > 0 {
             run.warnings.push(format!(
-                "{missing} of {} planned cells are not in this run; continue it with --resume, or merge the other shards",
+                "{missing} of {} planned cells are not in this run; continue it with --resume",
                 run.record.cells.len()
             ));
         }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::read::{read_cells, read_record};
 use super::{CELLS_FILE, LINE_MAX_BYTES, RUN_FILE, StoreError, io_error};
-use crate::record::{CellRecord, RunRecord};
+use crate::facts;
+use crate::record::{CellRecord, Clock, RunRecord};
 use crate::validate;
 
 /// Appends cells to a results folder; one at a time has it (the file of cells is locked).
@@ -222,8 +223,14 @@ fn same_plan(dir: &Path, stored: &RunRecord, wanted: &RunRecord) -> Result<(), S
     if stored.tool_version != wanted.tool_version {
         return differs("version of vipbench", words(&stored.tool_version, &wanted.tool_version));
     }
-    if let Some(detail) = first_difference("", &stored.scenario, &wanted.scenario) {
-        return differs("content of the scenario", detail);
+    if let Some((key, before, now)) = first_difference("", &stored.scenario, &wanted.scenario) {
+        return differs("content of the scenario", format!("{key}: {}", words(&before, &now)));
+    }
+    let facts = (&stored.environment.facts, &wanted.environment.facts);
+    if let Some(key) = facts::first_unlike(facts.0, facts.1, Clock::Instructions) {
+        let value = |facts| facts::value(facts, key);
+        let detail = format!("{key}: {}", words(&value(facts.0), &value(facts.1)));
+        return differs("guest, tool or build of vipbench", detail);
     }
     if stored.cells != wanted.cells {
         let pair = stored.cells.iter().zip(&wanted.cells).enumerate().find(|(_, (a, b))| a != b);
@@ -239,12 +246,12 @@ fn same_plan(dir: &Path, stored: &RunRecord, wanted: &RunRecord) -> Result<(), S
     Ok(())
 }
 
-/// Path and values of the first place where two scenarios differ. Depth is bounded by the parser's recursion limit.
-fn first_difference(
+/// Key and values of the first place where two scenarios differ. Depth is bounded by the parser's recursion limit.
+pub(crate) fn first_difference(
     at: &str,
     stored: &serde_json::Value,
     wanted: &serde_json::Value,
-) -> Option<String> {
+) -> Option<(String, String, String)> {
     use serde_json::Value::Object;
     if stored == wanted {
         return None;
@@ -262,22 +269,20 @@ fn first_difference(
     }
     let short = |value: &serde_json::Value| value.to_string().chars().take(120).collect::<String>();
     let name = if at.is_empty() { "scenario" } else { at };
-    Some(format!("{name}: stored {}, now {}", short(stored), short(wanted)))
+    Some((name.to_owned(), short(stored), short(wanted)))
 }
 
 /// One warning for each fact of the environment that is no longer what `run.json` says.
 fn changed_facts(stored: &RunRecord, wanted: &RunRecord) -> Vec<String> {
     let (before, now) = (&stored.environment.facts, &wanted.environment.facts);
-    let keys: std::collections::BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-    let value =
-        |fact: Option<&String>| fact.map_or("nothing".to_owned(), |text| format!("{text:?}"));
-    keys.into_iter()
-        .filter(|key| before.get(*key) != now.get(*key))
+    facts::differing(before, now)
+        // The load of a machine is never the same twice.
+        .filter(|key| *key != facts::LOAD)
         .map(|key| {
             format!(
                 "{key} was {} when the run began and is {} now; if it matters to the numbers, start anew in another folder",
-                value(before.get(key)),
-                value(now.get(key))
+                facts::value(before, key),
+                facts::value(now, key)
             )
         })
         .collect()
@@ -368,10 +373,16 @@ mod tests {
         assert_eq!(refused(&|other| other.scenario_name = "x".into()).0, "scenario");
 
         let mut other = record.clone();
-        other.environment.facts.insert("qemu.version".into(), "10.0".into());
+        other.environment.facts.insert("host.cpu".into(), "another".into());
+        other.environment.facts.insert("host.load".into(), "0.5".into());
         let writer = RunWriter::resume(dir.path(), &other).unwrap();
         assert_eq!(writer.warnings().len(), 1);
-        assert!(writer.warnings()[0].starts_with("qemu.version was \"7.2.19\""));
+        assert!(writer.warnings()[0].starts_with("host.cpu was \"Example CPU, 2 cores\""));
+        let (what, detail) = refused(&|other| {
+            other.environment.facts.insert("guest.cpu_model".into(), "max".into());
+        });
+        assert_eq!(what, "guest, tool or build of vipbench");
+        assert!(detail.ends_with("now \"max\""), "{detail}");
     }
 
     #[test]

@@ -1,0 +1,27 @@
+//! `vipbench merge`: shards that ran apart become one run, with its report.
+
+use std::process::ExitCode;
+
+use results::{Run, RunWriter};
+
+use crate::cli::MergeArgs;
+
+pub(super) fn run(args: &MergeArgs) -> anyhow::Result<ExitCode> {
+    let runs = args.runs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>, _>>()?;
+    let merged = results::merge::merge(runs, std::env::args().collect())?;
+    let mut writer = RunWriter::create(&args.output, &merged.record)?;
+    for cell in &merged.cells {
+        writer.append(cell)?;
+    }
+    drop(writer);
+    super::conclude::conclude(&args.output, args.json)?;
+    let missing = merged.record.cells.len() - merged.cells.len();
+    if missing > 0 {
+        eprintln!(
+            "{missing} cells are missing: add their shards, or `vipbench run SCENARIO --resume -o {}`, with the options that the \
+             shards were run with, runs them here",
+            args.output.display()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
