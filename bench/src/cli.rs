@@ -39,6 +39,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Set a run against another, or two kernels of a run: what changed, and by how much
     Compare(CompareArgs),
+    /// Tell which kernel functions a cell's instructions went to, or where two cells differ
+    Explain(ExplainArgs),
     /// Write one HTML page, one Markdown file and the plots of one or more runs
     Report(ReportArgs),
     /// Remove what a crashed run left behind
@@ -225,6 +227,34 @@ pub struct CompareArgs {
     /// Print Markdown
     #[arg(long)]
     pub markdown: bool,
+}
+
+/// `vipbench explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Results folder of a run on the instructions clock; files go to its folder `explain`
+    pub run: PathBuf,
+    /// The cell: its id, a part of it, or `proxy=ipvs,services=1000,kernel=6.1,seed=1`
+    #[arg(long, value_name = "CELL")]
+    pub cell: String,
+    /// The cell to set it against
+    #[arg(long, value_name = "CELL")]
+    pub against: Option<String>,
+    /// `connect`, `request`, `close` or `sync.*` [default: `connect`; of a sync cell `sync.full`]
+    #[arg(long)]
+    pub metric: Option<String>,
+    /// Position of the Service, or part of the sync [default: `last`; of a sync `total`]
+    #[arg(long)]
+    pub label: Option<String>,
+    /// Functions to name
+    #[arg(long, default_value_t = 25, value_name = "N")]
+    pub top: usize,
+    /// Only samples that took so many instructions: takes the modes of a distribution apart
+    #[arg(long, value_name = "LEAST..MOST", hide_short_help = true)]
+    pub between: Option<String>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `vipbench report`.

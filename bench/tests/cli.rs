@@ -173,3 +173,41 @@ fn a_kernel_that_a_run_does_not_hold_is_refused_with_those_it_holds() {
     }
     assert!(!dir.path().join("out").exists(), "nothing may be created");
 }
+
+const RUN: &str = r#"{"schema":"vipbench.run/1","tool_version":"0.1.0","command":[],"started":"2026-01-01T00:00:00Z",
+"scenario_name":"x","scenario":{},"cells":["6.1.guest.wall.none.10.s1.connect","6.1.guest.instructions.none.10.s1.connect","6.1.guest.instructions.ipvs.10.s1.http"],
+"environment":{"facts":{}}}"#;
+
+/// A cell as it is stored, on one line.
+fn stored_cell(clock: &str, unit: &str, proxy: &str, measure: &str, metric: &str) -> String {
+    format!(
+        r#"{{"id":"6.1.guest.{clock}.{proxy}.10.s1.{measure}","labels":{{"kernel":"6.1","place":"guest","clock":"{clock}","proxy":"{proxy}","services":10,"endpoints":10,"seed":1,"measure":"{measure}"}},"outcome":{{"kind":"measured"}},"verified":1,"metrics":[{{"name":"{metric}","label":"last","unit":"{unit}","data":{{"kind":"values","values":[5]}}}}],"warnings":[],"duration_ms":1}}"#
+    ) + "\n"
+}
+
+#[test]
+fn explain_refuses_what_cannot_be_explained() {
+    let dir = TempDir::new().unwrap();
+    let cells = stored_cell("wall", "ns", "none", "connect", "connect")
+        + &stored_cell("instructions", "instructions", "none", "connect", "connect")
+        + &stored_cell("instructions", "instructions", "ipvs", "http", "http.connect");
+    fs::write(dir.path().join("run.json"), RUN).unwrap();
+    fs::write(dir.path().join("cells.jsonl"), cells).unwrap();
+    let refused = |options: &[&str]| {
+        let output = vipbench(dir.path()).args(["explain", "."]).args(options).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_says(&refused(&["--cell", "wall"]), &["--cell", "only cells on the instructions clock"]);
+    assert_says(
+        &refused(&["--cell", "ebpf"]),
+        &["fits `ebpf`", "6.1.guest.wall.none.10.s1.connect"],
+    );
+    assert_says(&refused(&["--cell", "none"]), &["fits 2 cells", "write more of the id"]);
+    assert_says(&refused(&["--cell", "ipvs"]), &["has no metric connect", "http.connect"]);
+    let metric = ["--cell", "proxy=ipvs,services=10", "--metric", "http.connect"];
+    assert_says(&refused(&metric), &["http.connect cannot be explained", "sync.full"]);
+    assert_says(&refused(&["--cell", "colour=red"]), &["`colour` is unknown", "services"]);
+    assert_says(&refused(&["--cell", "ipvs", "--between", "9..5"]), &["--between 9..5"]);
+    assert!(!dir.path().join("explain").exists(), "nothing may be created");
+}

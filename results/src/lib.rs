@@ -7,6 +7,7 @@
 
 pub mod compare;
 mod distribution;
+pub mod explain;
 pub mod export;
 mod facts;
 mod findings;

@@ -4,11 +4,14 @@
 
 mod axes;
 mod bars;
+mod explain;
 mod heat;
 pub(crate) mod kernels;
 mod ladder;
 mod lines;
 mod theme;
+
+pub(crate) use explain::draw as explain;
 
 use crate::format::{self, thousands};
 use crate::record::Unit;

@@ -2,6 +2,7 @@
 //!
 //! This file orders the parts and writes the files; the content comes from `findings`, `tables` and `plots`.
 
+pub mod explain;
 mod html;
 pub(crate) mod markdown;
 mod page;

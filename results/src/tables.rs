@@ -4,6 +4,7 @@
 
 mod connect;
 mod costs;
+mod explain;
 mod layout;
 mod notes;
 
@@ -16,6 +17,7 @@ use crate::view::Group;
 
 pub(crate) use connect::{connections, keepalive, phases};
 pub(crate) use costs::{PARTS, resources, sync_parts, sync_totals, vip_bind};
+pub(crate) use explain::{areas, functions, signed};
 pub(crate) use layout::{layout_buckets, layout_connects};
 pub(crate) use notes::{environment, gaps, harness, warnings};
 

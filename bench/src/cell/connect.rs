@@ -8,7 +8,7 @@ use results::{Metric, Unit};
 use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled, position_draws};
 use super::{CellSpec, Measured};
 use crate::load::{
-    BareClient, HttpClient, LoadClient, MeasureClock, Rounds, Sources, Timing, measure,
+    BareClient, HttpClient, LoadClient, MeasureClock, Rounds, Sources, Timing, Window, measure,
 };
 
 /// Readings of the clock for the harness's own cost.
@@ -100,6 +100,9 @@ fn by_position(
             if let Some(recorder) = fixed.get(target).and_then(|(at, _)| recorders.get_mut(*at)) {
                 recorder.record(timing);
             }
+            if let Some(position) = fixed.get(target).and_then(|(at, _)| positions.get(*at)) {
+                Window::Connection(*position).keep();
+            }
         })?;
     }
     if let Some(at) = positions.iter().position(|position| *position == Position::Random) {
@@ -111,6 +114,7 @@ fn by_position(
             if let Some(recorder) = recorders.get_mut(at) {
                 recorder.record(timing);
             }
+            Window::Connection(Position::Random).keep();
         }
     }
     let mut metrics = Vec::new();

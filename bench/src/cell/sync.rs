@@ -8,12 +8,13 @@ use std::sync::mpsc;
 
 use anyhow::{Context, bail};
 use generators::{Change, ChangeKind, Cluster, Position};
+use lab::guest::mark;
 use proxies::{Applied, Proxy, Size, SyncRequest};
 use results::{Metric, Unit};
 
 use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled};
 use super::{CellSpec, Measured};
-use crate::load::{BareClient, LoadClient, MeasureClock};
+use crate::load::{BareClient, LoadClient, MeasureClock, Window, window};
 
 /// Attempts until a Change must have become effective; a lost SYN takes one second each.
 const PROBES_MAX: usize = 20;
@@ -113,6 +114,7 @@ impl Syncs<'_> {
         let mut proxy = self.lab.open_proxy()?;
         let full = self.full(proxy.as_mut(), &cluster)?;
         let after = kernel_memory();
+        Window::Full.keep();
         self.report(&full, "sync.full", &mut metrics);
         if let (Some(before), Some(after)) = (before, after) {
             let grown = vec![after.saturating_sub(before)];
@@ -139,6 +141,7 @@ impl Syncs<'_> {
         let mut metrics = Vec::new();
         let mut proxy = self.lab.open_proxy()?;
         let series = self.full(proxy.as_mut(), &self.lab.cluster)?;
+        Window::Restart.keep();
         self.report(&series, "sync.restart", &mut metrics);
         proxy.verify(&self.lab.cluster)?;
         Ok(metrics)
@@ -186,6 +189,7 @@ impl Syncs<'_> {
                 changes: std::slice::from_ref(&change),
             };
             self.sync(proxy, &request, dialled, &mut series)?;
+            Window::Change(kind).keep();
             *cluster = after;
         }
         Ok(series)
@@ -199,13 +203,18 @@ impl Syncs<'_> {
         series: &mut Series,
     ) -> anyhow::Result<()> {
         let clock = self.lab.clock;
+        mark::begin();
+        mark::enter::<{ window::PREPARE }>();
         let started = clock.now();
         proxy.prepare(request)?;
         let prepared = clock.now();
+        mark::enter::<{ window::RENDER }>();
         let program = proxy.render(request)?;
         let rendered = clock.now();
+        mark::enter::<{ window::SUBMIT }>();
         let applied = proxy.submit(&program)?;
         let submitted = clock.now();
+        mark::enter::<{ mark::OUTSIDE }>();
         let mut parts = Parts {
             prepare: prepared - started,
             render: rendered - prepared,
@@ -213,10 +222,12 @@ impl Syncs<'_> {
             effective: None,
         };
         if let Some(dialled) = dialled {
+            mark::enter::<{ window::EFFECTIVE }>();
             if self.dialler.send(dialled).is_err() {
                 bail!("the client ended early");
             }
             let answered = self.answered.recv().context("the client ended early")?;
+            mark::enter::<{ mark::OUTSIDE }>();
             parts.effective = Some(answered.context("after a sync")?.saturating_sub(submitted));
             self.verified += 1;
         }

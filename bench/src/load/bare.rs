@@ -8,6 +8,7 @@ use std::net::SocketAddrV4;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use lab::guest::mark;
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_linger, set_socket_timeout, set_tcp_nodelay};
 use rustix::net::{
@@ -16,7 +17,7 @@ use rustix::net::{
 };
 
 use super::server::{ANSWER_BYTES, REQUEST, decode_answer};
-use super::{LoadClient, LoadError, MeasureClock, Sources, Target, Timing};
+use super::{LoadClient, LoadError, MeasureClock, Sources, Target, Timing, window};
 
 /// Dials from the namespace of the thread it is used on.
 #[derive(Debug, Clone, Copy)]
@@ -60,9 +61,11 @@ impl BareClient {
         let (from, to) = (sources.take()?, target.vip);
         let opened = self.open(from);
         let socket = opened.map_err(|errno| failed(from, to, "opening the socket", errno))?;
+        mark::enter::<{ window::CONNECT }>();
         let started = self.clock.now();
         let connected = connect(&socket, &to);
         let taken = self.clock.now() - started;
+        mark::enter::<{ mark::OUTSIDE }>();
         connected.map_err(|errno| failed(from, to, "connecting", errno))?;
         Ok((Connection { socket, from, to }, taken))
     }
@@ -83,10 +86,12 @@ impl BareClient {
     /// One request and its verified answer; what it took until the first byte of the answer.
     fn exchange(&self, connection: &Connection, target: &Target<'_>) -> Result<u64, LoadError> {
         let mut answer = [0; ANSWER_BYTES];
+        mark::enter::<{ window::REQUEST }>();
         let started = self.clock.now();
         let sent = send(&connection.socket, &REQUEST, SendFlags::NOSIGNAL);
         let first = recv(&connection.socket, &mut answer[..], RecvFlags::empty());
         let taken = self.clock.now() - started;
+        mark::enter::<{ mark::OUTSIDE }>();
         sent.map_err(|errno| connection.failed("sending the request", errno))?;
         let (_, received) =
             first.map_err(|errno| connection.failed("waiting for the answer", errno))?;
@@ -104,9 +109,11 @@ impl LoadClient for BareClient {
     ) -> Result<Timing, LoadError> {
         let (connection, connect) = self.dial(sources, target)?;
         let request = self.exchange(&connection, target)?;
+        mark::enter::<{ window::CLOSE }>();
         let started = self.clock.now();
         drop(connection.socket);
         let close = self.clock.now() - started;
+        mark::enter::<{ mark::OUTSIDE }>();
         Ok(Timing { connect, request, close })
     }
 }

@@ -9,12 +9,14 @@ mod clock;
 mod http;
 mod server;
 mod source;
+pub mod window;
 
 use std::io;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use generators::SplitMix64;
+use lab::guest::mark;
 use results::Clock;
 
 pub use bare::BareClient;
@@ -22,6 +24,7 @@ pub use clock::{ClockError, MeasureClock};
 pub use http::{HttpClient, HttpServer};
 pub use server::{BareServer, Priority, ServerError, listen};
 pub use source::{SOURCE_PORTS, SourceError, Sources};
+pub use window::Window;
 
 /// Something to dial, and who may answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +146,7 @@ impl Rounds {
         if !self.pause.is_zero() {
             std::thread::sleep(self.pause);
         }
+        mark::begin();
         client.connection(sources, target)
     }
 }

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use data_encoding::HEXLOWER;
-use lab::guest::{Accelerator, Bounds, GuestError, GuestReport, Job, Machine, Snapshot, Task};
+use lab::guest::{
+    Accelerator, Bounds, GuestError, GuestReport, Job, Machine, Profile, Profiler, Snapshot,
+    Symbols, Task,
+};
 use lab::image::{Cache, InitramfsSpec, Kernel, KernelSpec};
 use results::Outcome;
 use sha2::{Digest, Sha256};
@@ -197,22 +200,64 @@ impl GuestPlace {
             let outcome = Outcome::Invalid { reason: reason.clone() };
             return Ok(CellAnswer::without_numbers(outcome));
         }
-        let payload = serde_json::to_string(spec)?;
-        let job = Job { seed: spec.labels.seed, task: Task::Call { payload } };
-        let report = self.run_job(&job, Bounds { dir, limit, aborted }, &mut |_| {})?;
-        if let Some(splat) = report.splat {
-            let outcome = Outcome::Invalid { reason: format!("kernel splat: {splat}") };
-            return Ok(CellAnswer {
-                warnings: report.kernel_log,
-                ..CellAnswer::without_numbers(outcome)
-            });
-        }
-        if let Some(error) = report.error {
-            bail!("{error}");
-        }
-        let answer = report.answer.context("the guest ended well but gave no answer")?;
-        serde_json::from_str(&answer).context("the guest's answer is not understood")
+        let report = self.run_job(&job_of(spec)?, Bounds { dir, limit, aborted }, &mut |_| {})?;
+        answer(report)
     }
+
+    /// Runs one cell with the profiler looking on. [`Self::prepare`] comes first.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; no snapshot to start from.
+    pub fn run_profiled(
+        &self,
+        spec: &CellSpec,
+        bounds: Bounds<'_>,
+        profiler: &Profiler,
+    ) -> anyhow::Result<(CellAnswer, Profile)> {
+        let snapshot = self.snapshot.as_ref().context("a guest is profiled from its snapshot")?;
+        let job = job_of(spec)?;
+        let (report, profile) =
+            lab::guest::run_profiled(&self.machine, snapshot, &job, bounds, profiler)?;
+        Ok((answer(report)?, profile))
+    }
+
+    /// The kernel's functions, as every guest restored from the snapshot has them.
+    ///
+    /// # Errors
+    /// A guest that does not run, a list that is not understood.
+    pub fn symbols(&self, work: &Path) -> anyhow::Result<Symbols> {
+        let dir = tempfile::tempdir_in(work)?;
+        let bounds =
+            Bounds { dir: dir.path(), limit: self.boot_limit, aborted: &AtomicBool::new(false) };
+        let mut text = String::new();
+        let job = Job { seed: 1, task: Task::Symbols };
+        let report = self.run_job(&job, bounds, &mut |piece| text.push_str(piece))?;
+        match report.error.or(report.splat) {
+            Some(error) => bail!("reading /proc/kallsyms in the guest: {error}"),
+            None => Ok(Symbols::parse(&text)?),
+        }
+    }
+}
+
+fn job_of(spec: &CellSpec) -> anyhow::Result<Job> {
+    let payload = serde_json::to_string(spec)?;
+    Ok(Job { seed: spec.labels.seed, task: Task::Call { payload } })
+}
+
+/// The cell's answer in what a guest left behind.
+fn answer(report: GuestReport) -> anyhow::Result<CellAnswer> {
+    if let Some(splat) = report.splat {
+        let outcome = Outcome::Invalid { reason: format!("kernel splat: {splat}") };
+        return Ok(CellAnswer {
+            warnings: report.kernel_log,
+            ..CellAnswer::without_numbers(outcome)
+        });
+    }
+    if let Some(error) = report.error {
+        bail!("{error}");
+    }
+    let answer = report.answer.context("the guest ended well but gave no answer")?;
+    serde_json::from_str(&answer).context("the guest's answer is not understood")
 }
 
 /// Removes the oldest saved guests; one that cannot be removed is tried again next time.

@@ -16,7 +16,7 @@ use super::port::Ports;
 use super::wire::{
     CONSOLE_PORT, EXIT_PORT, JOB_FILE, Job, Line, PAUSE_PORT, PAUSE_VALUE, SNAPSHOT_WORD, Task,
 };
-use super::{MODULE_LIST, fw_cfg};
+use super::{MODULE_LIST, fw_cfg, symbols};
 
 /// Seed of the random pool until a job brings its own.
 const BOOT_SEED: u64 = 0x7669_7062_656e_6368;
@@ -126,6 +126,7 @@ fn run_job(handler: &dyn Fn(&str) -> Result<String, String>) -> io::Result<()> {
             send(&Line::Answer { payload: answer.map_err(io::Error::other)? })
         }
         Task::Exec { argv } => exec(&argv),
+        Task::Symbols => symbols::list(&|text| send(&Line::Output { text })),
     }
 }
 

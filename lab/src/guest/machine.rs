@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::Profiler;
 use super::wire::{CONSOLE_PORT, EXIT_PORT, JOB_FILE, SNAPSHOT_WORD};
 
 /// The emulator's program name.
@@ -42,6 +43,7 @@ pub(super) struct Paths {
     pub(super) output: PathBuf,
     pub(super) console: PathBuf,
     pub(super) monitor: PathBuf,
+    pub(super) profile: PathBuf,
 }
 
 impl Paths {
@@ -51,6 +53,7 @@ impl Paths {
             output: dir.join("output.jsonl"),
             console: dir.join("console.log"),
             monitor: dir.join("qmp"),
+            profile: dir.join("profile"),
         }
     }
 }
@@ -62,8 +65,8 @@ pub(super) enum Start<'a> {
     Boot,
     /// Boot and stop at the snapshot point.
     BootToSnapshot,
-    /// Continue from a saved snapshot.
-    Restore(&'a Path),
+    /// Continue from a saved snapshot, profiled if so wished.
+    Restore(&'a Path, Option<&'a Profiler>),
 }
 
 impl Machine {
@@ -112,14 +115,16 @@ impl Machine {
         if !matches!(start, Start::Boot) {
             command_line = format!("{command_line} {SNAPSHOT_WORD}");
             // PID 1 stops the boot at its snapshot point as if by a panic; after it, a panic is one, and ends QEMU.
-            let action = if matches!(start, Start::Restore(_)) { "shutdown" } else { "pause" };
+            let action = if matches!(start, Start::Restore(..)) { "shutdown" } else { "pause" };
             push(&["-action", &format!("panic={action}")]);
             push(&["-qmp", &format!("unix:{},server=on,wait=off", comma_escaped(&paths.monitor))]);
         }
         push(&["-append", &command_line]);
         push(&["-fw_cfg", &format!("name={JOB_FILE},file={}", comma_escaped(&paths.job))]);
-        if let Start::Restore(snapshot) = start {
+        if let Start::Restore(snapshot, profiler) = start {
             push(&["-incoming", &format!("exec:cat {}", shell_quoted(snapshot))]);
+            arguments
+                .extend(profiler.into_iter().flat_map(|one| one.qemu_arguments(&paths.profile)));
         }
         arguments.extend(["-kernel".into(), self.kernel.clone().into_os_string()]);
         arguments.extend(["-initrd".into(), self.initramfs.clone().into_os_string()]);
@@ -132,7 +137,7 @@ fn file_chardev(id: &str, path: &Path) -> String {
 }
 
 /// QEMU's option parser takes a doubled comma for a plain one.
-fn comma_escaped(path: &Path) -> String {
+pub(super) fn comma_escaped(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
 }
 
@@ -159,7 +164,7 @@ mod tests {
      {
         let paths = Paths::in_dir(Path::new("/d"));
         let boot = machine().qemu_arguments(&paths, Start::BootToSnapshot);
-        let restore = machine().qemu_arguments(&paths, Start::Restore(Path::new("/s")));
+        let restore = machine().qemu_arguments(&paths, Start::Restore(Path::new("/s"), None));
         let extra: Vec<_> = restore.iter().filter(|word| !boot.contains(word)).collect();
         assert_eq!(extra, ["panic=shutdown", "-incoming", "exec:cat '/s'"]);
     }

@@ -12,18 +12,23 @@ mod core;
 mod fw_cfg;
 mod init;
 mod machine;
+pub mod mark;
 mod port;
+mod profile;
 mod qmp;
 mod run;
 mod snapshot;
 mod splat;
+mod symbols;
 mod watch;
 mod wire;
 
 pub use init::{is_pid1, run_pid1};
 pub use machine::{Accelerator, Machine, QEMU};
-pub use run::{Bounds, GuestError, GuestReport, run};
+pub use profile::{BlockCount, Only, Profile, ProfileError, ProfiledSample, Profiler};
+pub use run::{Bounds, GuestError, GuestReport, run, run_profiled};
 pub use snapshot::{Snapshot, save};
+pub use symbols::{Function, Symbols, SymbolsError};
 pub use wire::{Job, Task, WireError};
 
 /// Where the initramfs lists the modules to load: one absolute path a line, in load order.

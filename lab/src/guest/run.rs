@@ -14,7 +14,7 @@ use super::machine::{Machine, Paths, QEMU, Start};
 use super::qmp::Monitor;
 use super::watch::ConsoleWatch;
 use super::wire::{Job, Line, WireError};
-use super::{Snapshot, splat};
+use super::{Profile, ProfileError, Profiler, Snapshot, splat};
 use crate::process::{Child, Limits, Output, ProcessError};
 
 const POLL: Duration = Duration::from_millis(5);
@@ -104,6 +104,9 @@ pub enum GuestError {
     /// The guest wrote something else than this crate's PID 1 would.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// The profiler left nothing that can be used.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
 }
 
 /// What one guest may use.
@@ -334,8 +337,34 @@ pub fn run(
     bounds: Bounds<'_>,
     on_output: &mut dyn FnMut(&str),
 ) -> Result<GuestReport, GuestError> {
-    let start = snapshot.map_or(Start::Boot, |snapshot| Start::Restore(&snapshot.path));
-    let mut qemu = Qemu::start(machine, start, Some(job), bounds)?;
+    let start = snapshot.map_or(Start::Boot, |snapshot| Start::Restore(&snapshot.path, None));
+    let qemu = Qemu::start(machine, start, Some(job), bounds)?;
+    finish(qemu, snapshot, on_output).map(|(report, _)| report)
+}
+
+/// Runs one job from `snapshot` with the profiler looking on, which changes nothing that the guest can see.
+///
+/// # Errors
+/// As [`run`], and [`ProfileError`].
+pub fn run_profiled(
+    machine: &Machine,
+    snapshot: &Snapshot,
+    job: &Job,
+    bounds: Bounds<'_>,
+    profiler: &Profiler,
+) -> Result<(GuestReport, Profile), GuestError> {
+    let start = Start::Restore(&snapshot.path, Some(profiler));
+    let qemu = Qemu::start(machine, start, Some(job), bounds)?;
+    let (report, paths) = finish(qemu, Some(snapshot), &mut |_| {})?;
+    Ok((report, Profile::read(&paths.profile)?))
+}
+
+/// Sees a started guest through to its end.
+fn finish(
+    mut qemu: Qemu<'_>,
+    snapshot: Option<&Snapshot>,
+    on_output: &mut dyn FnMut(&str),
+) -> Result<(GuestReport, Paths), GuestError> {
     // Kept open until the guest has ended: QEMU's main loop shall have nothing to do while the guest runs.
     let mut monitor = None;
     if snapshot.is_some() {
@@ -348,7 +377,8 @@ pub fn run(
     }
     let (lines, output) = qemu.wait(on_output)?;
     let release = snapshot.map(|snapshot| snapshot.release.clone()).unwrap_or_default();
-    qemu.digest(release, lines, &output)
+    let report = qemu.digest(release, lines, &output)?;
+    Ok((report, qemu.paths.clone()))
 }
 
 /// What QEMU printed, short enough for an error message.

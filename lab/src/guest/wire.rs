@@ -36,6 +36,8 @@ pub enum Task {
         /// Program and arguments.
         argv: Vec<String>,
     },
+    /// Send the kernel's functions and their addresses, as `/proc/kallsyms` has them.
+    Symbols,
 }
 
 /// A task and the seed of the guest's random pool while it runs.

@@ -32,6 +32,11 @@ pub(super) const MUTED: Paint = paint((0x59, 0x61, 0x6b), "#a3acb7");
 /// Grid lines.
 pub(super) const GRID: Paint = paint((0xe3, 0xe6, 0xea), "#2c3239");
 
+/// More than in the other cell.
+pub(super) const MORE: Paint = paint((0xd4, 0x5d, 0x01), "#ff9b53");
+/// Less than in the other cell.
+pub(super) const LESS: Paint = paint((0x01, 0x71, 0xb1), "#5cb4ed");
+
 const PROXIES: [(&str, Paint); 9] = [
     ("none", paint((0x7b, 0x82, 0x8a), "#8f98a3")),
     ("iptables-legacy", paint((0xd5, 0x5e, 0x00), "#ff9a52")),
@@ -140,7 +145,7 @@ pub(super) fn finish(svg: &str, title: &str) -> String {
 
 /// Fonts, and each colour's dark partner.
 pub(super) fn style_sheet() -> String {
-    let all = [BACKGROUND, TEXT, MUTED, GRID, EMPTY, HATCH, OTHER_PROXY];
+    let all = [BACKGROUND, TEXT, MUTED, GRID, EMPTY, HATCH, MORE, LESS, OTHER_PROXY];
     let ratios = RATIOS.iter().map(|(_, paint)| *paint);
     let proxies = PROXIES.iter().map(|(_, paint)| *paint);
     let parts = PARTS.iter().map(|(_, paint)| *paint);
@@ -168,13 +173,14 @@ mod tests {
 
     #[test]
     fn no_two_roles_share_a_literal_colour() {
-        let all: Vec<String> = [BACKGROUND, TEXT, MUTED, GRID, EMPTY, HATCH, OTHER_PROXY]
-            .into_iter()
-            .chain(PROXIES.iter().map(|(_, paint)| *paint))
-            .chain(PARTS.iter().map(|(_, paint)| *paint))
-            .chain(RATIOS.iter().map(|(_, paint)| *paint))
-            .map(Paint::attribute)
-            .collect();
+        let all: Vec<String> =
+            [BACKGROUND, TEXT, MUTED, GRID, EMPTY, HATCH, MORE, LESS, OTHER_PROXY]
+                .into_iter()
+                .chain(PROXIES.iter().map(|(_, paint)| *paint))
+                .chain(PARTS.iter().map(|(_, paint)| *paint))
+                .chain(RATIOS.iter().map(|(_, paint)| *paint))
+                .map(Paint::attribute)
+                .collect();
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
     }
 

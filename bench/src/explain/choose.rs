@@ -1,0 +1,246 @@
+//! Finds what the user means in a stored run: a cell by its id or some of it, a metric, and what the profiler calls it.
+
+use anyhow::{Context, bail, ensure};
+use generators::{ChangeKind, Position};
+use results::{CellRecord, Clock, Outcome, Place, Run};
+use serde::Deserialize;
+
+use crate::cell::CellSpec;
+use crate::load::{Window, window};
+use crate::plan::{Setting, expand};
+use crate::scenario::Scenario;
+
+/// Cells named in an error.
+const SHOWN_MAX: usize = 12;
+/// All parts of a sync, the probing connection's phases included.
+const SYNC: &[u8] = &[
+    window::PREPARE,
+    window::RENDER,
+    window::SUBMIT,
+    window::EFFECTIVE,
+    window::CONNECT,
+    window::REQUEST,
+    window::CLOSE,
+];
+const EFFECTIVE: &[u8] = &[window::EFFECTIVE, window::CONNECT, window::REQUEST, window::CLOSE];
+
+/// What the user typed.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice<'a> {
+    /// Cell id, a part of it, or `key=value,key=value`.
+    pub cell: &'a str,
+    /// Metric, if not the first that the cell is about.
+    pub metric: Option<&'a str>,
+    /// Label, if not the usual one of the metric.
+    pub label: Option<&'a str>,
+}
+
+/// What is profiled.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// The stored cell.
+    pub stored: &'a CellRecord,
+    /// The cell as it was run.
+    pub spec: CellSpec,
+    /// Its metric.
+    pub metric: String,
+    /// The metric's label.
+    pub label: String,
+    /// Samples of which window.
+    pub window: Window,
+    /// The parts of that window that the metric is made of.
+    pub regions: &'static [u8],
+}
+
+/// Finds the cell and the metric that `choice` names.
+///
+/// # Errors
+/// No cell or several, one on the wall clock or without numbers, a metric that cannot be profiled.
+pub fn choose<'a>(run: &'a Run, choice: Choice<'_>) -> anyhow::Result<Target<'a>> {
+    let stored = find(run, choice)?;
+    let labels = &stored.labels;
+    ensure!(
+        labels.clock == Clock::Instructions && labels.place == Place::Guest,
+        "cell {}: only cells on the instructions clock can be explained, for nanoseconds do not add up by function; \
+         run the scenario with --place guest --clock instructions",
+        stored.id
+    );
+    if let Some(reason) = stored.outcome.reason() {
+        bail!("cell {} has no numbers to explain: {reason}", stored.id);
+    }
+    let metric = choice.metric.unwrap_or(match labels.measure.as_str() {
+        "sync" => "sync.full",
+        "restart" => "sync.restart",
+        _ => "connect",
+    });
+    let label = match choice.label {
+        Some(label) => label,
+        None => usual_label(stored, metric)?,
+    };
+    let (window, regions) = profiled(metric, label)?;
+    ensure!(
+        stored.metrics.iter().any(|one| one.name == metric && one.label == label),
+        "cell {} has no metric {metric} with label {label}; it has {}",
+        stored.id,
+        list(stored.metrics.iter().map(|one| format!("{} {}", one.name, one.label)))
+    );
+    let spec = spec(run, stored)?;
+    Ok(Target { stored, spec, metric: metric.into(), label: label.into(), window, regions })
+}
+
+fn find<'a>(run: &'a Run, choice: Choice<'_>) -> anyhow::Result<&'a CellRecord> {
+    if let Some(cell) = run.cells.iter().find(|cell| cell.id == choice.cell) {
+        return Ok(cell);
+    }
+    let mut found: Vec<&CellRecord> = Vec::new();
+    for cell in &run.cells {
+        if fits(cell, choice.cell)? {
+            found.push(cell);
+        }
+    }
+    if found.len() > 1 {
+        let measure = match choice.metric {
+            Some("sync.restart") => "restart",
+            Some(metric) if metric.starts_with("sync.") => "sync",
+            _ => "connect",
+        };
+        let of_measure = |cell: &&&CellRecord| {
+            cell.labels.measure == measure && cell.outcome == Outcome::Measured
+        };
+        let narrowed: Vec<&CellRecord> = found.iter().filter(of_measure).copied().collect();
+        if !narrowed.is_empty() {
+            found = narrowed;
+        }
+    }
+    match found.as_slice() {
+        [cell] => Ok(cell),
+        [] => bail!(
+            "no cell of {} fits `{}`; it has {}",
+            run.dir.display(),
+            choice.cell,
+            list(run.cells.iter().map(|cell| cell.id.clone()))
+        ),
+        several => bail!(
+            "`{}` fits {} cells of {}: {}; write more of the id, or proxy=NAME,services=N,kernel=RELEASE,seed=N",
+            choice.cell,
+            several.len(),
+            run.dir.display(),
+            list(several.iter().map(|cell| cell.id.clone()))
+        ),
+    }
+}
+
+/// Whether a cell is meant by a part of its id, or by all of `key=value,key=value`.
+fn fits(cell: &CellRecord, wanted: &str) -> anyhow::Result<bool> {
+    if !wanted.contains('=') {
+        return Ok(cell.id.contains(wanted));
+    }
+    let labels = &cell.labels;
+    for pair in wanted.split(',') {
+        let (key, value) =
+            pair.split_once('=').with_context(|| format!("`{pair}`: write KEY=VALUE"))?;
+        let same = match key {
+            "proxy" => labels.proxy == value,
+            "services" => labels.services.to_string() == value,
+            "seed" => labels.seed.to_string() == value,
+            "measure" => labels.measure == value,
+            "kernel" => {
+                let rest = labels.kernel.strip_prefix(value);
+                rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
+            }
+            _ => bail!("`{key}` is unknown; choose among proxy, services, kernel, seed, measure"),
+        };
+        if !same {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    let mut items: Vec<String> = items.collect();
+    let more = items.len().saturating_sub(SHOWN_MAX);
+    items.truncate(SHOWN_MAX);
+    if more > 0 {
+        items.push(format!("{more} more"));
+    }
+    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+}
+
+fn usual_label<'a>(stored: &'a CellRecord, metric: &str) -> anyhow::Result<&'a str> {
+    let labels: Vec<&str> = stored
+        .metrics
+        .iter()
+        .filter(|one| one.name == metric)
+        .map(|one| one.label.as_str())
+        .collect();
+    let usual = ["total", "last"].into_iter().find(|usual| labels.contains(usual));
+    usual.or(labels.first().copied()).with_context(|| {
+        let all = stored.metrics.iter().map(|one| one.name.clone());
+        let mut names: Vec<String> = all.collect();
+        names.dedup();
+        format!("cell {} has no metric {metric}; it has {}", stored.id, list(names.into_iter()))
+    })
+}
+
+/// The profiler's names for a metric.
+fn profiled(metric: &str, label: &str) -> anyhow::Result<(Window, &'static [u8])> {
+    let phase: Option<&'static [u8]> = match metric {
+        "connect" => Some(&[window::CONNECT]),
+        "request" => Some(&[window::REQUEST]),
+        "close" => Some(&[window::CLOSE]),
+        _ => None,
+    };
+    if let Some(phase) = phase {
+        let position = Position::ALL.into_iter().find(|position| position.as_str() == label);
+        let position = position.with_context(|| format!("{metric}: {label} is no position"))?;
+        return Ok((Window::Connection(position), phase));
+    }
+    let change = |kind: &ChangeKind| metric.strip_prefix("sync.") == Some(kind.as_str());
+    let window = match metric {
+        "sync.full" => Window::Full,
+        "sync.restart" => Window::Restart,
+        _ => match ChangeKind::ALL.into_iter().find(change) {
+            Some(kind) => Window::Change(kind),
+            None => bail!(
+                "metric {metric} cannot be explained; choose connect, request, close, sync.full, sync.restart, {}",
+                list(ChangeKind::ALL.iter().map(|kind| format!("sync.{kind}")))
+            ),
+        },
+    };
+    let regions: &'static [u8] = match label {
+        "total" => SYNC,
+        "prepare" => &[window::PREPARE],
+        "render" => &[window::RENDER],
+        "submit" => &[window::SUBMIT],
+        "effective" => EFFECTIVE,
+        _ => bail!("{metric}: label {label} is none of total, prepare, render, submit, effective"),
+    };
+    Ok((window, regions))
+}
+
+/// The cell as the run's scenario makes it.
+fn spec(run: &Run, stored: &CellRecord) -> anyhow::Result<CellSpec> {
+    let scenario = scenario(run)?;
+    let setting = Setting { place: stored.labels.place, clock: stored.labels.clock };
+    let cells = expand(&scenario, setting, std::slice::from_ref(&stored.labels.kernel))?;
+    cells.into_iter().find(|cell| cell.labels == stored.labels).with_context(|| {
+        format!("the scenario in {} does not make cell {}", run.dir.display(), stored.id)
+    })
+}
+
+/// The scenario as the run stored it.
+///
+/// # Errors
+/// A run of another version of vipbench.
+pub(super) fn scenario(run: &Run) -> anyhow::Result<Scenario> {
+    let stored = Scenario::deserialize(&run.record.scenario);
+    let scenario = stored.with_context(|| {
+        format!(
+            "the scenario stored in {}; explain it with the version of vipbench that ran it, {}",
+            run.dir.display(),
+            run.record.tool_version
+        )
+    })?;
+    crate::plan::validated(scenario, crate::plan::Overrides::default())
+}

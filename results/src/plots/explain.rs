@@ -1,0 +1,161 @@
+//! The plot of an explanation: one bar a function, to the right where the cell spends more, to the left where it spends less.
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+
+use super::{PlotError, theme};
+use crate::explain::{Explanation, Line};
+use crate::format::fixed;
+use crate::tables::signed;
+
+/// Bars drawn; the rest is one bar.
+const BARS_MAX: usize = 25;
+const WIDTH: u32 = 1000;
+const TOP: i32 = 132;
+const LEFT: i32 = 400;
+const RIGHT: i32 = 850;
+const BAR: i32 = 20;
+const PITCH: i32 = 28;
+const TEXT_PX: f64 = 19.0;
+/// Longest name drawn, characters.
+const NAME_MAX: usize = 40;
+
+/// A complete SVG file.
+pub(crate) fn draw(explanation: &Explanation) -> Result<String, PlotError> {
+    let lines = explanation.lines();
+    let (shown, rest) = lines.split_at_checked(BARS_MAX).unwrap_or((&lines, &[]));
+    let mut bars: Vec<(String, f64)> =
+        shown.iter().filter(|line| line.difference() != 0.0).map(named).collect();
+    if !rest.is_empty() {
+        let left = rest.iter().map(Line::difference).sum();
+        bars.push((format!("({} other functions)", rest.len()), left));
+    }
+    let mut svg = String::new();
+    let height = 60 + TOP + PITCH * i32::try_from(bars.len()).unwrap_or(0);
+    let root =
+        SVGBackend::with_string(&mut svg, (WIDTH, height.unsigned_abs())).into_drawing_area();
+    draw_on(&root, explanation, &bars)
+        .map_err(|error| PlotError { plot: "explain".into(), detail: error.to_string() })?;
+    drop(root);
+    Ok(theme::finish(&svg, &title(explanation)))
+}
+
+fn named(line: &Line) -> (String, f64) {
+    let name: String = line.function.chars().take(NAME_MAX).collect();
+    let name = match &line.module {
+        Some(module) => format!("{name} [{module}]"),
+        None => name,
+    };
+    (name, line.difference())
+}
+
+fn title(explanation: &Explanation) -> String {
+    let Explanation { metric, label, .. } = explanation;
+    match explanation.against {
+        None => format!("Where the instructions of {metric} ({label}) go"),
+        Some(_) => format!("Where the difference of {metric} ({label}) comes from"),
+    }
+}
+
+/// The scale from instructions to pixels.
+struct Scale {
+    /// What the left end stands for.
+    least: f64,
+    pixels_each: f64,
+}
+
+impl Scale {
+    fn of(bars: &[(String, f64)]) -> Self {
+        let most = bars.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+        let least = bars.iter().map(|(_, value)| *value).fold(0.0, f64::min);
+        let span = if most > least { most - least } else { 1.0 };
+        Self { least, pixels_each: f64::from(RIGHT - LEFT) / span }
+    }
+
+    fn at(&self, value: f64) -> i32 {
+        LEFT + whole((value - self.least) * self.pixels_each)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "at most the width of the plot")]
+fn whole(pixels: f64) -> i32 {
+    pixels.round() as i32
+}
+
+fn draw_on<DB: DrawingBackend>(
+    root: &DrawingArea<DB, Shift>,
+    explanation: &Explanation,
+    bars: &[(String, f64)],
+) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+    root.fill(&theme::BACKGROUND.color())?;
+    root.draw_text(&title(explanation), &theme::bold(26.0, theme::TEXT), (24, 18))?;
+    let muted = theme::text(TEXT_PX, theme::MUTED);
+    root.draw_text(&explanation.cell.cell, &muted, (24, 58))?;
+    let second = match &explanation.against {
+        Some(other) => format!("against {}", other.cell),
+        None => format!("{} instructions a sample", fixed(explanation.cell.executed_mean(), 0)),
+    };
+    root.draw_text(&second, &muted, (24, 84))?;
+    let scale = Scale::of(bars);
+    for (y, (name, value)) in (TOP..).step_by(PITCH.unsigned_abs() as usize).zip(bars) {
+        draw_bar(root, &scale, y, name, *value, explanation.against.is_some())?;
+    }
+    let zero = scale.at(0.0);
+    let bottom = TOP + PITCH * i32::try_from(bars.len()).unwrap_or(0);
+    root.draw(&PathElement::new(vec![(zero, TOP - 6), (zero, bottom)], theme::MUTED.color()))?;
+    let foot = match explanation.against {
+        None => "instructions a sample".to_owned(),
+        Some(_) => format!(
+            "instructions a sample, {} in all; right: more than in the other cell, left: fewer",
+            signed(explanation.explained())
+        ),
+    };
+    root.draw_text(&foot, &muted, (24, bottom + 18))
+}
+
+fn draw_bar<DB: DrawingBackend>(
+    root: &DrawingArea<DB, Shift>,
+    scale: &Scale,
+    y: i32,
+    name: &str,
+    value: f64,
+    with_sign: bool,
+) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+    let middle = y + BAR / 2;
+    let label = theme::text(TEXT_PX, theme::TEXT).pos(theme::middle(HPos::Right));
+    root.draw_text(name, &label, (LEFT - 12, middle))?;
+    let zero = scale.at(0.0);
+    let (from, to) = (zero.min(scale.at(value)), zero.max(scale.at(value)));
+    let paint = if value > 0.0 { theme::MORE } else { theme::LESS };
+    root.draw(&Rectangle::new([(from, y), (to.max(from + 1), y + BAR)], paint.color().filled()))?;
+    let number = if with_sign { signed(value) } else { fixed(value, 0) };
+    let end = theme::text(TEXT_PX, theme::MUTED).pos(theme::middle(HPos::Left));
+    root.draw_text(&number, &end, (to.max(zero) + 8, middle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::tests::example;
+
+    #[test]
+    fn more_and_less_have_colours_of_their_own_and_sides() {
+        let svg = draw(&example()).unwrap();
+        assert!(svg.contains("ipt_do_table [ip_tables]") && svg.contains("+3,000"), "{svg}");
+        assert!(svg.contains("schedule") && svg.contains("-100"), "{svg}");
+        assert!(!svg.contains("(user space)"), "no difference, no bar");
+        assert!(svg.contains("prefers-color-scheme: dark"));
+        let scale = Scale::of(&[("a".into(), 300.0), ("b".into(), -100.0)]);
+        assert_eq!((scale.at(-100.0), scale.at(300.0)), (LEFT, RIGHT));
+    }
+
+    #[test]
+    fn one_cell_and_no_difference_at_all_can_be_drawn() {
+        let mut explanation = example();
+        explanation.against = None;
+        assert!(draw(&explanation).unwrap().contains("3,910 instructions a sample"));
+        explanation.against = Some(explanation.cell.clone());
+        assert!(!draw(&explanation).unwrap().contains("NaN"));
+    }
+}
