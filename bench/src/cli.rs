@@ -47,6 +47,8 @@ pub enum Command {
     Clean(CleanArgs),
     /// Run a program inside a guest kernel (used by the tests; handy for looking around)
     Guest(GuestArgs),
+    /// List and fetch guest kernels, and find out what they can do
+    Kernels(KernelsArgs),
     /// Print shell completions
     Completions {
         /// The shell to write for
@@ -107,7 +109,8 @@ pub struct RunArgs {
     /// What timings count
     #[arg(long, value_enum, default_value = "auto")]
     pub clock: ClockChoice,
-    /// Guest kernel: `6.1`, an exact release, `PATH.deb` or `vmlinuz=PATH,modules=DIR` (repeatable; replaces the scenario's)
+    /// Guest kernels: `6.1`, `7.x`, `5.10..7.3`, an exact release, `PATH.deb`, `vmlinuz=PATH,modules=DIR`, `host`, or a list such
+    /// as `6.1,7.x` (repeatable; replaces the scenario's)
     #[arg(long = "kernel", value_name = "SPEC")]
     pub kernels: Vec<String>,
     /// Proxy to run (repeatable; replaces the scenario's)
@@ -282,10 +285,62 @@ pub struct CleanArgs {
     pub dry_run: bool,
 }
 
+/// `vipbench kernels`.
+#[derive(Debug, Args)]
+pub struct KernelsArgs {
+    /// What to do with kernels.
+    #[command(subcommand)]
+    pub command: KernelsCommand,
+}
+
+/// The subcommands of `vipbench kernels`.
+#[derive(Debug, Subcommand)]
+pub enum KernelsCommand {
+    /// Print the kernels of this machine's package sources and of the cache
+    List(KernelsListArgs),
+    /// Put kernels into the cache
+    Fetch(KernelsFetchArgs),
+    /// Boot kernels and print which proxies, matches, targets and schedulers work there, found by trying
+    Probe(KernelsProbeArgs),
+}
+
+/// `vipbench kernels list`.
+#[derive(Debug, Args)]
+pub struct KernelsListArgs {
+    /// Every release and flavour instead of the one that each series stands for
+    #[arg(long)]
+    pub all: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `vipbench kernels fetch`.
+#[derive(Debug, Args)]
+pub struct KernelsFetchArgs {
+    /// Kernels, as for `run --kernel`
+    #[arg(required = true, value_name = "SPEC")]
+    pub specs: Vec<String>,
+    /// Look for newer kernels even where an earlier answer is known
+    #[arg(long)]
+    pub update: bool,
+}
+
+/// `vipbench kernels probe`.
+#[derive(Debug, Args)]
+pub struct KernelsProbeArgs {
+    /// Kernels, as for `run --kernel`
+    #[arg(required = true, value_name = "SPEC")]
+    pub specs: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `vipbench guest`.
 #[derive(Debug, Args)]
 pub struct GuestArgs {
-    /// Guest kernel, as for `run`
+    /// Guest kernel, as for `run`, but a single one
     #[arg(long, value_name = "SPEC", default_value = "default")]
     pub kernel: String,
     /// Wall-time limit, seconds

@@ -4,6 +4,7 @@ pub mod cell;
 pub mod cli;
 pub mod command;
 pub mod explain;
+pub mod features;
 pub mod load;
 pub mod place;
 pub mod plan;

@@ -65,6 +65,7 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     scenario.services = distinct("services", &scenario.services)?;
     scenario.proxies = distinct("proxies", &scenario.proxies)?;
     scenario.kernels = distinct("kernels", &scenario.kernels)?;
+    lab::image::parse_all(&scenario.kernels).context("kernels")?;
     scenario.seeds = distinct("seeds", &scenario.seeds)?;
     for seed in scenario.only.values().filter_map(|only| only.seeds.as_ref()).flatten() {
         ensure!(
@@ -276,6 +277,10 @@ mod tests {
             (
                 "name = 'x'\nservices = [1]\nproxies = ['none']\nmeasures = ['vip_layout']",
                 "cluster.vip_layout",
+            ),
+            (
+                "name = 'x'\nservices = [1]\nproxies = ['none']\nkernels = ['6.1,newest']",
+                "`newest` names no kernel",
             ),
             (
                 "name = 'x'\nservices = [1]\nproxies = ['none']\n[load]\nconnections = 0",

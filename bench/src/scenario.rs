@@ -135,13 +135,13 @@ pub struct Limits {
     pub cell_s: u64,
     /// Memory of a guest, MiB.
     pub guest_memory_mib: u32,
-    /// Wall-time limit of a guest kernel's boot, seconds. Stock kernels take 9 to 16 s under emulation; ten times that is a hang.
+    /// Wall-time limit of a guest kernel's boot, seconds. Stock kernels take 9 to 16 s under emulation; more on a busy machine; beyond this it hangs.
     pub boot_s: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cell_s: 600, guest_memory_mib: 3072, boot_s: 180 }
+        Self { cell_s: 600, guest_memory_mib: 3072, boot_s: 300 }
     }
 }
 

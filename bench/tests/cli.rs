@@ -86,6 +86,109 @@ fn an_unreadable_kernel_image_is_refused_by_name() {
     assert_says(&said, &["broken.deb"]);
 }
 
+const IN_GUEST: [&str; 5] = ["--place", "guest", "--clock", "instructions", "--kernel"];
+
+#[test]
+fn a_list_with_a_wrong_word_is_refused_before_anything_is_fetched() {
+    for (list, wanted) in
+        [("6.1,newest", "`newest` names no kernel"), ("7.3..5.10", "from the newer to the older")]
+    {
+        assert_says(&refused(GOOD, &[&IN_GUEST[..], &[list]].concat()), &[wanted, "kernels"]);
+    }
+}
+
+#[test]
+fn damaged_and_foreign_kernels_are_refused_with_file_and_remedy() {
+    let dir = TempDir::new().unwrap();
+    let modules = dir.path().join("modules");
+    fs::create_dir(&modules).unwrap();
+    fs::write(modules.join("modules.builtin"), "kernel/net/ipv6/ipv6.ko\n").unwrap();
+    // The start of a 64-bit ELF file for aarch64, of a package that was cut, and of nothing in particular.
+    let mut aarch64 = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0".to_vec();
+    aarch64.resize(64, 0);
+    let kernels: [(&str, &[u8], &[&str]); 3] = [
+        ("vmlinux", &aarch64, &["machine 183", "pass an x86 boot image"]),
+        ("noise", b"MZ no kernel", &["no x86 setup header", "pass an x86 boot image"]),
+        (
+            "cut.deb",
+            b"!<arch>\ndebian-binary",
+            &["no usable kernel package", "fetch the package again"],
+        ),
+    ];
+    for (name, bytes, wanted) in kernels {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let spec = if name == "cut.deb" {
+            path.display().to_string()
+        } else {
+            format!("vmlinuz={},modules={}", path.display(), modules.display())
+        };
+        let said = vipbench(dir.path()).args(["kernels", "fetch", &spec]).output().unwrap();
+        assert_eq!(said.status.code(), Some(1));
+        let said = String::from_utf8(said.stderr).unwrap();
+        assert_says(&said, &[name]);
+        assert_says(&said, wanted);
+        let cache = dir.path().join("cache");
+        for folder in ["kernels", "answers", "partial", "downloads"] {
+            assert_eq!(fs::read_dir(cache.join(folder)).unwrap().count(), 0, "{name}: {folder}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_without_modules_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let spec = format!("vmlinuz=/x,modules={}", dir.path().display());
+    let output = vipbench(dir.path()).args(["kernels", "fetch", &spec]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_says(&String::from_utf8(output.stderr).unwrap(), &["neither a kernel module"]);
+}
+
+#[test]
+fn an_unreachable_package_source_is_an_error_with_a_remedy() {
+    let dir = TempDir::new().unwrap();
+    // A source that is a folder which does not exist: no network is asked.
+    let sources = dir.path().join("sources.list");
+    let nowhere = dir.path().join("nowhere");
+    fs::write(&sources, format!("deb [trusted=yes] file:{} sid main\n", nowhere.display()))
+        .unwrap();
+    let config = dir.path().join("apt.conf");
+    let places = format!(
+        "Dir::Etc::sourcelist \"{}\";\nDir::Etc::sourceparts \"/dev/null\";\n",
+        sources.display()
+    );
+    fs::write(&config, places).unwrap();
+    for arguments in [&["list"][..], &["fetch", "6.1"], &["fetch", "5.10..6.1"]] {
+        let output = vipbench(dir.path())
+            .env("APT_CONFIG", &config)
+            .arg("kernels")
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert_says(&String::from_utf8(output.stderr).unwrap(), &["package source:", "PATH.deb"]);
+    }
+}
+
+#[test]
+fn cleaning_the_cache_tells_sizes_and_leaves_other_files() {
+    let dir = TempDir::new().unwrap();
+    let cache = dir.path().join("cache");
+    fs::create_dir_all(cache.join("kernels/k")).unwrap();
+    fs::write(cache.join("kernels/k/vmlinuz"), vec![0; 2_000_000]).unwrap();
+    fs::write(cache.join("other"), b"mine").unwrap();
+    let clean = |more: &[&str]| {
+        let output = vipbench(dir.path()).args(["clean", "--cache"]).args(more).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_says(&clean(&["--dry-run"]), &["would remove", "kernels (2.0 MB)", "in all"]);
+    assert!(cache.join("kernels/k/vmlinuz").exists());
+    assert_says(&clean(&[]), &["kernels (2.0 MB)"]);
+    let left: Vec<_> = fs::read_dir(&cache).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["other"]);
+}
+
 #[test]
 fn a_host_has_no_instructions_clock() {
     assert_says(

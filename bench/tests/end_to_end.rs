@@ -216,3 +216,36 @@ fn a_full_disk_is_reported_and_finished_cells_stay_readable() {
     let rows: usize = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
     assert!(rows > 1, "finished cells stay readable: {said}");
 }
+
+#[test]
+#[ignore = "needs root for a small file system; run by scripts/test"]
+fn a_full_cache_is_reported_with_a_remedy_and_holds_nothing_half_written() {
+    let desk = Desk::new();
+    let dir = desk.dir.path();
+    // Looks like a kernel of a megabyte: the head of an x86-64 ELF file, and the words by which a kernel tells its release.
+    let mut kernel = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0".to_vec();
+    kernel.resize(64, 0);
+    kernel.extend(b"Linux version 6.1.0-test ");
+    kernel.resize(1 << 20, 0);
+    fs::write(dir.join("vmlinux"), kernel).unwrap();
+    fs::create_dir(dir.join("modules")).unwrap();
+    fs::write(dir.join("modules/modules.builtin"), "kernel/net/ipv6/ipv6.ko\n").unwrap();
+    let tool = env!("CARGO_BIN_EXE_vipbench");
+    let fetch = |size: &str| {
+        let script = format!(
+            "mkdir -p small && mount -t tmpfs -o size={size} small small && \
+             VIPBENCH_CACHE=$PWD/small {tool} kernels fetch vmlinuz=vmlinux,modules=modules; \
+             code=$?; find small/kernels small/partial small/answers -mindepth 1; exit $code"
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script]).current_dir(dir).output().unwrap()
+    };
+    let full = fetch("256k");
+    let said = String::from_utf8_lossy(&full.stderr);
+    assert_eq!(full.status.code(), Some(1), "{said}");
+    assert!(said.contains("No space left on device") && said.contains("VIPBENCH_CACHE"), "{said}");
+    assert!(full.stdout.is_empty(), "left: {}", String::from_utf8_lossy(&full.stdout));
+    let enough = fetch("4m");
+    assert!(enough.status.success(), "{}", String::from_utf8_lossy(&enough.stderr));
+    assert!(String::from_utf8_lossy(&enough.stdout).contains("6.1.0-test"));
+}

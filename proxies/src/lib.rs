@@ -5,6 +5,7 @@
 
 mod command;
 mod error;
+pub mod features;
 mod iptables;
 pub mod ipvs;
 mod netlink;

@@ -133,6 +133,7 @@ fn build(
         environment: Environment {
             facts: facts.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         },
+        guests: Vec::new(),
     };
     (record, cells)
 }

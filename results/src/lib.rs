@@ -31,8 +31,8 @@ mod view;
 pub use distribution::{DistributionError, Samples};
 pub use kernel::KernelError;
 pub use record::{
-    CellRecord, Clock, Distribution, Environment, Labels, Metric, Outcome, Place, RUN_SCHEMA,
-    RunRecord, ShardRecord, Unit,
+    CellRecord, Clock, Distribution, Environment, GuestRecord, Labels, Metric, Outcome, Place,
+    RUN_SCHEMA, RunRecord, ShardRecord, Unit,
 };
 pub use sampler::{Sampler, SamplerError};
 pub use store::{CELLS_FILE, RUN_FILE, Run, RunWriter, StoreError};

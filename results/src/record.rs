@@ -168,6 +168,19 @@ pub struct Environment {
     pub facts: BTreeMap<String, String>,
 }
 
+/// What one guest kernel took, in wall time of the host: for planning, never compared and never exported.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GuestRecord {
+    /// Kernel release, as cells name it.
+    pub release: String,
+    /// From the start of the emulator to the saved guest, seconds; nothing when it was saved already.
+    pub boot_s: Option<f64>,
+    /// Size of the saved guest; nothing for one that boots for each cell.
+    pub snapshot_bytes: Option<u64>,
+    /// Median over the cells from the start of the emulator to the first instruction, seconds.
+    pub restore_s: Option<f64>,
+}
+
 /// What a shard knows of the run that it is a part of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ShardRecord {
@@ -201,6 +214,9 @@ pub struct RunRecord {
     pub shard: Option<ShardRecord>,
     /// Where it ran.
     pub environment: Environment,
+    /// What its guests took; empty on the host, and until the run is over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guests: Vec<GuestRecord>,
 }
 
 /// Schema name of `run.json` that this crate writes and reads.

@@ -2,6 +2,7 @@
 //!
 //! This file holds what writing and reading share; it interprets no metric.
 
+mod guests;
 mod read;
 mod write;
 

@@ -19,7 +19,7 @@ pub(crate) use connect::{connections, keepalive, phases};
 pub(crate) use costs::{PARTS, resources, sync_parts, sync_totals, vip_bind};
 pub(crate) use explain::{areas, functions, signed};
 pub(crate) use layout::{layout_buckets, layout_connects};
-pub(crate) use notes::{environment, gaps, harness, warnings};
+pub(crate) use notes::{environment, gaps, guests, harness, warnings};
 
 /// Most lines of a table whose length stored text decides; a report must stay readable whatever a run holds.
 const LINES_MAX: usize = 300;

@@ -27,6 +27,7 @@ pub(crate) fn run(record: &RunRecord) -> Result<(), String> {
     at_most("planned cells", record.cells.len(), CELLS_MAX)?;
     at_most("words in the command", record.command.len(), ITEMS_MAX)?;
     at_most("environment facts", record.environment.facts.len(), ITEMS_MAX)?;
+    at_most("guests", record.guests.len(), ITEMS_MAX)?;
     let texts = [&record.tool_version, &record.started, &record.scenario_name];
     let facts = record.environment.facts.iter().flat_map(|(key, value)| [key, value]);
     for text in texts.into_iter().chain(&record.command).chain(facts) {

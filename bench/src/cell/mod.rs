@@ -96,11 +96,14 @@ fn attempt(spec: &CellSpec) -> anyhow::Result<Measured> {
     })?
 }
 
-/// The guest's side: a cell as JSON in, its answer as JSON out.
+/// The guest's side: a cell as JSON in, its answer as JSON out; or the question what this kernel can do.
 ///
 /// # Errors
-/// A payload that is not a cell.
+/// A payload that is neither.
 pub fn handle(payload: &str) -> Result<String, String> {
+    if payload == crate::features::QUESTION {
+        return crate::features::answer();
+    }
     let spec: CellSpec =
         serde_json::from_str(payload).map_err(|error| format!("the cell's job: {error}"))?;
     serde_json::to_string(&run(&spec)).map_err(|error| format!("the cell's answer: {error}"))

@@ -5,20 +5,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use lab::image::Cache;
+use lab::image::{Cache, Removed};
 
 use crate::WORK_PREFIX;
 use crate::cli::CleanArgs;
 
 pub(super) fn run(args: &CleanArgs) -> anyhow::Result<ExitCode> {
-    let mut doomed = abandoned_work_dirs()?;
+    let doomed = abandoned_work_dirs()?;
     let cache = Cache::open()?;
-    if args.cache {
-        doomed.push(cache.root().to_owned());
-    } else if !args.dry_run {
-        cache.remove_partial()?;
-    }
-    if doomed.is_empty() {
+    if doomed.is_empty() && !args.cache {
         println!("nothing to clean");
     }
     for path in doomed {
@@ -26,12 +21,25 @@ pub(super) fn run(args: &CleanArgs) -> anyhow::Result<ExitCode> {
             println!("would remove {}", path.display());
             continue;
         }
-        let removed =
-            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.with_context(|| format!("removing {}", path.display()))?;
+        fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
         println!("removed {}", path.display());
     }
+    match (args.cache, args.dry_run) {
+        (true, true) => print_parts("would remove", &cache.parts()),
+        (true, false) => print_parts("removed", &cache.remove()?),
+        (false, true) => {}
+        (false, false) => cache.remove_partial()?,
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every part of the cache with its size, and the sum.
+fn print_parts(doing: &str, parts: &[Removed]) {
+    let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+    for part in parts {
+        println!("{doing} {} ({})", part.path.display(), megabytes(part.bytes));
+    }
+    println!("{doing} {} in all", megabytes(parts.iter().map(|part| part.bytes).sum()));
 }
 
 /// Work directories whose process is gone. The process id is part of the name.

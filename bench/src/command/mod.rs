@@ -8,6 +8,7 @@ mod explain;
 mod export;
 mod generate;
 mod guest;
+mod kernels;
 mod merge;
 mod report;
 mod run;
@@ -34,6 +35,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Report(args) => report::run(&args),
         Command::Clean(args) => clean::run(&args),
         Command::Guest(args) => guest::run(&args),
+        Command::Kernels(args) => kernels::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "vipbench", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -32,12 +32,12 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         kernels: args.kernels.clone(),
         kernel_cmdline: args.kernel_cmdline.clone(),
     };
-    let scenario = validated(Scenario::read(&args.scenario)?, overrides)
+    let mut scenario = validated(Scenario::read(&args.scenario)?, overrides)
         .with_context(|| format!("scenario {}", args.scenario.display()))?;
     let part = args.shard.as_deref().map(str::parse::<Shard>).transpose()?;
     let folder = folder(args, &scenario)?;
     let progress = Progress::new(0);
-    let (mut places, setting) = open_places(args, &scenario, &|what| progress.preparing(what))?;
+    let (mut places, setting) = open_places(args, &mut scenario, &|what| progress.preparing(what))?;
     let plan = expand(&scenario, setting, &places.releases())?;
     let shard = part.map(|part| part.record(&plan));
     let cells = match part {
@@ -61,6 +61,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     };
     progress.expect(cells.len());
     let left = runner.run(cells, &mut writer, &progress)?;
+    writer.store_guests(places.guest_records())?;
     drop(writer);
     progress.clear();
     if left > 0 {
@@ -104,10 +105,10 @@ fn folder(args: &RunArgs, scenario: &Scenario) -> anyhow::Result<PathBuf> {
     Ok(Path::new(RUNS).join(format!("{prefix}{now}")))
 }
 
-/// Decides place and clock, and opens every place. Downloads kernels if need be, boots only to probe KVM.
+/// Decides place and clock, and opens every place; lists and ranges of kernels in the scenario become single ones. Downloads kernels if need be, boots only to probe KVM.
 fn open_places(
     args: &RunArgs,
-    scenario: &Scenario,
+    scenario: &mut Scenario,
     progress: &dyn Fn(&str),
 ) -> anyhow::Result<(Places, Setting)> {
     let (place, clock) = (args.place, args.clock);
@@ -134,7 +135,8 @@ fn open_places(
         let places = Places::host(HostPlace::open()?)?;
         return Ok((places, Setting { place: Place::Host, clock: Clock::Wall }));
     }
-    let kernel = &scenario.kernels[0];
+    scenario.kernels = select_kernels(&scenario.kernels, progress)?;
+    let kernel = scenario.kernels.first().context("kernels: name at least one")?;
     let accelerator = match clock {
         ClockChoice::Instructions => Accelerator::Tcg,
         ClockChoice::Auto | ClockChoice::Wall => {
@@ -166,6 +168,15 @@ fn open_places(
     Ok((Places::guests(guests?)?, Setting { place: Place::Guest, clock }))
 }
 
+/// Lists and ranges as single kernels; what is passed over is said on standard error.
+fn select_kernels(lists: &[String], progress: &dyn Fn(&str)) -> anyhow::Result<Vec<String>> {
+    let selected = lab::image::select(lists, &lab::image::Cache::open()?, progress)?;
+    for warning in &selected.warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(selected.specs.iter().map(ToString::to_string).collect())
+}
+
 fn run_record(
     scenario: &Scenario,
     cells: &[CellSpec],
@@ -181,6 +192,7 @@ fn run_record(
         cells: cells.iter().map(CellSpec::id).collect(),
         shard: None,
         environment: Environment { facts: places.facts() },
+        guests: Vec::new(),
     })
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
 use data_encoding::HEXLOWER;
@@ -13,13 +14,15 @@ use lab::guest::{
     Symbols, Task,
 };
 use lab::image::{Cache, InitramfsSpec, Kernel, KernelSpec};
-use results::Outcome;
+use results::{GuestRecord, Outcome};
 use sha2::{Digest, Sha256};
 
 use crate::cell::{CellAnswer, CellSpec};
 
-/// Saved guests kept in the cache, newest first. Each takes some 150 MB.
+/// Saved guests kept in the cache, last used first. Each takes some 260 MB.
 const SNAPSHOTS_KEPT: usize = 8;
+/// A saved guest that was used within this time may be part of a run that goes on: a cell touches it when it starts.
+const SNAPSHOT_IN_USE: Duration = Duration::from_hours(1);
 
 /// One guest kernel, ready to run cells.
 pub struct GuestPlace {
@@ -32,6 +35,10 @@ pub struct GuestPlace {
     boot_limit: Duration,
     /// Why this kernel does not boot, once that was tried: no cell of it can be measured.
     dead: Option<String>,
+    /// From the start of the emulator to the saved guest; nothing when it was saved already.
+    boot: Option<Duration>,
+    /// How long each cell's restore took.
+    restores: Mutex<Vec<Duration>>,
 }
 
 /// What is asked of a guest place.
@@ -86,12 +93,38 @@ impl GuestPlace {
             snapshot: None,
             boot_limit: options.boot_limit,
             dead: None,
+            boot: None,
+            restores: Mutex::default(),
         })
     }
 
     /// The kernel's release.
     pub fn release(&self) -> &str {
         &self.kernel.release
+    }
+
+    /// Whether it is the same kernel with the same modules as `other`.
+    pub fn is_same_kernel(&self, other: &Self) -> bool {
+        self.kernel == other.kernel
+    }
+
+    /// Where its kernel came from.
+    pub fn source(&self) -> &str {
+        &self.kernel.source
+    }
+
+    /// What it took so far.
+    pub fn record(&self) -> GuestRecord {
+        let mut restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        restores.sort();
+        let snapshot = self.snapshot.as_ref().and_then(|saved| fs::metadata(&saved.path).ok());
+        let seconds = |duration: Duration| duration.as_secs_f64();
+        GuestRecord {
+            release: self.kernel.release.clone(),
+            boot_s: self.boot.map(seconds),
+            snapshot_bytes: snapshot.map(|file| file.len()),
+            restore_s: restores.get(restores.len() / 2).copied().map(seconds),
+        }
     }
 
     /// What a comparison with another run must match.
@@ -120,6 +153,7 @@ impl GuestPlace {
             .with_context(|| self.snapshots.display().to_string())?;
         let path = self.snapshots.join(self.snapshot_key()?);
         if path.exists() {
+            touch(&path);
             self.snapshot = Some(Snapshot { path, release: self.kernel.release.clone() });
             return Ok(());
         }
@@ -128,6 +162,7 @@ impl GuestPlace {
         let dir = tempfile::tempdir_in(work)?;
         let bounds =
             Bounds { dir: dir.path(), limit: self.boot_limit, aborted: &AtomicBool::new(false) };
+        let started = Instant::now();
         let snapshot = match lab::guest::save(&self.machine, &path, bounds) {
             Ok(snapshot) => snapshot,
             Err(
@@ -143,6 +178,7 @@ impl GuestPlace {
                 return Err(anyhow::Error::from(error).context(context));
             }
         };
+        self.boot = Some(started.elapsed());
         if snapshot.release != self.kernel.release {
             let _ = fs::remove_file(&path);
             bail!(
@@ -182,7 +218,15 @@ impl GuestPlace {
         bounds: Bounds<'_>,
         on_output: &mut dyn FnMut(&str),
     ) -> anyhow::Result<GuestReport> {
-        Ok(lab::guest::run(&self.machine, self.snapshot.as_ref(), job, bounds, on_output)?)
+        if let Some(snapshot) = &self.snapshot {
+            touch(&snapshot.path);
+        }
+        let report =
+            lab::guest::run(&self.machine, self.snapshot.as_ref(), job, bounds, on_output)?;
+        let mut restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner);
+        restores.extend(report.restored_in);
+        drop(restores);
+        Ok(report)
     }
 
     /// Runs one cell.
@@ -260,14 +304,42 @@ fn answer(report: GuestReport) -> anyhow::Result<CellAnswer> {
     serde_json::from_str(&answer).context("the guest's answer is not understood")
 }
 
-/// Removes the oldest saved guests; one that cannot be removed is tried again next time.
+/// Notes that a saved guest is in use; if it cannot be noted, it is pruned earlier and saved again.
+fn touch(path: &Path) {
+    let _ = fs::File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
+}
+
+/// Removes the saved guests that were not used for longest; one that cannot be removed is tried again next time.
 fn prune(dir: &Path) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     let dated = |entry: fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
     let mut files: Vec<_> = entries.filter_map(Result::ok).filter_map(dated).collect();
     files.sort();
     let surplus = (files.len() + 1).saturating_sub(SNAPSHOTS_KEPT);
-    for (_, path) in files.into_iter().take(surplus) {
+    let is_idle = |used: &SystemTime| used.elapsed().is_ok_and(|idle| idle > SNAPSHOT_IN_USE);
+    for (_, path) in files.into_iter().take(surplus).filter(|(used, _)| is_idle(used)) {
         let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saved_guests_in_use_are_not_pruned() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let old = SystemTime::now() - 2 * SNAPSHOT_IN_USE;
+        for number in 0..SNAPSHOTS_KEPT + 3 {
+            let path = folder.path().join(number.to_string());
+            let file = fs::File::create(&path).unwrap();
+            file.set_modified(old + Duration::from_secs(number as u64)).unwrap();
+        }
+        touch(&folder.path().join("0"));
+        prune(folder.path());
+        let left = |name: &str| folder.path().join(name).exists();
+        assert!(left("0"), "it was touched");
+        assert!(!left("1") && left("10"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), SNAPSHOTS_KEPT - 1);
     }
 }

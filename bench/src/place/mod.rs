@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lab::guest::GuestError;
-use results::{Metric, Outcome};
+use results::{GuestRecord, Metric, Outcome};
 use tempfile::TempDir;
 
 pub use accelerator::{Probed, probe_kvm};
@@ -43,13 +43,26 @@ impl Places {
         Ok(Self { kind: Kind::Host(host), work: work_dir()?, aborted: AtomicBool::new(false) })
     }
 
-    /// One guest place a kernel.
+    /// One guest place a kernel; the same kernel twice is one.
     ///
     /// # Errors
-    /// No room for working files.
+    /// Two kernels that call themselves the same; no room for working files.
     pub fn guests(guests: Vec<GuestPlace>) -> anyhow::Result<Self> {
-        let guests = guests.into_iter().map(|guest| (guest.release().to_owned(), guest)).collect();
-        Ok(Self { kind: Kind::Guests(guests), work: work_dir()?, aborted: AtomicBool::new(false) })
+        let mut by_release: BTreeMap<String, GuestPlace> = BTreeMap::new();
+        for guest in guests {
+            let known = by_release.get(guest.release());
+            if let Some(known) = known.filter(|known| !known.is_same_kernel(&guest)) {
+                anyhow::bail!(
+                    "kernels: two call themselves {}, from {} and from {}; put them into different runs",
+                    guest.release(),
+                    known.source(),
+                    guest.source()
+                );
+            }
+            by_release.insert(guest.release().to_owned(), guest);
+        }
+        let kind = Kind::Guests(by_release);
+        Ok(Self { kind, work: work_dir()?, aborted: AtomicBool::new(false) })
     }
 
     /// Kernel releases, as cells name them.
@@ -57,6 +70,14 @@ impl Places {
         match &self.kind {
             Kind::Host(host) => vec![host.release().to_owned()],
             Kind::Guests(guests) => guests.keys().cloned().collect(),
+        }
+    }
+
+    /// What the guests took; nothing on the host.
+    pub fn guest_records(&self) -> Vec<GuestRecord> {
+        match &self.kind {
+            Kind::Host(_) => Vec::new(),
+            Kind::Guests(guests) => guests.values().map(GuestPlace::record).collect(),
         }
     }
 

@@ -36,6 +36,8 @@ pub struct GuestReport {
     pub splat: Option<String>,
     /// Kernel messages of level warning and worse.
     pub kernel_log: Vec<String>,
+    /// From the start of the emulator to the first instruction of a restored guest; nothing for one that booted.
+    pub restored_in: Option<Duration>,
 }
 
 /// Why a guest gave no report.
@@ -338,8 +340,9 @@ pub fn run(
     on_output: &mut dyn FnMut(&str),
 ) -> Result<GuestReport, GuestError> {
     let start = snapshot.map_or(Start::Boot, |snapshot| Start::Restore(&snapshot.path, None));
+    let started = Instant::now();
     let qemu = Qemu::start(machine, start, Some(job), bounds)?;
-    finish(qemu, snapshot, on_output).map(|(report, _)| report)
+    finish(qemu, started, snapshot, on_output).map(|(report, _)| report)
 }
 
 /// Runs one job from `snapshot` with the profiler looking on, which changes nothing that the guest can see.
@@ -354,17 +357,20 @@ pub fn run_profiled(
     profiler: &Profiler,
 ) -> Result<(GuestReport, Profile), GuestError> {
     let start = Start::Restore(&snapshot.path, Some(profiler));
+    let started = Instant::now();
     let qemu = Qemu::start(machine, start, Some(job), bounds)?;
-    let (report, paths) = finish(qemu, Some(snapshot), &mut |_| {})?;
+    let (report, paths) = finish(qemu, started, Some(snapshot), &mut |_| {})?;
     Ok((report, Profile::read(&paths.profile)?))
 }
 
 /// Sees a started guest through to its end.
 fn finish(
     mut qemu: Qemu<'_>,
+    started: Instant,
     snapshot: Option<&Snapshot>,
     on_output: &mut dyn FnMut(&str),
 ) -> Result<(GuestReport, Paths), GuestError> {
+    let mut restored_in = None;
     // Kept open until the guest has ended: QEMU's main loop shall have nothing to do while the guest runs.
     let mut monitor = None;
     if snapshot.is_some() {
@@ -374,11 +380,12 @@ fn finish(
             .and_then(|()| qemu.order_threads())
             .and_then(|()| monitor.execute("cont", &serde_json::json!({})).map(drop))
             .map_err(|source| qemu.monitor_error("restoring the snapshot", source))?;
+        restored_in = Some(started.elapsed());
     }
     let (lines, output) = qemu.wait(on_output)?;
     let release = snapshot.map(|snapshot| snapshot.release.clone()).unwrap_or_default();
     let report = qemu.digest(release, lines, &output)?;
-    Ok((report, qemu.paths.clone()))
+    Ok((GuestReport { restored_in, ..report }, qemu.paths.clone()))
 }
 
 /// What QEMU printed, short enough for an error message.

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use super::control::{Stanza, stanzas};
-use super::error::{ImageError, at};
+use super::error::{ImageError, MAKE_ROOM, at};
 use super::sources::Source;
 use crate::process::{Child, Limits, Output, ProcessError, run};
 
@@ -26,6 +26,10 @@ const NO_NETWORK: &str = "see that the network and `apt-get update` work, or pas
 const NO_APT: &str = "install apt, or pass a kernel as `PATH.deb` or `vmlinuz=PATH,modules=DIR`";
 /// What apt says of a suite that an archive does not have.
 const NO_SUCH_SUITE: &str = "does not have a Release file";
+/// What apt says of a full disk.
+const NO_ROOM: [&str; 3] = ["No space left on device", "enough free space", "Disk quota exceeded"];
+/// Code name of Debian's `experimental`, by which the archives do not answer.
+const EXPERIMENTS: &str = "rc-buggy";
 /// What apt says of suites that are there and cannot be trusted: no key for them here, or withdrawn long ago.
 const NO_TRUSTED_SUITE: [&str; 3] = ["is not signed", "GPG error", "is expired"];
 
@@ -77,9 +81,10 @@ impl Apt {
             }
             let text = fs::read(&path).map_err(at("read", &path))?;
             let text = String::from_utf8_lossy(&text);
-            suites.extend(
-                text.lines().find_map(|line| line.strip_prefix("Codename: ")).map(str::to_owned),
-            );
+            let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
+            // The suite of experiments has the code name of no folder.
+            let name = value("Codename: ").filter(|name| *name != EXPERIMENTS).or(value("Suite: "));
+            suites.extend(name.map(str::to_owned));
         }
         suites.sort();
         suites.dedup();
@@ -111,6 +116,18 @@ impl Apt {
         let output =
             self.run_any("apt-cache", &["show", "--no-all-versions", package], QUERY_DEADLINE)?;
         Ok(stanzas(&String::from_utf8_lossy(&output.stdout)).into_iter().next())
+    }
+
+    /// Descriptions of those of `packages` (each `NAME=VERSION`) that are on offer.
+    pub(super) fn show_all(&self, packages: &[String]) -> Result<Vec<Stanza>, ImageError> {
+        if packages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words = ["show", "--no-all-versions"].into_iter();
+        let words: Vec<&str> = words.chain(packages.iter().map(String::as_str)).collect();
+        // Those that are not on offer are said on standard error, and by a bad exit if there is no other.
+        let output = self.run_any("apt-cache", &words, QUERY_DEADLINE)?;
+        Ok(stanzas(&String::from_utf8_lossy(&output.stdout)))
     }
 
     /// Fetches the package `name` in `version` into the folder `into`, continuing what an earlier try left there.
@@ -189,7 +206,8 @@ impl Apt {
         complaints.truncate(COMPLAINTS_MAX);
         let problem =
             format!("`apt-get update` gave no complete indexes: {}", complaints.join(" "));
-        Err(ImageError::Source { problem, remedy: NO_NETWORK })
+        let remedy = remedy_for(&words, NO_NETWORK);
+        Err(ImageError::Source { problem, remedy })
     }
 
     fn has_any_index(&self) -> Result<bool, ImageError> {
@@ -312,8 +330,15 @@ fn limits(deadline: Duration) -> Limits {
 }
 
 fn source_error(error: &ProcessError) -> ImageError {
-    let remedy = if matches!(error, ProcessError::Start { .. }) { NO_APT } else { NO_NETWORK };
-    ImageError::Source { problem: error.to_string(), remedy }
+    let usual = if matches!(error, ProcessError::Start { .. }) { NO_APT } else { NO_NETWORK };
+    let problem = error.to_string();
+    let remedy = remedy_for(&problem, usual);
+    ImageError::Source { problem, remedy }
+}
+
+/// What to do about a complaint of apt's.
+fn remedy_for(words: &str, usual: &'static str) -> &'static str {
+    if NO_ROOM.iter().any(|said| words.contains(said)) { MAKE_ROOM } else { usual }
 }
 
 #[cfg(test)]
@@ -332,6 +357,13 @@ mod tests {
         for line in ["", "a | b", "a | b | c", "a | 1 | http://a.test s/main Sources"] {
             assert_eq!(offer(line), None);
         }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_a_broken_network() {
+        let full = "E: Write error - write (28: No space left on device)";
+        assert_eq!(remedy_for(full, NO_NETWORK), MAKE_ROOM);
+        assert_eq!(remedy_for("E: Could not connect", NO_NETWORK), NO_NETWORK);
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! ROOT/lock                       held by the run that fetches or builds
 //! ROOT/kernels/RELEASE-HASH/      one kernel, named by the SHA-256 of its packages
 //! ROOT/answers/SPEC               name of the kernel folder that a SPEC was answered with
+//! ROOT/ranges/RANGE               series that a range of kernels was answered with, and what was passed over
 //! ROOT/initramfs/HASH.cpio        one image, named by the SHA-256 of its content
+//! ROOT/snapshots/, ROOT/kvm.json  saved guests, and whether KVM works (kept by `bench`)
 //! ROOT/apt/, ROOT/downloads/      package indexes, and packages on their way
 //! ROOT/partial/                   folders being filled
 //! ```
@@ -19,15 +21,46 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
-use super::error::{ImageError, at};
+use super::error::{ImageError, MAKE_ROOM, at};
 
 /// How long to wait for another run that fetches or builds: longer than a fetch over a slow line takes.
 const LOCK_WAIT: Duration = Duration::from_mins(15);
 const LOCK_POLL: Duration = Duration::from_millis(100);
 /// Images kept; one is about 20 MB, and each build of the program makes a new one.
 const INITRAMFS_KEPT: usize = 8;
+/// What a fetch may need at once, bytes: indexes with what apt computes from them (200 MB), and a kernel with its packages.
+/// apt itself waits for ever when the disk is full (`apt-get update`, apt 2.6).
+const FETCH_BYTES: u64 = 500_000_000;
 /// How deep [`Cache::bytes`] looks.
 const DEPTH_MAX: usize = 24;
+/// Everything that a cache may hold: what else is in its folder is not ours. The lock goes last.
+const ENTRIES: [&str; 10] = [
+    "answers",
+    "apt",
+    "downloads",
+    "initramfs",
+    "kernels",
+    "kvm.json",
+    "partial",
+    "ranges",
+    "snapshots",
+    "lock",
+];
+/// Folders made on opening.
+const FOLDERS: [&str; 7] =
+    ["kernels", "answers", "ranges", "initramfs", "apt", "downloads", "partial"];
+
+/// Series that a range was answered with, and what was passed over.
+pub(super) type RangeAnswer = (Vec<(u32, u32)>, Vec<String>);
+
+/// A part of the cache and its size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// File or folder.
+    pub path: PathBuf,
+    /// Bytes it occupies, or did.
+    pub bytes: u64,
+}
 
 /// The folder where kernels and initramfs images are kept between runs.
 #[derive(Debug, Clone)]
@@ -68,7 +101,7 @@ impl Cache {
     /// When the folder cannot be made.
     pub fn at(root: &Path) -> Result<Self, ImageError> {
         let cache = Self { root: root.to_owned() };
-        for folder in ["kernels", "answers", "initramfs", "apt", "downloads", "partial"] {
+        for folder in FOLDERS {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(at("create", &path))?;
         }
@@ -82,7 +115,39 @@ impl Cache {
 
     /// Bytes it occupies.
     pub fn bytes(&self) -> u64 {
-        folder_bytes(&self.root, DEPTH_MAX)
+        folder_bytes(&self.root)
+    }
+
+    /// Its parts that are there, with their sizes: what [`Cache::remove`] removes.
+    pub fn parts(&self) -> Vec<Removed> {
+        let paths = ENTRIES.iter().map(|entry| self.root.join(entry));
+        paths
+            .filter_map(|path| {
+                let meta = fs::symlink_metadata(&path).ok()?;
+                let bytes = if meta.is_dir() { folder_bytes(&path) } else { meta.len() };
+                Some(Removed { path, bytes })
+            })
+            .collect()
+    }
+
+    /// Removes everything of the cache and nothing else; its folder too, unless other files are in it.
+    ///
+    /// # Errors
+    /// When something cannot be removed, or another run is fetching.
+    pub fn remove(self) -> Result<Vec<Removed>, ImageError> {
+        let _lock = self.lock()?;
+        let parts = self.parts();
+        for Removed { path, .. } in &parts {
+            let is_folder = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
+            let removed = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+            removed.map_err(at("remove", path))?;
+        }
+        match fs::remove_dir(&self.root) {
+            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
+                Err(at("remove", &self.root)(error))
+            }
+            _ => Ok(parts),
+        }
     }
 
     /// Removes what an interrupted fetch or build left, and package indexes; kernels and images stay.
@@ -124,6 +189,28 @@ impl Cache {
                 Err(error) => return Err(at("lock", &path)(error.into())),
             }
         }
+    }
+
+    /// Refuses to start a fetch that would fill the disk.
+    pub(super) fn must_have_room(&self) -> Result<(), ImageError> {
+        let disk = rustix::fs::statvfs(&self.root)
+            .map_err(|error| at("look at the disk of", &self.root)(error.into()))?;
+        self.room_is_enough(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    fn room_is_enough(&self, free_bytes: u64) -> Result<(), ImageError> {
+        if free_bytes >= FETCH_BYTES {
+            return Ok(());
+        }
+        Err(ImageError::Cache {
+            path: Some(self.root.clone()),
+            problem: format!(
+                "{} MB are free on its disk, and fetching may need {} MB",
+                free_bytes / 1_000_000,
+                FETCH_BYTES / 1_000_000
+            ),
+            remedy: MAKE_ROOM,
+        })
     }
 
     /// A folder to fill; it vanishes unless [`Cache::insert_kernel`] takes it.
@@ -180,14 +267,40 @@ impl Cache {
 
     /// Remembers that `spec` is answered with the kernel folder `kernel`.
     pub(super) fn remember(&self, spec: &str, kernel: &Path) -> Result<(), ImageError> {
-        let path = self.root.join("answers").join(file_name(spec));
         let name = kernel.file_name().unwrap_or_default();
+        self.put(&self.root.join("answers").join(file_name(spec)), name.as_encoded_bytes())
+    }
+
+    /// What the range called `name` was answered with before.
+    pub(super) fn range(&self, name: &str) -> Option<RangeAnswer> {
+        serde_json::from_slice(&fs::read(self.root.join("ranges").join(file_name(name))).ok()?).ok()
+    }
+
+    /// Forgets what ranges were answered with, so that they are looked up anew.
+    ///
+    /// # Errors
+    /// When the folder cannot be emptied.
+    pub fn forget_ranges(&self) -> Result<(), ImageError> {
+        let path = self.root.join("ranges");
+        fs::remove_dir_all(&path).map_err(at("remove", &path))?;
+        fs::create_dir(&path).map_err(at("create", &path))
+    }
+
+    /// Remembers what a range is answered with.
+    pub(super) fn remember_range(&self, name: &str, found: &RangeAnswer) -> Result<(), ImageError> {
+        let path = self.root.join("ranges").join(file_name(name));
+        let text = serde_json::to_vec(found).map_err(|error| at("write", &path)(error.into()))?;
+        self.put(&path, &text)
+    }
+
+    /// Writes a small file whole or not at all.
+    fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
         let written = tempfile::NamedTempFile::new_in(self.root.join("partial"))
-            .and_then(|file| fs::write(file.path(), name.as_encoded_bytes()).map(|()| file));
+            .and_then(|file| fs::write(file.path(), bytes).map(|()| file));
         written
-            .and_then(|file| file.persist(&path).map_err(|error| error.error))
+            .and_then(|file| file.persist(path).map_err(|error| error.error))
             .map(drop)
-            .map_err(at("write", &path))
+            .map_err(at("write", path))
     }
 
     /// Moves a finished image to its place, named by `hash`, and drops the oldest ones.
@@ -226,9 +339,14 @@ fn sorted_entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn folder_bytes(folder: &Path, depth: usize) -> u64 {
+/// Bytes of everything below `folder`.
+pub(super) fn folder_bytes(folder: &Path) -> u64 {
+    bytes_below(folder, DEPTH_MAX)
+}
+
+fn bytes_below(folder: &Path, depth: usize) -> u64 {
     let sizes = sorted_entries(folder).into_iter().map(|path| match fs::symlink_metadata(&path) {
-        Ok(meta) if meta.is_dir() && depth > 0 => folder_bytes(&path, depth - 1),
+        Ok(meta) if meta.is_dir() && depth > 0 => bytes_below(&path, depth - 1),
         Ok(meta) => meta.len(),
         Err(_) => 0,
     });
@@ -326,6 +444,26 @@ mod tests {
     }
 
     #[test]
+    fn removing_the_cache_leaves_what_is_not_its_own() {
+        let (folder, cache) = cache();
+        cache.insert_kernel(cache.partial().unwrap(), "k-1").unwrap();
+        fs::create_dir(cache.root().join("snapshots")).unwrap();
+        fs::write(cache.root().join("snapshots/s"), [0; 500]).unwrap();
+        fs::write(cache.root().join("kvm.json"), b"{}").unwrap();
+        fs::write(cache.root().join("letter.txt"), b"mine").unwrap();
+        let parts = cache.parts();
+        let snapshots = parts.iter().find(|part| part.path.ends_with("snapshots")).unwrap();
+        assert_eq!(snapshots.bytes, 500);
+        let removed = cache.clone().remove().unwrap();
+        assert!(removed.len() >= parts.len(), "{removed:?}");
+        let left: Vec<_> = sorted_entries(folder.path());
+        assert_eq!(left, [folder.path().join("letter.txt")]);
+        fs::remove_file(&left[0]).unwrap();
+        Cache::at(folder.path()).unwrap().remove().unwrap();
+        assert!(!folder.path().exists());
+    }
+
+    #[test]
     fn only_the_newest_images_are_kept() {
         let (_folder, cache) = cache();
         for number in 0..INITRAMFS_KEPT + 2 {
@@ -336,6 +474,14 @@ mod tests {
         }
         assert_eq!(sorted_entries(&cache.root().join("initramfs")).len(), INITRAMFS_KEPT);
         assert!(!cache.root().join("initramfs/0.cpio").exists());
+    }
+
+    #[test]
+    fn a_fetch_that_would_fill_the_disk_is_refused() {
+        let (_folder, cache) = cache();
+        cache.room_is_enough(FETCH_BYTES).unwrap();
+        let error = cache.room_is_enough(30_000_000).unwrap_err().to_string();
+        assert!(error.contains("30 MB are free") && error.contains("VIPBENCH_CACHE"), "{error}");
     }
 
     #[test]

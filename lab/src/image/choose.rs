@@ -8,9 +8,9 @@ use super::control::{Dependency, Stanza};
 use super::error::ImageError;
 use super::spec::KernelSpec;
 
-const IMAGE_PREFIX: &str = "linux-image-";
+pub(super) const IMAGE_PREFIX: &str = "linux-image-";
 /// Kinds of kernel, best first: the smallest with all that is needed, then those with drivers a guest has no use for.
-const FLAVOURS: [&str; 3] = ["cloud-amd64", "amd64", "generic"];
+pub(super) const FLAVOURS: [&str; 3] = ["cloud-amd64", "amd64", "generic"];
 /// Most other packages a kernel is spread over.
 const COMPANIONS_MAX: usize = 8;
 /// How many releases an error lists.
@@ -43,6 +43,9 @@ pub(super) fn newest(spec: &KernelSpec, apt: &Apt) -> Result<Offer, ImageError> 
         let wanted = releases.iter().filter(|release| matches(spec, release, flavour));
         let wanted: Vec<String> = wanted.map(|r| format!("{IMAGE_PREFIX}{r}")).collect();
         let mut offers = apt.offers(&wanted)?;
+        if let KernelSpec::Newest(_) = spec {
+            offers.retain(|offer| !is_candidate(&offer.version));
+        }
         while let Some(best) = newest_offer(&offers)? {
             let package = apt.show(&format!("{}={}", best.name, best.version))?;
             if let Some(package) = package.filter(is_kernel) {
@@ -122,18 +125,18 @@ fn newest_offer(offers: &[Offer]) -> Result<Option<Offer>, ImageError> {
 
 /// Whether a package is a kernel's, and no meta-package such as linux-image-6.12-cloud-amd64, which has the newest
 /// version too and stands for another image package.
-fn is_kernel(package: &Stanza) -> bool {
+pub(super) fn is_kernel(package: &Stanza) -> bool {
     !package.depends().iter().any(|needed| release_of(&needed.name).is_some())
 }
 
 /// Release in the name of an image package.
-fn release_of(package: &str) -> Option<&str> {
+pub(super) fn release_of(package: &str) -> Option<&str> {
     let release = package.strip_prefix(IMAGE_PREFIX)?;
     release.starts_with(|c: char| c.is_ascii_digit()).then_some(release)
 }
 
 /// What follows the version in a release: `amd64` in `6.1.0-30-amd64`, `rt-amd64` in `6.1.0-30-rt-amd64`.
-fn flavour_of(release: &str) -> &str {
+pub(super) fn flavour_of(release: &str) -> &str {
     let mut flavour = "";
     for (at, _) in release.rmatch_indices('-') {
         let rest = release.get(at + 1..).unwrap_or_default();
@@ -152,6 +155,9 @@ fn matches(spec: &KernelSpec, release: &str, flavour: &str) -> bool {
             rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
                 && flavour_of(release) == flavour
         }
+        KernelSpec::Newest(major) => {
+            release.starts_with(&format!("{major}.")) && flavour_of(release) == flavour
+        }
         KernelSpec::Release(exact) => exact == release,
         _ => false,
     }
@@ -161,12 +167,8 @@ fn matches(spec: &KernelSpec, release: &str, flavour: &str) -> bool {
 /// newest first.
 fn near(spec: &KernelSpec, releases: &[&str]) -> Vec<String> {
     let releases = releases.iter().filter(|release| FLAVOURS.contains(&flavour_of(release)));
-    if let KernelSpec::Series(..) = spec {
-        let series = releases.filter_map(|release| match *numbers(release).as_slice() {
-            [major, minor, ..] => Some((major, minor)),
-            _ => None,
-        });
-        let series: BTreeSet<(u32, u32)> = series.collect();
+    if let KernelSpec::Series(..) | KernelSpec::Newest(_) = spec {
+        let series: BTreeSet<(u32, u32)> = releases.filter_map(|r| series_of(r)).collect();
         return series.iter().map(|(major, minor)| format!("{major}.{minor}")).collect();
     }
     let spec = spec.to_string();
@@ -179,8 +181,21 @@ fn near(spec: &KernelSpec, releases: &[&str]) -> Vec<String> {
     near.into_iter().take(NEAR_MAX).map(str::to_owned).collect()
 }
 
+/// The series of a release: `(6, 1)` of `6.1.0-30-amd64`.
+pub(super) fn series_of(release: &str) -> Option<(u32, u32)> {
+    match *numbers(release).as_slice() {
+        [major, minor, ..] => Some((major, minor)),
+        _ => None,
+    }
+}
+
+/// Whether a package version is a release candidate's, such as `7.3~rc7-1~exp1`.
+pub(super) fn is_candidate(version: &str) -> bool {
+    version.contains("~rc")
+}
+
 /// The numbers a release starts with.
-fn numbers(release: &str) -> Vec<u32> {
+pub(super) fn numbers(release: &str) -> Vec<u32> {
     release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok()).collect()
 }
 
@@ -202,6 +217,8 @@ mod tests {
         assert!(!matches(&series, "6.1.0-30-cloud-amd64", "amd64"));
         assert!(!matches(&series, "6.1.0-30-rt-amd64", "amd64"));
         assert!(matches(&series, "6.1.0-0.deb11.7-amd64", "amd64"));
+        assert!(matches(&KernelSpec::Newest(6), "6.12.5+deb13-cloud-amd64", "cloud-amd64"));
+        assert!(!matches(&KernelSpec::Newest(6), "61.2-cloud-amd64", "cloud-amd64"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// The file system refused.
-    #[error("cannot {doing} `{}`: {source}", path.display())]
+    #[error("cannot {doing} `{}`: {source}{}", path.display(), room_text(source))]
     Io {
         /// What was being done, as a verb: `read`, `create`, ...
         doing: &'static str,
@@ -28,7 +28,7 @@ pub enum ImageError {
     },
     /// A SPEC of a kernel that cannot be read.
     #[error(
-        "`{spec}` names no kernel: {problem}; write `host`, a series such as `6.1`, an exact release such as \
+        "`{spec}` names no kernel: {problem}; write `host`, a series such as `6.1`, `7.x`, an exact release such as \
          `6.1.0-30-cloud-amd64`, `PATH.deb`, or `vmlinuz=PATH,modules=DIR`"
     )]
     Spec {
@@ -73,6 +73,16 @@ pub(super) fn at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> 
     move |source| ImageError::Io { doing, path, source }
 }
 
+/// What to do about a full disk.
+pub(super) const MAKE_ROOM: &str =
+    "free some space (a kernel takes up to 400 MB), or set VIPBENCH_CACHE to another folder";
+
+fn room_text(source: &io::Error) -> String {
+    let is_full =
+        matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    if is_full { format!("; {MAKE_ROOM}") } else { String::new() }
+}
+
 fn near_text(near: &[String]) -> String {
     if near.is_empty() {
         "no kernel package was seen at all: look at the machine's package sources".to_owned()
@@ -102,5 +112,8 @@ mod tests {
         );
         let error = at("read", Path::new("/x"))(io::Error::from(io::ErrorKind::NotFound));
         assert!(error.to_string().starts_with("cannot read `/x`: "));
+        assert!(!error.to_string().contains("free some space"));
+        let error = at("write", Path::new("/x"))(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(error.to_string().contains("free some space"), "{error}");
     }
 }

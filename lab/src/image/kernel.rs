@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::cache::{Cache, sha256};
+use super::cache::{Cache, folder_bytes, sha256};
 use super::deb::Deb;
 use super::error::{ImageError, at};
+use super::modules::ModuleTree;
 use super::package::{Fetched, PackageRecord, fetch, from_file};
 use super::spec::KernelSpec;
 use super::vmlinux::{extract, has_pvh_entry, release};
@@ -96,11 +97,24 @@ fn find(spec: &KernelSpec, cache: &Cache, progress: &dyn Fn(&str)) -> Result<Ker
         KernelSpec::Host => {
             let release = rustix::system::uname().release().to_string_lossy().into_owned();
             let vmlinuz = PathBuf::from(format!("/boot/vmlinuz-{release}"));
-            from_files(&vmlinuz, &Path::new("/lib/modules").join(release), cache)
+            let modules = Path::new("/lib/modules").join(&release);
+            if let Some(absent) = [&vmlinuz, &modules].into_iter().find(|path| !path.exists()) {
+                return Err(ImageError::Malformed {
+                    path: absent.clone(),
+                    problem: format!(
+                        "not there, so that the kernel of this machine, {release}, cannot be booted in a guest"
+                    ),
+                    remedy: "install its package, or name another kernel, such as `default`",
+                });
+            }
+            from_files(&vmlinuz, &modules, cache)
         }
         KernelSpec::Files { vmlinuz, modules } => from_files(vmlinuz, modules, cache),
         KernelSpec::Package(deb) => load(&assemble(&from_file(deb)?, cache, progress)?),
-        KernelSpec::Default | KernelSpec::Series(..) | KernelSpec::Release(_) => {
+        KernelSpec::Default
+        | KernelSpec::Series(..)
+        | KernelSpec::Newest(_)
+        | KernelSpec::Release(_) => {
             let packages = fetch(spec, cache, progress)?;
             let folder = assemble(&packages, cache, progress)?;
             let kernel = load(&folder)?;
@@ -111,6 +125,13 @@ fn find(spec: &KernelSpec, cache: &Cache, progress: &dyn Fn(&str)) -> Result<Ker
             }
             Ok(kernel)
         }
+    }
+}
+
+impl Kernel {
+    /// Bytes it occupies in the cache; modules that are kept elsewhere do not count.
+    pub fn bytes(&self) -> u64 {
+        self.vmlinuz.parent().map(folder_bytes).unwrap_or_default()
     }
 }
 
@@ -164,6 +185,13 @@ fn assemble(
 /// Puts the image `vmlinuz` into the cache; its modules stay where they are.
 fn from_files(vmlinuz: &Path, modules: &Path, cache: &Cache) -> Result<Kernel, ImageError> {
     let modules_dir = modules.canonicalize().map_err(at("find the modules", modules))?;
+    if ModuleTree::read(&modules_dir)?.is_empty() {
+        return Err(ImageError::Malformed {
+            path: modules_dir,
+            problem: "it holds neither a kernel module nor modules.builtin".to_owned(),
+            remedy: "pass the folder that is /lib/modules/RELEASE where the kernel is installed",
+        });
+    }
     let image = read_image(vmlinuz)?;
     let vmlinuz_sha256 = sha256(&image);
     // The same image with other modules is another kernel.
@@ -172,12 +200,12 @@ fn from_files(vmlinuz: &Path, modules: &Path, cache: &Cache) -> Result<Kernel, I
     if let Some(folder) = cache.kernel_by_hash(&hash) {
         return load(&folder);
     }
-    let release =
-        release(&image).ok_or_else(|| malformed(vmlinuz, "it names no release".into()))?;
     let partial = cache.partial()?;
     let copy = partial.path().join("vmlinuz");
     fs::write(&copy, &image).map_err(at("write", &copy))?;
     let pvh = unpack_image(&image, vmlinuz, partial.path())?;
+    let release =
+        release(&image).ok_or_else(|| malformed(vmlinuz, "it names no release".into()))?;
     let name = format!("{release}-{hash}");
     let manifest = Manifest {
         release,
@@ -310,7 +338,8 @@ mod tests {
         let root = TempDir::new().unwrap();
         let cache = Cache::at(&root.path().join("cache")).unwrap();
         let deb = root.path().join("x.deb");
-        fs::write(&deb, package("Package: x\n", &[("./usr/bin/x", b"x")])).unwrap();
+        // The image alone, as a package without its modules is.
+        fs::write(&deb, package("Package: x\n", &[("./boot/vmlinuz-6.1", &image(18))])).unwrap();
         let error = resolve(&KernelSpec::Package(deb), &cache, QUIET).unwrap_err().to_string();
         assert!(error.contains("no kernel with modules"), "{error}");
         assert!(cache.kernels().is_empty());
@@ -323,6 +352,9 @@ mod tests {
         let (vmlinuz, modules) = (root.path().join("bzImage"), root.path().to_owned());
         fs::write(&vmlinuz, image(0)).unwrap();
         let spec = KernelSpec::Files { vmlinuz: vmlinuz.clone(), modules };
+        let error = resolve(&spec, &cache, QUIET).unwrap_err().to_string();
+        assert!(error.contains("neither a kernel module nor modules.builtin"), "{error}");
+        fs::write(root.path().join("veth.ko"), module("depends=\0")).unwrap();
         let kernel = resolve(&spec, &cache, QUIET).unwrap();
         assert_eq!(kernel.release, "6.1.0-1-amd64");
         assert_eq!(kernel.modules_dir, root.path().canonicalize().unwrap());
@@ -341,6 +373,7 @@ mod tests {
         let mut image = image(18);
         image.truncate(1030);
         fs::write(&vmlinuz, image).unwrap();
+        fs::write(root.path().join("veth.ko"), module("depends=\0")).unwrap();
         let spec = KernelSpec::Files { vmlinuz: vmlinuz.clone(), modules: root.path().into() };
         let error = resolve(&spec, &cache, QUIET).unwrap_err().to_string();
         assert!(error.contains(&*vmlinuz.to_string_lossy()), "{error}");

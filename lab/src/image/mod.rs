@@ -5,6 +5,7 @@
 
 mod apt;
 mod cache;
+mod catalogue;
 mod choose;
 mod compressed;
 mod control;
@@ -15,6 +16,7 @@ mod initramfs;
 mod kernel;
 mod modules;
 mod package;
+mod selection;
 mod sources;
 mod spec;
 #[cfg(test)]
@@ -22,7 +24,8 @@ mod test_elf;
 mod tree;
 mod vmlinux;
 
-pub use cache::Cache;
+pub use cache::{Cache, Removed};
+pub use catalogue::{OfferedKernel, offered_kernels};
 pub use error::ImageError;
 pub use initramfs::{
     DEFAULT_MODULES, DEFAULT_TOOLS, GUEST_MODULE_LIST, GUEST_PATH, Initramfs, InitramfsSpec,
@@ -31,4 +34,5 @@ pub use initramfs::{
 pub use kernel::{Kernel, Manifest, cached_kernels, refresh, resolve};
 pub use modules::{Closure, Module, ModuleTree};
 pub use package::PackageRecord;
+pub use selection::{Selected, Selection, parse, parse_all, select};
 pub use spec::KernelSpec;

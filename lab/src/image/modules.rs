@@ -40,7 +40,8 @@ pub struct Module {
 pub struct Closure {
     /// Modules to load, each after those it needs.
     pub ordered: Vec<Module>,
-    /// Names of those asked for that this kernel has neither as a file nor built in.
+    /// Names of those asked for that this kernel has neither as a file nor built in, or only as a file that cannot be
+    /// loaded, since a module it needs is absent.
     pub missing: Vec<String>,
 }
 
@@ -79,6 +80,11 @@ impl ModuleTree {
         Ok(Self { files, builtin: builtin(&folder.join("modules.builtin"))? })
     }
 
+    /// Whether it names no module at all, neither as a file nor as built in.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.builtin.is_empty()
+    }
+
     /// The modules called `names` (`-` and `_` are equal) and all they need, in load order. Names built into the kernel
     /// need no loading.
     ///
@@ -86,36 +92,43 @@ impl ModuleTree {
     /// When a module file cannot be read, is damaged, or dependencies never end.
     pub fn closure(&self, names: &[impl AsRef<str>]) -> Result<Closure, ImageError> {
         let mut closure = Closure::default();
-        let mut visited = BTreeSet::new();
+        let mut visited = BTreeMap::new();
         for name in names {
             let name = canonical(name.as_ref());
-            if self.files.contains_key(&name) {
-                self.visit(&name, 0, &mut visited, &mut closure)?;
-            } else if !self.builtin.contains(&name) && !closure.missing.contains(&name) {
+            let is_there = self.visit(&name, 0, &mut visited, &mut closure)?;
+            if !is_there && !closure.missing.contains(&name) {
                 closure.missing.push(name);
             }
         }
         Ok(closure)
     }
 
+    /// Puts the module, after those it needs, into the closure; whether the kernel can have it. `visited` has the answers
+    /// so far; of a module that is being looked at, in a circle, it is assumed.
     fn visit(
         &self,
         name: &str,
         depth: usize,
-        visited: &mut BTreeSet<String>,
+        visited: &mut BTreeMap<String, bool>,
         closure: &mut Closure,
-    ) -> Result<(), ImageError> {
-        let Some(file) = self.files.get(name) else {
-            // Built in, or a soft dependency that names an alias: the kernel says so on loading if it is needed.
-            return Ok(());
-        };
-        if !visited.insert(name.to_owned()) {
-            return Ok(());
+    ) -> Result<bool, ImageError> {
+        let Some(file) = self.files.get(name) else { return Ok(self.builtin.contains(name)) };
+        if let Some(&known) = visited.get(name) {
+            return Ok(known);
         }
+        visited.insert(name.to_owned(), true);
         let needs = needs(&read_module(file)?).map_err(|problem| malformed(file, problem))?;
         if depth >= DEPTH_MAX {
             return Err(malformed(file, "its dependencies never end".to_owned()));
         }
+        // What is built in never stands in `depends=`: without the file of one named there, the kernel refuses the module.
+        for needed in &needs.depends {
+            if !self.visit(needed, depth + 1, visited, closure)? {
+                visited.insert(name.to_owned(), false);
+                return Ok(false);
+            }
+        }
+        // A soft dependency may name an alias, or be absent.
         for before in &needs.before {
             self.visit(before, depth + 1, visited, closure)?;
         }
@@ -123,7 +136,7 @@ impl ModuleTree {
         for after in &needs.after {
             self.visit(after, depth + 1, visited, closure)?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -156,6 +169,7 @@ fn builtin(file: &Path) -> Result<BTreeSet<String>, ImageError> {
 /// Other modules a module asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Needs {
+    depends: Vec<String>,
     before: Vec<String>,
     after: Vec<String>,
 }
@@ -170,7 +184,7 @@ fn needs(module: &[u8]) -> Result<Needs, String> {
     for field in info.split(|byte| *byte == 0) {
         let field = String::from_utf8_lossy(field);
         if let Some(names) = field.strip_prefix("depends=") {
-            needs.before.extend(names.split(',').filter(|name| !name.is_empty()).map(canonical));
+            needs.depends.extend(names.split(',').filter(|name| !name.is_empty()).map(canonical));
         } else if let Some(words) = field.strip_prefix("softdep=") {
             soft(words, &mut needs);
         }
@@ -244,10 +258,23 @@ pub(super) mod tests {
 
     #[test]
     fn absent_modules_are_reported_and_built_in_ones_are_not() {
-        let (_folder, tree) = tree(&[("a.ko", "depends=not_here\0")]);
+        let (_folder, tree) = tree(&[("a.ko", "softdep=pre: not_here\0")]);
         let closure = tree.closure(&["a", "ip_v6", "xt-none", "xt_none"]).unwrap();
         assert_eq!(names(&closure), ["a"]);
         assert_eq!(closure.missing, ["xt_none"]);
+    }
+
+    #[test]
+    fn a_module_whose_needs_are_absent_is_left_out_as_absent() {
+        // As in a kernel without IPVS that has the match `ipvs` all the same.
+        let (_folder, tree) = tree(&[
+            ("xt_ipvs.ko", "depends=ip_vs,nf_conntrack\0"),
+            ("ip_vs_ftp.ko", "depends=xt_ipvs\0"),
+            ("nf_conntrack.ko", "depends=ip-v6\0"),
+        ]);
+        let closure = tree.closure(&["ip_vs_ftp", "xt_ipvs", "nf_conntrack"]).unwrap();
+        assert_eq!(names(&closure), ["nf_conntrack"]);
+        assert_eq!(closure.missing, ["ip_vs_ftp", "xt_ipvs"]);
     }
 
     #[test]

@@ -42,14 +42,14 @@ pub(super) fn fetch(
     cache: &Cache,
     progress: &dyn Fn(&str),
 ) -> Result<Vec<Fetched>, ImageError> {
-    let own = own_sources()?;
-    progress("reading the package indexes");
     let (apt, image) = if *spec == KernelSpec::Default {
-        let apt = Apt::open(cache.apt("own"), &own)?;
+        cache.must_have_room()?;
+        progress("reading the package indexes");
+        let apt = Apt::open(cache.apt("own"), &own_sources()?)?;
         let image = default_image(&apt)?;
         (apt, image)
     } else {
-        let apt = Apt::open(cache.apt("all"), &all_suites(&own, cache)?)?;
+        let apt = every_suite(cache, progress)?;
         let image = newest(spec, &apt)?;
         (apt, image)
     };
@@ -117,15 +117,26 @@ fn own_sources() -> Result<Vec<Source>, ImageError> {
     configured(&list, &parts, codename.map(|name| name.trim_matches('"')))
 }
 
+/// The indexes of every suite of the machine's package sources.
+pub(super) fn every_suite(cache: &Cache, progress: &dyn Fn(&str)) -> Result<Apt, ImageError> {
+    cache.must_have_room()?;
+    progress("reading the package indexes of every suite");
+    Apt::open(cache.apt("all"), &all_suites(&own_sources()?, cache)?)
+}
+
 /// The archives of `own` with every suite they have.
 fn all_suites(own: &[Source], cache: &Cache) -> Result<Vec<Source>, ImageError> {
-    let with_all = |(number, source): (usize, &Source)| {
-        let possible = [source.possible_suites(), source.suites.clone()].concat();
+    let mut all = Vec::new();
+    // Archives of releases first: they tell the names of the releases that an archive of corrections may be asked for.
+    let mut own: Vec<(usize, &Source)> = own.iter().enumerate().collect();
+    own.sort_by_key(|(_, source)| source.is_corrections_only());
+    for (number, source) in own {
+        let known: Vec<String> = all.iter().flat_map(|s: &Source| s.suites.clone()).collect();
         let folder = cache.apt(&format!("suites-{number}"));
-        let found = Apt::suites(folder, &source.with_suites(possible))?;
-        Ok(source.with_suites(found))
-    };
-    own.iter().enumerate().map(with_all).collect()
+        let possible = source.with_suites(source.possible_suites(&known));
+        all.push(source.with_suites(Apt::suites(folder, &possible)?));
+    }
+    Ok(all)
 }
 
 #[cfg(test)]

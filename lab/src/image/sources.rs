@@ -33,8 +33,15 @@ impl Source {
         Self { suites, ..self.clone() }
     }
 
-    /// Suites of this archive worth asking for. An archive of corrections has no releases proper, and the other way round.
-    pub(super) fn possible_suites(&self) -> Vec<String> {
+    /// Whether it is an archive of corrections, without releases proper.
+    pub(super) fn is_corrections_only(&self) -> bool {
+        self.suites.iter().all(|suite| suite.ends_with("-security"))
+    }
+
+    /// Suites of this archive worth asking for, its own among them. An archive of corrections has no releases proper,
+    /// and the other way round. Such an archive may know an old release by its own name only: `releases` are the names
+    /// that other archives told.
+    pub(super) fn possible_suites(&self, releases: &[String]) -> Vec<String> {
         let has_security = self.suites.iter().any(|suite| suite.ends_with("-security"));
         let has_releases = self.suites.iter().any(|suite| !suite.ends_with("-security"));
         let mut possible = Vec::new();
@@ -47,6 +54,15 @@ impl Source {
                 possible.push(format!("{suite}-security"));
             }
         }
+        if has_security {
+            let is_release =
+                |name: &&String| !name.contains('-') && !MOVING_SUITES.contains(&name.as_str());
+            possible
+                .extend(releases.iter().filter(is_release).map(|name| format!("{name}-security")));
+        }
+        possible.extend(self.suites.iter().cloned());
+        let mut seen = BTreeSet::new();
+        possible.retain(|suite| seen.insert(suite.clone()));
         possible
     }
 
@@ -205,9 +221,12 @@ mod tests {
     #[test]
     fn an_archive_of_corrections_is_asked_for_corrections_only() {
         let line = |suite: &str| from_line(&format!("deb http://a.test {suite} main")).unwrap();
-        let security = line("bookworm-security").possible_suites();
+        let told = ["bullseye", "bullseye-updates", "experimental"].map(str::to_owned);
+        let security = line("bookworm-security").possible_suites(&told);
         assert!(security.iter().all(|suite| suite.ends_with("-security")), "{security:?}");
-        let releases = line("bookworm").possible_suites();
+        assert!(security.contains(&"bullseye-security".to_owned()));
+        assert_eq!(security.iter().filter(|suite| suite.contains("experimental")).count(), 1);
+        let releases = line("bookworm").possible_suites(&told);
         assert!(releases.contains(&"oldstable-backports".to_owned()));
         assert!(!releases.iter().any(|suite| suite.ends_with("-security")), "{releases:?}");
     }

@@ -15,6 +15,8 @@ pub enum KernelSpec {
     Host,
     /// `6.1`: the newest package of this series in any suite of the configured package source.
     Series(u32, u32),
+    /// `7.x`: the newest package of any series of this major version, release candidates left out.
+    Newest(u32),
     /// `6.1.0-30-cloud-amd64`: the package of exactly this release.
     Release(String),
     /// `PATH.deb`: a package file.
@@ -50,6 +52,9 @@ impl FromStr for KernelSpec {
             "host" => return Ok(Self::Host),
             _ => {}
         }
+        if let Some(major) = text.strip_suffix(".x").and_then(|major| major.parse().ok()) {
+            return Ok(Self::Newest(major));
+        }
         if !text.starts_with(|c: char| c.is_ascii_digit()) {
             return error("it starts with no digit");
         }
@@ -71,6 +76,7 @@ impl fmt::Display for KernelSpec {
             Self::Default => write!(f, "default"),
             Self::Host => write!(f, "host"),
             Self::Series(major, minor) => write!(f, "{major}.{minor}"),
+            Self::Newest(major) => write!(f, "{major}.x"),
             Self::Release(release) => write!(f, "{release}"),
             Self::Package(path) => write!(f, "{}", path.display()),
             Self::Files { vmlinuz, modules } => {
@@ -92,6 +98,7 @@ mod tests {
             ("default", KernelSpec::Default),
             ("host", KernelSpec::Host),
             ("6.12", KernelSpec::Series(6, 12)),
+            ("7.x", KernelSpec::Newest(7)),
             ("6.1.0-30-cloud-amd64", KernelSpec::Release("6.1.0-30-cloud-amd64".into())),
             ("6.1.192", KernelSpec::Release("6.1.192".into())),
             ("./a.deb", KernelSpec::Package("./a.deb".into())),
@@ -108,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_names_no_kernel_is_refused_with_the_forms_that_do() {
-        for text in ["", "6", "newest", "6.1/../x", "vmlinuz=/a", "vmlinuz=,modules=/m"] {
+        for text in ["", "6", "x.x", "newest", "6.1/../x", "vmlinuz=/a", "vmlinuz=,modules=/m"] {
             let error = text.parse::<KernelSpec>().unwrap_err().to_string();
             assert!(error.contains("such as `6.1`"), "{error}");
         }

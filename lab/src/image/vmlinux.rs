@@ -52,6 +52,7 @@ pub(super) fn release(image: &[u8]) -> Option<String> {
 /// A sentence on what is wrong with the image.
 pub(super) fn extract(image: &[u8]) -> Result<Vec<u8>, String> {
     if is_elf(image) {
+        must_be_x86_64(image)?;
         return Ok(image.to_vec());
     }
     let payload = payload(image)?;
@@ -93,6 +94,16 @@ pub(super) fn has_pvh_entry(kernel: &[u8]) -> bool {
         Ok(false)
     };
     notes().unwrap_or(false)
+}
+
+fn must_be_x86_64(kernel: &[u8]) -> Result<(), String> {
+    let machine = FileHeader64::<LittleEndian>::parse(kernel)
+        .and_then(|header| Ok(header.e_machine(header.endian()?)));
+    match machine {
+        Ok(elf::EM_X86_64) => Ok(()),
+        Ok(other) => Err(format!("it is an ELF file for machine {} and not for x86-64", other.0)),
+        Err(error) => Err(format!("it is no 64-bit little-endian ELF file: {error}")),
+    }
 }
 
 fn is_elf(bytes: &[u8]) -> bool {
@@ -211,6 +222,17 @@ pub(super) mod tests {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&kernel).unwrap();
         assert_eq!(extract(&boot_image("6.12", &gzip.finish().unwrap())).unwrap(), kernel);
+    }
+
+    #[test]
+    fn an_elf_kernel_of_another_machine_is_refused() {
+        let mut kernel = elf_with_note(18);
+        assert_eq!(extract(&kernel).unwrap(), kernel);
+        kernel[18..20].copy_from_slice(&elf::EM_AARCH64.0.to_le_bytes());
+        let error = extract(&kernel).unwrap_err();
+        assert_eq!(error, "it is an ELF file for machine 183 and not for x86-64");
+        kernel[4] = 1;
+        assert!(extract(&kernel).unwrap_err().contains("no 64-bit"));
     }
 
     #[test]

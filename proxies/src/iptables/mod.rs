@@ -38,7 +38,7 @@ pub enum Variant {
 }
 
 impl Variant {
-    const fn tool(self) -> &'static str {
+    pub(crate) const fn tool(self) -> &'static str {
         match self {
             Self::Legacy => "iptables-legacy",
             Self::Nft => "iptables-nft",

@@ -16,6 +16,7 @@ mod programmed;
 mod refusal;
 mod render;
 mod rules;
+mod scheduler;
 mod sets;
 mod sysctl;
 mod text;
@@ -42,6 +43,7 @@ pub use binding::VipBinder;
 pub use buckets::Buckets;
 pub use options::{Forwarding, IpvsOptions, Timeouts, VipBinding};
 pub(crate) use render::IpvsProgram;
+pub use scheduler::try_scheduler;
 pub use text::save_text;
 pub use wire::Info;
 

@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod contract;
+mod features;
 #[path = "../golden/mod.rs"]
 mod golden;
 mod iptables;

@@ -130,7 +130,7 @@ impl Page {
             kernels: kernels.collect::<Result<_, _>>()?,
             sections,
             problems: [tables::gaps(view), tables::warnings(view)].into_iter().flatten().collect(),
-            surroundings: [tables::harness(view), tables::environment(view)]
+            surroundings: [tables::harness(view), tables::guests(view), tables::environment(view)]
                 .into_iter()
                 .flatten()
                 .collect(),

@@ -97,6 +97,11 @@ impl RunWriter {
         })
     }
 
+    /// The file of cells.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Cells that were stored when the run was resumed, in the order of the file.
     pub fn resumed(&self) -> &[CellRecord] {
         &self.done
@@ -180,6 +185,26 @@ fn check_record(path: &Path, record: &RunRecord) -> Result<(), StoreError> {
 /// Writes `run.json` beside its place, flushes it and renames it, never over another one.
 fn write_record(dir: &Path, record: &RunRecord) -> Result<(), StoreError> {
     let path = dir.join(RUN_FILE);
+    match encoded(dir, record)?.persist_noclobber(&path) {
+        Ok(_) => sync_folder(dir),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(StoreError::AlreadyHoldsRun { dir: dir.to_owned() })
+        }
+        Err(error) => Err(io_error("create", &path)(error.error)),
+    }
+}
+
+/// The same over the one that is there.
+pub(super) fn write_over(dir: &Path, record: &RunRecord) -> Result<(), StoreError> {
+    let path = dir.join(RUN_FILE);
+    let written = encoded(dir, record)?.persist(&path);
+    written.map_err(|error| io_error("replace", &path)(error.error))?;
+    sync_folder(dir)
+}
+
+/// `run.json` in a flushed file of another name.
+fn encoded(dir: &Path, record: &RunRecord) -> Result<tempfile::NamedTempFile, StoreError> {
+    let path = dir.join(RUN_FILE);
     let mut text = serde_json::to_vec_pretty(record)
         .map_err(|error| io_error("encode", &path)(io::Error::other(error)))?;
     text.push(b'\n');
@@ -190,13 +215,7 @@ fn write_record(dir: &Path, record: &RunRecord) -> Result<(), StoreError> {
         .map_err(io_error("create a file in", dir))?;
     file.write_all(&text).map_err(io_error("write", &path))?;
     file.as_file().sync_all().map_err(io_error("flush", &path))?;
-    match file.persist_noclobber(&path) {
-        Ok(_) => sync_folder(dir),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(StoreError::AlreadyHoldsRun { dir: dir.to_owned() })
-        }
-        Err(error) => Err(io_error("create", &path)(error.error)),
-    }
+    Ok(file)
 }
 
 /// A new name in a folder survives a crash only when the folder is flushed too.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Table, number, text};
-use crate::format::{plain, quantity, thousands};
+use crate::format::{fixed, plain, quantity, thousands};
 use crate::view::{Group, View};
 
 /// Longest free text in a table, characters.
@@ -95,6 +95,24 @@ pub(crate) fn harness(view: &View<'_>) -> Option<Table> {
     table.unless_empty()
 }
 
+/// What guests took of the host's time: for planning the next run.
+pub(crate) fn guests(view: &View<'_>) -> Option<Table> {
+    let columns = [text("kernel"), number("boot, s"), number("saved, MB"), number("restore, s")];
+    let note = "Wall time on the host, not comparable between machines. Without a figure: saved by an earlier run.";
+    let mut table = Table::new("Guests", note, columns.into());
+    let seconds =
+        |value: Option<f64>, decimals| value.map_or(String::new(), |value| fixed(value, decimals));
+    for guest in view.runs.iter().flat_map(|run| &run.record.guests) {
+        table.rows.push(vec![
+            shorten(&guest.release),
+            seconds(guest.boot_s, 1),
+            guest.snapshot_bytes.map_or(String::new(), |bytes| thousands(bytes / 1_000_000)),
+            seconds(guest.restore_s, 2),
+        ]);
+    }
+    table.cut().unless_empty()
+}
+
 /// Facts of every run, side by side; a fact that is the same everywhere is said once.
 pub(crate) fn environment(view: &View<'_>) -> Option<Table> {
     let keys: BTreeSet<&String> =
@@ -170,6 +188,20 @@ mod tests {
         for row in gaps(&view).unwrap().rows {
             assert!(row[6].chars().count() <= TEXT_MAX + 3 && !row[6].contains('\u{1b}'));
         }
+    }
+
+    #[test]
+    fn guests_are_listed_with_what_they_took() {
+        let mut run = fixture::stored();
+        run.record.guests.push(crate::GuestRecord {
+            release: "6.1".into(),
+            boot_s: None,
+            snapshot_bytes: Some(151_000_000),
+            restore_s: Some(0.349),
+        });
+        let runs = [run];
+        let table = guests(&View::new(&runs).unwrap()).unwrap();
+        assert_eq!(table.rows, [["6.1", "", "151", "0.35"]]);
     }
 
     #[test]

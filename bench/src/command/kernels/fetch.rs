@@ -1,0 +1,39 @@
+//! `vipbench kernels fetch`: puts kernels into the cache, so that runs need no network for them.
+
+use std::process::ExitCode;
+
+use lab::image::{Cache, refresh, resolve};
+
+use super::{megabytes, selected, table};
+use crate::cli::KernelsFetchArgs;
+use crate::progress::Progress;
+
+pub(super) fn run(args: &KernelsFetchArgs) -> anyhow::Result<ExitCode> {
+    let cache = Cache::open()?;
+    if args.update {
+        cache.forget_ranges()?;
+    }
+    let specs = selected(&args.specs, &cache)?;
+    let progress = Progress::new(0);
+    let mut table = table(["SPEC", "kernel", "source", "cached, MB"]);
+    let mut failures = Vec::new();
+    for spec in specs {
+        let get = if args.update { refresh } else { resolve };
+        match get(&spec, &cache, &|what| progress.preparing(&format!("{spec}: {what}"))) {
+            Ok(kernel) => {
+                let bytes = megabytes(kernel.bytes());
+                table.add_row([spec.to_string(), kernel.release, kernel.source, bytes]);
+            }
+            // The others are worth having all the same.
+            Err(error) => failures.push(error),
+        }
+    }
+    progress.clear();
+    if table.row_count() > 0 {
+        println!("{}", table.trim_fmt());
+    }
+    for error in &failures {
+        eprintln!("error: {error}");
+    }
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
