@@ -15,7 +15,8 @@ use crate::process::{Child, Limits, Output, ProcessError, run};
 const UPDATE_DEADLINE: Duration = Duration::from_mins(10);
 /// A kernel package is up to 110 MB.
 const DOWNLOAD_DEADLINE: Duration = Duration::from_mins(15);
-const QUERY_DEADLINE: Duration = Duration::from_mins(2);
+/// apt first reads all indexes into a form of its own: a second, or minutes on a machine whose cores are taken by others.
+const QUERY_DEADLINE: Duration = Duration::from_mins(10);
 const OUTPUT_BYTES_MAX: usize = 64 << 20;
 /// How long fetched indexes are good enough.
 const INDEX_AGE_MAX: Duration = Duration::from_hours(6);
