@@ -6,6 +6,7 @@ pub mod command;
 pub mod explain;
 pub mod features;
 pub mod load;
+pub mod out;
 pub mod place;
 pub mod plan;
 pub mod progress;

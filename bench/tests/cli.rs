@@ -314,3 +314,15 @@ fn explain_refuses_what_cannot_be_explained() {
     assert_says(&refused(&["--cell", "ipvs", "--between", "9..5"]), &["--between 9..5"]);
     assert!(!dir.path().join("explain").exists(), "nothing may be created");
 }
+
+#[test]
+fn a_reader_who_has_enough_ends_a_command_without_a_word() {
+    let script = format!(
+        "{} export {} --format csv | head -n 1",
+        env!("CARGO_BIN_EXE_vipbench"),
+        reference_run().display()
+    );
+    let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("cell,kernel,"));
+}

@@ -11,6 +11,7 @@ use crate::WORK_PREFIX;
 use crate::cli::CleanArgs;
 
 pub(super) fn run(args: &CleanArgs) -> anyhow::Result<ExitCode> {
+    crate::out::end_with_reader();
     let doomed = abandoned_work_dirs()?;
     let cache = Cache::open()?;
     if doomed.is_empty() && !args.cache {

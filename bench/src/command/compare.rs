@@ -21,6 +21,7 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     } else {
         render::terminal_text(&comparison, detail, None)
     };
+    crate::out::end_with_reader();
     anstream::print!("{text}");
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@ const NAMED_MAX: usize = 20;
 pub(super) fn conclude(folder: &Path, json: bool) -> anyhow::Result<()> {
     let run = Run::read(folder)?;
     let files = results::report::write(std::slice::from_ref(&run), folder)?;
+    crate::out::end_with_reader();
     if json {
         results::export::json(&run, &mut std::io::stdout().lock())?;
         return Ok(());

@@ -32,6 +32,7 @@ struct Diagnosis {
 
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let diagnosis = diagnose(args.probe);
+    crate::out::end_with_reader();
     if args.json {
         println!("{}", serde_json::to_string_pretty(&diagnosis)?);
     } else {

@@ -30,6 +30,7 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let explanation = Lens::new(&run, only, &show)?.explain(&cell, against.as_ref())?;
     progress.clear();
     let files = results::report::explain::write(&explanation, &args.run)?;
+    crate::out::end_with_reader();
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&explanation)?)?;

@@ -12,6 +12,7 @@ use crate::cli::{ClusterFormat, GenerateArgs};
 use crate::scenario::Scenario;
 
 pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
+    crate::out::end_with_reader();
     let mut spec = match &args.scenario {
         Some(path) => Scenario::read(path)?.cluster,
         None => SyntheticSpec {

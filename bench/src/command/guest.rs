@@ -1,5 +1,6 @@
 //! `vipbench guest`: runs a program of this machine inside a guest kernel and passes on what it prints.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -40,7 +41,10 @@ pub(super) fn run(args: &GuestArgs) -> anyhow::Result<ExitCode> {
     let work = work_dir()?;
     let limit = Duration::from_secs(args.limit_s);
     let bounds = Bounds { dir: work.path(), limit, aborted: &AtomicBool::new(false) };
-    let report = place.run_job(&job, bounds, &mut |text| print!("{text}"))?;
+    let report = place.run_job(&job, bounds, &mut |text| {
+        // A reader who has enough of the program's output does not end the program.
+        let _ = write!(std::io::stdout(), "{text}");
+    })?;
     if let Some(splat) = report.splat {
         bail!("kernel splat in {}: {splat}", report.release);
     }

@@ -229,6 +229,7 @@ fn jobs(asked: Option<usize>, setting: Setting) -> anyhow::Result<usize> {
 }
 
 fn print_plan(cells: &[CellSpec], setting: Setting) {
+    crate::out::end_with_reader();
     println!("{} cells on the {} clock, in this order:", cells.len(), setting.clock);
     for cell in cells {
         println!("  {}", cell.id());

@@ -29,6 +29,7 @@ pub(super) fn run(args: &KernelsFetchArgs) -> anyhow::Result<ExitCode> {
         }
     }
     progress.clear();
+    crate::out::end_with_reader();
     if table.row_count() > 0 {
         println!("{}", table.trim_fmt());
     }

@@ -48,6 +48,7 @@ pub(super) fn run(args: &KernelsListArgs) -> anyhow::Result<ExitCode> {
     if !args.all {
         lines = newest_only(lines);
     }
+    crate::out::end_with_reader();
     if args.json {
         println!("{}", serde_json::to_string_pretty(&lines)?);
     } else {

@@ -42,6 +42,7 @@ pub(super) fn run(args: &KernelsProbeArgs) -> anyhow::Result<ExitCode> {
         .collect();
     progress.clear();
     let probed = probed?;
+    crate::out::end_with_reader();
     if args.json {
         println!("{}", serde_json::to_string_pretty(&probed)?);
     } else {
