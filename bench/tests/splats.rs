@@ -13,13 +13,15 @@ use tempfile::TempDir;
 /// More than a guest of 256 MiB can hold, and what it can.
 const LARGE: u32 = 20_000;
 const SMALL: u32 = 10;
+/// Far more than a boot takes, also on a busy machine.
+const BOOT_S: u32 = 180;
 
 /// Runs a scenario with guests that boot with `kernel_cmdline`; gives standard output, the report and the cells.
-fn run(kernel_cmdline: &str, services: &[u32]) -> (String, String, Vec<Value>) {
+fn run(kernel_cmdline: &str, services: &[u32], boot_s: u32) -> (String, String, Vec<Value>) {
     let desk = TempDir::new().unwrap();
     let scenario = format!(
         "name = 'splats'\nservices = {services:?}\nproxies = ['iptables-legacy']\nmeasures = ['connect']\n\
-         [load]\nconnections = 3\nkeepalive_requests = 1\npositions = ['first']\n[limits]\nboot_s = 25\n"
+         [load]\nconnections = 3\nkeepalive_requests = 1\npositions = ['first']\n[limits]\nboot_s = {boot_s}\n"
     );
     fs::write(desk.path().join("s.toml"), scenario).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_vipbench"))
@@ -37,8 +39,8 @@ fn run(kernel_cmdline: &str, services: &[u32]) -> (String, String, Vec<Value>) {
 }
 
 /// Asserts that the only cell is invalid, and that its reason is told wherever a reader looks.
-fn dies_with(kernel_cmdline: &str, services: u32, wanted: &[&str]) {
-    let (said, report, cells) = run(kernel_cmdline, &[services]);
+fn dies_with(kernel_cmdline: &str, services: u32, boot_s: u32, wanted: &[&str]) {
+    let (said, report, cells) = run(kernel_cmdline, &[services], boot_s);
     assert_eq!(cells.len(), 1);
     assert_eq!(cells[0]["outcome"]["kind"], "invalid", "{said}");
     let reason = cells[0]["outcome"]["reason"].as_str().unwrap();
@@ -52,7 +54,7 @@ fn dies_with(kernel_cmdline: &str, services: u32, wanted: &[&str]) {
 #[test]
 #[ignore = "needs QEMU and a kernel package; run by scripts/test"]
 fn a_panic_at_boot() {
-    dies_with("rdinit=/none", SMALL, &["did not boot", "Kernel panic - not syncing: VFS"]);
+    dies_with("rdinit=/none", SMALL, BOOT_S, &["did not boot", "Kernel panic - not syncing: VFS"]);
 }
 
 /// RAM that is not there: the kernel's first allocations read what nobody wrote. It does not get as far as ending itself.
@@ -60,20 +62,20 @@ fn a_panic_at_boot() {
 #[ignore = "needs QEMU and a kernel package; run by scripts/test"]
 fn an_oops_after_which_the_kernel_hangs() {
     let words = ["did not boot", "hung", "BUG: kernel NULL pointer dereference"];
-    dies_with("memmap=256M@16G earlyprintk=ttyS0", SMALL, &words);
+    dies_with("memmap=256M@16G earlyprintk=ttyS0", SMALL, BOOT_S, &words);
 }
 
 #[test]
 #[ignore = "needs QEMU and a kernel package; run by scripts/test"]
 fn a_hang_without_a_word() {
-    let words = ["did not boot", "did not finish within 25 s", "Waiting for root device"];
-    dies_with("rdinit=/none root=/dev/none rootwait loglevel=7", SMALL, &words);
+    let words = ["did not boot", "did not finish within 30 s", "Waiting for root device"];
+    dies_with("rdinit=/none root=/dev/none rootwait loglevel=7", SMALL, 30, &words);
 }
 
 #[test]
 #[ignore = "needs QEMU and a kernel package; run by scripts/test"]
 fn a_cell_that_runs_out_of_memory_while_another_one_goes_on() {
-    let (said, _, cells) = run("mem=256M", &[SMALL, LARGE]);
+    let (said, _, cells) = run("mem=256M", &[SMALL, LARGE], BOOT_S);
     let of = |services: u32| {
         cells.iter().find(|cell| cell["labels"]["services"] == services).unwrap()["outcome"].clone()
     };
@@ -89,5 +91,5 @@ fn a_cell_that_runs_out_of_memory_while_another_one_goes_on() {
 #[ignore = "needs QEMU and a kernel package; run by scripts/test"]
 fn a_cell_whose_kernel_panics_and_never_ends() {
     let words = ["hung", "Kernel panic - not syncing: Out of memory"];
-    dies_with("mem=256M sysctl.vm.panic_on_oom=1 panic=0", LARGE, &words);
+    dies_with("mem=256M sysctl.vm.panic_on_oom=1 panic=0", LARGE, BOOT_S, &words);
 }

@@ -143,10 +143,12 @@ fn the_jobs_of_kubernetes_agree_on_the_number_of_shards_and_ask_for_no_privilege
         let shards = container["env"].as_vec().unwrap();
         let shards = shards.iter().find(|entry| entry["name"].as_str() == Some("SHARDS")).unwrap();
         assert_eq!(shards["value"].as_str(), Some(count.as_str()));
-        assert_eq!(pod["securityContext"]["runAsNonRoot"].as_bool(), Some(true));
         let rights = &container["securityContext"];
         assert_eq!(rights["allowPrivilegeEscalation"].as_bool(), Some(false));
+        assert!(rights["privileged"].is_badvalue());
         assert_eq!(rights["capabilities"]["drop"][0].as_str(), Some("ALL"));
+        let added = rights["capabilities"]["add"].as_vec().into_iter().flatten();
+        assert!(added.map(|name| name.as_str().unwrap()).all(|name| name == "SYS_NICE"));
         assert_eq!(container["volumeMounts"][0]["name"], pod["volumes"][0]["name"]);
         assert!(job["activeDeadlineSeconds"].as_i64().is_some(), "every wait has a deadline");
     }

@@ -95,6 +95,11 @@ impl Machine {
         words.join(" ")
     }
 
+    /// Whether QEMU listens to its monitor: for snapshots, and to find the thread that a KVM guest's processor is.
+    pub(super) fn is_monitored(&self, start: Start<'_>) -> bool {
+        self.accelerator == Accelerator::Kvm || !matches!(start, Start::Boot)
+    }
+
     pub(super) fn qemu_arguments(&self, paths: &Paths, start: Start<'_>) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = Vec::new();
         let mut push = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
@@ -114,10 +119,16 @@ impl Machine {
         let mut command_line = self.command_line();
         if !matches!(start, Start::Boot) {
             command_line = format!("{command_line} {SNAPSHOT_WORD}");
-            // PID 1 stops the boot at its snapshot point as if by a panic; after it, a panic is one, and ends QEMU.
-            let action = if matches!(start, Start::Restore(..)) { "shutdown" } else { "pause" };
-            push(&["-action", &format!("panic={action}")]);
+        }
+        // PID 1 stops the boot at its snapshot point as if by a panic; any other is one, and ends QEMU.
+        let action = if matches!(start, Start::BootToSnapshot) { "pause" } else { "shutdown" };
+        push(&["-action", &format!("panic={action}")]);
+        if self.is_monitored(start) {
             push(&["-qmp", &format!("unix:{},server=on,wait=off", comma_escaped(&paths.monitor))]);
+        }
+        if self.is_monitored(start) && matches!(start, Start::Boot) {
+            // Paused, until its processor has a core of its own.
+            push(&["-S"]);
         }
         push(&["-append", &command_line]);
         push(&["-fw_cfg", &format!("name={JOB_FILE},file={}", comma_escaped(&paths.job))]);
@@ -167,6 +178,17 @@ mod tests {
         let restore = machine().qemu_arguments(&paths, Start::Restore(Path::new("/s"), None));
         let extra: Vec<_> = restore.iter().filter(|word| !boot.contains(word)).collect();
         assert_eq!(extra, ["panic=shutdown", "-incoming", "exec:cat '/s'"]);
+    }
+
+    #[test]
+    fn a_kvm_guest_counts_time_not_instructions_and_waits_to_be_pinned() {
+        let machine = Machine { accelerator: Accelerator::Kvm, ..machine() };
+        let words = machine.qemu_arguments(&Paths::in_dir(Path::new("/d")), Start::Boot);
+        let follows = |one: &str, other: &str| words.windows(2).any(|pair| pair == [one, other]);
+        assert!(follows("-accel", "kvm") && follows("-cpu", "host") && follows("-smp", "1"));
+        assert!(follows("-qmp", "unix:/d/qmp,server=on,wait=off"));
+        assert!(words.contains(&"-S".into()) && !words.contains(&"-icount".into()));
+        assert!(!machine.command_line().contains(SNAPSHOT_WORD), "each cell is a boot of its own");
     }
 
     #[test]

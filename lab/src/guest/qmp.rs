@@ -81,6 +81,16 @@ impl Monitor {
         }
     }
 
+    /// Threads that the guest's processors are, as the host's system knows them.
+    pub(super) fn processor_threads(&mut self) -> io::Result<Vec<i32>> {
+        let answer = self.execute("query-cpus-fast", &json!({}))?;
+        let threads = thread_ids(&answer);
+        if threads.is_empty() {
+            return Err(io::Error::other(format!("QEMU names no thread of a processor: {answer}")));
+        }
+        Ok(threads)
+    }
+
     fn read_object(&mut self) -> io::Result<Value> {
         let left = self.deadline.saturating_duration_since(Instant::now()).max(POLL);
         self.reader.get_ref().set_read_timeout(Some(left))?;
@@ -89,5 +99,26 @@ impl Monitor {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "QEMU closed its monitor"));
         }
         Ok(serde_json::from_str(&line)?)
+    }
+}
+
+/// Every `thread-id` of an answer to `query-cpus-fast` (`qapi/machine.json`, QEMU 7.2).
+fn thread_ids(answer: &Value) -> Vec<i32> {
+    let processors = answer.as_array().into_iter().flatten();
+    let ids = processors.filter_map(|processor| processor.get("thread-id")?.as_i64());
+    ids.filter_map(|id| i32::try_from(id).ok().filter(|id| *id > 0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_name_their_threads_and_nonsense_names_none() {
+        let answer = json!([{"cpu-index": 0, "target": "x86_64", "thread-id": 4711, "qom-path": "/machine/x"}]);
+        assert_eq!(thread_ids(&answer), [4711]);
+        for nonsense in [json!({}), json!([{"thread-id": -1}]), json!([{"thread-id": "x"}, 7])] {
+            assert_eq!(thread_ids(&nonsense), [0_i32; 0], "{nonsense}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::core::Core;
-use super::machine::{Machine, Paths, QEMU, Start};
+use super::machine::{Accelerator, Machine, Paths, QEMU, Start};
 use super::qmp::Monitor;
 use super::watch::ConsoleWatch;
 use super::wire::{Job, Line, WireError};
@@ -192,6 +192,11 @@ impl<'a> Qemu<'a> {
             return Ok(());
         }
         Err(io::Error::last_os_error())
+    }
+
+    /// Keeps the guest's processor on one core, so that it does not carry its caches about.
+    fn pin(&self, threads: &[i32]) -> io::Result<()> {
+        threads.iter().try_for_each(|&id| self.core.pin(rustix::process::Pid::from_raw(id)))
     }
 
     /// Ends QEMU: what went wrong with its monitor, and what it said itself.
@@ -381,6 +386,14 @@ fn finish(
             .and_then(|()| monitor.execute("cont", &serde_json::json!({})).map(drop))
             .map_err(|source| qemu.monitor_error("restoring the snapshot", source))?;
         restored_in = Some(started.elapsed());
+    }
+    if machine.accelerator == Accelerator::Kvm {
+        let monitor = monitor.insert(qemu.monitor()?);
+        monitor
+            .processor_threads()
+            .and_then(|threads| qemu.pin(&threads))
+            .and_then(|()| monitor.execute("cont", &serde_json::json!({})).map(drop))
+            .map_err(|source| qemu.monitor_error("pinning the guest's processor", source))?;
     }
     let (lines, output) = qemu.wait(on_output)?;
     let release = snapshot.map(|snapshot| snapshot.release.clone()).unwrap_or_default();
