@@ -42,12 +42,11 @@ pub(crate) fn draw(explanation: &Explanation) -> Result<String, PlotError> {
 }
 
 fn named(line: &Line) -> (String, f64) {
-    let name: String = line.function.chars().take(NAME_MAX).collect();
     let name = match &line.module {
-        Some(module) => format!("{name} [{module}]"),
-        None => name,
+        Some(module) => format!("{} [{module}]", line.function),
+        None => line.function.clone(),
     };
-    (name, line.difference())
+    (name.chars().take(NAME_MAX).collect(), line.difference())
 }
 
 fn title(explanation: &Explanation) -> String {
