@@ -347,7 +347,7 @@ pub fn run(
     let start = snapshot.map_or(Start::Boot, |snapshot| Start::Restore(&snapshot.path, None));
     let started = Instant::now();
     let qemu = Qemu::start(machine, start, Some(job), bounds)?;
-    finish(qemu, started, snapshot, on_output).map(|(report, _)| report)
+    finish(qemu, machine.accelerator, started, snapshot, on_output).map(|(report, _)| report)
 }
 
 /// Runs one job from `snapshot` with the profiler looking on, which changes nothing that the guest can see.
@@ -364,13 +364,14 @@ pub fn run_profiled(
     let start = Start::Restore(&snapshot.path, Some(profiler));
     let started = Instant::now();
     let qemu = Qemu::start(machine, start, Some(job), bounds)?;
-    let (report, paths) = finish(qemu, started, Some(snapshot), &mut |_| {})?;
+    let (report, paths) = finish(qemu, machine.accelerator, started, Some(snapshot), &mut |_| {})?;
     Ok((report, Profile::read(&paths.profile)?))
 }
 
 /// Sees a started guest through to its end.
 fn finish(
     mut qemu: Qemu<'_>,
+    accelerator: Accelerator,
     started: Instant,
     snapshot: Option<&Snapshot>,
     on_output: &mut dyn FnMut(&str),
@@ -387,7 +388,7 @@ fn finish(
             .map_err(|source| qemu.monitor_error("restoring the snapshot", source))?;
         restored_in = Some(started.elapsed());
     }
-    if machine.accelerator == Accelerator::Kvm {
+    if accelerator == Accelerator::Kvm {
         let monitor = monitor.insert(qemu.monitor()?);
         monitor
             .processor_threads()
