@@ -68,7 +68,7 @@ fn name(explanation: &Explanation) -> String {
         let _ = write!(name, ".{metric}.{label}");
     }
     // The words come from a stored run: whatever they are, they stay one file name.
-    let fits = |symbol: char| symbol.is_ascii_alphanumeric() || "._-".contains(symbol);
+    let fits = |symbol: char| symbol.is_ascii_alphanumeric() || "._+-".contains(symbol);
     name.chars().map(|symbol| if fits(symbol) { symbol } else { '_' }).take(240).collect()
 }
 
