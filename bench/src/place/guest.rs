@@ -221,6 +221,7 @@ impl GuestPlace {
         if let Some(snapshot) = &self.snapshot {
             touch(&snapshot.path);
         }
+        touch(&self.machine.initramfs);
         let report =
             lab::guest::run(&self.machine, self.snapshot.as_ref(), job, bounds, on_output)?;
         let mut restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner);
@@ -304,7 +305,7 @@ fn answer(report: GuestReport) -> anyhow::Result<CellAnswer> {
     serde_json::from_str(&answer).context("the guest's answer is not understood")
 }
 
-/// Notes that a saved guest is in use; if it cannot be noted, it is pruned earlier and saved again.
+/// Notes that a saved guest or an image is in use; if it cannot be noted, it is pruned earlier and made again.
 fn touch(path: &Path) {
     let _ = fs::File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
 }

@@ -28,6 +28,8 @@ const LOCK_WAIT: Duration = Duration::from_mins(15);
 const LOCK_POLL: Duration = Duration::from_millis(100);
 /// Images kept; one is about 20 MB, and each build of the program makes a new one.
 const INITRAMFS_KEPT: usize = 8;
+/// An image that was used within this time may be part of a run that goes on: who boots or restores with it touches it.
+const INITRAMFS_IN_USE: Duration = Duration::from_hours(1);
 /// What a fetch may need at once, bytes: indexes with what apt computes from them (200 MB), and a kernel with its packages.
 /// apt itself waits for ever when the disk is full (`apt-get update`, apt 2.6).
 const FETCH_BYTES: u64 = 500_000_000;
@@ -318,8 +320,11 @@ impl Cache {
             .collect();
         images.sort();
         let surplus = images.len().saturating_sub(INITRAMFS_KEPT);
-        for (_, path) in images.iter().take(surplus).filter(|(_, path)| *path != target) {
-            fs::remove_file(path).map_err(at("remove", path))?;
+        let is_idle = |used: &SystemTime| used.elapsed().is_ok_and(|idle| idle > INITRAMFS_IN_USE);
+        for (used, path) in images.iter().take(surplus) {
+            if *path != target && is_idle(used) {
+                fs::remove_file(path).map_err(at("remove", path))?;
+            }
         }
         Ok(target)
     }
@@ -464,16 +469,19 @@ mod tests {
     }
 
     #[test]
-    fn only_the_newest_images_are_kept() {
+    fn only_the_newest_images_are_kept_and_those_in_use() {
         let (_folder, cache) = cache();
         for number in 0..INITRAMFS_KEPT + 2 {
             let image = tempfile::NamedTempFile::new_in(cache.root().join("partial")).unwrap();
-            let age = Duration::from_secs(1000 - number as u64);
+            let in_use = number == 1;
+            let idle = if in_use { Duration::ZERO } else { 2 * INITRAMFS_IN_USE };
+            let age = idle + Duration::from_secs(1000 - number as u64);
             image.as_file().set_modified(SystemTime::now() - age).unwrap();
             assert!(cache.insert_initramfs(image, &number.to_string()).unwrap().is_file());
         }
         assert_eq!(sorted_entries(&cache.root().join("initramfs")).len(), INITRAMFS_KEPT);
         assert!(!cache.root().join("initramfs/0.cpio").exists());
+        assert!(cache.root().join("initramfs/1.cpio").exists(), "it is in use");
     }
 
     #[test]
