@@ -326,3 +326,19 @@ fn a_reader_who_has_enough_ends_a_command_without_a_word() {
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     assert!(String::from_utf8(output.stdout).unwrap().starts_with("cell,kernel,"));
 }
+
+#[test]
+fn a_run_without_an_emulator_says_what_to_install_and_creates_nothing() {
+    let dir = TempDir::new().unwrap();
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/quick.toml");
+    let output = vipbench(dir.path())
+        .env("PATH", dir.path())
+        .args(["run".as_ref(), scenario.as_os_str()])
+        .args(["--place", "guest", "-o", "out"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_says(&said, &["qemu-system-x86_64", "scripts/setup", "--place host"]);
+    assert!(!dir.path().join("out").exists(), "nothing may be created");
+}

@@ -13,7 +13,8 @@ use results::{Clock, Environment, Place, RunRecord, RunWriter};
 use crate::cell::CellSpec;
 use crate::cli::{ClockChoice, PlaceChoice, RunArgs};
 use crate::place::{
-    GuestOptions, GuestPlace, HostPlace, Places, missing_on_host, probe_kvm, work_dir,
+    GuestOptions, GuestPlace, HostPlace, Places, missing_on_host, probe_kvm, require_emulator,
+    work_dir,
 };
 use crate::plan::{Overrides, Setting, expand, validated};
 use crate::progress::Progress;
@@ -135,6 +136,7 @@ fn open_places(
         let places = Places::host(HostPlace::open()?)?;
         return Ok((places, Setting { place: Place::Host, clock: Clock::Wall }));
     }
+    require_emulator()?;
     scenario.kernels = select_kernels(&scenario.kernels, progress)?;
     let kernel = scenario.kernels.first().context("kernels: name at least one")?;
     let accelerator = match clock {

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 pub use accelerator::{Probed, probe_kvm};
 pub use guest::{GuestOptions, GuestPlace};
 pub use host::{HostPlace, missing_on_host, run_child};
-pub use tools::{TOOLS, Tool, tool_versions};
+pub use tools::{TOOLS, Tool, require_emulator, tool_versions};
 
 use crate::cell::{CellAnswer, CellSpec};
 

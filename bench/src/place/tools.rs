@@ -62,6 +62,21 @@ impl Tool {
     }
 }
 
+/// Guests need an emulator: said before anything is fetched or created.
+///
+/// # Errors
+/// It is not installed.
+pub fn require_emulator() -> anyhow::Result<()> {
+    let emulator = TOOLS.iter().find(|tool| tool.program == lab::guest::QEMU);
+    anyhow::ensure!(
+        emulator.is_some_and(|tool| tool.installed_version().is_some()),
+        "a guest kernel needs {}, which is not in PATH; run scripts/setup or install the package qemu-system-x86, or \
+         use --place host",
+        lab::guest::QEMU
+    );
+    Ok(())
+}
+
 /// Versions of the installed tools, by `tool.NAME`.
 pub fn tool_versions() -> BTreeMap<String, String> {
     let known = |tool: &Tool| Some((format!("tool.{}", tool.program), tool.installed_version()?));

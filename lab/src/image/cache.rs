@@ -36,7 +36,7 @@ const FETCH_BYTES: u64 = 500_000_000;
 /// How deep [`Cache::bytes`] looks.
 const DEPTH_MAX: usize = 24;
 /// Everything that a cache may hold: what else is in its folder is not ours. The lock goes last.
-const ENTRIES: [&str; 10] = [
+const ENTRIES: [&str; 11] = [
     "answers",
     "apt",
     "downloads",
@@ -44,6 +44,7 @@ const ENTRIES: [&str; 10] = [
     "kernels",
     "kvm.json",
     "partial",
+    "profiler",
     "ranges",
     "snapshots",
     "lock",
