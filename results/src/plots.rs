@@ -13,6 +13,9 @@ mod theme;
 
 pub(crate) use explain::draw as explain;
 
+use plotters::coord::Shift;
+use plotters::prelude::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea, SVGBackend};
+
 use crate::format::{self, thousands};
 use crate::record::Unit;
 use crate::tables::{PARTS, Table, plot_table};
@@ -36,12 +39,28 @@ pub(crate) struct Plot {
     pub wide: bool,
 }
 
+/// What plots are drawn on.
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
 /// Why a plot cannot be drawn.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot draw {plot}: {detail}")]
 pub struct PlotError {
     plot: String,
     detail: String,
+}
+
+/// The SVG as plotters writes it: what `draw` puts on an area of this width and height. `kind` names the plot in an error.
+fn svg(
+    kind: &str,
+    size: (u32, u32),
+    draw: impl FnOnce(&Area<'_>) -> Result<(), DrawingAreaErrorKind<std::io::Error>>,
+) -> Result<String, PlotError> {
+    let mut svg = String::new();
+    let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+    draw(&root).map_err(|error| PlotError { plot: kind.to_owned(), detail: error.to_string() })?;
+    drop(root);
+    Ok(svg)
 }
 
 impl Plot {

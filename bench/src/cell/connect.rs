@@ -97,10 +97,9 @@ fn by_position(
     let mut verified = 0;
     if !targets.is_empty() {
         verified += measure(client, sources, &targets, rounds, |target, timing| {
-            if let Some(recorder) = fixed.get(target).and_then(|(at, _)| recorders.get_mut(*at)) {
+            let Some((at, _)) = fixed.get(target) else { return };
+            if let (Some(recorder), Some(position)) = (recorders.get_mut(*at), positions.get(*at)) {
                 recorder.record(timing);
-            }
-            if let Some(position) = fixed.get(target).and_then(|(at, _)| positions.get(*at)) {
                 Window::Connection(*position).keep();
             }
         })?;

@@ -40,13 +40,8 @@ pub(super) struct Bars {
 impl Bars {
     /// The SVG as plotters writes it. `kind` names the plot in an error.
     pub fn draw(&self, kind: &str) -> Result<String, PlotError> {
-        let mut svg = String::new();
         let height = u32::try_from(self.height()).unwrap_or(u32::MAX);
-        let root = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
-        self.draw_on(&root)
-            .map_err(|error| PlotError { plot: kind.to_owned(), detail: error.to_string() })?;
-        drop(root);
-        Ok(svg)
+        super::svg(kind, (WIDTH, height), |root| self.draw_on(root))
     }
 
     fn height(&self) -> i32 {

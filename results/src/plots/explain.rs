@@ -31,13 +31,9 @@ pub(crate) fn draw(explanation: &Explanation) -> Result<String, PlotError> {
         let left = rest.iter().map(Line::difference).sum();
         bars.push((format!("({} other functions)", rest.len()), left));
     }
-    let mut svg = String::new();
     let height = 60 + TOP + PITCH * i32::try_from(bars.len()).unwrap_or(0);
-    let root =
-        SVGBackend::with_string(&mut svg, (WIDTH, height.unsigned_abs())).into_drawing_area();
-    draw_on(&root, explanation, &bars)
-        .map_err(|error| PlotError { plot: "explain".into(), detail: error.to_string() })?;
-    drop(root);
+    let size = (WIDTH, height.unsigned_abs());
+    let svg = super::svg("explain", size, |root| draw_on(root, explanation, &bars))?;
     Ok(theme::finish(&svg, &title(explanation)))
 }
 

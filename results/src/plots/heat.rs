@@ -56,13 +56,8 @@ pub(super) struct Map {
 impl Map {
     /// The SVG as plotters writes it. `kind` names the plot in an error.
     pub fn draw(&self, kind: &str) -> Result<String, PlotError> {
-        let mut svg = String::new();
         let size = (self.width().unsigned_abs(), self.height().unsigned_abs());
-        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        self.draw_on(&root)
-            .map_err(|error| PlotError { plot: kind.to_owned(), detail: error.to_string() })?;
-        drop(root);
-        Ok(svg)
+        super::svg(kind, size, |root| self.draw_on(root))
     }
 
     fn columns(&self) -> i32 {

@@ -44,15 +44,10 @@ pub(super) struct Ladder {
 impl Ladder {
     /// The SVG as plotters writes it. `kind` names the plot in an error.
     pub fn draw(&self, kind: &str) -> Result<String, PlotError> {
-        let mut svg = String::new();
         let words = i32::try_from(self.words().len()).unwrap_or(0);
         let height = PLOT_HEIGHT + self.label_rows() * LINE + words * LINE;
         let size = (WIDTH, height.unsigned_abs());
-        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
-        self.draw_on(&root)
-            .map_err(|error| PlotError { plot: kind.to_owned(), detail: error.to_string() })?;
-        drop(root);
-        Ok(svg)
+        super::svg(kind, size, |root| self.draw_on(root))
     }
 
     /// What is written under the plot about missing numbers.

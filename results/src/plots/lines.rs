@@ -96,12 +96,7 @@ pub(super) fn percentile_curve(samples: &Samples) -> Vec<(f64, f64)> {
 impl Chart {
     /// The SVG as plotters writes it. `kind` names the plot in an error.
     pub fn draw(&self, kind: &str) -> Result<String, PlotError> {
-        let mut svg = String::new();
-        let root = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
-        self.draw_on(&root)
-            .map_err(|error| PlotError { plot: kind.to_owned(), detail: error.to_string() })?;
-        drop(root);
-        Ok(svg)
+        super::svg(kind, (WIDTH, HEIGHT), |root| self.draw_on(root))
     }
 
     fn draw_on<DB: DrawingBackend>(
