@@ -1,6 +1,6 @@
 //! Which processor core of the host a guest gets, among those that this process may use.
 //!
-//! Keeps count only; who is put there, and with which priority, is decided in `run`.
+//! Keeps count only; who is put there, and with which priority, is decided in `threads`.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};

@@ -95,11 +95,6 @@ impl Machine {
         words.join(" ")
     }
 
-    /// Whether QEMU listens to its monitor: for snapshots, and to find the thread that a KVM guest's processor is.
-    pub(super) fn is_monitored(&self, start: Start<'_>) -> bool {
-        self.accelerator == Accelerator::Kvm || !matches!(start, Start::Boot)
-    }
-
     pub(super) fn qemu_arguments(&self, paths: &Paths, start: Start<'_>) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = Vec::new();
         let mut push = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
@@ -123,13 +118,9 @@ impl Machine {
         // PID 1 stops the boot at its snapshot point as if by a panic; any other is one, and ends QEMU.
         let action = if matches!(start, Start::BootToSnapshot) { "pause" } else { "shutdown" };
         push(&["-action", &format!("panic={action}")]);
-        if self.is_monitored(start) {
-            push(&["-qmp", &format!("unix:{},server=on,wait=off", comma_escaped(&paths.monitor))]);
-        }
-        if self.is_monitored(start) && matches!(start, Start::Boot) {
-            // Paused, until its processor has a core of its own.
-            push(&["-S"]);
-        }
+        // Stopped, until its threads are where they belong.
+        push(&["-S", "-qmp"]);
+        push(&[&format!("unix:{},server=on,wait=off", comma_escaped(&paths.monitor))]);
         push(&["-append", &command_line]);
         push(&["-fw_cfg", &format!("name={JOB_FILE},file={}", comma_escaped(&paths.job))]);
         if let Start::Restore(snapshot, profiler) = start {

@@ -20,6 +20,7 @@ mod run;
 mod snapshot;
 mod splat;
 mod symbols;
+mod threads;
 mod watch;
 mod wire;
 

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 /// Pause between two looks at something that has no notification.
 const POLL: Duration = Duration::from_millis(3);
+/// How often someone who waits for an event looks up from it.
+const LOOK: Duration = Duration::from_millis(500);
 /// Events that may arrive between a request and its answer.
 const EVENTS_MAX: usize = 1000;
 
@@ -18,6 +20,8 @@ const EVENTS_MAX: usize = 1000;
 #[derive(Debug)]
 pub(super) struct Monitor {
     reader: BufReader<UnixStream>,
+    /// The beginning of an object whose rest has not come yet.
+    pending: Vec<u8>,
     deadline: Instant,
 }
 
@@ -35,8 +39,8 @@ impl Monitor {
                 Err(_) => std::thread::sleep(POLL),
             }
         };
-        let mut monitor = Self { reader: BufReader::new(stream), deadline };
-        monitor.read_object()?;
+        let mut monitor = Self { reader: BufReader::new(stream), pending: Vec::new(), deadline };
+        monitor.read_answer()?;
         monitor.execute("qmp_capabilities", &json!({}))?;
         Ok(monitor)
     }
@@ -47,7 +51,7 @@ impl Monitor {
         request.push('\n');
         self.reader.get_mut().write_all(request.as_bytes())?;
         for _ in 0..EVENTS_MAX {
-            let mut answer = self.read_object()?;
+            let mut answer = self.read_answer()?;
             if let Some(value) = answer.get_mut("return") {
                 return Ok(value.take());
             }
@@ -58,27 +62,43 @@ impl Monitor {
         Err(io::Error::other(format!("QEMU did not answer `{command}`")))
     }
 
-    /// Waits until `query` answers with a `status` that `wanted` accepts, or `wanted` finds waiting pointless.
+    /// Waits until `query` answers with a `status` that `wanted` accepts. For a guest that does not run: each question
+    /// is work for QEMU's main loop.
     pub(super) fn wait_status(
         &mut self,
         query: &str,
-        wanted: &mut dyn FnMut(&str) -> io::Result<bool>,
+        wanted: &dyn Fn(&str) -> bool,
     ) -> io::Result<()> {
         loop {
             let answer = self.execute(query, &json!({}))?;
             let status = answer.get("status").and_then(Value::as_str).unwrap_or("none");
-            if wanted(status)? {
+            if wanted(status) {
                 return Ok(());
             }
             if status == "failed" || status == "internal-error" {
                 return Err(io::Error::other(format!("QEMU: {query} says {answer}")));
             }
             if Instant::now() >= self.deadline {
-                let message = format!("QEMU: {query} still says `{status}` at the deadline");
-                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+                return Err(late(&format!("{query} still says `{status}`")));
             }
             std::thread::sleep(POLL);
         }
+    }
+
+    /// Waits until QEMU tells of `event` by itself. `look` is asked now and then whether waiting is still worth it.
+    pub(super) fn wait_event(
+        &mut self,
+        event: &str,
+        look: &mut dyn FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
+        while Instant::now() < self.deadline {
+            let object = self.read_object(LOOK)?;
+            if object.is_some_and(|object| object.get("event").is_some_and(|name| name == event)) {
+                return Ok(());
+            }
+            look()?;
+        }
+        Err(late(&format!("`{event}` did not happen")))
     }
 
     /// Threads that the guest's processors are, as the host's system knows them.
@@ -91,15 +111,30 @@ impl Monitor {
         Ok(threads)
     }
 
-    fn read_object(&mut self) -> io::Result<Value> {
-        let left = self.deadline.saturating_duration_since(Instant::now()).max(POLL);
-        self.reader.get_ref().set_read_timeout(Some(left))?;
-        let mut line = String::new();
-        if self.reader.read_line(&mut line)? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "QEMU closed its monitor"));
-        }
-        Ok(serde_json::from_str(&line)?)
+    fn read_answer(&mut self) -> io::Result<Value> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.read_object(left)?.ok_or_else(|| late("it does not answer"))
     }
+
+    /// The next object, or nothing if none is complete within `patience`.
+    fn read_object(&mut self, patience: Duration) -> io::Result<Option<Value>> {
+        self.reader.get_ref().set_read_timeout(Some(patience.max(POLL)))?;
+        match self.reader.read_until(b'\n', &mut self.pending) {
+            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "QEMU closed its monitor")),
+            Ok(_) => Ok(Some(serde_json::from_slice(&std::mem::take(&mut self.pending))?)),
+            Err(error) if is_timeout(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What the system says of a socket on which nothing came in time (`socket(7)`, `SO_RCVTIMEO`).
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+fn late(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("QEMU: {what} at the deadline"))
 }
 
 /// Every `thread-id` of an answer to `query-cpus-fast` (`qapi/machine.json`, QEMU 7.2).
@@ -112,6 +147,45 @@ fn thread_ids(answer: &Value) -> Vec<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A monitor of which the other end is ours.
+    fn connected(patience: Duration) -> (Monitor, UnixStream) {
+        let (here, there) = UnixStream::pair().unwrap();
+        let deadline = Instant::now() + patience;
+        (Monitor { reader: BufReader::new(here), pending: Vec::new(), deadline }, there)
+    }
+
+    #[test]
+    fn an_event_is_waited_for_past_others_and_past_an_object_in_two_pieces() {
+        let (mut monitor, mut qemu) = connected(Duration::from_mins(1));
+        qemu.write_all(b"{\"event\": \"RESUME\"}\n{\"event\":").unwrap();
+        let mut rest = Some(b" \"GUEST_PANICKED\"}\n");
+        let mut looks = 0;
+        let mut look = || {
+            looks += 1;
+            if looks > 1
+                && let Some(rest) = rest.take()
+            {
+                qemu.write_all(rest)?;
+            }
+            Ok(())
+        };
+        monitor.wait_event("GUEST_PANICKED", &mut look).unwrap();
+        assert_eq!(looks, 2, "after the first event, and after a wait in vain");
+    }
+
+    #[test]
+    fn waiting_for_an_event_ends_with_the_deadline_with_the_looker_or_with_qemu() {
+        let (mut monitor, qemu) = connected(Duration::ZERO);
+        let late = monitor.wait_event("X", &mut || Ok(())).unwrap_err();
+        assert_eq!(late.to_string(), "QEMU: `X` did not happen at the deadline");
+        monitor.deadline = Instant::now() + Duration::from_mins(1);
+        let hung = monitor.wait_event("X", &mut || Err(io::Error::other("hung"))).unwrap_err();
+        assert_eq!(hung.to_string(), "hung");
+        drop(qemu);
+        let gone = monitor.wait_event("X", &mut || Ok(())).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::UnexpectedEof);
+    }
 
     #[test]
     fn processors_name_their_threads_and_nonsense_names_none() {

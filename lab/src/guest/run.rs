@@ -14,7 +14,7 @@ use super::machine::{Accelerator, Machine, Paths, QEMU, Start};
 use super::qmp::Monitor;
 use super::watch::ConsoleWatch;
 use super::wire::{Job, Line, WireError};
-use super::{Profile, ProfileError, Profiler, Snapshot, splat};
+use super::{Profile, ProfileError, Profiler, Snapshot, splat, threads};
 use crate::process::{Child, Limits, Output, ProcessError};
 
 const POLL: Duration = Duration::from_millis(5);
@@ -132,6 +132,7 @@ pub(super) struct Qemu<'a> {
     deadline: Instant,
     bounds: Bounds<'a>,
     core: Core,
+    accelerator: Accelerator,
 }
 
 impl<'a> Qemu<'a> {
@@ -147,6 +148,10 @@ impl<'a> Qemu<'a> {
         write(&paths.job, &job)?;
         let mut command = Command::new(QEMU);
         command.args(machine.qemu_arguments(&paths, start));
+        if let Start::Restore(snapshot, _) = start {
+            // QEMU itself would wait for one that is gone until the deadline.
+            File::open(snapshot).map_err(|source| file_error(snapshot, source))?;
+        }
         let core = Core::least_used().map_err(|source| GuestError::Start { source })?;
         let limits = Limits { deadline: bounds.limit, output_bytes_max: STDERR_BYTES_MAX };
         let deadline = Instant::now() + bounds.limit;
@@ -155,48 +160,41 @@ impl<'a> Qemu<'a> {
             other => GuestError::Process(other),
         })?;
         let console = ConsoleWatch::new(&paths.console);
-        Ok(Self { child: Some(child), paths, console, deadline, bounds, core })
+        let accelerator = machine.accelerator;
+        Ok(Self { child: Some(child), paths, console, deadline, bounds, core, accelerator })
     }
 
     fn is_running(&self) -> bool {
         self.child.as_ref().is_some_and(Child::is_running)
     }
 
-    /// Connects to the monitor of a process started for a snapshot.
-    pub(super) fn monitor(&mut self) -> Result<Monitor, GuestError> {
-        Monitor::connect(&self.paths.monitor, self.deadline, &|| self.is_running())
-            .map_err(|source| self.monitor_error("connecting", source))
+    /// Connects to the monitor, and waits until the guest is in memory and could go on.
+    fn monitor(&mut self) -> Result<Monitor, GuestError> {
+        let mut monitor =
+            Monitor::connect(&self.paths.monitor, self.deadline, &|| self.is_running())
+                .map_err(|source| self.monitor_error("connecting", source))?;
+        monitor
+            .wait_status("query-status", &|status| status != "inmigrate")
+            .map_err(|source| self.monitor_error("restoring the snapshot", source))?;
+        Ok(monitor)
     }
 
-    /// Puts both of QEMU's threads, the guest's processor and the main loop, on one core, and lets the loop go first
-    /// (with real-time priority; if that is not allowed, last). When the guest goes idle, it wakes the loop, which moves
-    /// the guest's clock to the next timer. Should the loop look again, still busy with the time before, between the
-    /// guest's last instruction and the moment it is accounted for, the clock lands that much too far
-    /// (`softmmu/icount.c`, `icount_start_warp_timer`, and `accel/tcg/tcg-accel-ops-rr.c`, QEMU 7.2). A loop that goes
-    /// first is asleep by the time the guest goes on, whatever else the machine does. One that goes last runs only while
-    /// the guest waits, unless a third program takes the core from the guest: on a busy machine 3 of 13 cells differed
-    /// by some instructions.
-    fn order_threads(&self) -> io::Result<()> {
-        let pid = self.child.as_ref().map_or(0, Child::pid);
-        let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
-        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-            let thread = task?.file_name().to_string_lossy().parse().map_err(io::Error::other)?;
-            self.core.pin(rustix::process::Pid::from_raw(thread))?;
-        }
-        let schedule = |policy, sched_priority| {
-            let parameters = libc::sched_param { sched_priority };
-            // SAFETY: the call reads `parameters`; `pid` names the main thread of our own child.
-            unsafe { libc::sched_setscheduler(pid, policy, &raw const parameters) == 0 }
+    /// Lets a guest that waits for it go on, once its threads are where they belong. The monitor that comes back is to be
+    /// kept until the guest has ended: QEMU's main loop shall have nothing to do while the guest runs.
+    pub(super) fn set_going(&mut self) -> Result<Monitor, GuestError> {
+        let mut monitor = self.monitor()?;
+        let placed = match self.accelerator {
+            Accelerator::Tcg => {
+                threads::order(&self.core, self.child.as_ref().map_or(0, Child::pid))
+            }
+            Accelerator::Kvm => {
+                monitor.processor_threads().and_then(|ids| threads::pin(&self.core, &ids))
+            }
         };
-        if schedule(libc::SCHED_FIFO, 1) || schedule(libc::SCHED_IDLE, 0) {
-            return Ok(());
-        }
-        Err(io::Error::last_os_error())
-    }
-
-    /// Keeps the guest's processor on one core, so that it does not carry its caches about.
-    fn pin(&self, threads: &[i32]) -> io::Result<()> {
-        threads.iter().try_for_each(|&id| self.core.pin(rustix::process::Pid::from_raw(id)))
+        placed
+            .and_then(|()| monitor.execute("cont", &serde_json::json!({})))
+            .map_err(|source| self.monitor_error("setting the guest going", source))?;
+        Ok(monitor)
     }
 
     /// Ends QEMU: what went wrong with its monitor, and what it said itself.
@@ -347,7 +345,7 @@ pub fn run(
     let start = snapshot.map_or(Start::Boot, |snapshot| Start::Restore(&snapshot.path, None));
     let started = Instant::now();
     let qemu = Qemu::start(machine, start, Some(job), bounds)?;
-    finish(qemu, machine.accelerator, started, snapshot, on_output).map(|(report, _)| report)
+    finish(qemu, started, snapshot, on_output).map(|(report, _)| report)
 }
 
 /// Runs one job from `snapshot` with the profiler looking on, which changes nothing that the guest can see.
@@ -364,38 +362,19 @@ pub fn run_profiled(
     let start = Start::Restore(&snapshot.path, Some(profiler));
     let started = Instant::now();
     let qemu = Qemu::start(machine, start, Some(job), bounds)?;
-    let (report, paths) = finish(qemu, machine.accelerator, started, Some(snapshot), &mut |_| {})?;
+    let (report, paths) = finish(qemu, started, Some(snapshot), &mut |_| {})?;
     Ok((report, Profile::read(&paths.profile)?))
 }
 
 /// Sees a started guest through to its end.
 fn finish(
     mut qemu: Qemu<'_>,
-    accelerator: Accelerator,
     started: Instant,
     snapshot: Option<&Snapshot>,
     on_output: &mut dyn FnMut(&str),
 ) -> Result<(GuestReport, Paths), GuestError> {
-    let mut restored_in = None;
-    // Kept open until the guest has ended: QEMU's main loop shall have nothing to do while the guest runs.
-    let mut monitor = None;
-    if snapshot.is_some() {
-        let monitor = monitor.insert(qemu.monitor()?);
-        monitor
-            .wait_status("query-status", &mut |status| Ok(status != "inmigrate"))
-            .and_then(|()| qemu.order_threads())
-            .and_then(|()| monitor.execute("cont", &serde_json::json!({})).map(drop))
-            .map_err(|source| qemu.monitor_error("restoring the snapshot", source))?;
-        restored_in = Some(started.elapsed());
-    }
-    if accelerator == Accelerator::Kvm {
-        let monitor = monitor.insert(qemu.monitor()?);
-        monitor
-            .processor_threads()
-            .and_then(|threads| qemu.pin(&threads))
-            .and_then(|()| monitor.execute("cont", &serde_json::json!({})).map(drop))
-            .map_err(|source| qemu.monitor_error("pinning the guest's processor", source))?;
-    }
+    let _monitor = qemu.set_going()?;
+    let restored_in = snapshot.map(|_| started.elapsed());
     let (lines, output) = qemu.wait(on_output)?;
     let release = snapshot.map(|snapshot| snapshot.release.clone()).unwrap_or_default();
     let report = qemu.digest(release, lines, &output)?;

@@ -28,10 +28,10 @@ pub struct Snapshot {
 /// [`GuestError`]: QEMU missing, a kernel that does not reach PID 1 in time, a module that does not load, a full disk.
 pub fn save(machine: &Machine, path: &Path, bounds: Bounds<'_>) -> Result<Snapshot, GuestError> {
     let mut qemu = Qemu::start(machine, Start::BootToSnapshot, None, bounds)?;
-    let mut monitor = qemu.monitor()?;
-    let stopped = monitor.wait_status("query-status", &mut |status| match qemu.hung() {
+    let mut monitor = qemu.set_going()?;
+    let stopped = monitor.wait_event("GUEST_PANICKED", &mut || match qemu.hung() {
         Some(splat) => Err(io::Error::other(splat)),
-        None => Ok(status == "guest-panicked"),
+        None => Ok(()),
     });
     let release = released(&qemu);
     // Whatever broke the wait, the guest's own lines and its console say more of it than QEMU's monitor. A kernel
@@ -46,7 +46,7 @@ pub fn save(machine: &Machine, path: &Path, bounds: Bounds<'_>) -> Result<Snapsh
     let partial = PathBuf::from(partial);
     let saved = monitor
         .execute("migrate", &json!({ "uri": format!("exec:cat > {}", shell_quoted(&partial)) }))
-        .and_then(|_| monitor.wait_status("query-migrate", &mut |status| Ok(status == "completed")))
+        .and_then(|_| monitor.wait_status("query-migrate", &|status| status == "completed"))
         .and_then(|()| monitor.execute("quit", &json!({})));
     saved.map_err(|source| qemu.monitor_error("saving the snapshot", source))?;
     fs::rename(&partial, path).map_err(|source| file_error(path, source))?;
