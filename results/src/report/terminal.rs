@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table as Grid, TableStyle};
+use comfy_table::{
+    CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table as Grid, TableStyle,
+    Width,
+};
 
 use super::ReportError;
 use crate::findings;
@@ -10,6 +13,8 @@ use crate::store::Run;
 use crate::tables::{self, Table};
 use crate::view::View;
 
+/// Widest column of words, where nobody says how wide the terminal is.
+const PROSE_MAX: u16 = 100;
 /// One line under the head, none elsewhere.
 const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -66,6 +71,8 @@ pub(crate) fn grid(table: &Table, width: Option<u16>) -> String {
     for (column, head) in grid.column_iter_mut().zip(&table.columns) {
         if head.numeric {
             column.set_cell_alignment(CellAlignment::Right);
+        } else {
+            column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(PROSE_MAX)));
         }
     }
     if let Some(width) = width {
