@@ -15,6 +15,15 @@ Examples:
 
 Exit codes: 0 good; 1 the tool failed or the input is wrong; 2 regression; 3 inconclusive; 4 invalid.";
 
+const REPLICATE_EXAMPLES: &str = "\
+Examples:
+  vipbench replicate                                   run scenarios/replicate/*.toml, or go on, and judge every claim
+  vipbench replicate scenarios/replicate/connect.toml  only the claims of one scenario
+  vipbench replicate --judge results/reference/replicate/* --markdown
+
+A claim holds, holds only under the conditions that are named, does not hold, or cannot be tested here. A scenario
+that cannot run on this machine is no error: its claims say why they could not be tested.";
+
 /// Which Service data plane, on which kernel, at my size, and did anything get slower?
 #[derive(Debug, Parser)]
 #[command(name = "vipbench", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
@@ -43,6 +52,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Write one HTML page, one Markdown file and the plots of one or more runs
     Report(ReportArgs),
+    /// Put published claims to the test: run the scenarios that test them, and judge
+    #[command(after_help = REPLICATE_EXAMPLES)]
+    Replicate(ReplicateArgs),
     /// Remove what a crashed run left behind
     Clean(CleanArgs),
     /// Run a program inside a guest kernel (used by the tests; handy for looking around)
@@ -272,6 +284,26 @@ pub struct ReportArgs {
     /// Kernel that others are compared with: its release or the beginning of it [default: the oldest]
     #[arg(long, value_name = "RELEASE")]
     pub reference_kernel: Option<String>,
+}
+
+/// `vipbench replicate`.
+#[derive(Debug, Args)]
+pub struct ReplicateArgs {
+    /// Scenarios with claims [default: all of scenarios/replicate]
+    #[arg(value_name = "SCENARIO")]
+    pub scenarios: Vec<PathBuf>,
+    /// Folder for one results folder a scenario; finished cells in it are kept
+    #[arg(short, long, value_name = "DIR", default_value = "runs/replicate")]
+    pub output: PathBuf,
+    /// Measure nothing: judge these results folders
+    #[arg(long, value_name = "RUN", num_args = 1.., conflicts_with_all = ["scenarios", "output"])]
+    pub judge: Vec<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long, conflicts_with = "markdown")]
+    pub json: bool,
+    /// Print Markdown instead of a table
+    #[arg(long)]
+    pub markdown: bool,
 }
 
 /// `vipbench clean`.

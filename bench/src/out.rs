@@ -8,3 +8,11 @@ pub fn end_with_reader() {
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
 }
+
+/// Columns of the terminal that standard output is; nothing when it is something else, which gets tables as wide as they are.
+pub fn width() -> Option<u16> {
+    /// What a table needs at least to be one.
+    const COLUMNS_MIN: u16 = 60;
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    (size.ws_col > 0).then(|| size.ws_col.max(COLUMNS_MIN))
+}

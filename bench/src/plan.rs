@@ -6,6 +6,7 @@
 use anyhow::{Context, ensure};
 use generators::VipLayout;
 use proxies::ProxyKind;
+use results::replicate::Claim;
 use results::{Clock, Labels, Place};
 
 use crate::cell::CellSpec;
@@ -93,6 +94,7 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
         .validate()
         .context("[cluster] does not fit into the lab")?;
     check_load(&scenario)?;
+    scenario.claims.iter().try_for_each(Claim::check)?;
     Ok(scenario)
 }
 
@@ -218,6 +220,7 @@ fn applies(measure: Measure, proxy: ProxyKind) -> bool {
     match measure {
         Measure::Sync | Measure::Restart | Measure::Baseline => proxy != ProxyKind::None,
         Measure::VipBind => proxy == ProxyKind::Ipvs,
+        Measure::Append => matches!(proxy, ProxyKind::IptablesLegacy | ProxyKind::IptablesNft),
         Measure::Connect | Measure::Http | Measure::VipLayout => true,
     }
 }

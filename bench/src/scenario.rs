@@ -6,6 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use generators::{Position, SyntheticSpec};
+use results::Place;
+use results::replicate::Claim;
 use serde::{Deserialize, Serialize};
 
 /// More than any scenario needs; a larger file is not a scenario.
@@ -24,6 +26,9 @@ pub struct Scenario {
     pub services: Vec<u32>,
     /// Proxies by name (DESIGN section 8).
     pub proxies: Vec<String>,
+    /// Where to run where `--place` does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
     /// Groups of metrics.
     #[serde(default = "default_measures")]
     pub measures: Vec<Measure>,
@@ -48,6 +53,9 @@ pub struct Scenario {
     /// What a cell may take.
     #[serde(default)]
     pub limits: Limits,
+    /// Published claims that this scenario tests (`vipbench replicate`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<Claim>,
 }
 
 /// A part of a scenario's seeds and sizes. What is left out is not restricted.
@@ -78,6 +86,8 @@ pub enum Measure {
     VipLayout,
     /// Our own programming against `iptables-restore` or `ipvsadm -R` with the same content.
     Baseline,
+    /// One rule added by one call of the `iptables` tool, to tables that hold the whole Cluster.
+    Append,
 }
 
 impl Measure {
@@ -91,6 +101,7 @@ impl Measure {
             Self::VipBind => "vip_bind",
             Self::VipLayout => "vip_layout",
             Self::Baseline => "baseline",
+            Self::Append => "append",
         }
     }
 }

@@ -81,7 +81,11 @@ pub fn cost_ms(cell: &CellSpec) -> u64 {
             u64::from(load.connections) * load.positions.len() as u64
         }
         Measure::Http => u64::from(load.http_connections) * load.positions.len() as u64,
-        Measure::Sync | Measure::Restart | Measure::Baseline | Measure::VipBind => 0,
+        Measure::Sync
+        | Measure::Restart
+        | Measure::Baseline
+        | Measure::Append
+        | Measure::VipBind => 0,
     };
     let connecting = connections * (300 + per_rule * services / 1_000) / 1_000;
     GUEST_MS
@@ -92,6 +96,8 @@ pub fn cost_ms(cell: &CellSpec) -> u64 {
                 2 * sync + pairs * endpoints / 1_000 * endpoints / 1_000
             }
             Measure::VipBind => sync,
+            // Each of ten calls reads and writes the tables.
+            Measure::Append => 10 * sync,
         }
 }
 

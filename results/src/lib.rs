@@ -19,6 +19,7 @@ mod kernels;
 pub mod merge;
 mod plots;
 mod record;
+pub mod replicate;
 pub mod report;
 mod sampler;
 pub mod schema;

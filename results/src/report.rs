@@ -50,6 +50,9 @@ pub enum ReportError {
     /// Kernels cannot be compared.
     #[error("cannot compare kernels: {0}")]
     Compare(#[from] CompareError),
+    /// A claim that means nothing.
+    #[error(transparent)]
+    Claim(#[from] crate::replicate::ClaimError),
     /// The reference kernel is not there.
     #[error("--reference-kernel: {0}")]
     Reference(#[from] KernelError),

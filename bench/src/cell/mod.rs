@@ -3,6 +3,7 @@
 //! The same code runs in a throw-away namespace set of the host and in a guest kernel; where it runs is decided in
 //! `place`. A cell reads no file and writes none: a spec comes in as JSON, an answer goes out as JSON.
 
+mod append;
 mod baseline;
 mod bench_lab;
 mod connect;
@@ -91,6 +92,7 @@ fn attempt(spec: &CellSpec) -> anyhow::Result<Measured> {
         Measure::Sync => sync::full_and_changes(&lab, spec),
         Measure::Restart => sync::restart(&lab),
         Measure::Baseline => baseline::measure(&lab, spec),
+        Measure::Append => append::measure(&lab),
         Measure::VipBind => vip_bind::measure(&lab),
         Measure::VipLayout => vip_layout::measure(&lab, spec),
     })?

@@ -19,7 +19,10 @@ pub(super) fn conclude(folder: &Path, json: bool) -> anyhow::Result<()> {
         results::export::json(&run, &mut std::io::stdout().lock())?;
         return Ok(());
     }
-    println!("{}", results::report::terminal::summary(std::slice::from_ref(&run), None)?);
+    println!(
+        "{}",
+        results::report::terminal::summary(std::slice::from_ref(&run), crate::out::width())?
+    );
     println!("{}", counts(&run.cells));
     print_missing(&run);
     for file in files.iter().filter(|file| file.extension().is_some_and(|kind| kind != "svg")) {

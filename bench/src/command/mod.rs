@@ -10,6 +10,7 @@ mod generate;
 mod guest;
 mod kernels;
 mod merge;
+mod replicate;
 mod report;
 mod run;
 
@@ -33,6 +34,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Compare(args) => compare::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Replicate(args) => replicate::run(&args),
         Command::Clean(args) => clean::run(&args),
         Command::Guest(args) => guest::run(&args),
         Command::Kernels(args) => kernels::run(&args),

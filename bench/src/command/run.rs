@@ -25,8 +25,39 @@ use crate::shard::Shard;
 /// Parent of results folders that were not named.
 const RUNS: &str = "runs";
 
+/// How far a run came.
+pub(super) enum Ended {
+    /// The plan was printed, and nothing else done.
+    Planned,
+    /// Interrupted: the folder lacks so many cells.
+    Interrupted { folder: PathBuf, left: usize },
+    /// Every cell is in the folder.
+    Complete(PathBuf),
+}
+
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let interrupted = catch_signals()?;
+    match measure(args, &interrupted)? {
+        Ended::Planned => Ok(ExitCode::SUCCESS),
+        Ended::Interrupted { folder, left } => {
+            let folder = folder.display();
+            eprintln!(
+                "interrupted: {left} cells left; what is done is in {folder} and `--resume -o {folder}` goes on"
+            );
+            Ok(ExitCode::from(1))
+        }
+        Ended::Complete(folder) => {
+            super::conclude::conclude(&folder, args.json)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Runs the cells of a scenario into a results folder, without a report.
+///
+/// # Errors
+/// What is wrong with scenario, options, machine or folder.
+pub(super) fn measure(args: &RunArgs, interrupted: &AtomicBool) -> anyhow::Result<Ended> {
     let overrides = Overrides {
         proxies: args.proxies.clone(),
         services: args.services.clone(),
@@ -48,7 +79,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     if args.dry_run {
         progress.clear();
         print_plan(&cells, setting);
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Ended::Planned);
     }
     let record = RunRecord { shard, ..run_record(&scenario, &cells, &places)? };
     let (mut writer, cells) = open_folder(&folder, &record, cells, args.resume)?;
@@ -58,26 +89,18 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         places: &places,
         jobs: jobs(args.jobs, setting)?,
         limit: Duration::from_secs(scenario.limits.cell_s),
-        interrupted: &interrupted,
+        interrupted,
     };
     progress.expect(cells.len());
     let left = runner.run(cells, &mut writer, &progress)?;
     writer.store_guests(places.guest_records())?;
     drop(writer);
     progress.clear();
-    if left > 0 {
-        let folder = folder.display();
-        eprintln!(
-            "interrupted: {left} cells left; what is done is in {folder} and `--resume -o {folder}` goes on"
-        );
-        return Ok(ExitCode::from(1));
-    }
-    super::conclude::conclude(&folder, args.json)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if left > 0 { Ended::Interrupted { folder, left } } else { Ended::Complete(folder) })
 }
 
 /// Ctrl-C and a polite kill set a flag; a second one ends the process at once.
-fn catch_signals() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn catch_signals() -> anyhow::Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&flag))?;
@@ -112,7 +135,12 @@ fn open_places(
     scenario: &mut Scenario,
     progress: &dyn Fn(&str),
 ) -> anyhow::Result<(Places, Setting)> {
-    let (place, clock) = (args.place, args.clock);
+    let place = match (args.place, scenario.place) {
+        (PlaceChoice::Auto, Some(Place::Host)) => PlaceChoice::Host,
+        (PlaceChoice::Auto, Some(Place::Guest)) => PlaceChoice::Guest,
+        (asked, _) => asked,
+    };
+    let clock = args.clock;
     ensure!(
         !(place == PlaceChoice::Host && clock == ClockChoice::Instructions),
         "--place host has no instructions clock; use --place guest, or --clock wall"

@@ -1,0 +1,150 @@
+//! `vipbench replicate`: runs the scenarios that carry published claims, or reads their runs, and prints what became of each claim.
+//!
+//! What a verdict follows from is in `results::replicate`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, bail, ensure};
+use results::Run;
+use results::replicate::{self, Judged};
+
+use super::run::{Ended, catch_signals, measure};
+use crate::cli::{ClockChoice, PlaceChoice, ReplicateArgs, RunArgs};
+use crate::scenario::Scenario;
+
+/// Where the scenarios of published claims are.
+const SCENARIOS: &str = "scenarios/replicate";
+
+pub(super) fn run(args: &ReplicateArgs) -> anyhow::Result<ExitCode> {
+    let judged = if args.judge.is_empty() { measured(args)? } else { stored(&args.judge)? };
+    ensure!(!judged.is_empty(), "no claim to judge: a scenario states them as [[claims]]");
+    unique(&judged)?;
+    crate::out::end_with_reader();
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&judged)?);
+    } else if args.markdown {
+        print!("{}", replicate::markdown(&judged, &command(args)));
+    } else {
+        print!("{}", replicate::text(&judged, crate::out::width()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The command that prints the same again.
+fn command(args: &ReplicateArgs) -> String {
+    let mut words = vec!["vipbench".to_owned(), "replicate".to_owned()];
+    let paths = |paths: &[PathBuf]| -> Vec<String> {
+        paths.iter().map(|path| path.display().to_string()).collect()
+    };
+    if args.judge.is_empty() {
+        words.extend(paths(&args.scenarios));
+    } else {
+        words.push("--judge".to_owned());
+        words.extend(paths(&args.judge));
+    }
+    words.push("--markdown".to_owned());
+    results::format::shell(&words)
+}
+
+fn stored(folders: &[PathBuf]) -> anyhow::Result<Vec<Judged>> {
+    let judged = folders.iter().map(|folder| judge(folder));
+    Ok(judged.collect::<anyhow::Result<Vec<_>>>()?.concat())
+}
+
+fn judge(folder: &Path) -> anyhow::Result<Vec<Judged>> {
+    let judged = replicate::judge(&Run::read(folder)?);
+    judged.with_context(|| format!("run {}", folder.display()))
+}
+
+fn measured(args: &ReplicateArgs) -> anyhow::Result<Vec<Judged>> {
+    let files = if args.scenarios.is_empty() { all()? } else { args.scenarios.clone() };
+    // Every mistake in a file is found before anything is measured.
+    let scenarios: Vec<(PathBuf, Scenario)> = files
+        .into_iter()
+        .map(|file| Ok((file.clone(), Scenario::read(&file)?)))
+        .collect::<anyhow::Result<_>>()?;
+    let interrupted = catch_signals()?;
+    let mut judged = Vec::new();
+    for (file, scenario) in scenarios {
+        let folder = args.output.join(&scenario.name);
+        eprintln!("{} into {}", file.display(), folder.display());
+        judged.extend(tested(&file, scenario, &folder, &interrupted)?);
+    }
+    Ok(judged)
+}
+
+/// All scenarios with claims that come along, by name.
+fn all() -> anyhow::Result<Vec<PathBuf>> {
+    let here = format!("{SCENARIOS}: name the scenarios, or run this in the project's folder");
+    let entries = fs::read_dir(SCENARIOS).context(here)?;
+    let files = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut scenarios: Vec<PathBuf> = files
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|kind| kind == "toml"))
+        .collect();
+    scenarios.sort();
+    Ok(scenarios)
+}
+
+/// Runs one scenario, or what is left of it. What this machine cannot run makes its claims untested.
+fn tested(
+    file: &Path,
+    scenario: Scenario,
+    folder: &Path,
+    interrupted: &AtomicBool,
+) -> anyhow::Result<Vec<Judged>> {
+    match measure(&as_run(file, folder), interrupted) {
+        Ok(Ended::Complete(folder)) => judge(&folder),
+        Ok(Ended::Planned) => Ok(Vec::new()),
+        Ok(Ended::Interrupted { left, .. }) => {
+            bail!(
+                "interrupted: {left} cells of {} are left; the same command goes on",
+                file.display()
+            )
+        }
+        Err(error) if interrupted.load(Ordering::Relaxed) || folder.exists() => Err(error),
+        Err(error) => {
+            let reason = crate::in_words(&error);
+            let name = scenario.name;
+            let untested = |claim| replicate::untested(claim, &name, reason.clone());
+            Ok(scenario.claims.into_iter().map(untested).collect())
+        }
+    }
+}
+
+/// The same as `vipbench run FILE -o FOLDER`, going on where there is something already.
+fn as_run(file: &Path, folder: &Path) -> RunArgs {
+    RunArgs {
+        scenario: file.to_owned(),
+        output: Some(folder.to_owned()),
+        place: PlaceChoice::Auto,
+        clock: ClockChoice::Auto,
+        kernels: Vec::new(),
+        proxies: Vec::new(),
+        services: Vec::new(),
+        kernel_cmdline: None,
+        shard: None,
+        resume: folder.exists(),
+        jobs: None,
+        dry_run: false,
+        json: false,
+    }
+}
+
+fn unique(judged: &[Judged]) -> anyhow::Result<()> {
+    for (at, one) in judged.iter().enumerate() {
+        let twin = judged.iter().take(at).find(|other| other.claim.id == one.claim.id);
+        if let Some(twin) = twin {
+            bail!(
+                "claim {} is in both {} and {}; give it another id",
+                one.claim.id,
+                twin.scenario,
+                one.scenario
+            );
+        }
+    }
+    Ok(())
+}

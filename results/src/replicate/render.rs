@@ -1,0 +1,91 @@
+//! Verdicts as a table: for the terminal, and as a Markdown page.
+
+use super::{Judged, Point, Test};
+use crate::format::{fixed, list, quantity, quantity_again, thousands};
+use crate::report::markdown::table_text;
+use crate::report::terminal::grid;
+use crate::tables::{Table, text as column};
+
+/// A table `width` columns wide; as wide as it needs to be without one.
+pub fn text(judged: &[Judged], width: Option<u16>) -> String {
+    let columns = ["claim", "claimed", "measured", "verdict"].into_iter().map(column).collect();
+    let mut table = Table::new("Published claims, put to the test", "", columns);
+    for one in judged {
+        let claim = &one.claim;
+        table.rows.push(vec![
+            claim.id.clone(),
+            claim.says.clone(),
+            measured(one),
+            one.verdict.in_words(),
+        ]);
+    }
+    grid(&table, width)
+}
+
+/// The same with sources and methods, as a page that `command` makes again.
+pub fn markdown(judged: &[Judged], command: &str) -> String {
+    let columns = ["claim", "source", "claimed", "tested by", "measured", "verdict"];
+    let mut table = Table::new("Claims", "", columns.into_iter().map(column).collect());
+    for one in judged {
+        let claim = &one.claim;
+        table.rows.push(vec![
+            claim.id.clone(),
+            claim.source.clone(),
+            claim.says.clone(),
+            format!("{} (scenarios/replicate/{}.toml)", claim.how, one.scenario),
+            measured(one),
+            one.verdict.in_words(),
+        ]);
+    }
+    let mut page = format!(
+        "# Published claims, put to the test\n\nMade by `{command}`; do not edit. Ratios are written with x, the exponent of a growth as N^. A number with its \
+         kernel and clock is the median over the seeds; where seeds differ, the range stands behind it.\n\n"
+    );
+    table_text(&mut page, &table);
+    page.truncate(page.trim_end().len());
+    page + "\n"
+}
+
+/// `1.01x with 10,000, 1.03x with 20,000 Services (6.1.0, instructions)`.
+fn measured(judged: &Judged) -> String {
+    let mut places: Vec<(&str, String)> = Vec::new();
+    for point in &judged.points {
+        let clock = point.clock.to_string();
+        if !places.iter().any(|place| *place == (point.kernel.as_str(), clock.clone())) {
+            places.push((&point.kernel, clock));
+        }
+    }
+    let phrases: Vec<String> = places
+        .into_iter()
+        .map(|(kernel, clock)| {
+            let here = |point: &&Point| point.kernel == kernel && point.clock.to_string() == clock;
+            let values: Vec<String> =
+                judged.points.iter().filter(here).map(|point| with_size(judged, point)).collect();
+            format!("{} Services ({kernel}, {clock})", list(&values))
+        })
+        .collect();
+    if phrases.is_empty() { "nothing".to_owned() } else { phrases.join("; ") }
+}
+
+fn with_size(judged: &Judged, point: &Point) -> String {
+    format!("{} with {}", value(judged, point), thousands(point.services))
+}
+
+fn value(judged: &Judged, point: &Point) -> String {
+    let is_exponent =
+        matches!(&judged.claim.test, Test::Measured(test) if test.exponent_from.is_some());
+    let number = |value: f64| match point.unit {
+        // A difference may be negative, which no quantity is.
+        Some(unit) if value < 0.0 => format!("-{}", quantity(unit, -value)),
+        Some(unit) => quantity(unit, value),
+        None if is_exponent => format!("N^{}", fixed(value, 2)),
+        None => format!("{}x", fixed(value, if value < 9.95 { 2 } else { 0 })),
+    };
+    let (low, high) = (number(point.value.min), number(point.value.max));
+    let middle = number(point.value.median);
+    if low == high {
+        return middle;
+    }
+    let low = point.unit.map_or(low, |unit| quantity_again(unit, point.value.min.max(0.0)));
+    format!("{middle} ({low} to {high})")
+}
