@@ -15,6 +15,12 @@ Examples:
 
 Exit codes: 0 good; 1 the tool failed or the input is wrong; 2 regression; 3 inconclusive; 4 invalid.";
 
+const CLOCKS_EXAMPLES: &str = "\
+Examples:
+  vipbench run scenarios/clocks.toml --place host -o runs/wall
+  vipbench run scenarios/clocks.toml --clock instructions --kernel 6.18 -o runs/instructions
+  vipbench clocks runs/wall runs/instructions -o runs/clocks";
+
 const REPLICATE_EXAMPLES: &str = "\
 Examples:
   vipbench replicate                                   run scenarios/replicate/*.toml, or go on, and judge every claim
@@ -52,6 +58,9 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Write one HTML page, one Markdown file and the plots of one or more runs
     Report(ReportArgs),
+    /// Set time against instructions: the same cells on both clocks
+    #[command(after_help = CLOCKS_EXAMPLES)]
+    Clocks(ClocksArgs),
     /// Put published claims to the test: run the scenarios that test them, and judge
     #[command(after_help = REPLICATE_EXAMPLES)]
     Replicate(ReplicateArgs),
@@ -284,6 +293,21 @@ pub struct ReportArgs {
     /// Kernel that others are compared with: its release or the beginning of it [default: the oldest]
     #[arg(long, value_name = "RELEASE")]
     pub reference_kernel: Option<String>,
+}
+
+/// `vipbench clocks`.
+#[derive(Debug, Args)]
+pub struct ClocksArgs {
+    /// Results folder of a run on the wall clock, with one kernel
+    pub wall: PathBuf,
+    /// Results folder of the same scenario on the instructions clock, with one kernel
+    pub instructions: PathBuf,
+    /// Folder for clocks.md and clocks.svg
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `vipbench replicate`.

@@ -5,6 +5,7 @@
 //! While measuring, a [`Sampler`] takes values and a [`RunWriter`] stores one [`CellRecord`] after the other. Afterwards
 //! [`Run::read`] gives back what is in a folder, and [`export`] and everything else works on that.
 
+pub mod clocks;
 pub mod compare;
 mod distribution;
 pub mod explain;

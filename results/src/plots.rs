@@ -9,9 +9,11 @@ mod heat;
 pub(crate) mod kernels;
 mod ladder;
 mod lines;
+mod scatter;
 mod theme;
 
 pub(crate) use explain::draw as explain;
+pub(crate) use scatter::draw as scatter;
 
 use plotters::coord::Shift;
 use plotters::prelude::{DrawingArea, DrawingAreaErrorKind, IntoDrawingArea, SVGBackend};

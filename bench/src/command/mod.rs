@@ -1,6 +1,7 @@
 //! One file a subcommand: from the arguments as typed to what is printed and the exit code.
 
 mod clean;
+mod clocks;
 mod compare;
 mod conclude;
 mod doctor;
@@ -34,6 +35,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Compare(args) => compare::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Clocks(args) => clocks::run(&args),
         Command::Replicate(args) => replicate::run(&args),
         Command::Clean(args) => clean::run(&args),
         Command::Guest(args) => guest::run(&args),

@@ -31,6 +31,8 @@ pub(super) enum Stroke {
     Dashed,
     /// Many points, no marks.
     Curve,
+    /// Marks alone.
+    Marks,
 }
 
 /// One line.
@@ -155,6 +157,11 @@ where
     let color = theme::of_proxy(&series.proxy).color();
     let points = || series.points.iter().copied();
     match series.stroke {
+        Stroke::Marks => {
+            let marks = points().map(|point| Circle::new(point, 6, color.mix(0.7).filled()));
+            chart.draw_series(marks)?;
+            return Ok(());
+        }
         Stroke::Thick => chart.draw_series(LineSeries::new(points(), color.stroke_width(5)))?,
         Stroke::Curve => chart.draw_series(LineSeries::new(points(), color.stroke_width(4)))?,
         Stroke::Thin => {
