@@ -1,0 +1,153 @@
+//! The commands of README and docs: each is one that the program understands, and each runs and ends as its page says.
+//!
+//! Commands stand in fenced blocks marked `sh`; those in blocks marked `sh guest` need QEMU and a kernel. `vipbench run` is run
+//! with `--dry-run`. A comment `# exit code N` at the end of a line tells another end than 0.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Parser;
+use tempfile::TempDir;
+use vipbench::cli::Cli;
+
+/// One line of a page.
+struct Line {
+    page: PathBuf,
+    text: String,
+    guest: bool,
+}
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn pages() -> Vec<PathBuf> {
+    let docs = fs::read_dir(project().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut pages: Vec<PathBuf> =
+        docs.filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect();
+    pages.push(project().join("README.md"));
+    pages.sort();
+    pages
+}
+
+/// The lines of the blocks marked `sh`.
+fn lines() -> Vec<Line> {
+    let mut lines = Vec::new();
+    for page in pages() {
+        let mut block = None;
+        for text in fs::read_to_string(&page).unwrap().lines() {
+            match (block, text) {
+                (None, "```sh") => block = Some(false),
+                (None, "```sh guest") => block = Some(true),
+                (Some(_), "```") => block = None,
+                (Some(guest), text) if !text.trim().is_empty() => {
+                    lines.push(Line { page: page.clone(), text: text.to_owned(), guest });
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(block, None, "{}: a block does not end", page.display());
+    }
+    lines
+}
+
+/// A command without its comment, and the exit code that the comment tells.
+fn parts(line: &str) -> (&str, i32) {
+    let (command, comment) = line.split_once(" # ").unwrap_or((line, ""));
+    let code = comment.trim().strip_prefix("exit code ").map_or(0, |code| code.parse().unwrap());
+    (command.trim(), code)
+}
+
+#[test]
+fn every_command_is_one_that_the_program_understands() {
+    let lines = lines();
+    assert!(lines.len() >= 15, "the pages are found: {}", lines.len());
+    for Line { page, text, .. } in &lines {
+        let (command, _) = parts(text);
+        // What CI itself runs.
+        if ["scripts/run", "scripts/test"].iter().any(|script| command.starts_with(script)) {
+            continue;
+        }
+        let first = command.split(['|', '>']).next().unwrap();
+        let words = shell_words(first);
+        assert_eq!(
+            words.first().map(String::as_str),
+            Some("vipbench"),
+            "{}: {text}",
+            page.display()
+        );
+        if let Err(error) = Cli::try_parse_from(&words) {
+            let is_help = error.kind() == clap::error::ErrorKind::DisplayHelp;
+            assert!(is_help, "{}: {text}\n{error}", page.display());
+        }
+    }
+}
+
+/// Words as a shell splits them; single quotes keep words together.
+fn shell_words(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    for (at, piece) in command.split('\'').enumerate() {
+        if at % 2 == 1 {
+            words.last_mut().unwrap().push_str(piece);
+            continue;
+        }
+        for symbol in piece.chars() {
+            match symbol {
+                ' ' if words.last().unwrap().is_empty() => {}
+                ' ' => words.push(String::new()),
+                other => words.last_mut().unwrap().push(other),
+            }
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// A folder in which the paths of the pages lead to the project's files, and what is written goes nowhere else.
+fn desk() -> TempDir {
+    let desk = TempDir::new().unwrap();
+    for name in ["scenarios", "results", "scripts"] {
+        symlink(project().join(name), desk.path().join(name)).unwrap();
+    }
+    desk
+}
+
+fn all_run(guest: bool) {
+    let desk = desk();
+    let binary = Path::new(env!("CARGO_BIN_EXE_vipbench")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let mut run = 0;
+    for Line { page, text, guest: needs } in lines() {
+        let (command, code) = parts(&text);
+        if needs != guest || !command.starts_with("vipbench") {
+            continue;
+        }
+        let is_run = command.starts_with("vipbench run ") && !command.contains("--help");
+        let dry = if is_run && !command.contains("--dry-run") { " --dry-run" } else { "" };
+        let output = Command::new("bash")
+            .args(["-c", &format!("{command}{dry}")])
+            .current_dir(desk.path())
+            .env("PATH", &path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{}: {text}\n{said}", page.display());
+        run += 1;
+    }
+    assert!(run > 0, "no command was found");
+}
+
+#[test]
+#[ignore = "needs QEMU and a kernel package; run by scripts/test"]
+fn every_command_runs() {
+    all_run(false);
+}
+
+#[test]
+#[ignore = "needs QEMU and a kernel package; run by scripts/test"]
+fn every_command_that_boots_a_guest_runs() {
+    all_run(true);
+}
