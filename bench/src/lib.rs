@@ -14,9 +14,6 @@ pub mod runner;
 pub mod scenario;
 pub mod shard;
 
-/// Working directories of a process are called this, its id, a dash and something random.
-pub const WORK_PREFIX: &str = "vipbench-";
-
 /// An error with its causes in one line. A message that already quotes its cause is not followed by it again.
 pub fn in_words(error: &anyhow::Error) -> String {
     let mut words = String::new();

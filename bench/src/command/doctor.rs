@@ -7,7 +7,7 @@ use proxies::ProxyKind;
 use serde::Serialize;
 
 use crate::cli::DoctorArgs;
-use crate::place::{Probed, TOOLS, missing_on_host, probe_kvm, work_dir};
+use crate::place::{Probed, TOOLS, WorkDir, missing_on_host, probe_kvm};
 use crate::progress::Progress;
 
 /// One thing that was looked at.
@@ -83,7 +83,7 @@ fn kvm_finding(again: bool, no_qemu: bool) -> Finding {
         return Finding { what, good: false, detail: "not probed: QEMU is not installed".into() };
     }
     let progress = Progress::new(0);
-    let probed: anyhow::Result<Probed> = work_dir().and_then(|work| {
+    let probed: anyhow::Result<Probed> = WorkDir::new().and_then(|work| {
         probe_kvm("default", again, work.path(), &|what| progress.preparing(what))
     });
     progress.clear();

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use lab::guest::{Accelerator, Bounds, Job, Task};
 
 use crate::cli::GuestArgs;
-use crate::place::{GuestOptions, GuestPlace, work_dir};
+use crate::place::{GuestOptions, GuestPlace, WorkDir};
 use crate::scenario::Limits;
 
 /// Where the program is found inside the guest.
@@ -38,7 +38,7 @@ pub(super) fn run(args: &GuestArgs) -> anyhow::Result<ExitCode> {
     let mut line = vec![there.display().to_string()];
     line.extend(arguments.iter().cloned());
     let job = Job { seed: args.seed, task: Task::Exec { argv: line } };
-    let work = work_dir()?;
+    let work = WorkDir::new()?;
     let limit = Duration::from_secs(args.limit_s);
     let bounds = Bounds { dir: work.path(), limit, aborted: &AtomicBool::new(false) };
     let report = place.run_job(&job, bounds, &mut |text| {

@@ -13,8 +13,8 @@ use results::{Clock, Environment, Place, RunRecord, RunWriter};
 use crate::cell::CellSpec;
 use crate::cli::{ClockChoice, PlaceChoice, RunArgs};
 use crate::place::{
-    GuestOptions, GuestPlace, HostPlace, Places, missing_on_host, probe_kvm, require_emulator,
-    work_dir,
+    GuestOptions, GuestPlace, HostPlace, Places, WorkDir, missing_on_host, probe_kvm,
+    require_emulator,
 };
 use crate::plan::{Overrides, Setting, expand, validated};
 use crate::progress::Progress;
@@ -170,7 +170,7 @@ fn open_places(
     let accelerator = match clock {
         ClockChoice::Instructions => Accelerator::Tcg,
         ClockChoice::Auto | ClockChoice::Wall => {
-            let work = work_dir()?;
+            let work = WorkDir::new()?;
             let probed = probe_kvm(kernel, false, work.path(), progress)?;
             match (probed.works, clock) {
                 (true, _) => Accelerator::Kvm,

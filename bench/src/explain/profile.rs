@@ -12,7 +12,7 @@ use results::{CellRecord, Distribution, Metric, Outcome, Run};
 
 use super::choose::{Target, scenario};
 use crate::cell::CellAnswer;
-use crate::place::{GuestOptions, GuestPlace, work_dir};
+use crate::place::{GuestOptions, GuestPlace, WorkDir};
 use crate::scenario::Scenario;
 
 /// The profiler slows a guest down; a cell within its budget shall not fail for that.
@@ -78,7 +78,7 @@ impl<'a> Lens<'a> {
         let profiler = Profiler::build(&Cache::open()?.root().join(FOLDER), only)?;
         let limit = Duration::from_secs(self.scenario.limits.cell_s).saturating_mul(LIMIT_FACTOR);
         let progress = self.progress;
-        let work = work_dir()?;
+        let work = WorkDir::new()?;
         let kernel = self.kernel(&target.stored.labels.kernel)?;
         progress(&format!("profiling {id}"));
         let never = AtomicBool::new(false);
@@ -112,7 +112,7 @@ impl<'a> Lens<'a> {
             boot_limit: Duration::from_secs(self.scenario.limits.boot_s),
         };
         let mut place = self.place(release, &options)?;
-        let work = work_dir()?;
+        let work = WorkDir::new()?;
         place.prepare(work.path(), self.progress)?;
         (self.progress)(&format!("asking {release} for its symbols"));
         Ok(Kernel { symbols: place.symbols(work.path())?, place })

@@ -4,6 +4,7 @@ mod accelerator;
 mod guest;
 mod host;
 mod tools;
+mod work;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,19 +13,19 @@ use std::time::Duration;
 
 use lab::guest::GuestError;
 use results::{GuestRecord, Metric, Outcome};
-use tempfile::TempDir;
 
 pub use accelerator::{Probed, probe_kvm};
 pub use guest::{GuestOptions, GuestPlace};
 pub use host::{HostPlace, missing_on_host, run_child};
 pub use tools::{TOOLS, Tool, require_emulator, tool_versions};
+pub use work::{WorkDir, abandoned};
 
 use crate::cell::{CellAnswer, CellSpec};
 
 /// Every place of a run: one guest place a kernel, or the host.
 pub struct Places {
     kind: Kind,
-    work: TempDir,
+    work: WorkDir,
     aborted: AtomicBool,
 }
 
@@ -40,7 +41,7 @@ impl Places {
     /// # Errors
     /// No room for working files.
     pub fn host(host: HostPlace) -> anyhow::Result<Self> {
-        Ok(Self { kind: Kind::Host(host), work: work_dir()?, aborted: AtomicBool::new(false) })
+        Ok(Self { kind: Kind::Host(host), work: WorkDir::new()?, aborted: AtomicBool::new(false) })
     }
 
     /// One guest place a kernel; the same kernel twice is one.
@@ -62,7 +63,7 @@ impl Places {
             by_release.insert(guest.release().to_owned(), guest);
         }
         let kind = Kind::Guests(by_release);
-        Ok(Self { kind, work: work_dir()?, aborted: AtomicBool::new(false) })
+        Ok(Self { kind, work: WorkDir::new()?, aborted: AtomicBool::new(false) })
     }
 
     /// Kernel releases, as cells name them.
@@ -149,13 +150,4 @@ fn outcome_of(error: &anyhow::Error, limit: Duration) -> Outcome {
         }
         _ => Outcome::Failed { reason: crate::in_words(error) },
     }
-}
-
-/// A private directory for this process's working files, known to `vipbench clean` by its prefix and process id.
-///
-/// # Errors
-/// No room, or no right to write, in the directory for temporary files.
-pub fn work_dir() -> anyhow::Result<TempDir> {
-    let prefix = format!("{}{}-", crate::WORK_PREFIX, std::process::id());
-    Ok(tempfile::Builder::new().prefix(&prefix).tempdir()?)
 }

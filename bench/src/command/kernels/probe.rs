@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{selected, table};
 use crate::cli::KernelsProbeArgs;
 use crate::features::{self, Tried, groups, summary};
-use crate::place::{GuestOptions, GuestPlace, work_dir};
+use crate::place::{GuestOptions, GuestPlace, WorkDir};
 use crate::progress::Progress;
 use crate::scenario::Limits;
 
@@ -59,7 +59,7 @@ fn probe(spec: &str, progress: &dyn Fn(&str)) -> anyhow::Result<Probed> {
         kernel_cmdline: String::new(),
         boot_limit: Duration::from_secs(Limits::default().boot_s),
     };
-    let work = work_dir()?;
+    let work = WorkDir::new()?;
     let mut place = GuestPlace::open(spec, &options, progress)?;
     place.prepare(work.path(), progress)?;
     progress(&format!("probing {}", place.release()));
