@@ -147,7 +147,9 @@ impl Cluster {
 }
 
 /// Every address at which a Service answers, with its port and protocol.
-fn answers_at(service: &Service) -> impl Iterator<Item = ((Ipv4Addr, u16, Protocol), &Service)> {
+pub(crate) fn answers_at(
+    service: &Service,
+) -> impl Iterator<Item = ((Ipv4Addr, u16, Protocol), &Service)> {
     std::iter::once(service.vip())
         .chain(service.external_ips().iter().copied())
         .map(move |address| ((address, service.port(), service.protocol()), service))

@@ -1,6 +1,6 @@
 //! A Cluster as Kubernetes objects: one `List` of Services and `EndpointSlice`s, as a stream.
 //!
-//! Reading such a list is not done here.
+//! Reading such a list is done in `import`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -1,8 +1,9 @@
-//! What to program: the [`Cluster`] model, synthetic generators, [`Change`] streams, export.
+//! What to program: the [`Cluster`] model, synthetic generators, [`Change`] streams, export, import.
 //!
-//! A [`SyntheticSpec`] and a seed give a [`Cluster`] ([`generate`]); a Cluster gives [`Change`]s
-//! ([`changes()`]), vipbench's own JSON ([`to_json`], [`from_json`]) or Kubernetes objects
-//! ([`to_k8s`]).
+//! A [`SyntheticSpec`] and a seed give a [`Cluster`] ([`generate`]), and so do a real cluster's
+//! Kubernetes objects ([`from_k8s`]); a Cluster gives [`Change`]s ([`changes()`]), vipbench's own
+//! JSON ([`to_json`], [`from_json`]), Kubernetes objects ([`to_k8s`]), or one of its shape in which
+//! nothing of it can be read ([`Cluster::anonymised`]).
 //!
 //! A generator reads no clock and opens no file: the same seed gives the same bytes on any machine.
 //! How a Cluster gets into a kernel is the business of the `proxies` crate.
@@ -38,27 +39,36 @@
 //! ```
 
 mod addresses;
+mod anonymise;
 mod changes;
 mod cluster;
 mod error;
 mod export;
+mod import;
 mod k8s;
 mod names;
 mod position;
 mod quantiles;
 mod random;
+mod relocate;
 mod service;
 mod spec;
 mod synthetic;
 
+pub use anonymise::AnonymiseError;
 pub use changes::{ChangeKind, ChangesError, UnknownChangeKind, changes};
 pub use cluster::{Change, Cluster};
 pub use error::ClusterError;
 pub use export::{ExportError, ImportError, MAX_JSON_BYTES, SCHEMA, from_json, to_json};
+pub use import::{
+    BAD_OBJECTS_NAMED, BadObject, BadObjects, Fate, Finding, ImportSummary, Imported, K8sError,
+    OnBadObject, from_k8s,
+};
 pub use ipnet::Ipv4Net;
 pub use k8s::to_k8s;
 pub use position::{Position, UnknownPosition};
 pub use random::SplitMix64;
+pub use relocate::RelocateError;
 pub use service::{Endpoint, Protocol, Service, ServiceName};
 pub use spec::{
     EndpointCount, MAX_ENDPOINTS_PER_SERVICE, MAX_SERVICES, Protocols, SpecError, SpecErrors,

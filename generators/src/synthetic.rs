@@ -20,6 +20,7 @@ pub(crate) enum Purpose {
     EndpointCounts = 4,
     Protocols = 5,
     Changes = 6,
+    Anonymous = 7,
 }
 
 impl Purpose {

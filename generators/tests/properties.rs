@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 
 use generators::{
-    ChangeKind, ChangesError, Cluster, EndpointCount, GenerateError, Ipv4Net, Position, Protocols,
-    Service, SyntheticSpec, VipLayout, changes, from_json, generate, to_json, to_k8s,
+    AnonymiseError, ChangeKind, ChangesError, Cluster, EndpointCount, GenerateError, Ipv4Net,
+    OnBadObject, Position, Protocols, Service, SyntheticSpec, VipLayout, changes, from_json,
+    from_k8s, generate, to_json, to_k8s,
 };
 use proptest::prelude::*;
 
@@ -137,6 +138,33 @@ proptest! {
             .map(|item| item["endpoints"].as_array().unwrap().len())
             .sum();
         prop_assert_eq!(endpoints, cluster.endpoint_count());
+    }
+
+    #[test]
+    fn every_cluster_is_imported_as_it_was_exported(spec in valid_spec(), seed: u64) {
+        let cluster = generate(&spec, seed).unwrap();
+        let mut list = Vec::new();
+        to_k8s(&cluster, &mut list).unwrap();
+        let imported = from_k8s(&list[..], OnBadObject::Refuse).unwrap();
+        prop_assert_eq!(imported.cluster, cluster);
+    }
+
+    #[test]
+    fn every_cluster_can_be_made_anonymous_or_its_addresses_are_everywhere(
+        spec in valid_spec(),
+        seed: u64,
+    ) {
+        let cluster = generate(&spec, seed).unwrap();
+        match cluster.anonymised(seed) {
+            Ok(anonymous) => {
+                prop_assert_eq!(anonymous.endpoint_count(), cluster.endpoint_count());
+                prop_assert_eq!(by_protocol(&anonymous), by_protocol(&cluster));
+                for service in anonymous.services() {
+                    prop_assert_eq!(cluster.get(service.name()), None);
+                }
+            }
+            Err(error) => prop_assert_eq!(error, AnonymiseError::NoRoom),
+        }
     }
 
     #[test]

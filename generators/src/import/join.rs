@@ -1,0 +1,185 @@
+//! Joins Services with their `EndpointSlice`s into a Cluster, the way kube-proxy does.
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+use super::collect::{Collector, Fault, SeenPort, SeenService, SeenSlice, State};
+use super::summary::{BadObject, Finding, ImportSummary};
+use crate::cluster::answers_at;
+use crate::service::{Endpoint, Protocol, Service, ServiceName};
+
+/// The Services that can stand together, in the order in which they were read, and what was found on the way.
+pub(super) fn join(collected: Collector) -> (Vec<Service>, ImportSummary) {
+    let Collector { mut summary, services: seen, mut slices, mut passed_over, .. } = collected;
+    let mut taken = Taken::default();
+    let mut services = Vec::new();
+    for seen in seen {
+        let slices = slices.remove(&seen.name).unwrap_or_default();
+        let made = made(&seen, &slices, &mut summary)
+            .and_then(|ports| taken.check(&ports).map(|()| ports));
+        match made {
+            Ok(ports) => {
+                taken.take(&ports);
+                services.extend(ports);
+            }
+            Err(fault) => {
+                summary.bad.add(BadObject::new("Service", &seen.name, &fault.field, &fault.why));
+                passed_over.insert(seen.name);
+            }
+        }
+    }
+    for (service, slices) in &slices {
+        let finding = if passed_over.contains(service) {
+            Finding::SliceOfSkippedService
+        } else {
+            Finding::SliceOfUnknownService
+        };
+        summary.count(finding, slices.len());
+    }
+    leave_out_endpoints_at_vips(&mut services, &mut summary);
+    count_kept(&services, &mut summary);
+    (services, summary)
+}
+
+/// The ports of a Kubernetes Service, each of which is a Service here.
+fn made(
+    seen: &SeenService,
+    slices: &[SeenSlice],
+    summary: &mut ImportSummary,
+) -> Result<Vec<Service>, Fault> {
+    let mut ports = Vec::with_capacity(seen.ports.len());
+    for (at, port) in seen.ports.iter().enumerate() {
+        let found = endpoints_of(port, slices);
+        let faulty =
+            |error: &dyn std::fmt::Display, field: String| Fault::new(field, error.to_string());
+        let service =
+            Service::new(port.name.clone(), seen.vip, port.port, port.protocol, found.endpoints)
+                .map_err(|error| faulty(&error, format!("spec.ports[{at}]")))?
+                .with_external_ips(seen.external_ips.clone())
+                .map_err(|error| faulty(&error, "spec.externalIPs".to_owned()))?;
+        ports.push(match port.node_port {
+            Some(node_port) => service
+                .with_node_port(node_port)
+                .map_err(|error| faulty(&error, format!("spec.ports[{at}].nodePort")))?,
+            None => service,
+        });
+        summary.count(Finding::RepeatedEndpoint, found.repeated);
+        summary.count(Finding::Terminating, usize::from(found.is_terminating && at == 0));
+    }
+    let states = slices.iter().flat_map(|slice| &slice.endpoints);
+    summary.count(Finding::NotReady, states.filter(|(_, state)| *state == State::NotReady).count());
+    Ok(ports)
+}
+
+/// Endpoints of one port.
+struct Found {
+    endpoints: Vec<Endpoint>,
+    /// How many stood in more than one slice.
+    repeated: usize,
+    is_terminating: bool,
+}
+
+/// Those that are ready; if there are none, those that serve until they end.
+fn endpoints_of(port: &SeenPort, slices: &[SeenSlice]) -> Found {
+    let mut states: HashMap<Endpoint, State> = HashMap::new();
+    let mut given = 0;
+    for slice in slices {
+        let is_ours = |(name, protocol, _): &&(String, Protocol, u16)| {
+            name == port.name.port_name() && *protocol == port.protocol
+        };
+        for (_, _, number) in slice.ports.iter().filter(is_ours) {
+            for &(address, state) in &slice.endpoints {
+                let endpoint = Endpoint { address, port: *number };
+                let known = states.entry(endpoint).or_insert(state);
+                *known = state.max(*known);
+                given += 1;
+            }
+        }
+    }
+    let best = states.values().copied().max().unwrap_or(State::NotReady);
+    let usable = states.iter().filter(|(_, state)| **state == best && best != State::NotReady);
+    Found {
+        endpoints: usable.map(|(endpoint, _)| *endpoint).collect(),
+        repeated: given - states.len(),
+        is_terminating: best == State::Terminating,
+    }
+}
+
+/// Addresses and ports that are given out, and to whom.
+#[derive(Default)]
+struct Taken {
+    answers: HashMap<(Ipv4Addr, u16, Protocol), ServiceName>,
+    node_ports: HashMap<(u16, Protocol), ServiceName>,
+}
+
+impl Taken {
+    /// Whether the ports of a Kubernetes Service can stand beside those that are there, and beside each other.
+    fn check(&self, ports: &[Service]) -> Result<(), Fault> {
+        let mut own = Self::default();
+        let mut names = HashSet::new();
+        for (at, port) in ports.iter().enumerate() {
+            let fault =
+                |field: &str, why: String| Fault::new(format!("spec.ports[{at}]{field}"), why);
+            if !names.insert(port.name()) {
+                return Err(fault(".name", "another port has this name: rename one".to_owned()));
+            }
+            for ((address, number, protocol), _) in answers_at(port) {
+                let key = (address, number, protocol);
+                if let Some(other) = self.answers.get(&key).or_else(|| own.answers.get(&key)) {
+                    let why =
+                        format!("{other} answers at {address}:{number}/{protocol} too: keep one");
+                    return Err(fault(".port", why));
+                }
+            }
+            if let Some(node_port) = port.node_port() {
+                let key = (node_port, port.protocol());
+                if let Some(other) = self.node_ports.get(&key).or_else(|| own.node_ports.get(&key))
+                {
+                    let why = format!("{other} has node port {node_port} too: keep one");
+                    return Err(fault(".nodePort", why));
+                }
+            }
+            own.take(std::slice::from_ref(port));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, ports: &[Service]) {
+        for port in ports {
+            let name = || port.name().clone();
+            self.answers.extend(answers_at(port).map(|(key, _)| (key, name())));
+            self.node_ports
+                .extend(port.node_port().map(|number| ((number, port.protocol()), name())));
+        }
+    }
+}
+
+/// An Endpoint at a VIP is none: what is translated to a VIP is not translated again. Its Service is at fault.
+fn leave_out_endpoints_at_vips(services: &mut Vec<Service>, summary: &mut ImportSummary) {
+    let vips: HashSet<Ipv4Addr> = services.iter().map(Service::vip).collect();
+    let mut faulty: HashSet<String> = HashSet::new();
+    for service in services.iter() {
+        let at_vip = service.endpoints().iter().find(|endpoint| vips.contains(&endpoint.address));
+        let name = service.name().namespaced_name();
+        if let Some(endpoint) = at_vip
+            && faulty.insert(name.to_owned())
+        {
+            let why =
+                format!("{endpoint} has the address of a cluster IP: take it out of its slice");
+            summary.bad.add(BadObject::new("Service", name, "endpoints", &why));
+        }
+    }
+    services.retain(|service| !faulty.contains(service.name().namespaced_name()));
+}
+
+fn count_kept(services: &[Service], summary: &mut ImportSummary) {
+    let mut count = |finding, has: &dyn Fn(&Service) -> usize| {
+        summary.count(finding, services.iter().map(has).sum());
+    };
+    let speaks = |service: &Service, protocol| usize::from(service.protocol() == protocol);
+    count(Finding::UdpPort, &|service| speaks(service, Protocol::Udp));
+    count(Finding::SctpPort, &|service| speaks(service, Protocol::Sctp));
+    count(Finding::NodePort, &|service| usize::from(service.node_port().is_some()));
+    count(Finding::ExternalIp, &|service| service.external_ips().len());
+    count(Finding::WithoutEndpoints, &|service| usize::from(service.endpoints().is_empty()));
+}

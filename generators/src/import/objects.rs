@@ -1,0 +1,164 @@
+//! The Kubernetes objects as far as an import looks at them: v1 Service, discovery.k8s.io/v1 `EndpointSlice`.
+//!
+//! Every other field is ignored, and every field may be missing or null: what must be there is decided where it is
+//! used, so that an error can name the object.
+
+use serde::Deserialize;
+
+use crate::service::Protocol;
+
+/// What tells objects apart before their fields are looked at.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Head {
+    pub kind: Option<String>,
+    pub metadata: Option<Identity>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Identity {
+    pub namespace: Option<String>,
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Metadata {
+    pub namespace: Option<String>,
+    pub name: Option<String>,
+    pub labels: Option<Labels>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Labels {
+    /// On an `EndpointSlice`: whose Endpoints it holds.
+    #[serde(rename = "kubernetes.io/service-name")]
+    pub service_name: Option<String>,
+    /// On a Service: who programs it instead of kube-proxy.
+    #[serde(rename = "service.kubernetes.io/service-proxy-name")]
+    pub service_proxy_name: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ServiceObject {
+    pub metadata: Metadata,
+    pub spec: ServiceSpec,
+    pub status: Option<ServiceStatus>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ServiceSpec {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    #[serde(rename = "clusterIP")]
+    pub cluster_ip: Option<String>,
+    #[serde(rename = "clusterIPs")]
+    pub cluster_ips: Option<Vec<String>>,
+    #[serde(rename = "externalIPs")]
+    pub external_ips: Option<Vec<String>>,
+    pub ports: Option<Vec<ServicePort>>,
+    pub session_affinity: Option<String>,
+    pub internal_traffic_policy: Option<String>,
+    pub external_traffic_policy: Option<String>,
+    pub traffic_distribution: Option<String>,
+    pub load_balancer_source_ranges: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ServicePort {
+    pub name: Option<String>,
+    pub protocol: Option<ProtocolName>,
+    pub port: Option<u16>,
+    pub node_port: Option<u16>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ServiceStatus {
+    pub load_balancer: Option<LoadBalancer>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LoadBalancer {
+    pub ingress: Option<Vec<Ingress>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Ingress {
+    pub ip: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct SliceObject {
+    pub metadata: Metadata,
+    pub address_type: Option<String>,
+    pub ports: Option<Vec<SlicePort>>,
+    pub endpoints: Option<Vec<SliceEndpoint>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SlicePort {
+    pub name: Option<String>,
+    pub protocol: Option<ProtocolName>,
+    pub port: Option<u16>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SliceEndpoint {
+    pub addresses: Option<Vec<String>>,
+    pub conditions: Option<Conditions>,
+    pub hints: Option<Hints>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(default)]
+pub(super) struct Conditions {
+    pub ready: Option<bool>,
+    pub serving: Option<bool>,
+    pub terminating: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Hints {
+    pub for_zones: Option<Vec<serde::de::IgnoredAny>>,
+    pub for_nodes: Option<Vec<serde::de::IgnoredAny>>,
+}
+
+/// A protocol as Kubernetes writes it.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum ProtocolName {
+    Tcp,
+    Udp,
+    Sctp,
+}
+
+impl ProtocolName {
+    /// The protocol of a port that may not name one: TCP is the API's default.
+    pub(super) fn of(name: Option<Self>) -> Protocol {
+        match name {
+            None | Some(Self::Tcp) => Protocol::Tcp,
+            Some(Self::Udp) => Protocol::Udp,
+            Some(Self::Sctp) => Protocol::Sctp,
+        }
+    }
+}
+
+impl Hints {
+    pub(super) fn are_given(&self) -> bool {
+        [&self.for_zones, &self.for_nodes]
+            .into_iter()
+            .any(|list| list.as_ref().is_some_and(|list| !list.is_empty()))
+    }
+}

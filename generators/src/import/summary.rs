@@ -1,0 +1,185 @@
+//! What an import found besides plain Services: counted by what became of it, never silently dropped.
+//!
+//! Words and counts only; who finds what is in `collect` and `join`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+/// Most objects at fault that are named; the others are counted.
+pub const BAD_OBJECTS_NAMED: usize = 20;
+
+/// Longest name or reason of an object at fault, characters.
+const TEXT_MAX: usize = 200;
+
+/// What became of a part of the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// It is no part of what a Service proxy programs.
+    Skipped,
+    /// A Service proxy would program it; vipbench cannot yet, and the Service is imported without it.
+    LeftOut,
+    /// It is in the Cluster and programmed like the rest, but no client dials it.
+    NotDialled,
+    /// It is in the Cluster, in a way that a reader should know.
+    Noted,
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Skipped => "skipped",
+            Self::LeftOut => "left out",
+            Self::NotDialled => "kept, not dialled",
+            Self::Noted => "kept",
+        })
+    }
+}
+
+macro_rules! findings {
+    ($($variant:ident $unit:literal $fate:ident $what:literal),* $(,)?) => {
+        /// What an import counts besides plain Services.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Finding {
+            $(#[doc = $what] $variant,)*
+        }
+
+        impl Finding {
+            /// Every finding, in the order in which they are listed.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// What is counted: `Services`, `ports`, `endpoints`, ...
+            pub const fn unit(self) -> &'static str {
+                match self { $(Self::$variant => $unit,)* }
+            }
+
+            /// What became of it.
+            pub const fn fate(self) -> Fate {
+                match self { $(Self::$variant => Fate::$fate,)* }
+            }
+
+            /// The finding in words.
+            pub const fn what(self) -> &'static str {
+                match self { $(Self::$variant => $what,)* }
+            }
+        }
+    };
+}
+
+findings! {
+    ExternalName "Services" Skipped "that are DNS aliases (type `ExternalName`)",
+    Headless "Services" Skipped "headless: no cluster IP",
+    NoClusterIp "Services" Skipped "without a cluster IP yet",
+    OtherProxy "Services" Skipped "that another proxy programs (label service.kubernetes.io/service-proxy-name)",
+    Ipv6Service "Services" LeftOut "with IPv6 cluster IPs alone",
+    Ipv6ClusterIp "Services" LeftOut "with an IPv6 cluster IP beside the IPv4 one",
+    SessionAffinity "Services" LeftOut "with session affinity: imported without it",
+    InternalTrafficPolicyLocal "Services" LeftOut "with internalTrafficPolicy Local: all endpoints are imported",
+    ExternalTrafficPolicyLocal "Services" LeftOut "with externalTrafficPolicy Local: imported as Cluster",
+    TrafficDistribution "Services" LeftOut "with a traffic distribution: all endpoints are imported",
+    SourceRanges "Services" LeftOut "with load balancer source ranges",
+    LoadBalancerIp "addresses" LeftOut "of load balancers",
+    Ipv6ExternalIp "addresses" LeftOut "external IPs of IPv6",
+    TopologyHints "endpoints" LeftOut "with topology hints: imported for every node",
+    Ipv6Slice "slices" LeftOut "of IPv6 addresses",
+    FqdnSlice "slices" Skipped "of host names: no proxy programs them",
+    SliceWithoutService "slices" Skipped "without the label kubernetes.io/service-name",
+    SliceOfUnknownService "slices" Skipped "whose Service is not in the input",
+    SliceOfSkippedService "slices" Skipped "whose Service was skipped or left out",
+    SlicePortWithoutNumber "slice ports" Skipped "without a number, as kube-proxy does",
+    OtherKind "objects" Skipped "of other kinds",
+    FurtherAddress "addresses" Skipped "of endpoints beyond the first, as kube-proxy does",
+    NotReady "endpoints" Skipped "that are not ready",
+    RepeatedEndpoint "endpoints" Noted "that stand in several slices: taken once",
+    Terminating "Services" Noted "with terminating endpoints alone: these are taken, as kube-proxy does",
+    WithoutEndpoints "ports" Noted "without endpoints: connections are refused",
+    UdpPort "ports" NotDialled "of UDP",
+    SctpPort "ports" NotDialled "of SCTP",
+    NodePort "ports" NotDialled "with a node port",
+    ExternalIp "addresses" NotDialled "external IPs",
+}
+
+/// An object that cannot be imported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BadObject {
+    /// `Service` or `EndpointSlice`; `object` if it does not say.
+    pub kind: String,
+    /// `namespace/name`, or `number N` of the input if it has none.
+    pub name: String,
+    /// Path of the field that is wrong; empty if it is the object as a whole.
+    pub field: String,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl BadObject {
+    /// Untrusted text is made printable and short.
+    pub(super) fn new(kind: &str, name: &str, field: &str, why: &str) -> Self {
+        let tame = |text: &str| text.escape_debug().take(TEXT_MAX).collect::<String>();
+        // Reasons are this program's own words, which quote what they quote already.
+        let why = why.chars().filter(|c| !c.is_control()).take(TEXT_MAX).collect();
+        Self { kind: tame(kind), name: tame(name), field: tame(field), why }
+    }
+}
+
+impl fmt::Display for BadObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, name, field, why } = self;
+        let separator = if field.is_empty() { "" } else { ": " };
+        write!(f, "{kind} {name}: {field}{separator}{why}")
+    }
+}
+
+/// The objects that cannot be imported: the first ones by name, all by number.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct BadObjects {
+    /// How many there are.
+    pub count: u64,
+    /// The first [`BAD_OBJECTS_NAMED`].
+    pub named: Vec<BadObject>,
+}
+
+impl BadObjects {
+    pub(super) fn add(&mut self, bad: BadObject) {
+        self.count += 1;
+        if self.named.len() < BAD_OBJECTS_NAMED {
+            self.named.push(bad);
+        }
+    }
+}
+
+impl fmt::Display for BadObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, bad) in self.named.iter().enumerate() {
+            write!(f, "{}{bad}", if at == 0 { "" } else { "\n" })?;
+        }
+        match self.count.saturating_sub(self.named.len() as u64) {
+            0 => Ok(()),
+            more => write!(f, "\n... and {more} more"),
+        }
+    }
+}
+
+/// What was read, and what became of what is not a plain Service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImportSummary {
+    /// Service objects.
+    pub services: u64,
+    /// `EndpointSlice` objects.
+    pub slices: u64,
+    /// By finding, how many; none is zero.
+    pub found: BTreeMap<Finding, u64>,
+    /// Objects that were passed over because they are wrong.
+    pub bad: BadObjects,
+}
+
+impl ImportSummary {
+    pub(super) fn count(&mut self, finding: Finding, count: usize) {
+        if count > 0 {
+            *self.found.entry(finding).or_default() += count as u64;
+        }
+    }
+}

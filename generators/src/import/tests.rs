@@ -1,0 +1,376 @@
+//! What each kind of object becomes.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::service::Service;
+
+fn service(name: &str, vip: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": name},
+        "spec": {"type": "ClusterIP", "clusterIP": vip, "clusterIPs": [vip],
+            "ports": [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": "web"}]},
+        "status": {"loadBalancer": {}}
+    })
+}
+
+fn slice(service: &str, addresses: &[&str]) -> Value {
+    let endpoints: Vec<Value> = addresses
+        .iter()
+        .map(|address| json!({"addresses": [address], "conditions": {"ready": true}, "nodeName": "n1"}))
+        .collect();
+    json!({
+        "addressType": "IPv4", "apiVersion": "discovery.k8s.io/v1", "endpoints": endpoints,
+        "kind": "EndpointSlice", "metadata": {"namespace": "shop", "name": format!("{service}-x1"),
+            "labels": {"kubernetes.io/service-name": service}},
+        "ports": [{"name": "http", "protocol": "TCP", "port": 8080}]
+    })
+}
+
+/// The object with one of its fields set; `null` takes it away.
+fn with(mut object: Value, path: &str, value: Value) -> Value {
+    let (parent, key) = path.rsplit_once('/').unwrap();
+    object.pointer_mut(parent).unwrap()[key] = value;
+    object
+}
+
+fn list(items: &[Value]) -> String {
+    json!({"apiVersion": "v1", "items": items, "kind": "List", "metadata": {}}).to_string()
+}
+
+fn imported(items: &[Value]) -> Imported {
+    from_k8s(list(items).as_bytes(), OnBadObject::Refuse).unwrap()
+}
+
+fn endpoints(service: &Service) -> Vec<String> {
+    service.endpoints().iter().map(ToString::to_string).collect()
+}
+
+/// What is found beside one good Service.
+fn found(items: &[Value]) -> Vec<(Finding, u64)> {
+    let good = [service("good", "10.96.0.99"), slice("good", &["10.128.9.9"])];
+    let imported = imported(&[items, &good].concat());
+    imported.summary.found.into_iter().collect()
+}
+
+#[test]
+fn a_service_is_joined_with_its_slices_by_label_and_port_name() {
+    let ports = json!([
+        {"name": "dns", "protocol": "UDP", "port": 53}, {"name": "dns-tcp", "port": 53},
+        {"name": "metrics", "port": 9153}
+    ]);
+    let mut dns = slice("dns", &["10.128.0.2", "10.128.0.10"]);
+    dns["ports"] = json!([{"name": "dns", "protocol": "UDP", "port": 5353},
+        {"name": "dns-tcp", "protocol": "TCP", "port": 53}, {"name": "metrics", "protocol": "UDP", "port": 1}]);
+    let second = with(slice("dns", &["10.128.0.11"]), "/ports/0/name", json!("dns-tcp"));
+    let found = imported(&[second, dns, with(service("dns", "10.96.0.10"), "/spec/ports", ports)]);
+    let [udp, tcp, metrics] = found.cluster.services() else { panic!("three ports") };
+    assert_eq!(udp.name().as_str(), "shop/dns:dns");
+    assert_eq!(endpoints(udp), ["10.128.0.10:5353", "10.128.0.2:5353"]);
+    assert_eq!(endpoints(tcp), ["10.128.0.10:53", "10.128.0.11:8080", "10.128.0.2:53"]);
+    assert_eq!(endpoints(metrics), Vec::<String>::new(), "its slice port speaks another protocol");
+    let counts = [(Finding::WithoutEndpoints, 1), (Finding::UdpPort, 1)];
+    assert_eq!(found.summary.found, counts.into());
+    assert_eq!((found.summary.services, found.summary.slices), (1, 2));
+}
+
+#[test]
+fn separate_documents_in_any_order_give_the_same_cluster() {
+    let objects = [service("a", "10.96.0.1"), slice("a", &["10.128.0.1"])];
+    let whole = imported(&objects);
+    let bare = |object: &Value| {
+        let mut object = object.clone();
+        object.as_object_mut().unwrap().remove("kind");
+        object
+    };
+    // Lists as the API itself gives them: their kind comes first, and items have none.
+    let lists = format!(
+        "{{\"kind\":\"EndpointSliceList\",\"items\":[{}]}}\n{{\"kind\":\"ServiceList\",\"items\":[{}]}}",
+        bare(&objects[1]),
+        bare(&objects[0])
+    );
+    let alone = format!("{}{}", objects[1], objects[0]);
+    for text in [lists, alone] {
+        assert_eq!(from_k8s(text.as_bytes(), OnBadObject::Refuse).unwrap(), whole, "{text}");
+    }
+}
+
+#[test]
+fn endpoints_are_chosen_as_kube_proxy_does() {
+    let state = |address: &str, ready: Option<bool>, serving: Option<bool>, terminating: bool| {
+        json!({"addresses": [address],
+            "conditions": {"ready": ready, "serving": serving, "terminating": terminating}})
+    };
+    let chosen = |endpoints_given: Vec<Value>| {
+        let slice = with(slice("a", &[]), "/endpoints", endpoints_given.into());
+        let found = imported(&[service("a", "10.96.0.1"), slice]);
+        (
+            endpoints(&found.cluster.services()[0]),
+            found.summary.found.into_iter().collect::<Vec<_>>(),
+        )
+    };
+    let unknown = state("10.128.0.1", None, None, false);
+    let not_ready = state("10.128.0.2", Some(false), Some(false), false);
+    let ending = state("10.128.0.3", Some(false), Some(true), true);
+    assert_eq!(
+        chosen(vec![unknown, not_ready.clone(), ending.clone()]),
+        (vec!["10.128.0.1:8080".to_owned()], vec![(Finding::NotReady, 1)])
+    );
+    assert_eq!(
+        chosen(vec![not_ready.clone(), ending]),
+        (
+            vec!["10.128.0.3:8080".to_owned()],
+            vec![(Finding::NotReady, 1), (Finding::Terminating, 1)]
+        )
+    );
+    assert_eq!(
+        chosen(vec![not_ready]),
+        (vec![], vec![(Finding::NotReady, 1), (Finding::WithoutEndpoints, 1)])
+    );
+}
+
+#[test]
+fn an_endpoint_in_two_slices_is_one() {
+    let twice = slice("a", &["10.128.0.1", "10.128.0.2"]);
+    let found = imported(&[service("a", "10.96.0.1"), slice("a", &["10.128.0.1"]), twice]);
+    assert_eq!(endpoints(&found.cluster.services()[0]), ["10.128.0.1:8080", "10.128.0.2:8080"]);
+    assert_eq!(found.summary.found, [(Finding::RepeatedEndpoint, 1)].into());
+}
+
+#[test]
+fn what_is_no_service_of_ours_is_counted_and_skipped() {
+    let one = |path: &str, value: Value| with(service("x", "10.96.0.1"), path, value);
+    let cases = [
+        (one("/spec/type", json!("ExternalName")), Finding::ExternalName),
+        (one("/spec/clusterIP", json!("None")), Finding::Headless),
+        (one("/spec/clusterIP", json!("")), Finding::NoClusterIp),
+        (one("/spec/clusterIP", Value::Null), Finding::NoClusterIp),
+        (
+            one("/spec", json!({"clusterIP": "fd00::1", "clusterIPs": ["fd00::1"]})),
+            Finding::Ipv6Service,
+        ),
+        (
+            one("/metadata/labels", json!({"service.kubernetes.io/service-proxy-name": "other"})),
+            Finding::OtherProxy,
+        ),
+    ];
+    for (object, finding) in cases {
+        assert_eq!(found(std::slice::from_ref(&object)), [(finding, 1)], "{object}");
+        let counts = found(&[slice("x", &["10.128.0.1"]), object]);
+        assert_eq!(counts, [(finding, 1), (Finding::SliceOfSkippedService, 1)]);
+    }
+    let labels = with(slice("x", &[]), "/metadata/labels", json!({"app": "x"}));
+    let slices = [
+        (labels, Finding::SliceWithoutService),
+        (slice("nobody", &["10.128.0.1"]), Finding::SliceOfUnknownService),
+        (with(slice("x", &[]), "/addressType", json!("FQDN")), Finding::FqdnSlice),
+        (with(slice("x", &["fd00::2"]), "/addressType", json!("IPv6")), Finding::Ipv6Slice),
+        (json!({"kind": "Pod", "metadata": {}, "spec": {"ports": 3}}), Finding::OtherKind),
+    ];
+    for (object, finding) in slices {
+        assert_eq!(found(&[object]), [(finding, 1)]);
+    }
+}
+
+#[test]
+fn what_cannot_be_programmed_yet_is_counted_and_the_service_kept() {
+    let cases = [
+        ("/spec/sessionAffinity", json!("ClientIP"), Finding::SessionAffinity),
+        ("/spec/internalTrafficPolicy", json!("Local"), Finding::InternalTrafficPolicyLocal),
+        ("/spec/externalTrafficPolicy", json!("Local"), Finding::ExternalTrafficPolicyLocal),
+        ("/spec/trafficDistribution", json!("PreferClose"), Finding::TrafficDistribution),
+        ("/spec/loadBalancerSourceRanges", json!(["192.0.2.0/24"]), Finding::SourceRanges),
+        ("/status/loadBalancer/ingress", json!([{"ip": "192.0.2.7"}]), Finding::LoadBalancerIp),
+        ("/spec/clusterIPs", json!(["10.96.0.1", "fd00::1"]), Finding::Ipv6ClusterIp),
+        ("/spec/externalIPs", json!(["fd00::2"]), Finding::Ipv6ExternalIp),
+        ("/spec/externalIPs", json!(["192.0.2.1"]), Finding::ExternalIp),
+        ("/spec/ports/0/nodePort", json!(30_080), Finding::NodePort),
+    ];
+    for (path, value, finding) in cases {
+        let object = with(service("a", "10.96.0.1"), path, value);
+        assert_eq!(found(&[object, slice("a", &["10.128.0.1"])]), [(finding, 1)], "{path}");
+    }
+    let hinted = json!([{"addresses": ["10.128.0.1", "10.128.0.2"], "hints": {"forZones": [{"name": "z"}]}}]);
+    let hinted = with(slice("a", &[]), "/endpoints", hinted);
+    assert_eq!(
+        found(&[service("a", "10.96.0.1"), hinted]),
+        [(Finding::TopologyHints, 1), (Finding::FurtherAddress, 1)]
+    );
+}
+
+/// What is said of these objects, all of which but one are good.
+fn refused(items: &[Value]) -> String {
+    let text = list(items);
+    let Err(K8sError::Bad { bad }) = from_k8s(text.as_bytes(), OnBadObject::Refuse) else {
+        panic!("it must be refused: {text}");
+    };
+    assert_eq!(bad.count, 1, "{bad}");
+    let good = [service("good", "10.96.0.99")];
+    let text = list(&[items, &good].concat());
+    let lenient = from_k8s(text.as_bytes(), OnBadObject::Skip).unwrap();
+    assert_eq!(lenient.summary.bad, bad);
+    assert!(lenient.cluster.services().iter().any(|kept| kept.name().name() == "good"));
+    bad.to_string()
+}
+
+#[test]
+fn bad_services_are_named_with_field_and_reason() {
+    let long = "x".repeat(100_000);
+    let cases = [
+        (
+            "/spec/ports/0/port",
+            json!(70_000),
+            "spec.ports[0].port: invalid value: integer `70000`, expected u16",
+        ),
+        ("/spec/ports/0/port", json!(-1), "spec.ports[0].port: invalid value: integer `-1`"),
+        ("/spec/ports/0/port", json!("80"), "spec.ports[0].port: invalid type: string \"80\""),
+        ("/spec/ports/0/port", Value::Null, "spec.ports[0].port: is missing"),
+        ("/spec/ports/0/port", json!(0), "spec.ports[0]: Service shop/a:http: port is 0"),
+        (
+            "/spec/ports/0/name",
+            json!("HTTP"),
+            "spec.ports[0].name: port name \"HTTP\" is not a DNS-1123 label",
+        ),
+        ("/spec/ports/0/protocol", json!("QUIC"), "spec.ports[0].protocol: unknown variant `QUIC`"),
+        ("/spec/ports", json!([]), "spec.ports: is empty"),
+        (
+            "/spec/ports",
+            json!([{"name": "a", "port": 1}, {"name": "a", "port": 2}]),
+            "spec.ports[1].name: another port",
+        ),
+        (
+            "/spec/ports",
+            json!([{"name": "a", "port": 1}, {"name": "b", "port": 1}]),
+            "spec.ports[1].port: shop/a:a answers at 10.96.0.1:1/tcp too",
+        ),
+        (
+            "/spec/clusterIP",
+            json!("10.96.0.300"),
+            "spec.clusterIP: \"10.96.0.300\" is not an IP address",
+        ),
+        ("/spec/clusterIP", json!("127.0.0.1"), "VIP 127.0.0.1 is not a unicast address"),
+        (
+            "/spec/externalIPs",
+            json!(["192.0.2.1", "192.0.2.1"]),
+            "spec.externalIPs: Service shop/a:http: external IP",
+        ),
+        ("/metadata/namespace", Value::Null, "metadata.namespace: is missing"),
+        (
+            "/metadata/name",
+            json!("A\u{1b}[2J"),
+            "metadata.name: Service name \"A\\u{1b}[2J\" is not",
+        ),
+        ("/metadata/labels", json!(7), "metadata.labels: invalid type"),
+        ("/spec/clusterIP", json!(long), "is not an IP address"),
+    ];
+    for (path, value, wanted) in cases {
+        let said = refused(&[with(service("a", "10.96.0.1"), path, value)]);
+        assert!(said.starts_with("Service ") && said.contains(wanted), "{path}: {said}");
+        assert!(said.len() < 500 && !said.contains('\u{1b}'), "{said}");
+    }
+}
+
+#[test]
+fn bad_slices_are_named_with_field_and_reason() {
+    let cases = [
+        (
+            "/endpoints/0/addresses",
+            json!(["web-0"]),
+            "endpoints[0].addresses[0]: \"web-0\" is not an IP address",
+        ),
+        ("/endpoints/0/addresses", json!([]), "endpoints[0].addresses: is empty"),
+        ("/endpoints/0/addresses", json!(["fd00::1"]), "endpoints[0].addresses: is of IPv6"),
+        (
+            "/endpoints/0/conditions",
+            json!({"ready": "yes"}),
+            "endpoints[0].conditions.ready: invalid type",
+        ),
+        ("/ports/0/port", json!(0), "ports[0].port: is 0"),
+        ("/addressType", json!("IPX"), "addressType: must be"),
+    ];
+    for (path, value, wanted) in cases {
+        let said = refused(&[with(slice("a", &["10.128.0.1"]), path, value)]);
+        assert!(
+            said.starts_with("EndpointSlice shop/a-x1: ") && said.contains(wanted),
+            "{path}: {said}"
+        );
+    }
+}
+
+#[test]
+fn services_that_cannot_be_together_are_named() {
+    let cases = [
+        (
+            service("b", "10.96.0.1"),
+            "Service shop/b: spec.ports[0].port: shop/a:http answers at 10.96.0.1:80/tcp too",
+        ),
+        (service("a", "10.96.0.2"), "Service shop/a: metadata.name: another Service has this name"),
+    ];
+    for (second, wanted) in cases {
+        let said = refused(&[service("a", "10.96.0.1"), second]);
+        assert!(said.contains(wanted), "{said}");
+    }
+    let node_port = |name, vip| with(service(name, vip), "/spec/ports/0/nodePort", json!(30_080));
+    let said = refused(&[node_port("a", "10.96.0.1"), node_port("b", "10.96.0.2")]);
+    assert!(
+        said.contains(
+            "Service shop/b: spec.ports[0].nodePort: shop/a:http has node port 30080 too"
+        ),
+        "{said}"
+    );
+    let said = refused(&[
+        service("a", "10.96.0.1"),
+        slice("a", &["10.96.0.2"]),
+        service("b", "10.96.0.2"),
+    ]);
+    assert!(
+        said.contains("Service shop/a: endpoints: 10.96.0.2:8080 has the address of a cluster IP"),
+        "{said}"
+    );
+}
+
+#[test]
+fn objects_that_do_not_say_what_they_are_are_named_by_number() {
+    assert_eq!(
+        refused(&[json!({"metadata": {}})]),
+        "object number 1: kind: is missing: it tells what the object is"
+    );
+    assert!(refused(&[json!(7)]).starts_with("object number 1: invalid type: integer `7`"));
+    assert!(refused(&[json!({"kind": 3})]).starts_with("object number 1: kind: invalid type"));
+}
+
+#[test]
+fn only_the_first_bad_objects_are_named_and_all_are_counted() {
+    let items: Vec<Value> = (0..100).map(|_| json!({"kind": "Service"})).collect();
+    let Err(K8sError::Bad { bad }) = from_k8s(list(&items).as_bytes(), OnBadObject::Refuse) else {
+        panic!("it must be refused");
+    };
+    assert_eq!((bad.count, bad.named.len()), (100, BAD_OBJECTS_NAMED));
+    assert!(bad.to_string().ends_with("... and 80 more"), "{bad}");
+}
+
+#[test]
+fn input_without_a_service_says_what_to_do() {
+    for text in ["", "{}", &list(&[]), &list(&[slice("a", &["10.128.0.1"])])] {
+        let error = from_k8s(text.as_bytes(), OnBadObject::Skip).unwrap_err();
+        assert!(
+            error.to_string().contains("kubectl get services,endpointslices"),
+            "{text}: {error}"
+        );
+    }
+    let error = from_k8s(&b"apiVersion: v1\nkind: List\n"[..], OnBadObject::Skip).unwrap_err();
+    assert!(matches!(error, K8sError::Json(_)), "{error}");
+    assert!(error.to_string().contains("line 1 column 1; write it with `kubectl"), "{error}");
+}
+
+#[test]
+fn nesting_without_end_in_a_field_that_nobody_reads_is_no_matter() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let text = list(&[service("a", "10.96.0.1")]).replace("\"web\"", &deep);
+    assert!(from_k8s(text.as_bytes(), OnBadObject::Refuse).is_ok());
+    let text = list(&[service("a", "10.96.0.1")]).replace("\"http\"", &deep);
+    let Err(K8sError::Bad { bad }) = from_k8s(text.as_bytes(), OnBadObject::Refuse) else {
+        panic!("it must be refused");
+    };
+    assert!(bad.to_string().contains("spec.ports[0].name"), "{bad}");
+}

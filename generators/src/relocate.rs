@@ -1,0 +1,281 @@
+//! Gives a Cluster other addresses, network by network, so that what lay together still does.
+//!
+//! Within a network only the leading bits change: hash tables that look at the others, as IPVS' does up to Linux 7.0
+//! (the last octet and the port), fill as before.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use crate::cluster::Cluster;
+use crate::error::ClusterError;
+use crate::service::{Endpoint, Service, ServiceName};
+
+/// Sizes of networks that are moved as one, largest first.
+pub(crate) const PREFIX_LENS: [u8; 2] = [16, 24];
+
+/// Why addresses do not fit into a range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RelocateError {
+    /// More networks than the range has room for.
+    #[error(
+        "{what} lie in {networks} networks of /{prefix_len}, and {range} has room for {room}: take a larger range"
+    )]
+    NoRoom {
+        /// `VIPs` or `endpoints`.
+        what: &'static str,
+        /// How many networks they lie in.
+        networks: usize,
+        /// Length of the networks' prefix.
+        prefix_len: u8,
+        /// The range they should fit into.
+        range: Ipv4Net,
+        /// How many networks it has.
+        room: usize,
+    },
+    /// The Cluster that came out is not valid.
+    #[error("relocating made an invalid Cluster, please report it: {0}")]
+    Cluster(#[from] ClusterError),
+}
+
+impl Cluster {
+    /// The same Cluster with every VIP and external IP in `services`, and every Endpoint in `endpoints`; `None` if they all
+    /// are already. Addresses that are in their range stay; others move there by whole networks.
+    ///
+    /// # Errors
+    /// [`RelocateError::NoRoom`].
+    pub fn relocated(
+        &self,
+        services: Ipv4Net,
+        endpoints: Ipv4Net,
+    ) -> Result<Option<Self>, RelocateError> {
+        let vips = Moves::into("VIPs", services, &vips(self))?;
+        let endpoints = Moves::into("endpoints", endpoints, &endpoint_addresses(self))?;
+        if vips.networks.is_empty() && endpoints.networks.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(rebuilt(self, |name| Ok(name.clone()), &vips, &endpoints)?))
+    }
+}
+
+/// VIPs and external IPs.
+pub(crate) fn vips(cluster: &Cluster) -> BTreeSet<Ipv4Addr> {
+    let of_one = |service: &Service| {
+        std::iter::once(service.vip())
+            .chain(service.external_ips().iter().copied())
+            .collect::<Vec<_>>()
+    };
+    cluster.services().iter().flat_map(of_one).collect()
+}
+
+/// Addresses of Endpoints.
+pub(crate) fn endpoint_addresses(cluster: &Cluster) -> BTreeSet<Ipv4Addr> {
+    let endpoints = cluster.services().iter().flat_map(Service::endpoints);
+    endpoints.map(|endpoint| endpoint.address).collect()
+}
+
+/// The Cluster with other names and addresses.
+pub(crate) fn rebuilt(
+    cluster: &Cluster,
+    mut name: impl FnMut(&ServiceName) -> Result<ServiceName, ClusterError>,
+    vips: &Moves,
+    endpoints: &Moves,
+) -> Result<Cluster, ClusterError> {
+    let mut services = Vec::with_capacity(cluster.services().len());
+    for service in cluster.services() {
+        let moved = |endpoint: &Endpoint| Endpoint {
+            address: endpoints.apply(endpoint.address),
+            port: endpoint.port,
+        };
+        let moved = service.endpoints().iter().map(moved).collect();
+        let external = service.external_ips().iter().map(|&address| vips.apply(address)).collect();
+        let (name, vip) = (name(service.name())?, vips.apply(service.vip()));
+        let service = Service::new(name, vip, service.port(), service.protocol(), moved)?
+            .with_external_ips(external)
+            .and_then(|moved| match service.node_port() {
+                Some(node_port) => moved.with_node_port(node_port),
+                None => Ok(moved),
+            })?;
+        services.push(service);
+    }
+    Cluster::new(services)
+}
+
+/// Where networks of one size move to. Those that are not named stay.
+#[derive(Debug, Clone)]
+pub(crate) struct Moves {
+    prefix_len: u8,
+    /// Leading bits to leading bits.
+    networks: HashMap<u32, u32>,
+    /// Flips bits behind the prefix, the same ones in every address: addresses that differ in some bits still do, in the
+    /// same ones.
+    flipped: u32,
+}
+
+impl Moves {
+    /// Moves what is outside `range` into it, to networks where nothing is yet.
+    fn into(
+        what: &'static str,
+        range: Ipv4Net,
+        addresses: &BTreeSet<Ipv4Addr>,
+    ) -> Result<Self, RelocateError> {
+        let mut refused = None;
+        // In networks smaller than the range, each of them is either in it or not.
+        for prefix_len in PREFIX_LENS.into_iter().filter(|&length| length >= range.prefix_len()) {
+            let (inside, outside): (BTreeSet<u32>, BTreeSet<u32>) = networks(addresses, prefix_len)
+                .into_iter()
+                .partition(|&network| range.contains(&first_address(network, prefix_len)));
+            let all = networks_of(range, prefix_len);
+            let room = all.len();
+            let free: Vec<u32> = all.filter(|network| !inside.contains(network)).collect();
+            if outside.len() <= free.len() {
+                let networks = outside.into_iter().zip(free).collect();
+                return Ok(Self { prefix_len, networks, flipped: 0 });
+            }
+            let networks = inside.len() + outside.len();
+            refused = Some(RelocateError::NoRoom { what, networks, prefix_len, range, room });
+        }
+        match refused {
+            Some(error) => Err(error),
+            // A range smaller than a network: everything is in it already, or nothing fits.
+            None if addresses.iter().all(|address| range.contains(address)) => {
+                Ok(Self { prefix_len: 32, networks: HashMap::new(), flipped: 0 })
+            }
+            None => {
+                let networks = addresses.len();
+                Err(RelocateError::NoRoom { what, networks, prefix_len: 32, range, room: 0 })
+            }
+        }
+    }
+
+    /// Moves networks as told, and flips bits of every address behind its prefix.
+    pub(crate) fn new(prefix_len: u8, networks: HashMap<u32, u32>, flipped: u32) -> Self {
+        let flipped = flipped & u32::MAX.checked_shr(prefix_len.into()).unwrap_or(0);
+        Self { prefix_len, networks, flipped }
+    }
+
+    pub(crate) fn apply(&self, address: Ipv4Addr) -> Ipv4Addr {
+        let network = leading(address, self.prefix_len);
+        let moved = self.networks.get(&network).copied().unwrap_or(network);
+        let behind = u32::MAX.checked_shr(self.prefix_len.into()).unwrap_or(0);
+        let first = first_address(moved, self.prefix_len).to_bits();
+        Ipv4Addr::from_bits(first | ((address.to_bits() & behind) ^ self.flipped))
+    }
+}
+
+/// The networks of this size that the addresses lie in, by their leading bits.
+pub(crate) fn networks(addresses: &BTreeSet<Ipv4Addr>, prefix_len: u8) -> BTreeSet<u32> {
+    addresses.iter().map(|&address| leading(address, prefix_len)).collect()
+}
+
+/// All networks of this size in a range that is not smaller.
+pub(crate) fn networks_of(range: Ipv4Net, prefix_len: u8) -> std::ops::Range<u32> {
+    let first = leading(range.network(), prefix_len);
+    let room = 1_u32.checked_shl(u32::from(prefix_len.saturating_sub(range.prefix_len())));
+    first..first.saturating_add(room.unwrap_or(u32::MAX))
+}
+
+fn leading(address: Ipv4Addr, prefix_len: u8) -> u32 {
+    address.to_bits().checked_shr(32 - u32::from(prefix_len)).unwrap_or(0)
+}
+
+/// The first address of the network with these leading bits.
+fn first_address(network: u32, prefix_len: u8) -> Ipv4Addr {
+    Ipv4Addr::from_bits(network.checked_shl(32 - u32::from(prefix_len)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::from_json;
+
+    const SERVICES: &str = "10.96.0.0/12";
+    const ENDPOINTS: &str = "10.128.0.0/9";
+
+    fn range(text: &str) -> Ipv4Net {
+        text.parse().unwrap()
+    }
+
+    /// One-port Services at these VIPs, each with these Endpoints.
+    fn cluster(services: &[(&str, &[&str])]) -> Cluster {
+        let services: Vec<String> = services
+            .iter()
+            .enumerate()
+            .map(|(number, (vip, endpoints))| {
+                let endpoints: Vec<String> =
+                    endpoints.iter().map(|address| format!("\"{address}:80\"")).collect();
+                let endpoints = endpoints.join(",");
+                format!("{{\"name\":\"a/s{number}\",\"vip\":\"{vip}\",\"port\":80,\"protocol\":\"tcp\",\"endpoints\":[{endpoints}]}}")
+            })
+            .collect();
+        let text =
+            format!("{{\"schema\":\"vipbench.cluster/1\",\"services\":[{}]}}", services.join(","));
+        from_json(text.as_bytes()).unwrap()
+    }
+
+    fn addresses(cluster: &Cluster) -> Vec<String> {
+        let of_one = |service: &Service| {
+            let endpoints = service.endpoints().iter().map(|endpoint| endpoint.address);
+            std::iter::once(service.vip())
+                .chain(endpoints)
+                .map(|address| address.to_string())
+                .collect::<Vec<_>>()
+        };
+        cluster.services().iter().flat_map(of_one).collect()
+    }
+
+    #[test]
+    fn a_cluster_that_fits_stays_as_it_is() {
+        let fitting =
+            cluster(&[("10.96.0.1", &["10.128.0.1"]), ("10.111.255.254", &["10.255.0.1"])]);
+        assert_eq!(fitting.relocated(range(SERVICES), range(ENDPOINTS)), Ok(None));
+    }
+
+    #[test]
+    fn what_does_not_fit_moves_to_free_networks_and_the_rest_stays() {
+        let foreign = cluster(&[
+            ("172.20.0.1", &["10.128.7.7", "192.168.1.9"]),
+            ("10.96.3.4", &["10.244.0.5", "192.168.77.9"]),
+            ("172.20.9.1", &["10.5.0.1"]),
+        ]);
+        let moved = foreign.relocated(range(SERVICES), range(ENDPOINTS)).unwrap().unwrap();
+        // 10.96 and 10.128 are taken, so the first free networks are 10.97 and 10.129.
+        assert_eq!(
+            addresses(&moved),
+            [
+                "10.97.0.1",
+                "10.128.7.7",
+                "10.130.1.9",
+                "10.96.3.4",
+                "10.130.77.9",
+                "10.244.0.5",
+                "10.97.9.1",
+                "10.129.0.1"
+            ]
+        );
+        assert_eq!(moved.services()[1].name(), foreign.services()[1].name());
+    }
+
+    #[test]
+    fn smaller_networks_are_moved_where_larger_ones_do_not_fit() {
+        let spread: Vec<String> = (0..20).map(|number| format!("10.{number}.0.1")).collect();
+        let services: Vec<(&str, &[&str])> =
+            spread.iter().map(|vip| (vip.as_str(), &[][..])).collect();
+        let moved =
+            cluster(&services).relocated(range(SERVICES), range(ENDPOINTS)).unwrap().unwrap();
+        assert_eq!(addresses(&moved)[19], "10.96.19.1");
+    }
+
+    #[test]
+    fn addresses_that_find_no_room_are_refused() {
+        let wide = cluster(&[("10.96.0.1", &["10.1.0.1", "10.2.0.1", "10.3.0.1"])]);
+        let refused = |endpoints: &str| {
+            wide.relocated(range(SERVICES), range(endpoints)).unwrap_err().to_string()
+        };
+        let expected = "endpoints lie in 3 networks of /24, and 10.128.0.0/23 has room for 2: take a larger range";
+        assert_eq!(refused("10.128.0.0/23"), expected);
+        assert!(refused("10.128.0.0/28").contains("take a larger range"));
+    }
+}
