@@ -11,6 +11,7 @@ Examples:
   vipbench run scenarios/quick.toml --proxy ipvs --proxy none --services 1000
   vipbench run scenarios/quick.toml -o runs/mine --resume
   vipbench export runs/mine --format csv > mine.csv
+  vipbench run scenarios/quick.toml --cluster mine.json    your own cluster, see `vipbench import --help`
   vipbench compare runs/kernels --base-kernel 6.1 --new-kernel 6.12
 
 Exit codes: 0 good; 1 the tool failed or the input is wrong; 2 regression; 3 inconclusive; 4 invalid.";
@@ -48,6 +49,8 @@ pub enum Command {
     Run(RunArgs),
     /// Write a synthetic Cluster as JSON, Kubernetes objects, iptables or IPVS text
     Generate(GenerateArgs),
+    /// Make a Cluster of a real cluster's Services and `EndpointSlices`, to run scenarios on
+    Import(ImportArgs),
     /// Make one run of shards that ran apart, on any machines
     Merge(MergeArgs),
     /// Print a run as flat rows, one a metric
@@ -140,6 +143,10 @@ pub struct RunArgs {
     /// Number of Services (repeatable; replaces the scenario's)
     #[arg(long, value_name = "N")]
     pub services: Vec<u32>,
+    /// An imported Cluster (see `vipbench import`) instead of generated ones; all of its Services, unless --services tells how
+    /// many of the first ones
+    #[arg(long, value_name = "FILE")]
+    pub cluster: Option<PathBuf>,
     /// More words for the guest kernels' command line, such as `mitigations=off` (replaces the scenario's)
     #[arg(long, value_name = "STRING")]
     pub kernel_cmdline: Option<String>,
@@ -188,12 +195,59 @@ pub struct GenerateArgs {
     /// Take the Cluster section of a scenario instead of defaults
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
+    /// Write the Cluster of this file (see `vipbench import`) in another form, instead of making one
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["services", "endpoints", "seed", "scenario"])]
+    pub cluster: Option<PathBuf>,
     /// What to write
     #[arg(long, value_enum, default_value = "json")]
     pub format: ClusterFormat,
     /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  kubectl get services,endpointslices -A -o json | vipbench import - -o mine.json
+  vipbench import objects.json --anonymise -o shareable.json
+  vipbench run scenarios/quick.toml --cluster mine.json
+  vipbench generate --cluster mine.json --format iptables
+
+What becomes of the objects:
+  Each port of a Service with an IPv4 cluster IP becomes a Service of the Cluster, in the order of the input, with the endpoints
+  that kube-proxy would use. UDP, SCTP, node ports and external IPs are kept and programmed, but not dialled. Everything else,
+  such as headless Services, session affinity or IPv6, is counted in the summary, which goes to standard output, or to standard
+  error if the Cluster goes there.
+
+What --anonymise keeps:
+  The order, who shares a namespace, name, VIP or endpoint, the length of names, ports, protocols, and how VIPs lie to each
+  other within a network, because IPVS up to Linux 7.0 chooses buckets by it. All names and addresses are replaced.";
+
+/// `vipbench import`.
+#[derive(Debug, Args)]
+#[command(after_help = IMPORT_EXAMPLES)]
+pub struct ImportArgs {
+    /// What `kubectl get services,endpointslices -A -o json` printed; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
+    /// File for the Cluster [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// What to write
+    #[arg(long, value_enum, default_value = "json")]
+    pub format: ClusterFormat,
+    /// Leave out objects that are wrong instead of refusing them all
+    #[arg(long)]
+    pub lenient: bool,
+    /// Replace every name and address; keep the shape
+    #[arg(long)]
+    pub anonymise: bool,
+    /// Seed of what --anonymise puts in place; whoever knows it can tell the last bits of addresses
+    #[arg(long, default_value_t = 1, requires = "anonymise")]
+    pub seed: u64,
+    /// Print the summary as JSON
+    #[arg(long, requires = "output")]
+    pub json: bool,
 }
 
 /// `vipbench merge`.

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod command;
 pub mod explain;
 pub mod features;
+pub mod imported;
 pub mod load;
 pub mod out;
 pub mod place;

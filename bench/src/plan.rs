@@ -3,6 +3,9 @@
 //! Every user error is found here, before anything is created. Nothing here touches a kernel or the network: which
 //! kernels and which place there are is told by the caller.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use anyhow::{Context, ensure};
 use generators::VipLayout;
 use proxies::ProxyKind;
@@ -10,6 +13,7 @@ use results::replicate::Claim;
 use results::{Clock, Labels, Place};
 
 use crate::cell::CellSpec;
+use crate::imported::ImportedCluster;
 use crate::scenario::{Measure, Scenario};
 
 /// Largest run: a scenario beyond it is a typing error.
@@ -26,6 +30,8 @@ pub struct Overrides {
     pub kernels: Vec<String>,
     /// Words for the guest kernels' command line instead of the scenario's.
     pub kernel_cmdline: Option<String>,
+    /// An imported Cluster instead of the scenario's, and all of its Services instead of the scenario's numbers.
+    pub cluster_file: Option<PathBuf>,
 }
 
 /// Where and how a plan's cells run.
@@ -42,7 +48,11 @@ pub struct Setting {
 /// # Errors
 /// The first wrong value, with its key and the remedy.
 pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result<Scenario> {
-    let Overrides { proxies, services, kernels, kernel_cmdline } = overrides;
+    let Overrides { proxies, services, kernels, kernel_cmdline, cluster_file } = overrides;
+    if cluster_file.is_some() {
+        scenario.cluster_file = cluster_file;
+        scenario.services.clear();
+    }
     for (kept, given) in [(&mut scenario.proxies, proxies), (&mut scenario.kernels, kernels)] {
         if !given.is_empty() {
             *kept = given;
@@ -63,6 +73,7 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
         "name = {:?}: use 1 to 64 letters, digits, `-` and `_`, it becomes part of a folder name",
         scenario.name
     );
+    import(&mut scenario)?;
     scenario.services = distinct("services", &scenario.services)?;
     scenario.proxies = distinct("proxies", &scenario.proxies)?;
     scenario.kernels = distinct("kernels", &scenario.kernels)?;
@@ -96,6 +107,25 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     check_load(&scenario)?;
     scenario.claims.iter().try_for_each(Claim::check)?;
     Ok(scenario)
+}
+
+/// Reads the imported Cluster, if there is to be one, and checks that it can be measured at each size.
+fn import(scenario: &mut Scenario) -> anyhow::Result<()> {
+    let Some(file) = &scenario.cluster_file else { return Ok(()) };
+    ensure!(
+        !scenario.measures.contains(&Measure::VipLayout),
+        "measures: vip_layout generates one Cluster in two layouts, and cluster_file brings its own; remove one of them"
+    );
+    let imported = ImportedCluster::read(file, &scenario.cluster)
+        .with_context(|| format!("cluster file {}", file.display()))?;
+    if scenario.services.is_empty() {
+        scenario.services = vec![imported.services()];
+    }
+    for &services in &scenario.services {
+        imported.check(services).with_context(|| format!("cluster file {}", file.display()))?;
+    }
+    scenario.imported = Some(Arc::new(imported));
+    Ok(())
 }
 
 /// A guest kernel's command line has room for 2,047 bytes (`COMMAND_LINE_SIZE`, `arch/x86/include/asm/setup.h`, Linux 6.1), of which
@@ -166,10 +196,14 @@ pub fn expand(
     let mut cells = Vec::new();
     let mut backwards = false;
     for &services in &scenario.services {
+        let imported = scenario.imported.as_ref().map(|file| file.first(services)).transpose()?;
         for &seed in &scenario.seeds {
             let mut cluster = scenario.cluster.clone();
             cluster.services = services;
-            let endpoints = generators::generate(&cluster, seed)?.endpoint_count() as u64;
+            let endpoints = match &imported {
+                Some(imported) => imported.endpoint_count(),
+                None => generators::generate(&cluster, seed)?.endpoint_count(),
+            } as u64;
             for &measure in
                 scenario.measures.iter().filter(|measure| scenario.wants(**measure, seed, services))
             {
@@ -201,6 +235,7 @@ pub fn expand(
                         labels,
                         measure,
                         cluster: cluster.clone(),
+                        imported: imported.clone(),
                         load: scenario.load.clone(),
                     });
                 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use generators::{Position, SyntheticSpec};
@@ -10,10 +11,12 @@ use results::Place;
 use results::replicate::Claim;
 use serde::{Deserialize, Serialize};
 
+use crate::imported::ImportedCluster;
+
 /// More than any scenario needs; a larger file is not a scenario.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// A scenario file. Every key has a documented default except `name`, `services` and `proxies`.
+/// A scenario file. Every key has a documented default except `name`, `proxies`, and one of `services` and `cluster_file`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
@@ -22,7 +25,8 @@ pub struct Scenario {
     /// One line for the report.
     #[serde(default)]
     pub description: String,
-    /// Numbers of Services.
+    /// Numbers of Services; of an imported Cluster its first ones [default: all of these].
+    #[serde(default)]
     pub services: Vec<u32>,
     /// Proxies by name (DESIGN section 8).
     pub proxies: Vec<String>,
@@ -44,9 +48,17 @@ pub struct Scenario {
     /// Measures that are not run for every seed and size, such as `[only.restart]` with `services = [100]`.
     #[serde(default)]
     pub only: BTreeMap<Measure, Only>,
-    /// Shape of the Cluster; its `services` is taken from the list above.
+    /// Shape of the Cluster; its `services` is taken from the list above. Beside an imported Cluster: the lab's ranges, and the
+    /// shape of Services that Changes add.
     #[serde(default)]
     pub cluster: SyntheticSpec,
+    /// An imported Cluster (`vipbench import`) in place of generated ones; seeds still decide everything else. In a file it is
+    /// relative to the file's folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_file: Option<PathBuf>,
+    /// What is in that file, once the scenario is validated.
+    #[serde(skip)]
+    pub imported: Option<Arc<ImportedCluster>>,
     /// How load is put on.
     #[serde(default)]
     pub load: LoadSpec,
@@ -196,7 +208,11 @@ impl Scenario {
             );
         }
         let text = fs::read_to_string(path).with_context(|| format!("scenario {place}"))?;
-        toml::from_str(&text)
-            .with_context(|| format!("scenario {place}: fix the key or value shown below"))
+        let mut scenario: Self = toml::from_str(&text)
+            .with_context(|| format!("scenario {place}: fix the key or value shown below"))?;
+        if let (Some(file), Some(folder)) = (&mut scenario.cluster_file, path.parent()) {
+            *file = folder.join(&*file);
+        }
+        Ok(scenario)
     }
 }

@@ -8,7 +8,8 @@
 //! ]}
 //! ```
 //!
-//! `node_port` (a number) and `external_ips` (a list) follow `protocol` if a Service has them.
+//! `node_port` (a number) and `external_ips` (a list) follow `protocol` if a Service has them. As a part of another
+//! document a Cluster has the same form.
 
 use std::fmt;
 use std::io::{BufReader, Read, Write};
@@ -16,6 +17,7 @@ use std::net::Ipv4Addr;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::cluster::Cluster;
@@ -126,7 +128,32 @@ struct Document {
     services: Vec<ValidService>,
 }
 
-#[derive(Deserialize)]
+impl Serialize for Cluster {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut document = serializer.serialize_struct("Cluster", 2)?;
+        document.serialize_field("schema", &Schema::V1)?;
+        document.serialize_field("services", &Lines(self.services()))?;
+        document.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Cluster {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Document { schema: Schema::V1, services } = Document::deserialize(deserializer)?;
+        let services = services.into_iter().map(|ValidService(service)| service).collect();
+        Self::new(services).map_err(D::Error::custom)
+    }
+}
+
+struct Lines<'a>(&'a [Service]);
+
+impl Serialize for Lines<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(ServiceLine::from))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 enum Schema {
     #[serde(rename = "vipbench.cluster/1")]
     V1,
@@ -251,6 +278,18 @@ mod tests {
         assert_eq!((cart.node_port(), cart.endpoints().len()), (None, 2));
         assert_eq!((dns.node_port(), dns.external_ips().len()), (Some(30_053), 2));
         assert_eq!(dns.protocol(), Protocol::Udp);
+    }
+
+    #[test]
+    fn a_cluster_within_another_document_has_the_same_form_and_is_validated() {
+        let cluster = from_json(TWO.as_bytes()).unwrap();
+        let inside = serde_json::to_string(&(1, &cluster)).unwrap();
+        assert_eq!(inside, format!("[1,{}]", TWO.replace('\n', "")));
+        let (_, read): (u8, Cluster) = serde_json::from_str(&inside).unwrap();
+        assert_eq!(read, cluster);
+        let twice = inside.replace("shop/dns", "shop/cart:http");
+        let error = serde_json::from_str::<(u8, Cluster)>(&twice).unwrap_err().to_string();
+        assert!(error.contains("two Services are named shop/cart:http"), "{error}");
     }
 
     #[test]

@@ -10,8 +10,8 @@ type Facts = BTreeMap<String, String>;
 
 /// The load of the machine: never the same twice.
 pub(crate) const LOAD: &str = "host.load";
-/// What an instruction count depends on: the guest, the programs in it (this one included) and the emulator.
-const COUNTED: [&str; 3] = ["guest.", "tool.", "vipbench."];
+/// What an instruction count depends on: the guest, the programs in it (this one included), the emulator, and an imported Cluster.
+const COUNTED: [&str; 4] = ["cluster.", "guest.", "tool.", "vipbench."];
 /// Ends the key of where a kernel came from: the same kernel may come from several places.
 const SOURCE: &str = ".source";
 

@@ -2,6 +2,7 @@
 //!
 //! Measures nothing itself.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use lab::Ipv4Net;
 use lab::topology::{Topology, TopologySpec};
 use proxies::{Options, Proxy, ProxyKind, SyncRequest};
 use results::Clock;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::CellSpec;
 use crate::load::{
@@ -44,7 +46,8 @@ pub(super) struct BenchLab {
     pub(super) clock: MeasureClock,
     pub(super) kind: ProxyKind,
     pub(super) options: Options,
-    target_port: u16,
+    /// Ports of Endpoints that clients may reach.
+    target_ports: Vec<u16>,
 }
 
 /// Whom to dial for one position, and who may answer.
@@ -76,9 +79,17 @@ impl Dialled {
 }
 
 impl BenchLab {
-    /// Generates the Cluster and builds the lab.
+    /// Generates the Cluster, unless it was imported, and builds the lab.
     pub(super) fn build(spec: &CellSpec) -> anyhow::Result<Self> {
-        let cluster = generators::generate(&spec.cluster, spec.labels.seed)?;
+        let cluster = match &spec.imported {
+            Some(imported) => Cluster::clone(imported),
+            None => generators::generate(&spec.cluster, spec.labels.seed)?,
+        };
+        let mut target_ports = vec![spec.cluster.target_port];
+        if spec.imported.is_some() {
+            target_ports = target_ports_of(&cluster, spec.cluster.target_port);
+            make_room_for_sockets(target_ports.len() * ENDPOINT_HOSTS)?;
+        }
         let clock = MeasureClock::open(spec.labels.clock)?;
         let kind: ProxyKind = spec.labels.proxy.parse()?;
         let topology = Topology::build(&topology_of(&spec.cluster))?;
@@ -88,7 +99,7 @@ impl BenchLab {
             local_cidr: Some((CLIENTS.addr(), CLIENTS.prefix_len())),
             ..Options::default()
         };
-        Ok(Self { topology, cluster, clock, kind, options, target_port: spec.cluster.target_port })
+        Ok(Self { topology, cluster, clock, kind, options, target_ports })
     }
 
     /// A fresh proxy of the cell's kind, known to work in this kernel. Call it on a thread in the node's namespace.
@@ -118,14 +129,14 @@ impl BenchLab {
     /// Bare servers on every endpoint host; they stop when they drop.
     pub(super) fn bare_servers(&self) -> anyhow::Result<Vec<BareServer>> {
         self.on_endpoint_hosts(|lab| {
-            Ok(BareServer::start(listen(&[lab.any_address()])?, lab.priority())?)
+            Ok(BareServer::start(listen(&lab.any_address())?, lab.priority())?)
         })
     }
 
     /// HTTP servers on every endpoint host; they stop when they drop.
     pub(super) fn http_servers(&self) -> anyhow::Result<Vec<HttpServer>> {
         self.on_endpoint_hosts(|lab| {
-            Ok(HttpServer::start(listen(&[lab.any_address()])?, lab.priority())?)
+            Ok(HttpServer::start(listen(&lab.any_address())?, lab.priority())?)
         })
     }
 
@@ -140,8 +151,9 @@ impl BenchLab {
             .collect()
     }
 
-    fn any_address(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, self.target_port)
+    fn any_address(&self) -> Vec<SocketAddrV4> {
+        let any = |port: &u16| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, *port);
+        self.target_ports.iter().map(any).collect()
     }
 
     fn priority(&self) -> Priority {
@@ -161,15 +173,38 @@ impl BenchLab {
         let services = self.cluster.services();
         let start = position.index(services.len(), draw);
         let (before, from) = services.split_at(start);
-        let usable = |service: &&Service| {
-            service.protocol() == Protocol::Tcp && !service.endpoints().is_empty()
-        };
-        let service = from.iter().chain(before).find(usable);
+        let service = from.iter().chain(before).find(|service| is_dialable(service));
         Dialled::of(
             service.context("no Service of the Cluster speaks TCP and has an Endpoint")?,
             self.kind,
         )
     }
+}
+
+/// Whether a client can open a connection to a Service.
+pub fn is_dialable(service: &Service) -> bool {
+    service.protocol() == Protocol::Tcp && !service.endpoints().is_empty()
+}
+
+/// Every port at which an Endpoint of the Cluster, or of a Service added to it, is dialled.
+pub fn target_ports_of(cluster: &Cluster, added: u16) -> Vec<u16> {
+    let dialable = cluster.services().iter().filter(|service| is_dialable(service));
+    let ports = dialable.flat_map(Service::endpoints).map(|endpoint| endpoint.port);
+    let ports: BTreeSet<u16> = ports.chain([added]).collect();
+    ports.into_iter().collect()
+}
+
+/// Lets this process have so many sockets beside its other files.
+fn make_room_for_sockets(count: usize) -> anyhow::Result<()> {
+    const OTHER_FILES: u64 = 1_024;
+    let wanted = count as u64 + OTHER_FILES;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+        .with_context(|| format!("raising the limit of open files to {wanted}"))
 }
 
 /// Draws for `random` positions: a stream of their own, so that nothing else shifts them.

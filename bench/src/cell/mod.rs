@@ -11,12 +11,14 @@ mod sync;
 mod vip_bind;
 mod vip_layout;
 
-use generators::SyntheticSpec;
+use std::sync::Arc;
+
+use generators::{Cluster, SyntheticSpec};
 use proxies::ProxyError;
 use results::{Labels, Metric, Outcome};
 use serde::{Deserialize, Serialize};
 
-pub use bench_lab::topology_of;
+pub use bench_lab::{is_dialable, target_ports_of, topology_of};
 
 use crate::scenario::{LoadSpec, Measure};
 use bench_lab::BenchLab;
@@ -29,8 +31,11 @@ pub struct CellSpec {
     pub labels: Labels,
     /// What to measure.
     pub measure: Measure,
-    /// Shape of the Cluster.
+    /// Shape of the Cluster; beside an imported one, the lab's ranges and the shape of added Services.
     pub cluster: SyntheticSpec,
+    /// An imported Cluster in place of a generated one. It travels with the spec: a cell needs nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Arc<Cluster>>,
     /// How load is put on.
     pub load: LoadSpec,
 }

@@ -3,6 +3,7 @@
 //! Parts: `prepare` (fixed state, reading what there is), `render` (user space makes text or messages), `submit` (until
 //! the kernel has taken it), `effective` (from then until a new connection is answered by the right Endpoint).
 
+use std::borrow::Cow;
 use std::fs;
 use std::sync::mpsc;
 
@@ -12,7 +13,7 @@ use lab::guest::mark;
 use proxies::{Applied, Proxy, Size, SyncRequest};
 use results::{Metric, Unit};
 
-use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled};
+use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled, is_dialable};
 use super::{CellSpec, Measured};
 use crate::load::{BareClient, LoadClient, MeasureClock, Window, window};
 
@@ -170,8 +171,13 @@ impl Syncs<'_> {
         shape.protocols = generators::Protocols { tcp: 1, udp: 0, sctp: 0 };
         let count =
             spec.load.changes.min(u32::try_from(cluster.services().len() - 1).unwrap_or(u32::MAX));
+        let part = match kind {
+            ChangeKind::EndpointChange => dialable_part(cluster)?,
+            ChangeKind::ServiceAdd | ChangeKind::ServiceRemove => Cow::Borrowed(&*cluster),
+        };
         let changes =
-            generators::changes(cluster, &shape, spec.labels.seed, kind, Position::Random, count)?;
+            generators::changes(&part, &shape, spec.labels.seed, kind, Position::Random, count)?;
+        drop(part);
         let mut series = Series::default();
         for change in changes {
             let after = cluster.apply(&change)?;
@@ -236,6 +242,16 @@ impl Syncs<'_> {
         series.applied.push(applied);
         Ok(())
     }
+}
+
+/// The Services that a client can dial: whether a replaced Endpoint is in effect shows in no others.
+fn dialable_part(cluster: &Cluster) -> anyhow::Result<Cow<'_, Cluster>> {
+    let services = cluster.services();
+    if services.iter().all(is_dialable) {
+        return Ok(Cow::Borrowed(cluster));
+    }
+    let dialable = services.iter().filter(|service| is_dialable(service)).cloned().collect();
+    Ok(Cow::Owned(Cluster::new(dialable)?))
 }
 
 /// After a replaced Endpoint any Endpoint of the Service may answer, so only the old one must not.

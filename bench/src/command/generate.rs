@@ -1,11 +1,12 @@
-//! `vipbench generate`: a synthetic Cluster in one of its text forms.
+//! `vipbench generate`: a synthetic Cluster, or one from a file, in one of its text forms.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use generators::{EndpointCount, SyntheticSpec};
+use generators::{Cluster, EndpointCount, SyntheticSpec};
 use proxies::{Options, ProxyKind, SyncRequest};
 
 use crate::cli::{ClusterFormat, GenerateArgs};
@@ -13,32 +14,60 @@ use crate::scenario::Scenario;
 
 pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     crate::out::end_with_reader();
-    let mut spec = match &args.scenario {
-        Some(path) => Scenario::read(path)?.cluster,
-        None => SyntheticSpec {
-            endpoints: EndpointCount::Fixed(args.endpoints),
-            ..SyntheticSpec::default()
-        },
+    write(&cluster(args)?, args.format, args.output.as_deref())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cluster(args: &GenerateArgs) -> anyhow::Result<Cluster> {
+    if let Some(path) = &args.cluster {
+        return read(path);
+    }
+    let mut spec = SyntheticSpec {
+        endpoints: EndpointCount::Fixed(args.endpoints),
+        ..SyntheticSpec::default()
     };
+    if let Some(path) = &args.scenario {
+        let scenario = Scenario::read(path)?;
+        if let Some(path) = &scenario.cluster_file {
+            return read(path);
+        }
+        spec = scenario.cluster;
+    }
     spec.services = args.services;
-    let cluster = generators::generate(&spec, args.seed)?;
-    let mut out: Box<dyn Write> = match &args.output {
+    Ok(generators::generate(&spec, args.seed)?)
+}
+
+fn read(path: &Path) -> anyhow::Result<Cluster> {
+    let place = || format!("cluster file {}", path.display());
+    let file = File::open(path).with_context(place)?;
+    generators::from_json(file).with_context(place)
+}
+
+/// Writes a Cluster in one of its forms to a file, or to standard output.
+///
+/// # Errors
+/// A Cluster that has no such form, a file that cannot be written.
+pub(super) fn write(
+    cluster: &Cluster,
+    format: ClusterFormat,
+    output: Option<&Path>,
+) -> anyhow::Result<()> {
+    let mut out: Box<dyn Write> = match output {
         Some(path) => Box::new(File::create(path).with_context(|| format!("{}", path.display()))?),
         None => Box::new(std::io::stdout().lock()),
     };
     let mut out = BufWriter::new(&mut out);
-    match args.format {
-        ClusterFormat::Json => generators::to_json(&cluster, &mut out)?,
-        ClusterFormat::K8s => generators::to_k8s(&cluster, &mut out)?,
+    match format {
+        ClusterFormat::Json => generators::to_json(cluster, &mut out)?,
+        ClusterFormat::K8s => generators::to_k8s(cluster, &mut out)?,
         ClusterFormat::Iptables => {
             let proxy = proxies::open(ProxyKind::IptablesLegacy, &Options::default());
-            let program = proxy.render(&SyncRequest::Full(&cluster))?;
+            let program = proxy.render(&SyncRequest::Full(cluster))?;
             out.write_all(program.text().context("iptables renders text")?)?;
         }
         ClusterFormat::Ipvs => {
-            out.write_all(proxies::ipvs::save_text(&cluster, &Options::default()).as_bytes())?;
+            out.write_all(proxies::ipvs::save_text(cluster, &Options::default()).as_bytes())?;
         }
     }
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(out.flush()?)
 }

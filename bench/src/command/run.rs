@@ -12,6 +12,7 @@ use results::{Clock, Environment, Place, RunRecord, RunWriter};
 
 use crate::cell::CellSpec;
 use crate::cli::{ClockChoice, PlaceChoice, RunArgs};
+use crate::imported::CLUSTER_FACT;
 use crate::place::{
     GuestOptions, GuestPlace, HostPlace, Places, WorkDir, missing_on_host, probe_kvm,
     require_emulator,
@@ -63,9 +64,13 @@ pub(super) fn measure(args: &RunArgs, interrupted: &AtomicBool) -> anyhow::Resul
         services: args.services.clone(),
         kernels: args.kernels.clone(),
         kernel_cmdline: args.kernel_cmdline.clone(),
+        cluster_file: args.cluster.clone(),
     };
     let mut scenario = validated(Scenario::read(&args.scenario)?, overrides)
         .with_context(|| format!("scenario {}", args.scenario.display()))?;
+    for warning in scenario.imported.iter().flat_map(|imported| imported.warnings()) {
+        eprintln!("warning: cluster file: {warning}");
+    }
     let part = args.shard.as_deref().map(str::parse::<Shard>).transpose()?;
     let folder = folder(args, &scenario)?;
     let progress = Progress::new(0);
@@ -212,6 +217,13 @@ fn run_record(
     cells: &[CellSpec],
     places: &Places,
 ) -> anyhow::Result<RunRecord> {
+    let mut facts = places.facts();
+    facts.extend(
+        scenario
+            .imported
+            .iter()
+            .map(|imported| (CLUSTER_FACT.to_owned(), imported.sha256().to_owned())),
+    );
     Ok(RunRecord {
         schema: results::RUN_SCHEMA.into(),
         tool_version: env!("CARGO_PKG_VERSION").into(),
@@ -221,7 +233,7 @@ fn run_record(
         scenario: serde_json::to_value(scenario)?,
         cells: cells.iter().map(CellSpec::id).collect(),
         shard: None,
-        environment: Environment { facts: places.facts() },
+        environment: Environment { facts },
         guests: Vec::new(),
     })
 }

@@ -6,6 +6,7 @@ use results::{CellRecord, Clock, Outcome, Place, Run};
 use serde::Deserialize;
 
 use crate::cell::CellSpec;
+use crate::imported::CLUSTER_FACT;
 use crate::load::{Window, window};
 use crate::plan::{Setting, expand};
 use crate::scenario::Scenario;
@@ -242,5 +243,13 @@ pub(super) fn scenario(run: &Run) -> anyhow::Result<Scenario> {
             run.record.tool_version
         )
     })?;
-    crate::plan::validated(scenario, crate::plan::Overrides::default())
+    let scenario = crate::plan::validated(scenario, crate::plan::Overrides::default())?;
+    let recorded = run.record.environment.facts.get(CLUSTER_FACT);
+    ensure!(
+        scenario.imported.as_ref().map(|imported| imported.sha256())
+            == recorded.map(String::as_str),
+        "{}: the cluster file is not the one that was measured ({CLUSTER_FACT} of the run differs); restore it",
+        run.dir.display()
+    );
+    Ok(scenario)
 }

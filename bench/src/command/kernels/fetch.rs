@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use lab::image::{Cache, refresh, resolve};
 
-use super::{megabytes, selected, table};
+use super::{megabytes, selected};
 use crate::cli::KernelsFetchArgs;
+use crate::out::table;
 use crate::progress::Progress;
 
 pub(super) fn run(args: &KernelsFetchArgs) -> anyhow::Result<ExitCode> {

@@ -6,8 +6,9 @@ use anyhow::Context;
 use lab::image::{Cache, Kernel, OfferedKernel, cached_kernels, offered_kernels};
 use serde::Serialize;
 
-use super::{megabytes, table};
+use super::megabytes;
 use crate::cli::KernelsListArgs;
+use crate::out::table;
 use crate::progress::Progress;
 
 /// One line of the list.

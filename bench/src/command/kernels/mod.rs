@@ -6,15 +6,10 @@ mod probe;
 
 use std::process::ExitCode;
 
-use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use lab::image::{Cache, KernelSpec, Selected, select};
 
 use crate::cli::{KernelsArgs, KernelsCommand};
 use crate::progress::Progress;
-
-/// One line under the head, none elsewhere.
-const STYLE: TableStyle =
-    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 pub(super) fn run(args: &KernelsArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
@@ -34,16 +29,6 @@ fn selected(lists: &[String], cache: &Cache) -> anyhow::Result<Vec<KernelSpec>> 
         eprintln!("warning: {warning}");
     }
     Ok(specs)
-}
-
-/// A table without lines between its rows, for a terminal or a pipe.
-fn table<'h>(header: impl IntoIterator<Item = &'h str>) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(STYLE)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header.into_iter().collect::<Vec<_>>());
-    table
 }
 
 /// Bytes as megabytes, with one decimal below ten.

@@ -10,9 +10,10 @@ use lab::guest::{Accelerator, Bounds, Job, Task};
 use lab::image::Cache;
 use serde::Serialize;
 
-use super::{selected, table};
+use super::selected;
 use crate::cli::KernelsProbeArgs;
 use crate::features::{self, Tried, groups, summary};
+use crate::out::table;
 use crate::place::{GuestOptions, GuestPlace, WorkDir};
 use crate::progress::Progress;
 use crate::scenario::Limits;
