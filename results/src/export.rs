@@ -51,6 +51,28 @@ pub struct Row {
     pub mean: Option<f64>,
 }
 
+/// The fields of a [`Row`], in their order.
+const COLUMNS: [&str; 18] = [
+    "cell",
+    "kernel",
+    "place",
+    "clock",
+    "proxy",
+    "services",
+    "endpoints",
+    "seed",
+    "metric",
+    "label",
+    "unit",
+    "count",
+    "min",
+    "p50",
+    "p90",
+    "p99",
+    "max",
+    "mean",
+];
+
 /// Why a run cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
@@ -98,7 +120,9 @@ pub fn rows(run: &Run) -> Result<Vec<Row>, ExportError> {
 /// # Errors
 /// [`ExportError`].
 pub fn csv(run: &Run, out: impl io::Write) -> Result<(), ExportError> {
-    let mut writer = csv::Writer::from_writer(out);
+    // Not left to the first row: a run without cells has a head line, too.
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(out);
+    writer.write_record(COLUMNS)?;
     for row in rows(run)? {
         writer.serialize(row)?;
     }
@@ -181,6 +205,17 @@ mod tests {
             csv_text(&fixture::stored()).lines().next().unwrap(),
             "cell,kernel,place,clock,proxy,services,endpoints,seed,metric,label,unit,count,min,p50,p90,p99,max,mean"
         );
+    }
+
+    #[test]
+    fn a_run_without_cells_has_a_head_line_of_the_fields_of_a_row() {
+        let mut run = fixture::stored();
+        let row = serde_json::to_value(&rows(&run).unwrap()[0]).unwrap();
+        run.cells.clear();
+        assert_eq!(csv_text(&run), format!("{}\n", COLUMNS.join(",")));
+        let fields = row.as_object().unwrap();
+        assert_eq!(fields.len(), COLUMNS.len());
+        assert!(COLUMNS.iter().all(|column| fields.contains_key(*column)), "{fields:?}");
     }
 
     #[test]
