@@ -1,0 +1,253 @@
+//! `vipbench import` from outside, and runs on what it gives. The run in a guest needs root, QEMU and a kernel package;
+//! `scripts/test` runs it. Nothing here asserts a timing.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Objects as a real cluster has them: VIPs and Pods outside of the lab's ranges, several ports, a Service of each kind that is
+/// not programmed, and an Endpoint on a node.
+fn objects() -> Value {
+    let service = |namespace: &str, name: &str, spec: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": namespace, "name": name}, "spec": spec});
+    let slice = |namespace: &str, service: &str, addresses: &[&str], ports: Value| {
+        let endpoints: Vec<Value> = addresses
+            .iter()
+            .map(|address| json!({"addresses": [address], "conditions": {"ready": true}}))
+            .collect();
+        json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"namespace": namespace, "name": format!("{service}-a"), "labels": {"kubernetes.io/service-name": service}},
+            "endpoints": endpoints, "ports": ports})
+    };
+    let web = json!([{"name": "http", "port": 80, "targetPort": 3000}, {"name": "metrics", "port": 9090}]);
+    let dns =
+        json!([{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53}]);
+    let items = [
+        service(
+            "default",
+            "kubernetes",
+            json!({"clusterIP": "172.20.0.1", "ports": [{"name": "https", "port": 443}]}),
+        ),
+        slice("default", "kubernetes", &["192.168.7.4"], json!([{"name": "https", "port": 6443}])),
+        service("kube-system", "kube-dns", json!({"clusterIP": "172.20.0.10", "ports": dns})),
+        slice(
+            "kube-system",
+            "kube-dns",
+            &["10.244.0.2", "10.244.0.3"],
+            json!([{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]),
+        ),
+        service(
+            "shop",
+            "web",
+            json!({"type": "NodePort", "clusterIP": "172.20.77.3", "ports": web, "sessionAffinity": "ClientIP",
+            "externalIPs": ["203.0.113.5"]}),
+        ),
+        slice(
+            "shop",
+            "web",
+            &["10.244.1.2", "10.244.1.3", "10.244.2.9"],
+            json!([{"name": "http", "port": 3000}, {"name": "metrics", "port": 9100}]),
+        ),
+        service(
+            "shop",
+            "idle",
+            json!({"clusterIP": "172.20.77.4", "ports": [{"port": 80, "nodePort": 30080}]}),
+        ),
+        service("shop", "db", json!({"clusterIP": "None", "ports": [{"port": 5432}]})),
+        service("shop", "away", json!({"type": "ExternalName", "externalName": "example.org"})),
+    ];
+    json!({"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}})
+}
+
+struct Desk {
+    dir: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        fs::write(dir.path().join("objects.json"), objects().to_string()).unwrap();
+        Self { dir }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn call(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vipbench"));
+        command.current_dir(self.path()).args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn succeeds(&self, arguments: &[&str]) -> String {
+        let output = self.call(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn refuses(&self, arguments: &[&str], wanted: &[&str]) {
+        let output = self.call(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        for words in wanted {
+            assert!(said.contains(words), "`{words}` is missing in: {said}");
+        }
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn the_summary_counts_what_is_not_a_plain_service() {
+    let desk = Desk::new();
+    let said = desk.succeeds(&["import", "objects.json", "-o", "mine.json", "--json"]);
+    let summary: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(summary["read"], json!({"services": 6, "endpoint_slices": 3}));
+    assert_eq!(
+        summary["cluster"],
+        json!({"services": 6, "endpoints": 11, "namespaces": 3, "vips": 4, "most_endpoints": 3})
+    );
+    let found: Vec<(&str, u64, &str)> = summary["found"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            (
+                one["finding"].as_str().unwrap(),
+                one["count"].as_u64().unwrap(),
+                one["fate"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("external_name", 1, "skipped"),
+            ("headless", 1, "skipped"),
+            ("session_affinity", 1, "left_out"),
+            ("without_endpoints", 1, "noted"),
+            ("udp_port", 1, "not_dialled"),
+            ("node_port", 1, "not_dialled"),
+            ("external_ip", 2, "not_dialled"),
+        ]
+    );
+    let table = desk.succeeds(&["import", "objects.json", "-o", "mine.json"]);
+    for words in
+        ["read: 6 Services, 3 EndpointSlices", "with session affinity", "left out", "mine.json"]
+    {
+        assert!(table.contains(words), "`{words}` is missing in: {table}");
+    }
+}
+
+#[test]
+fn the_cluster_goes_to_standard_output_alone_where_no_file_is_named() {
+    let desk = Desk::new();
+    let cluster = desk.succeeds(&["import", "objects.json"]);
+    assert_eq!(generators::from_json(cluster.as_bytes()).unwrap().services().len(), 6);
+    fs::write(desk.path().join("mine.json"), &cluster).unwrap();
+    for format in ["json", "k8s", "iptables", "ipvs"] {
+        let direct = desk.succeeds(&["import", "objects.json", "--format", format]);
+        assert_eq!(
+            direct,
+            desk.succeeds(&["generate", "--cluster", "mine.json", "--format", format]),
+            "{format}"
+        );
+    }
+}
+
+#[test]
+fn nothing_of_the_objects_is_in_an_anonymous_cluster() {
+    let desk = Desk::new();
+    let anonymous =
+        |seed| desk.succeeds(&["import", "objects.json", "--anonymise", "--seed", seed]);
+    let text = anonymous("4");
+    assert_eq!(text, anonymous("4"));
+    assert_ne!(text, anonymous("5"));
+    let words = [
+        "default",
+        "kubernetes",
+        "kube",
+        "system",
+        "dns",
+        "shop",
+        "web",
+        "idle",
+        "http",
+        "metrics",
+        "172.20.",
+        "10.244.",
+        "192.168.",
+        "203.0.113.",
+    ];
+    for word in words {
+        assert!(!text.contains(word), "{word} is in {text}");
+    }
+}
+
+#[test]
+fn bad_objects_are_named_and_left_out_on_request() {
+    let desk = Desk::new();
+    let bad = objects().to_string().replace("\"port\":9100", "\"port\":91000");
+    fs::write(desk.path().join("bad.json"), bad).unwrap();
+    let wanted = ["bad.json", "EndpointSlice shop/web-a: ports[1].port", "91000", "--lenient"];
+    desk.refuses(&["import", "bad.json", "-o", "mine.json"], &wanted);
+    assert!(!desk.path().join("mine.json").exists(), "nothing may be written");
+    let said = desk.succeeds(&["import", "bad.json", "-o", "mine.json", "--lenient"]);
+    assert!(said.contains("1 objects were wrong") && said.contains("shop/web-a"), "{said}");
+    desk.refuses(&["import", "nowhere.json"], &["nowhere.json"]);
+    desk.refuses(&["import", "/dev/null"], &["no Service that can be imported", "kubectl"]);
+}
+
+#[test]
+fn a_scenario_cannot_ask_more_of_a_cluster_file_than_it_has() {
+    let desk = Desk::new();
+    desk.succeeds(&["import", "objects.json", "-o", "mine.json"]);
+    let scenario = |rest: &str| {
+        fs::create_dir_all(desk.path().join("sub")).unwrap();
+        fs::write(
+            desk.path().join("sub/s.toml"),
+            format!("name = 's'\nproxies = ['none']\n{rest}"),
+        )
+        .unwrap();
+    };
+    let run = ["run", "sub/s.toml", "-o", "out", "--dry-run"];
+    scenario("services = [7]\ncluster_file = '../mine.json'");
+    desk.refuses(&run, &["sub/../mine.json", "services = 7: it has 6; write 1 to 6"]);
+    scenario("cluster_file = 'mine.json'");
+    desk.refuses(&run, &["sub/mine.json", "No such file"]);
+    scenario("cluster_file = '../objects.json'");
+    desk.refuses(&run, &["sub/../objects.json", "vipbench import"]);
+    scenario("services = [5]\nmeasures = ['vip_layout']\n[cluster]\nvip_layout = 'random'");
+    desk.refuses(
+        &[&run[..], &["--cluster", "mine.json"]].concat(),
+        &["vip_layout", "cluster_file"],
+    );
+    scenario("");
+    desk.refuses(&run, &["services = []"]);
+}
+
+#[test]
+#[ignore = "needs root, QEMU and a kernel package; run by scripts/test"]
+fn every_proxy_programs_an_imported_cluster_and_every_cell_repeats_to_the_byte() {
+    let desk = Desk::new();
+    desk.succeeds(&["import", "objects.json", "-o", "mine.json"]);
+    let scenario = "name = 's'\nproxies = ['none', 'iptables-legacy', 'iptables-nft', 'ipvs']\ncluster_file = 'mine.json'\n\
+        [load]\nconnections = 10\nhttp_connections = 3\nkeepalive_requests = 5\nchanges = 1\n";
+    fs::write(desk.path().join("s.toml"), scenario).unwrap();
+    let run = |folder: &str| {
+        desk.succeeds(&["run", "s.toml", "--clock", "instructions", "-o", folder]);
+        desk.succeeds(&["export", folder])
+    };
+    let rows = run("one");
+    assert!(!rows.contains(",outcome,"), "every cell has numbers: {rows}");
+    assert!(rows.contains(",ipvs,6,11,1,connect,last,instructions,10,"), "{rows}");
+    assert_eq!(rows, run("two"));
+    // The run says which file it was, and goes on with no other.
+    let stored = fs::read_to_string(desk.path().join("one/run.json")).unwrap();
+    assert!(stored.contains("\"cluster.sha256\""), "{stored}");
+    desk.succeeds(&["import", "objects.json", "--anonymise", "-o", "mine.json"]);
+    let resumed = ["run", "s.toml", "--clock", "instructions", "-o", "one", "--resume"];
+    desk.refuses(&resumed, &["cluster.sha256"]);
+}

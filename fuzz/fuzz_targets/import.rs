@@ -1,0 +1,21 @@
+//! Any bytes as Kubernetes objects and as a stored Cluster: an error, or a Cluster that is valid and survives being written.
+#![no_main]
+
+use generators::{Cluster, OnBadObject, from_json, from_k8s, to_json};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let stored = from_json(bytes).ok();
+    let strict = from_k8s(bytes, OnBadObject::Refuse).ok();
+    let lenient = from_k8s(bytes, OnBadObject::Skip).ok();
+    let imported = [strict, lenient].into_iter().flatten().map(|imported| imported.cluster);
+    for cluster in stored.into_iter().chain(imported) {
+        let mut json = Vec::new();
+        assert!(to_json(&cluster, &mut json).is_ok());
+        assert_eq!(from_json(&json[..]).ok().as_ref(), Some(&cluster));
+        assert_eq!(Cluster::new(cluster.services().to_vec()).ok().as_ref(), Some(&cluster));
+        if let Ok(anonymous) = cluster.anonymised(1) {
+            assert_eq!(anonymous.endpoint_count(), cluster.endpoint_count());
+        }
+    }
+});
