@@ -1,8 +1,12 @@
 //! The command line as typed: subcommands, options and their help. What they mean is decided in `command`.
 
+mod import;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use import::ImportArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -204,50 +208,6 @@ pub struct GenerateArgs {
     /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-}
-
-const IMPORT_EXAMPLES: &str = "\
-Examples:
-  kubectl get services,endpointslices -A -o json | vipbench import - -o mine.json
-  vipbench import objects.json --anonymise -o shareable.json
-  vipbench run scenarios/quick.toml --cluster mine.json
-  vipbench generate --cluster mine.json --format iptables
-
-What becomes of the objects:
-  Each port of a Service with an IPv4 cluster IP becomes a Service of the Cluster, in the order of the input, with the endpoints
-  that kube-proxy would use. UDP, SCTP, node ports and external IPs are kept and programmed, but not dialled. Everything else,
-  such as headless Services, session affinity or IPv6, is counted in the summary, which goes to standard output, or to standard
-  error if the Cluster goes there.
-
-What --anonymise keeps:
-  The order, who shares a namespace, name, VIP or endpoint, the length of names, ports, protocols, and how VIPs lie to each
-  other within a network, because IPVS up to Linux 7.0 chooses buckets by it. All names and addresses are replaced.";
-
-/// `vipbench import`.
-#[derive(Debug, Args)]
-#[command(after_help = IMPORT_EXAMPLES)]
-pub struct ImportArgs {
-    /// What `kubectl get services,endpointslices -A -o json` printed; `-` is standard input
-    #[arg(value_name = "FILE")]
-    pub input: PathBuf,
-    /// File for the Cluster [default: standard output]
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// What to write
-    #[arg(long, value_enum, default_value = "json")]
-    pub format: ClusterFormat,
-    /// Leave out objects that are wrong instead of refusing them all
-    #[arg(long)]
-    pub lenient: bool,
-    /// Replace every name and address; keep the shape
-    #[arg(long)]
-    pub anonymise: bool,
-    /// Seed of what --anonymise puts in place; whoever knows it can tell the last bits of addresses
-    #[arg(long, default_value_t = 1, requires = "anonymise")]
-    pub seed: u64,
-    /// Print the summary as JSON
-    #[arg(long, requires = "output")]
-    pub json: bool,
 }
 
 /// `vipbench merge`.

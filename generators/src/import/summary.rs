@@ -70,7 +70,7 @@ macro_rules! findings {
 }
 
 findings! {
-    ExternalName "Services" Skipped "that are DNS aliases (type `ExternalName`)",
+    ExternalName "Services" Skipped "that are DNS aliases (`ExternalName`)",
     Headless "Services" Skipped "headless: no cluster IP",
     NoClusterIp "Services" Skipped "without a cluster IP yet",
     OtherProxy "Services" Skipped "that another proxy programs (label service.kubernetes.io/service-proxy-name)",
@@ -97,7 +97,7 @@ findings! {
     Terminating "Services" Noted "with terminating endpoints alone: these are taken, as kube-proxy does",
     WithoutEndpoints "ports" Noted "without endpoints: connections are refused",
     UdpPort "ports" NotDialled "of UDP",
-    SctpPort "ports" NotDialled "of SCTP",
+    SctpPort "ports" Noted "of SCTP: in the Cluster, but left out of runs",
     NodePort "ports" NotDialled "with a node port",
     ExternalIp "addresses" NotDialled "external IPs",
 }
