@@ -195,7 +195,7 @@ fn bad_objects_are_named_and_left_out_on_request() {
     desk.refuses(&["import", "bad.json", "-o", "mine.json"], &wanted);
     assert!(!desk.path().join("mine.json").exists(), "nothing may be written");
     let said = desk.succeeds(&["import", "bad.json", "-o", "mine.json", "--lenient"]);
-    assert!(said.contains("1 objects were wrong") && said.contains("shop/web-a"), "{said}");
+    assert!(said.contains("left out, 1 in all") && said.contains("shop/web-a"), "{said}");
     desk.refuses(&["import", "nowhere.json"], &["nowhere.json"]);
     desk.refuses(&["import", "/dev/null"], &["no Service that can be imported", "kubectl"]);
 }

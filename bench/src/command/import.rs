@@ -139,7 +139,11 @@ impl fmt::Display for Report<'_> {
             write!(f, "\n{}", table.trim_fmt())?;
         }
         if self.bad.count > 0 {
-            write!(f, "\n{} objects were wrong and are left out:\n{}", self.bad.count, self.bad)?;
+            write!(
+                f,
+                "\nobjects that are wrong and left out, {} in all:\n{}",
+                self.bad.count, self.bad
+            )?;
         }
         Ok(())
     }
