@@ -2,17 +2,19 @@
 //!
 //! What a verdict follows from is in `results::replicate`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail, ensure};
+use clap::Parser;
 use results::Run;
 use results::replicate::{self, Judged};
 
 use super::run::{Ended, catch_signals, measure};
-use crate::cli::{ClockChoice, PlaceChoice, ReplicateArgs, RunArgs};
+use crate::cli::{Cli, Command, ReplicateArgs, RunArgs};
 use crate::scenario::Scenario;
 
 /// Where the scenarios of published claims are.
@@ -96,7 +98,7 @@ fn tested(
     folder: &Path,
     interrupted: &AtomicBool,
 ) -> anyhow::Result<Vec<Judged>> {
-    match measure(&as_run(file, folder), interrupted) {
+    match measure(&as_run(file, folder)?, interrupted) {
         Ok(Ended::Complete(folder)) => judge(&folder),
         Ok(Ended::Planned) => Ok(Vec::new()),
         Ok(Ended::Interrupted { left, .. }) => {
@@ -116,21 +118,13 @@ fn tested(
 }
 
 /// The same as `vipbench run FILE -o FOLDER`, going on where there is something already.
-fn as_run(file: &Path, folder: &Path) -> RunArgs {
-    RunArgs {
-        scenario: file.to_owned(),
-        output: Some(folder.to_owned()),
-        place: PlaceChoice::Auto,
-        clock: ClockChoice::Auto,
-        kernels: Vec::new(),
-        proxies: Vec::new(),
-        services: Vec::new(),
-        kernel_cmdline: None,
-        shard: None,
-        resume: folder.exists(),
-        jobs: None,
-        dry_run: false,
-        json: false,
+fn as_run(file: &Path, folder: &Path) -> anyhow::Result<RunArgs> {
+    let resume = folder.exists().then_some(OsStr::new("--resume"));
+    let words = ["vipbench", "run", "-o"].map(OsStr::new).into_iter();
+    let words = words.chain([folder.as_os_str()]).chain(resume);
+    match Cli::try_parse_from(words.chain([OsStr::new("--"), file.as_os_str()]))?.command {
+        Command::Run(args) => Ok(args),
+        _ => bail!("`run` is another command"),
     }
 }
 
