@@ -7,6 +7,7 @@
 mod effect;
 mod pairing;
 pub mod render;
+mod resample;
 mod side;
 mod surroundings;
 #[cfg(test)]
@@ -21,6 +22,8 @@ use crate::kernel::KernelError;
 use crate::record::{Clock, Place, Unit};
 
 pub use effect::{Certainty, Change, Pair, REPLICATES_MIN};
+pub(crate) use pairing::UNFINISHED;
+pub(crate) use resample::Pick;
 pub use side::Side;
 pub use surroundings::Difference;
 

@@ -5,6 +5,7 @@
 //! While measuring, a [`Sampler`] takes values and a [`RunWriter`] stores one [`CellRecord`] after the other. Afterwards
 //! [`Run::read`] gives back what is in a folder, and [`export`] and everything else works on that.
 
+pub mod calibration;
 pub mod clocks;
 pub mod compare;
 mod distribution;
@@ -15,6 +16,7 @@ mod findings;
 #[cfg(test)]
 mod fixture;
 pub mod format;
+pub mod gate;
 mod kernel;
 mod kernels;
 pub mod merge;

@@ -4,6 +4,7 @@
 
 mod axes;
 mod bars;
+pub(crate) mod calibration;
 mod explain;
 mod heat;
 pub(crate) mod kernels;

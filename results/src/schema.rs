@@ -3,7 +3,9 @@
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
+use crate::calibration::{CALIBRATION_SCHEMA, Calibration};
 use crate::compare::{COMPARE_SCHEMA, Comparison};
+use crate::gate::{GATE_SCHEMA, Gate};
 use crate::record::{CellRecord, RunRecord};
 
 /// Schema of `run.json`, committed as `results/schema/vipbench.run-1.json`.
@@ -21,6 +23,16 @@ pub fn compare_schema() -> Value {
     titled::<Comparison>(COMPARE_SCHEMA, "two runs or kernels set against each other")
 }
 
+/// Schema of `vipbench gate --format json`, committed as `results/schema/vipbench.gate-1.json`.
+pub fn gate_schema() -> Value {
+    titled::<Gate>(GATE_SCHEMA, "a verdict on a run")
+}
+
+/// Schema of `calibration.json`, committed as `results/schema/vipbench.calibration-1.json`.
+pub fn calibration_schema() -> Value {
+    titled::<Calibration>(CALIBRATION_SCHEMA, "what is known of the gate")
+}
+
 fn titled<T: JsonSchema>(title: &str, description: &str) -> Value {
     let mut schema = schema_for!(T);
     schema.insert("title".to_owned(), title.into());
@@ -33,6 +45,7 @@ mod tests {
     use super::*;
     use crate::compare::{Side, compare};
     use crate::fixture;
+    use crate::gate::{self, Thresholds};
     use std::path::Path;
 
     /// Set to anything to write the committed files anew.
@@ -45,6 +58,8 @@ mod tests {
             ("vipbench.run-1.json", run_schema()),
             ("vipbench.cell-1.json", cell_schema()),
             ("vipbench.compare-1.json", compare_schema()),
+            ("vipbench.gate-1.json", gate_schema()),
+            ("vipbench.calibration-1.json", calibration_schema()),
         ] {
             let path = folder.join(name);
             let wanted = serde_json::to_string_pretty(&schema).unwrap() + "\n";
@@ -70,6 +85,19 @@ mod tests {
             validator.iter_errors(&value).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{errors:?}");
         assert!(!validator.is_valid(&serde_json::json!({"schema": COMPARE_SCHEMA})));
+    }
+
+    #[test]
+    fn a_verdict_satisfies_its_schema() {
+        let run = fixture::stored();
+        let (base, new) = Side::two(&run, Some(&run), None, None).unwrap();
+        let options = gate::Options { across: None, thresholds: Thresholds::default(), seed: 1 };
+        let verdict = gate::judge(&base, &new, &options).unwrap();
+        let value = serde_json::from_str(&gate::json(&verdict).unwrap()).unwrap();
+        let validator = jsonschema::validator_for(&gate_schema()).unwrap();
+        let errors: Vec<String> =
+            validator.iter_errors(&value).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn rank_of(share: f64) -> usize {
 }
 
 /// A whole number from 0 up to, not including, `end`: `SplitMix64`, reduced by multiplication.
-fn draw(state: &mut u64, end: usize) -> usize {
+pub(crate) fn draw(state: &mut u64, end: usize) -> usize {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -8,6 +8,9 @@ use super::{CompareError, MissingIn, Unmatched};
 use crate::format::plain;
 use crate::record::{Clock, Labels, Outcome, Place};
 
+/// Reason of a cell that is only in the plan.
+pub(crate) const UNFINISHED: &str = "planned but not finished; continue the run with --resume";
+
 /// Pairs of measured cells (base, new), and what has no partner.
 pub(super) struct Matched<'a> {
     pub cells: Vec<(&'a Cell, &'a Cell)>,
@@ -131,7 +134,7 @@ fn absent(cell: &Cell, side: &Side, across_kernels: bool) -> String {
         return "its cell has another number of Endpoints".to_owned();
     }
     if side.sources.iter().any(|source| source.planned.contains(&id)) {
-        return "planned but not finished; continue the run with --resume".to_owned();
+        return UNFINISHED.to_owned();
     }
     "not planned there".to_owned()
 }

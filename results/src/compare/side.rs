@@ -1,6 +1,6 @@
 //! One side of a comparison: cells of one or more runs, decoded once, and the choice among them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{CompareError, Described};
 use crate::format::{list, plain};
@@ -89,8 +89,21 @@ impl Side {
         base_kernel: Option<&str>,
         new_kernel: Option<&str>,
     ) -> Result<(Self, Self), CompareError> {
-        let base_side = Self::of(std::slice::from_ref(base))?;
-        let new_side = new.map(|run| Self::of(std::slice::from_ref(run))).transpose()?;
+        let one = std::slice::from_ref::<Run>;
+        Self::several((one(base), base_kernel), new.map(one), new_kernel)
+    }
+
+    /// The same of sides that are recorded in several folders each.
+    ///
+    /// # Errors
+    /// [`CompareError`] when kernels cannot be chosen.
+    pub fn several(
+        (base, base_kernel): (&[Run], Option<&str>),
+        new: Option<&[Run]>,
+        new_kernel: Option<&str>,
+    ) -> Result<(Self, Self), CompareError> {
+        let base_side = Self::of(base)?;
+        let new_side = new.map(Self::of).transpose()?;
         let alone = new_side.is_none();
         let new_side = new_side.unwrap_or_else(|| base_side.clone());
         let (mut base_kernel, mut new_kernel) = (base_kernel, new_kernel);
@@ -151,6 +164,27 @@ impl Side {
     fn restricted(&self, keep: impl Fn(&Labels) -> bool) -> Self {
         let cells = self.cells.iter().filter(|cell| keep(&cell.labels)).cloned().collect();
         Self { sources: self.sources.clone(), cells }
+    }
+
+    /// How a cell ended.
+    pub(crate) fn outcome_of(&self, id: &str) -> Option<&Outcome> {
+        self.cells.iter().find(|cell| cell.id == id).map(|cell| &cell.outcome)
+    }
+
+    /// The labels of every cell, with the index of the folder that it comes from.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (usize, &Labels)> {
+        self.cells.iter().map(|cell| (cell.source, &cell.labels))
+    }
+
+    /// Names of the metrics, each once.
+    pub(crate) fn metrics(&self) -> BTreeSet<&str> {
+        let keys = self.cells.iter().flat_map(|cell| cell.metrics.keys());
+        keys.map(|key| key.name.as_str()).collect()
+    }
+
+    /// Folders in the order they were named.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().map(|source| source.dir.as_str())
     }
 
     /// Clocks of the cells, ascending.

@@ -1,0 +1,217 @@
+//! Makes gates of recorded runs: whole repetitions on the instructions clock, replicates in ABBA order on the wall clock.
+
+use std::collections::BTreeMap;
+use std::thread;
+
+use super::pools::{Pool, Recorded, slowdown};
+use super::{CalibrationError, Options, Point, SCALED, Slowdown};
+use crate::compare::{Pick, Side};
+use crate::gate::{self, Across, Gate, GateError, Line, Thresholds};
+use crate::stats::{self, Spread};
+
+/// Blocks of a gate: base, new, new, base.
+const BLOCKS: usize = 4;
+/// A block is drawn from a stretch that is longer by this much, so that the same stretch gives many gates.
+const STRETCH: (usize, usize) = (3, 2);
+/// Replicates that are taken from one round at most; a round has ten.
+const OF_ROUND: usize = 7;
+const WALL_RECORDER: &str = "scripts/calibrate-wall";
+
+/// Every pair of repetitions is a gate: as it is, scaled, and against the runs that were slowed down.
+pub(super) fn repetitions(pool: &Pool, options: &Options) -> Result<Vec<Point>, CalibrationError> {
+    let replicates = pool.same.first().map_or(0, |run| run.seeds.len());
+    let mut pairs = Vec::new();
+    for (at, base) in pool.same.iter().enumerate() {
+        pairs
+            .extend(pool.same.iter().skip(at + 1).map(|new| (base.side.clone(), new.side.clone())));
+    }
+    pairs.truncate(options.gates.max(1));
+    if pairs.is_empty() {
+        return Err(CalibrationError::Unfit {
+            problem: format!(
+                "kernel {}: one run on the instructions clock is no repetition",
+                pool.kernel
+            ),
+            remedy: "scripts/calibrate-instructions",
+        });
+    }
+    let mut points = vec![point(pool, replicates, Slowdown::Same, &pairs, options)?];
+    for share in SCALED {
+        let scaled: Vec<(Side, Side)> =
+            pairs.iter().map(|(base, new)| (base.clone(), new.scaled(1.0 + share))).collect();
+        points.push(point(pool, replicates, Slowdown::Scaled { share }, &scaled, options)?);
+    }
+    for (key, runs) in &pool.slowed {
+        let against = |new: &Recorded| {
+            pool.same.iter().map(|base| (base.side.clone(), new.side.clone())).collect::<Vec<_>>()
+        };
+        let slowed: Vec<(Side, Side)> = runs.iter().flat_map(against).collect();
+        points.push(point(pool, replicates, slowdown(*key), &slowed, options)?);
+    }
+    Ok(points)
+}
+
+/// Gates drawn from replicates, for each number of them.
+pub(super) fn replicates(pool: &Pool, options: &Options) -> Result<Vec<Point>, CalibrationError> {
+    let longest = pool.same.iter().max_by_key(|run| run.seeds.len());
+    let longest = longest.ok_or_else(|| CalibrationError::Unfit {
+        problem: format!("kernel {}: no run on the wall clock is without a slowdown", pool.kernel),
+        remedy: WALL_RECORDER,
+    })?;
+    let mut points = Vec::new();
+    for &count in &options.replicates {
+        let mut state = options.seed ^ count as u64;
+        let same: Vec<(Side, Side)> = (0..options.gates)
+            .map(|_| of_stretch(longest, count, &mut state))
+            .collect::<Option<_>>()
+            .ok_or_else(|| CalibrationError::Unfit {
+                problem: format!(
+                    "{count} replicates a side need a run of {}, and the longest has {}",
+                    stretch(count) * BLOCKS,
+                    longest.seeds.len()
+                ),
+                remedy: WALL_RECORDER,
+            })?;
+        points.push(point(pool, count, Slowdown::Same, &same, options)?);
+        for share in SCALED {
+            let scaled: Vec<(Side, Side)> =
+                same.iter().map(|(base, new)| (base.clone(), new.scaled(1.0 + share))).collect();
+            points.push(point(pool, count, Slowdown::Scaled { share }, &scaled, options)?);
+        }
+        let rounds: Vec<&Recorded> =
+            pool.same.iter().filter(|run| !std::ptr::eq(*run, longest)).collect();
+        for (key, slowed) in &pool.slowed {
+            let gates: Vec<(Side, Side)> = (0..options.gates)
+                .filter_map(|_| of_rounds(&rounds, slowed, count, &mut state))
+                .collect();
+            if !gates.is_empty() {
+                points.push(point(pool, count, slowdown(*key), &gates, options)?);
+            }
+        }
+    }
+    Ok(points)
+}
+
+/// Replicates of a stretch that a block of `count` a side is drawn from.
+fn stretch(count: usize) -> usize {
+    (count / 2).max(1) * STRETCH.0 / STRETCH.1
+}
+
+/// A gate of one run: four blocks in the order of recording, the two outer ones are one side; which one is drawn.
+fn of_stretch(run: &Recorded, count: usize, state: &mut u64) -> Option<(Side, Side)> {
+    let (block, stretch) = ((count / 2).max(1), stretch(count));
+    let starts = run.seeds.len().checked_sub(stretch * BLOCKS)? + 1;
+    let start = stats::draw(state, starts);
+    let mut sides = [Vec::new(), Vec::new()];
+    for (at, part) in run.seeds.get(start..)?.chunks(stretch).take(BLOCKS).enumerate() {
+        let folder = usize::from(at >= BLOCKS / 2);
+        let side = sides.get_mut(usize::from(at == 1 || at == 2))?;
+        for (rank, seed) in chosen(part, block, state).into_iter().enumerate() {
+            let to = (folder * block + rank + 1) as u64;
+            side.push(Pick { from: seed, to, folder });
+        }
+    }
+    let [outer, inner] = sides.map(|picks| run.side.resampled(&picks));
+    Some(if stats::draw(state, 2) == 0 { (outer, inner) } else { (inner, outer) })
+}
+
+/// A gate of rounds that follow each other, in which the same cells were recorded without and with a slowdown.
+fn of_rounds(
+    same: &[&Recorded],
+    slowed: &[Recorded],
+    count: usize,
+    state: &mut u64,
+) -> Option<(Side, Side)> {
+    let rounds = count.div_ceil(OF_ROUND).max(2);
+    let starts = (same.len().min(slowed.len())).checked_sub(rounds)? + 1;
+    let start = stats::draw(state, starts);
+    let mut sides: [Vec<Side>; 2] = [Vec::new(), Vec::new()];
+    for at in 0..rounds {
+        let (base, new) = (same.get(start + at)?, slowed.get(start + at)?);
+        let wanted = count * (at + 1) / rounds - count * at / rounds;
+        let both: Vec<u64> =
+            base.seeds.iter().filter(|seed| new.seeds.contains(seed)).copied().collect();
+        let picks: Vec<Pick> = chosen(&both, wanted, state)
+            .into_iter()
+            .map(|seed| Pick { from: seed, to: seed, folder: 0 })
+            .collect();
+        for (side, run) in sides.iter_mut().zip([&base.side, &new.side]) {
+            side.push(run.resampled(&picks));
+        }
+    }
+    let [base, new] = sides.map(Side::joined);
+    Some((base, new))
+}
+
+/// `count` of `seeds`, in their order.
+fn chosen(seeds: &[u64], count: usize, state: &mut u64) -> Vec<u64> {
+    let mut left = seeds.len();
+    let mut wanted = count.min(left);
+    let mut taken = Vec::with_capacity(wanted);
+    for seed in seeds {
+        if stats::draw(state, left) < wanted {
+            taken.push(*seed);
+            wanted -= 1;
+        }
+        left -= 1;
+    }
+    taken
+}
+
+/// Judges all pairs of sides, on every core.
+fn point(
+    pool: &Pool,
+    replicates: usize,
+    slowdown: Slowdown,
+    pairs: &[(Side, Side)],
+    options: &Options,
+) -> Result<Point, CalibrationError> {
+    let injected = slowdown.metric().is_some();
+    let gate_options = gate::Options {
+        across: injected.then_some(Across::Injection),
+        thresholds: Thresholds::default(),
+        seed: options.seed,
+    };
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let judged: Vec<Result<Vec<Gate>, GateError>> = thread::scope(|scope| {
+        let share = pairs.len().div_ceil(cores).max(1);
+        let workers: Vec<_> = pairs
+            .chunks(share)
+            .map(|part| {
+                let options = &gate_options;
+                scope.spawn(move || {
+                    part.iter().map(|(base, new)| gate::judge(base, new, options)).collect()
+                })
+            })
+            .collect();
+        let join = |worker: thread::ScopedJoinHandle<'_, _>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        workers.into_iter().map(join).collect()
+    });
+    let mut gates = Vec::with_capacity(pairs.len());
+    for part in judged {
+        gates.extend(part?);
+    }
+    Ok(Point::of(pool, replicates, slowdown, &gates))
+}
+
+/// The smallest and the largest median effect of a line over all gates, of the medians of what was slowed down.
+pub(super) fn effect_range(
+    gates: &[Gate],
+    concerned: impl Fn(&Gate) -> Vec<Line>,
+) -> Option<(f64, f64)> {
+    let mut by_line: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for gate in gates {
+        for line in concerned(gate) {
+            let timing = line.subject.unit == line.subject.clock.unit();
+            if let Some(effect) = line.effect.filter(|_| timing)
+                && line.statistic != crate::compare::Statistic::P99
+            {
+                by_line.entry(line.name()).or_default().push(effect);
+            }
+        }
+    }
+    let medians = by_line.into_values().filter_map(|all| Some(Spread::of(all)?.median));
+    Spread::of(medians).map(|spread| (spread.min, spread.max))
+}

@@ -1,0 +1,50 @@
+//! A verdict as workflow commands of a CI engine, one a line: `::error title=...::...`.
+//!
+//! <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>; other engines print them as they are.
+
+use std::fmt::Write as _;
+
+use super::text::headline;
+use super::{Gate, Verdict};
+
+/// Most lines that are annotated: engines show no more than ten of a kind.
+const MOST: usize = 10;
+
+/// One command a line that matters, and the verdict.
+pub fn annotations(gate: &Gate) -> String {
+    let mut out = String::new();
+    let level = match gate.verdict {
+        Verdict::Pass => "notice",
+        Verdict::Inconclusive => "warning",
+        Verdict::Regression | Verdict::Invalid => "error",
+    };
+    command(&mut out, level, &format!("vipbench gate: {}", gate.verdict.as_str()), &headline(gate));
+    for problem in gate.problems.iter().skip(1).take(MOST) {
+        command(&mut out, "error", "vipbench gate: invalid", problem);
+    }
+    for lost in gate.lost.iter().take(MOST) {
+        let title = format!("{}: cell lost", lost.verdict.as_str());
+        command(&mut out, "error", &title, &format!("{}: {}", lost.cell.cell, lost.cell.reason));
+    }
+    for verdict in [Verdict::Invalid, Verdict::Regression, Verdict::Inconclusive] {
+        let level = if verdict == Verdict::Inconclusive { "warning" } else { "error" };
+        for line in gate.lines.iter().filter(|line| line.verdict == verdict).take(MOST) {
+            let message = format!("{}: {}", line.effect_in_words(), line.reason);
+            let title = format!("{}: {}", verdict.as_str(), line.name());
+            command(&mut out, level, &title, &message);
+        }
+    }
+    for line in gate.lines.iter().filter(|line| line.improvement).take(MOST) {
+        command(&mut out, "notice", &format!("better: {}", line.name()), &line.effect_in_words());
+    }
+    out
+}
+
+fn command(out: &mut String, level: &str, title: &str, message: &str) {
+    let title = escaped(title).replace(':', "%3A").replace(',', "%2C");
+    let _ = writeln!(out, "::{level} title={title}::{}", escaped(message));
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}

@@ -1,0 +1,132 @@
+//! What counts as slower: which metrics are judged, and by how much each may change.
+
+use std::collections::BTreeMap;
+
+use crate::compare::{Effect, Statistic};
+use crate::record::{Clock, Unit};
+
+/// Metrics that are judged without being named; `sync.` stands for all of its kind.
+const JUDGED: [&str; 3] = ["connect", "request", "vip_bind"];
+const JUDGED_FAMILY: &str = "sync.";
+/// The part of a sync that is judged: the others add up to it.
+const WHOLE: &str = "total";
+/// Counts, of which one more is more.
+const COUNTED: [&str; 3] = ["rules", "messages", "bytes"];
+/// On the instructions clock a repetition gives the same digits: what is allowed is what does not matter.
+const INSTRUCTIONS: f64 = 0.005;
+/// The same for a new connection: one rule more in every chain costs iptables-legacy 0.4% (docs/calibration.md).
+const INSTRUCTIONS_CONNECT: f64 = 0.002;
+/// The same for syncs when anything around the proxy differs: another layout of memory alone moves them by that (docs/calibration.md).
+const INSTRUCTIONS_SYNC_UNLIKE: f64 = 0.05;
+/// On the wall clock the smallest effect that is looked for.
+const WALL: f64 = 0.05;
+
+/// Shares by which metrics may grow.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Thresholds {
+    named: BTreeMap<String, f64>,
+}
+
+/// A threshold that is not understood.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "threshold {text:?}: {problem}; write METRIC=SHARE, such as connect=0.5%, connect.p99=2% or rules=0"
+)]
+pub struct ThresholdError {
+    /// As written.
+    pub text: String,
+    /// What is wrong.
+    pub problem: &'static str,
+}
+
+impl Thresholds {
+    /// Sets one, such as `connect=0.5%` or `connect.p99=0.02`; a later one of the same name replaces it.
+    ///
+    /// # Errors
+    /// [`ThresholdError`] for what is no name with a share from 0 up.
+    pub fn set(&mut self, text: &str) -> Result<(), ThresholdError> {
+        let wrong = |problem| ThresholdError { text: crate::format::plain(text), problem };
+        let (metric, share) = text.split_once('=').ok_or_else(|| wrong("there is no `=`"))?;
+        let metric = metric.trim();
+        if metric.is_empty() {
+            return Err(wrong("there is no metric"));
+        }
+        let share = share.trim();
+        let (number, divisor) = match share.strip_suffix('%') {
+            Some(percent) => (percent.trim_end(), 100.0),
+            None => (share, 1.0),
+        };
+        let number: f64 = number.parse().map_err(|_| wrong("the share is no number"))?;
+        if !number.is_finite() || number < 0.0 {
+            return Err(wrong("the share is negative or not finite"));
+        }
+        self.named.insert(metric.to_owned(), number / divisor);
+        Ok(())
+    }
+
+    /// What was set, by name.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        self.named.keys().map(String::as_str)
+    }
+
+    /// The threshold of an effect, or nothing when it is not judged.
+    ///
+    /// `alike` is a comparison in which nothing around the proxy differs. Only then is a 99th percentile judged without being named: it
+    /// is where the kernel happens to refill a cache, which any other layout of memory moves. On the wall clock it is never judged
+    /// unnamed, since a few of the worst connections tell nothing.
+    pub(super) fn of(&self, effect: &Effect, alike: bool) -> Option<f64> {
+        let metric = effect.subject.metric.as_str();
+        let tail = effect.statistic == Statistic::P99;
+        let named =
+            if tail { self.named.get(&format!("{metric}.p99")) } else { self.named.get(metric) };
+        if named.is_some() {
+            return named.copied();
+        }
+        let clock = effect.subject.clock;
+        if is_count(effect) {
+            return COUNTED.contains(&metric).then_some(0.0);
+        }
+        let judged = JUDGED.contains(&metric)
+            || metric.starts_with(JUDGED_FAMILY) && effect.subject.label == WHOLE;
+        if !judged || !effect.is_timing() || tail && (!alike || clock == Clock::Wall) {
+            return None;
+        }
+        Some(match clock {
+            Clock::Wall => WALL,
+            Clock::Instructions if metric == "connect" && !tail => INSTRUCTIONS_CONNECT,
+            Clock::Instructions if !alike && metric != "request" => INSTRUCTIONS_SYNC_UNLIKE,
+            Clock::Instructions => INSTRUCTIONS,
+        })
+    }
+}
+
+/// Whether it is the same in every repetition, on either clock.
+pub(super) fn is_count(effect: &Effect) -> bool {
+    matches!(effect.subject.unit, Unit::Count | Unit::Bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_read_with_and_without_a_percent_sign() {
+        let mut thresholds = Thresholds::default();
+        for text in ["connect=0.5%", "rules = 0", "connect.p99=0.02", "connect=1 %"] {
+            thresholds.set(text).unwrap();
+        }
+        let all: Vec<(&str, f64)> =
+            thresholds.named.iter().map(|(name, share)| (name.as_str(), *share)).collect();
+        assert_eq!(all, [("connect", 0.01), ("connect.p99", 0.02), ("rules", 0.0)]);
+    }
+
+    #[test]
+    fn what_is_no_threshold_is_refused_with_an_example() {
+        for text in
+            ["connect", "=1%", "connect=", "connect=-1%", "connect=NaN", "connect=inf", "a=1%%"]
+        {
+            let error = Thresholds::default().set(text).unwrap_err().to_string();
+            assert!(error.contains("connect=0.5%"), "{text}: {error}");
+        }
+    }
+}
