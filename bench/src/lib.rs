@@ -13,6 +13,7 @@ pub mod plan;
 pub mod progress;
 pub mod runner;
 pub mod scenario;
+pub mod seeds;
 pub mod shard;
 
 /// An error with its causes in one line. A message that already quotes its cause is not followed by it again.

@@ -14,7 +14,7 @@ use results::{Clock, Labels, Place};
 
 use crate::cell::CellSpec;
 use crate::imported::ImportedCluster;
-use crate::scenario::{Measure, Scenario};
+use crate::scenario::{Inject, Measure, Scenario};
 
 /// Largest run: a scenario beyond it is a typing error.
 const CELLS_MAX: usize = 20_000;
@@ -32,6 +32,12 @@ pub struct Overrides {
     pub kernel_cmdline: Option<String>,
     /// An imported Cluster instead of the scenario's, and all of its Services instead of the scenario's numbers.
     pub cluster_file: Option<PathBuf>,
+    /// Seeds instead of the scenario's.
+    pub seeds: Vec<u64>,
+    /// Rules that slow every chain down, instead of the scenario's.
+    pub inject_rules: Option<u32>,
+    /// Delay before every answer in nanoseconds, instead of the scenario's.
+    pub inject_delay_ns: Option<u64>,
 }
 
 /// Where and how a plan's cells run.
@@ -48,7 +54,14 @@ pub struct Setting {
 /// # Errors
 /// The first wrong value, with its key and the remedy.
 pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result<Scenario> {
-    let Overrides { proxies, services, kernels, kernel_cmdline, cluster_file } = overrides;
+    let Overrides { proxies, services, kernels, kernel_cmdline, cluster_file, seeds, .. } =
+        overrides;
+    let inject = &mut scenario.inject;
+    inject.rules_per_chain = overrides.inject_rules.unwrap_or(inject.rules_per_chain);
+    inject.answer_delay_ns = overrides.inject_delay_ns.unwrap_or(inject.answer_delay_ns);
+    if !seeds.is_empty() {
+        scenario.seeds = seeds;
+    }
     if cluster_file.is_some() {
         scenario.cluster_file = cluster_file;
         scenario.services.clear();
@@ -169,11 +182,14 @@ fn check_load(scenario: &Scenario) -> anyhow::Result<()> {
         ("load.warmup", load.warmup, 0, 10_000),
         ("load.keepalive_requests", load.keepalive_requests, 1, 100_000),
         ("load.changes", load.changes, 1, 1_000),
+        ("inject.rules_per_chain", scenario.inject.rules_per_chain, 0, 1_000),
         ("limits.guest_memory_mib", scenario.limits.guest_memory_mib, 512, 65_536),
     ];
     for (key, value, least, most) in counts {
         ensure!((least..=most).contains(&value), "{key} = {value}: choose {least} to {most}");
     }
+    let delay = scenario.inject.answer_delay_ns;
+    ensure!(delay <= 1_000_000_000, "inject.answer_delay_ns = {delay}: choose 0 to 1000000000");
     let limits = [("cell_s", scenario.limits.cell_s), ("boot_s", scenario.limits.boot_s)];
     for (key, limit) in limits {
         ensure!((1..=86_400).contains(&limit), "limits.{key} = {limit}: choose 1 to 86400 seconds");
@@ -237,6 +253,7 @@ pub fn expand(
                         cluster: cluster.clone(),
                         imported: imported.clone(),
                         load: scenario.load.clone(),
+                        inject: inject(scenario, measure, proxy),
                     });
                 }
             }
@@ -248,6 +265,12 @@ pub fn expand(
         cells.len()
     );
     Ok(cells)
+}
+
+/// What is not slowed down stays what it is, to the digit.
+fn inject(scenario: &Scenario, measure: Measure, proxy: &str) -> Inject {
+    let slowed = measure == Measure::Connect && proxy != ProxyKind::None.as_str();
+    if slowed { scenario.inject } else { Inject::default() }
 }
 
 /// `none` has nothing to sync, and only IPVS needs local VIPs.

@@ -68,6 +68,9 @@ pub struct Scenario {
     /// Published claims that this scenario tests (`vipbench replicate`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<Claim>,
+    /// Slowdowns put in on purpose, to see whether the gate finds them.
+    #[serde(default, skip_serializing_if = "Inject::is_none")]
+    pub inject: Inject,
 }
 
 /// A part of a scenario's seeds and sizes. What is left out is not restricted.
@@ -165,6 +168,23 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { cell_s: 600, guest_memory_mib: 3072, boot_s: 300 }
+    }
+}
+
+/// Slowdowns put in on purpose in the measure `connect` of every proxy but `none`, which stays what it is: the control.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Inject {
+    /// Rules that match nothing, at the head of every chain of the proxies `iptables-*`.
+    pub rules_per_chain: u32,
+    /// Work of the server before each answer, nanoseconds: shows in `request`, and never in `connect`.
+    pub answer_delay_ns: u64,
+}
+
+impl Inject {
+    /// Whether nothing is put in, as in every run that is not about the gate itself.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -18,6 +18,7 @@ use super::CellSpec;
 use crate::load::{
     BareServer, HttpServer, MeasureClock, Priority, SOURCE_PORTS, Sources, Target, listen,
 };
+use crate::scenario::Inject;
 
 /// Where clients dial from: 65,534 addresses with 50,000 ports each.
 const CLIENTS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 20, 0, 0), 16);
@@ -48,6 +49,8 @@ pub(super) struct BenchLab {
     pub(super) options: Options,
     /// Ports of Endpoints that clients may reach.
     target_ports: Vec<u16>,
+    /// Slowdowns put in on purpose.
+    pub(super) inject: Inject,
 }
 
 /// Whom to dial for one position, and who may answer.
@@ -99,7 +102,8 @@ impl BenchLab {
             local_cidr: Some((CLIENTS.addr(), CLIENTS.prefix_len())),
             ..Options::default()
         };
-        Ok(Self { topology, cluster, clock, kind, options, target_ports })
+        let inject = spec.inject;
+        Ok(Self { topology, cluster, clock, kind, options, target_ports, inject })
     }
 
     /// A fresh proxy of the cell's kind, known to work in this kernel. Call it on a thread in the node's namespace.
@@ -128,8 +132,10 @@ impl BenchLab {
 
     /// Bare servers on every endpoint host; they stop when they drop.
     pub(super) fn bare_servers(&self) -> anyhow::Result<Vec<BareServer>> {
+        let delay = Duration::from_nanos(self.inject.answer_delay_ns);
         self.on_endpoint_hosts(|lab| {
-            Ok(BareServer::start(listen(&lab.any_address())?, lab.priority())?)
+            let listeners = listen(&lab.any_address())?;
+            Ok(BareServer::start_slowed(listeners, lab.priority(), delay)?)
         })
     }
 

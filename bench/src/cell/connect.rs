@@ -19,6 +19,7 @@ const SETTLE: Duration = Duration::from_millis(5);
 /// The bare socket client, the keep-alive control, and what the harness itself costs.
 pub(super) fn bare(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
     lab.load()?;
+    super::inject::rules(lab)?;
     let _servers = lab.bare_servers()?;
     let rounds = rounds(lab, spec, spec.load.connections);
     lab.topology.client().enter(|| {

@@ -7,6 +7,7 @@ mod append;
 mod baseline;
 mod bench_lab;
 mod connect;
+mod inject;
 mod sync;
 mod vip_bind;
 mod vip_layout;
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use bench_lab::{is_dialable, target_ports_of, topology_of};
 
-use crate::scenario::{LoadSpec, Measure};
+use crate::scenario::{Inject, LoadSpec, Measure};
 use bench_lab::BenchLab;
 
 /// What one cell is to do.
@@ -38,6 +39,9 @@ pub struct CellSpec {
     pub imported: Option<Arc<Cluster>>,
     /// How load is put on.
     pub load: LoadSpec,
+    /// Slowdowns put in on purpose. Nothing is written where there are none: a longer job shifts the guest's memory, and its counts.
+    #[serde(default, skip_serializing_if = "Inject::is_none")]
+    pub inject: Inject,
 }
 
 impl CellSpec {

@@ -1,5 +1,6 @@
 //! One file a subcommand: from the arguments as typed to what is printed and the exit code.
 
+mod calibrate;
 mod clean;
 mod clocks;
 mod compare;
@@ -7,6 +8,7 @@ mod conclude;
 mod doctor;
 mod explain;
 mod export;
+mod gate;
 mod generate;
 mod guest;
 mod import;
@@ -35,6 +37,8 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Merge(args) => merge::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Gate(args) => gate::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Clocks(args) => clocks::run(&args),

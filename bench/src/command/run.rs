@@ -65,6 +65,9 @@ pub(super) fn measure(args: &RunArgs, interrupted: &AtomicBool) -> anyhow::Resul
         kernels: args.kernels.clone(),
         kernel_cmdline: args.kernel_cmdline.clone(),
         cluster_file: args.cluster.clone(),
+        seeds: args.seeds.concat(),
+        inject_rules: args.inject_rules,
+        inject_delay_ns: args.inject_delay_ns,
     };
     let mut scenario = validated(Scenario::read(&args.scenario)?, overrides)
         .with_context(|| format!("scenario {}", args.scenario.display()))?;

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 use std::panic::resume_unwind;
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
@@ -134,8 +135,20 @@ impl BareServer {
     /// # Errors
     /// [`ServerError::Run`]: no descriptor or thread left.
     pub fn start(listeners: Vec<TcpListener>, priority: Priority) -> Result<Self, ServerError> {
+        Self::start_slowed(listeners, priority, Duration::ZERO)
+    }
+
+    /// The same, working for `delay` before each answer: a slowdown put in on purpose, which shows in `request`.
+    ///
+    /// # Errors
+    /// [`ServerError::Run`]: no descriptor or thread left.
+    pub fn start_slowed(
+        listeners: Vec<TcpListener>,
+        priority: Priority,
+        delay: Duration,
+    ) -> Result<Self, ServerError> {
         let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
-        let mut serving = Serving::new(listeners, &stop)?;
+        let mut serving = Serving::new(listeners, &stop, delay)?;
         let thread = Builder::new().name("bare-server".to_owned()).spawn(move || {
             priority.apply()?;
             serving.run()
@@ -180,10 +193,15 @@ struct Serving {
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     answered: u64,
+    delay: Duration,
 }
 
 impl Serving {
-    fn new(listeners: Vec<TcpListener>, stop: &OwnedFd) -> Result<Self, ServerError> {
+    fn new(
+        listeners: Vec<TcpListener>,
+        stop: &OwnedFd,
+        delay: Duration,
+    ) -> Result<Self, ServerError> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, stop, EventData::new_u64(STOP), EventFlags::IN)?;
         for (listener, token) in listeners.iter().zip(STOP + 1..) {
@@ -197,6 +215,7 @@ impl Serving {
             connections,
             free: (0..CONNECTIONS_MAX).rev().collect(),
             answered: 0,
+            delay,
         })
     }
 
@@ -233,7 +252,7 @@ impl Serving {
         let slot = at - self.listeners.len();
         let Some(place) = self.connections.get_mut(slot) else { return Ok(()) };
         let Some(connection) = place else { return Ok(()) };
-        if let Ok(answered) = connection.serve() {
+        if let Ok(answered) = connection.serve(self.delay) {
             self.answered += u64::from(answered);
         } else {
             // Closed or reset by the client: closing the socket also takes it out of the epoll set.
@@ -256,8 +275,8 @@ impl Serving {
 }
 
 impl Connection {
-    /// Takes what has come; `true` if a request is complete and has been answered.
-    fn serve(&mut self) -> Result<bool, Errno> {
+    /// Takes what has come; `true` if a request is complete and has been answered, after `delay`.
+    fn serve(&mut self, delay: Duration) -> Result<bool, Errno> {
         let mut request = REQUEST;
         let wanted = request.get_mut(self.received..).unwrap_or_default();
         match recv(&self.socket, wanted, RecvFlags::empty()) {
@@ -270,9 +289,21 @@ impl Connection {
             return Ok(false);
         }
         self.received = 0;
+        work_for(delay);
         // Never partial: a client has one request in flight, so the send buffer is empty.
         send(&self.socket, &self.answer, SendFlags::NOSIGNAL)?;
         Ok(true)
+    }
+}
+
+/// Keeps the processor busy: a sleep of a microsecond takes fifty.
+fn work_for(delay: Duration) {
+    if delay.is_zero() {
+        return;
+    }
+    let started = Instant::now();
+    while started.elapsed() < delay {
+        std::hint::spin_loop();
     }
 }
 
@@ -280,7 +311,6 @@ impl Connection {
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpStream;
-    use std::time::{Duration, Instant};
 
     use super::*;
 

@@ -45,7 +45,16 @@ impl HostPlace {
     pub fn facts(&self) -> BTreeMap<String, String> {
         let read =
             |path: &str| std::fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
-        let known = [("host.command_line", read("/proc/cmdline"))];
+        // What `taskset` and `chrt` decide: on several processors, or with a server that may take the client's, `connect` has modes.
+        let allowed = read("/proc/self/status").and_then(|text| {
+            let line = text.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+            Some(line.trim().to_owned())
+        });
+        let known = [
+            ("host.command_line", read("/proc/cmdline")),
+            ("host.processors_allowed", allowed),
+            ("host.scheduling", scheduling()),
+        ];
         known.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
 
@@ -91,6 +100,21 @@ impl HostPlace {
 
 fn censored(limit: Duration) -> CellAnswer {
     CellAnswer::without_numbers(Outcome::Censored { limit_s: limit.as_secs() })
+}
+
+/// The scheduling policy that cells inherit.
+fn scheduling() -> Option<String> {
+    // SAFETY: asks about the calling process, and has no memory to write to.
+    let policy = unsafe { libc::sched_getscheduler(0) };
+    let name = match policy {
+        libc::SCHED_OTHER => "other",
+        libc::SCHED_BATCH => "batch",
+        libc::SCHED_IDLE => "idle",
+        libc::SCHED_FIFO => "fifo",
+        libc::SCHED_RR => "rr",
+        _ => return None,
+    };
+    Some(name.to_owned())
 }
 
 /// Runs the cell of a job file and prints its answer: the child's side of [`HostPlace::run`].
