@@ -9,7 +9,15 @@ fn main() -> ExitCode {
     if lab::guest::is_pid1() {
         lab::guest::run_pid1(&vipbench::cell::handle);
     }
-    match vipbench::command::dispatch(Cli::parse()) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => {
+            // A reader who has gone is no reason to fail. The parser's own exit code would mean a regression.
+            let _ = said.print();
+            return ExitCode::from(u8::from(said.use_stderr()));
+        }
+    };
+    match vipbench::command::dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
             let red = anstyle::AnsiColor::Red.on_default().bold();

@@ -269,8 +269,12 @@ pub fn expand(
 
 /// What is not slowed down stays what it is, to the digit.
 fn inject(scenario: &Scenario, measure: Measure, proxy: &str) -> Inject {
-    let slowed = measure == Measure::Connect && proxy != ProxyKind::None.as_str();
-    if slowed { scenario.inject } else { Inject::default() }
+    if measure != Measure::Connect || proxy == ProxyKind::None.as_str() {
+        return Inject::default();
+    }
+    let has_chains = proxy.starts_with("iptables-");
+    let rules_per_chain = if has_chains { scenario.inject.rules_per_chain } else { 0 };
+    Inject { rules_per_chain, ..scenario.inject }
 }
 
 /// `none` has nothing to sync, and only IPVS needs local VIPs.
@@ -328,6 +332,21 @@ mod tests {
     }
 
     #[test]
+    fn only_connections_through_a_proxy_that_can_be_slowed_down_are() {
+        let overrides = Overrides { inject_rules: Some(3), ..Overrides::default() };
+        let plan = validated(
+            scenario("name = 'x'\nservices = [5]\nproxies = ['none', 'ipvs', 'iptables-nft']"),
+            overrides,
+        );
+        let cells = expand(&plan.unwrap(), GUEST, &["6.1".into()]).unwrap();
+        for cell in cells {
+            let slowed = cell.labels.proxy == "iptables-nft" && cell.labels.measure == "connect";
+            assert_eq!(cell.inject.rules_per_chain, if slowed { 3 } else { 0 }, "{}", cell.id());
+            assert_eq!(serde_json::to_string(&cell).unwrap().contains("inject"), slowed);
+        }
+    }
+
+    #[test]
     fn bad_values_are_named_with_key_and_remedy() {
         let cases = [
             ("name = 'x'\nservices = []\nproxies = ['none']", "services = []"),
@@ -352,6 +371,10 @@ mod tests {
                 "kernel_cmdline",
             ),
             ("name = 'x'\nservices = [1]\nproxies = ['none']\n[limits]\nboot_s = 0", "boot_s = 0"),
+            (
+                "name = 'x'\nservices = [1]\nproxies = ['none']\n[inject]\nrules_per_chain = 1001",
+                "inject.rules_per_chain = 1001",
+            ),
         ];
         for (text, wanted) in cases {
             let error =

@@ -164,3 +164,34 @@ fn the_matrix_of_the_workflow_has_as_many_jobs_as_there_are_shards() {
     assert_eq!(shards, (1..=count).collect::<Vec<_>>());
     assert_eq!(workflow["jobs"]["merge"]["needs"].as_str(), Some("shard"));
 }
+
+#[test]
+fn the_workflow_of_the_gate_calls_the_script_with_what_it_needs() {
+    let workflow = &yaml("gate-github-actions.yml")[0];
+    let steps = workflow["jobs"]["gate"]["steps"].as_vec().unwrap();
+    let judged = steps.iter().find(|step| {
+        step["run"].as_str().is_some_and(|command| command.starts_with("scripts/deploy/gate "))
+    });
+    let judged = judged.unwrap();
+    assert_eq!(judged["run"].as_str(), Some("scripts/deploy/gate tool"));
+    assert!(judged["timeout-minutes"].as_i64().unwrap() <= 10);
+    for variable in ["BASE_VIPBENCH", "VIPBENCH", "OUT"] {
+        assert!(judged["env"][variable].as_str().is_some(), "{variable}");
+    }
+    assert_eq!(workflow["jobs"]["comment"]["needs"].as_str(), Some("gate"));
+}
+
+#[test]
+fn a_gate_that_is_not_told_what_changes_says_what_to_set() {
+    let desk = desk();
+    for (what, wanted) in [
+        (&[][..], "say what changes"),
+        (&["cpu"], "say tool, kernel"),
+        (&["tool"], "BASE_VIPBENCH"),
+    ] {
+        let output = script(desk.path(), "gate", &[]).args(what).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(wanted), "{said}");
+    }
+}

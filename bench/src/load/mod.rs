@@ -7,6 +7,7 @@
 mod bare;
 mod clock;
 mod http;
+mod priority;
 mod server;
 mod source;
 pub mod window;
@@ -22,7 +23,8 @@ use results::Clock;
 pub use bare::BareClient;
 pub use clock::{ClockError, MeasureClock};
 pub use http::{HttpClient, HttpServer};
-pub use server::{BareServer, Priority, ServerError, listen};
+pub use priority::Priority;
+pub use server::{BareServer, ServerError, listen};
 pub use source::{SOURCE_PORTS, SourceError, Sources};
 pub use window::Window;
 

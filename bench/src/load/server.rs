@@ -19,6 +19,8 @@ use rustix::net::{
     listen as start_listening, recv, send, socket_with,
 };
 
+use super::Priority;
+
 /// A request: any bytes of this length.
 pub(super) const REQUEST: [u8; 16] = *b"who answers me?\n";
 /// An answer: address (4 bytes) and port (2), in network order.
@@ -70,33 +72,6 @@ impl From<io::Error> for ServerError {
 impl From<Errno> for ServerError {
     fn from(errno: Errno) -> Self {
         Self::Run { source: errno.into() }
-    }
-}
-
-/// How a server's thread stands to the client's when both want the same processor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Priority {
-    /// As any thread: whether accepting and cleaning up fall into the client's `connect` and `close` is up to the
-    /// scheduler. For throughput, where client and server have processors of their own.
-    Normal,
-    /// Never takes the processor from the client, always gives it up to it (`SCHED_IDLE`; `kernel/sched/fair.c`,
-    /// `check_preempt_wakeup`, Linux 6.1), so that `connect` and `close` hold no work of the server's. For latency, on
-    /// either clock, with client and server on one processor; on several, waking the other processor is in `connect`.
-    /// On Linux 6.1 under the instructions clock, `connect` is 42,900 this way and 55,300 as [`Priority::Normal`].
-    Background,
-}
-
-impl Priority {
-    pub(super) fn apply(self) -> io::Result<()> {
-        if self == Self::Normal {
-            return Ok(());
-        }
-        let parameters = libc::sched_param { sched_priority: 0 };
-        // SAFETY: thread 0 is the calling one, and the parameters outlive the call.
-        match unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
     }
 }
 

@@ -56,8 +56,8 @@ fn method(clock: Clock) -> &'static str {
     match clock {
         Clock::Instructions => {
             "The same scenario was run again and again, and every pair of these runs is a gate: these are real repetitions, not resampled \
-             ones. `rules` are runs in which rules that match nothing really stand at the head of every chain of iptables, gated with \
-             `--across injection`. `scaled` multiplies every timing of one side, but not those of none."
+             ones. `rules` are runs in which rules that match nothing really stand at the head of every chain of iptables; each was recorded \
+             once and is gated against every repetition, with `--across injection`. `scaled` multiplies every timing of one side, but not those of none."
         }
         Clock::Wall => {
             "Gates are *resampled* from replicates that were really recorded on this project's machine: one run without any change is cut \

@@ -15,6 +15,8 @@ use crate::record::{Clock, Outcome};
 /// Resamples of an interval, and permutations of a test that cannot try all.
 const RESAMPLES: usize = 2_000;
 const PERMUTATIONS: usize = 10_000;
+/// Facts that are named in a sentence; the table has all.
+const FACTS_NAMED: usize = 5;
 
 /// Holds `new` against `base`.
 ///
@@ -172,14 +174,19 @@ fn lost_verdict(cell: &Unmatched, new: &Side) -> Option<Verdict> {
 }
 
 fn unlike_in_words(gate: &Gate, across: Option<Across>) -> String {
-    let facts: Vec<String> = gate.unlike.iter().map(|difference| difference.fact.clone()).collect();
+    let count = gate.unlike.len();
+    let named = gate.unlike.iter().take(FACTS_NAMED);
+    let mut facts: Vec<String> = named.map(|difference| difference.fact.clone()).collect();
+    if count > facts.len() {
+        facts.push(format!("{} more", count - facts.len()));
+    }
     let meant = match across {
         Some(across) => format!("beside what --across {} allows", across.as_str()),
         None => "and nothing was meant to (--across names one thing)".to_owned(),
     };
     format!(
         "the two were not recorded alike: {} facts differ, {meant}: {}",
-        thousands(facts.len() as u64),
+        thousands(count as u64),
         list(&facts)
     )
 }

@@ -10,7 +10,7 @@ use crate::record::Clock;
 
 const HEIGHT: u32 = 640;
 /// Slowdowns that are labelled, shares.
-const TICKS: [f64; 9] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
+const TICKS: [f64; 8] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 /// Whose colours lines have, by their place: those of proxies, for they can be told apart in print and by everybody.
 const COLOURS: [&str; 5] = ["none", "iptables-nft", "ipvs", "iptables-legacy", "nftables-1.33"];
 /// Room above and below 0% and 100%.
@@ -85,7 +85,7 @@ fn draw_on<DB: DrawingBackend>(
 ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
     root.fill(&theme::BACKGROUND.color())?;
     root.draw_text(&title(clock), &theme::bold(30.0, theme::TEXT), (24, 20))?;
-    let legend = "share of gates; lines: timings scaled, rings: slowed down for real";
+    let legend = "share of gates; lines: scaled, rings: real";
     root.draw_text(legend, &theme::text(TEXT_PX, theme::MUTED), (24, 62))?;
     let (low, high) = (TICKS[0] * 0.9, TICKS[TICKS.len() - 1] * 1.1);
     let mut chart = ChartBuilder::on(root)
