@@ -249,3 +249,21 @@ fn a_full_cache_is_reported_with_a_remedy_and_holds_nothing_half_written() {
     assert!(enough.status.success(), "{}", String::from_utf8_lossy(&enough.stderr));
     assert!(String::from_utf8_lossy(&enough.stdout).contains("6.1.0-test"));
 }
+
+#[test]
+#[ignore = "needs root, QEMU and a kernel package; run by scripts/test"]
+fn one_rule_more_in_every_chain_is_found_in_one_run_and_the_control_does_not_move() {
+    let desk = Desk::new();
+    let two = ["--proxy", "none", "--proxy", "iptables-nft"];
+    succeeded(desk.run("base", &two));
+    succeeded(desk.run("slowed", &[&two[..], &["--inject-rules", "1"]].concat()));
+    let refused = desk.call(&["gate", "base", "slowed"]);
+    assert_eq!(refused.status.code(), Some(4), "a slowdown on purpose is another environment");
+    let judged = desk.call(&["gate", "base", "slowed", "--across", "injection"]);
+    let said = String::from_utf8(judged.stdout).unwrap();
+    assert_eq!(judged.status.code(), Some(2), "{said}");
+    assert!(said.contains("Control: none is equal to the digit"), "{said}");
+    assert!(said.starts_with("REGRESSION: ") && said.contains("iptables-nft connect"), "{said}");
+    let same = desk.call(&["gate", "base", "base", "--format", "json"]);
+    assert_eq!(same.status.code(), Some(0));
+}

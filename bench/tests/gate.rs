@@ -51,6 +51,29 @@ fn each_verdict_has_its_exit_code() {
 }
 
 #[test]
+fn recorded_runs_have_the_verdict_that_is_known_of_them() {
+    let (exact, wall) = (reference("gate-instructions-6.1"), reference("gate-wall-6.18"));
+    let judged = |folder: &Path, base: &str, new: &str, more: &[&str]| {
+        let (base, new) = (folder.join(base), folder.join(new));
+        let (code, said, _) =
+            gate(&[&[base.to_str().unwrap(), new.to_str().unwrap()], more].concat());
+        (code, said)
+    };
+    let (code, said) = judged(&exact, "same-1", "same-21", &[]);
+    assert!(code == 0 && said.contains("none is equal to the digit"), "{said}");
+    let (code, said) = judged(&exact, "same-1", "rules-1", &["--across", "injection"]);
+    assert!(code == 2 && said.contains("iptables-legacy connect first, 100 Services"), "{said}");
+    assert!(said.contains("none is equal to the digit"), "only what was slowed down moved: {said}");
+    let (code, said) = judged(&exact, "same-1", "rules-1", &[]);
+    assert!(code == 4 && said.contains("scenario.inject.rules_per_chain"), "{said}");
+    let delayed = ["--across", "injection"];
+    let (code, said) = judged(&wall, "delay-0-round-0", "delay-3200-round-0", &delayed);
+    assert!(code == 2 && said.contains("iptables-nft request last"), "{said}");
+    let (code, said) = judged(&wall, "delay-0-round-0", "delay-0-round-1", &[]);
+    assert!(code == 4 && said.contains("have no metric"), "other seeds have no partner: {said}");
+}
+
+#[test]
 fn every_form_is_written_to_a_file_and_the_verdict_stays_the_exit_code() {
     let desk = TempDir::new().unwrap();
     let run = reference("kernels-5.10-7.3");

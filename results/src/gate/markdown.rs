@@ -10,7 +10,7 @@ use crate::tables::Table;
 /// Lines of the first table.
 const TOP: usize = 10;
 /// Lines of the folded one: a comment has a largest size.
-const FOLDED: usize = 200;
+const FOLDED: usize = 100;
 
 /// The whole text.
 pub fn markdown(gate: &Gate) -> String {

@@ -100,7 +100,7 @@ fn method(gate: &Gate) -> Option<String> {
     }
     Some(match gate.lines.iter().find(|line| line.subject.clock == Clock::Wall) {
         Some(_) => format!(
-            "Wall clock: the replicates are the seeds, tested as one family of lines (permutation of pairs, Holm, 5%); intervals by bootstrap over the replicates, random seed {}.",
+            "Wall clock: the replicates are the seeds, tested as one family of lines (permutation of pairs, Holm, 5%), connect and request relative to none of the same seed; intervals by bootstrap over the replicates, random seed {}.",
             gate.seed
         ),
         None => "Instructions clock: equal seeds are compared exactly, and the worst seed decides."
