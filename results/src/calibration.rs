@@ -11,7 +11,7 @@ pub mod render;
 mod tests;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::compare::CompareError;
 use crate::gate::statistics::wilson;
@@ -37,7 +37,7 @@ pub struct Options {
 }
 
 /// What is known of the gate.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Calibration {
     /// Always `vipbench.calibration/1`.
     pub schema: String,
@@ -50,7 +50,7 @@ pub struct Calibration {
 }
 
 /// What was put in.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Slowdown {
     /// Nothing: the same against the same.
@@ -73,7 +73,7 @@ pub enum Slowdown {
 }
 
 /// Gates of one kind, counted.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// The clock.
     pub clock: Clock,

@@ -95,6 +95,29 @@ fn a_run_that_is_too_short_is_refused_with_what_is_needed() {
     assert!(refused.contains("need a run of 120, and the longest has 80"), "{refused}");
 }
 
+/// Set to anything to write the page anew from its numbers, after a change of its words.
+const UPDATE: &str = "VIPBENCH_UPDATE_DOCS";
+
+#[test]
+fn the_page_in_the_docs_is_that_of_its_numbers() {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let stored = std::fs::read_to_string(docs.join("calibration.json")).unwrap();
+    let calibration: Calibration = serde_json::from_str(&stored).unwrap();
+    let page = docs.join("calibration.md");
+    let written = std::fs::read_to_string(&page).unwrap();
+    let command = written.lines().find_map(|line| line.strip_prefix("    ")).unwrap();
+    let wanted = render::markdown_page(&calibration, command);
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(&page, &wanted).unwrap();
+    }
+    let written = std::fs::read_to_string(&page).unwrap();
+    assert!(written == wanted, "docs/calibration.md is stale: run the tests with {UPDATE}=1");
+    for run in &calibration.runs {
+        let folder = docs.join("..").join(run);
+        assert!(folder.join(crate::RUN_FILE).exists(), "{run} is gone");
+    }
+}
+
 #[test]
 fn a_page_says_what_was_reached_and_shows_a_picture() {
     let calibration = calibrate(&recorded(), &options(20)).unwrap();
