@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::text::headline;
+use super::text::{headline, named};
 use super::{Gate, Verdict};
 
 /// Most lines that are annotated: engines show no more than ten of a kind.
@@ -30,12 +30,17 @@ pub fn annotations(gate: &Gate) -> String {
         let level = if verdict == Verdict::Inconclusive { "warning" } else { "error" };
         for line in gate.lines.iter().filter(|line| line.verdict == verdict).take(MOST) {
             let message = format!("{}: {}", line.effect_in_words(), line.reason);
-            let title = format!("{}: {}", verdict.as_str(), line.name());
+            let title = format!("{}: {}", verdict.as_str(), named(gate, line));
             command(&mut out, level, &title, &message);
         }
     }
     for line in gate.lines.iter().filter(|line| line.improvement).take(MOST) {
-        command(&mut out, "notice", &format!("better: {}", line.name()), &line.effect_in_words());
+        command(
+            &mut out,
+            "notice",
+            &format!("better: {}", named(gate, line)),
+            &line.effect_in_words(),
+        );
     }
     out
 }

@@ -325,6 +325,24 @@ fn regression() -> Gate {
 }
 
 #[test]
+fn a_line_of_several_kernels_names_its_own() {
+    let base = fixture::kernels();
+    let mut new = fixture::kernels();
+    let slower = |cell: &&mut CellRecord| {
+        cell.labels.kernel.starts_with("6.12") && cell.labels.proxy == "ipvs"
+    };
+    for cell in new.cells.iter_mut().filter(slower) {
+        for one in cell.metrics.iter_mut().filter(|one| one.name == "sync.full") {
+            one.data = Distribution::Values { values: vec![u64::MAX >> 20] };
+        }
+    }
+    let gate = gate(&base, &new);
+    for written in [text(&gate, Detail::Top), annotations(&gate)] {
+        assert!(written.lines().next().unwrap().contains(", kernel 6.12.9"), "{written}");
+    }
+}
+
+#[test]
 fn a_regression_reads_as_expected() {
     insta::assert_snapshot!(text(&regression(), Detail::Top));
 }

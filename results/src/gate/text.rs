@@ -58,9 +58,17 @@ pub(super) fn headline(gate: &Gate) -> String {
         let _ = write!(words, " and {} that the new side lost", counted(lost, "cell"));
     }
     if let Some(worst) = gate.lines.iter().find(of_verdict) {
-        let _ = write!(words, "; worst: {}: {}", worst.name(), worst.reason);
+        let _ = write!(words, "; worst: {}: {}", named(gate, worst), worst.reason);
     }
     words
+}
+
+/// A line's name, with its kernel where there are several.
+pub(super) fn named(gate: &Gate, line: &Line) -> String {
+    match gate.new.kernels.len() {
+        0 | 1 => line.name(),
+        _ => format!("{}, kernel {}", line.name(), line.new_kernel),
+    }
 }
 
 pub(super) fn counted(count: usize, what: &str) -> String {
