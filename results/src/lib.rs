@@ -6,6 +6,7 @@
 //! [`Run::read`] gives back what is in a folder, and [`export`] and everything else works on that.
 
 pub mod calibration;
+pub mod capacity;
 pub mod clocks;
 pub mod compare;
 mod distribution;

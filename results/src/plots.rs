@@ -5,6 +5,7 @@
 mod axes;
 mod bars;
 pub(crate) mod calibration;
+mod capacity;
 mod explain;
 mod heat;
 pub(crate) mod kernels;
@@ -13,6 +14,7 @@ mod lines;
 mod scatter;
 mod theme;
 
+pub(crate) use capacity::draw as capacity;
 pub(crate) use explain::draw as explain;
 pub(crate) use scatter::draw as scatter;
 

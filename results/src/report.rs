@@ -120,7 +120,7 @@ pub fn write_with(
 }
 
 /// Writes beside the place and renames, so that nobody reads half a file.
-fn write_file(dir: &Path, name: &str, content: &str) -> Result<PathBuf, ReportError> {
+pub(crate) fn write_file(dir: &Path, name: &str, content: &str) -> Result<PathBuf, ReportError> {
     let path = dir.join(name);
     let written = tempfile::Builder::new()
         .permissions(Permissions::from_mode(0o666)) // less the umask, as for any other file

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
 use crate::calibration::{CALIBRATION_SCHEMA, Calibration};
+use crate::capacity::{CAPACITY_SCHEMA, CapacityPlan};
 use crate::compare::{COMPARE_SCHEMA, Comparison};
 use crate::gate::{GATE_SCHEMA, Gate};
 use crate::record::{CellRecord, RunRecord};
@@ -33,6 +34,11 @@ pub fn calibration_schema() -> Value {
     titled::<Calibration>(CALIBRATION_SCHEMA, "what is known of the gate")
 }
 
+/// Schema of `vipbench capacity --json`, committed as `results/schema/vipbench.capacity-1.json`.
+pub fn capacity_schema() -> Value {
+    titled::<CapacityPlan>(CAPACITY_SCHEMA, "what a budget allows each proxy and kernel")
+}
+
 fn titled<T: JsonSchema>(title: &str, description: &str) -> Value {
     let mut schema = schema_for!(T);
     schema.insert("title".to_owned(), title.into());
@@ -60,6 +66,7 @@ mod tests {
             ("vipbench.compare-1.json", compare_schema()),
             ("vipbench.gate-1.json", gate_schema()),
             ("vipbench.calibration-1.json", calibration_schema()),
+            ("vipbench.capacity-1.json", capacity_schema()),
         ] {
             let path = folder.join(name);
             let wanted = serde_json::to_string_pretty(&schema).unwrap() + "\n";
@@ -95,6 +102,18 @@ mod tests {
         let verdict = gate::judge(&base, &new, &options).unwrap();
         let value = serde_json::from_str(&gate::json(&verdict).unwrap()).unwrap();
         let validator = jsonschema::validator_for(&gate_schema()).unwrap();
+        let errors: Vec<String> =
+            validator.iter_errors(&value).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+    }
+
+    #[test]
+    fn a_capacity_plan_satisfies_its_schema() {
+        let options = crate::capacity::Options::default();
+        let slo = "connect.p50 < 1.5x none and sync.full < 2G";
+        let plan = crate::capacity::plan(&[fixture::kernels()], slo, &options).unwrap();
+        let value = serde_json::from_str(&crate::capacity::json(&plan).unwrap()).unwrap();
+        let validator = jsonschema::validator_for(&capacity_schema()).unwrap();
         let errors: Vec<String> =
             validator.iter_errors(&value).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{errors:?}");

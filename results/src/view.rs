@@ -239,7 +239,8 @@ impl<'a> Group<'a> {
         self.replicates_in(self.unit(), metric, label, proxy, services)
     }
 
-    fn replicates_in(
+    /// The same of an amount in `unit`.
+    pub fn replicates_in(
         &self,
         unit: Unit,
         metric: &str,

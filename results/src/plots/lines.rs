@@ -31,8 +31,10 @@ pub(super) enum Stroke {
     Dashed,
     /// Many points, no marks.
     Curve,
+    /// The same of something that was fitted, not measured.
+    DashedLine,
     /// Marks alone.
-    Marks,
+    Dots,
 }
 
 /// One line.
@@ -157,18 +159,17 @@ where
     let color = theme::of_proxy(&series.proxy).color();
     let points = || series.points.iter().copied();
     match series.stroke {
-        Stroke::Marks => {
-            let marks = points().map(|point| Circle::new(point, 6, color.mix(0.7).filled()));
-            chart.draw_series(marks)?;
-            return Ok(());
-        }
         Stroke::Thick => chart.draw_series(LineSeries::new(points(), color.stroke_width(5)))?,
         Stroke::Curve => chart.draw_series(LineSeries::new(points(), color.stroke_width(4)))?,
         Stroke::Thin => {
             chart.draw_series(LineSeries::new(points(), color.mix(0.55).stroke_width(3)))?
         }
-        Stroke::Dashed => {
+        Stroke::Dashed | Stroke::DashedLine => {
             chart.draw_series(DashedLineSeries::new(points(), 14, 9, color.stroke_width(4)))?
+        }
+        Stroke::Dots => {
+            chart.draw_series(points().map(|point| Circle::new(point, 7, color.filled())))?;
+            return Ok(());
         }
     };
     if matches!(series.stroke, Stroke::Thick | Stroke::Dashed) {

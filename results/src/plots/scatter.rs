@@ -40,7 +40,7 @@ fn series(pairs: &[Pair]) -> Vec<Series> {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         Series {
             proxy: proxy.to_owned(),
-            stroke: Stroke::Marks,
+            stroke: Stroke::Dots,
             label: Some(proxy.to_owned()),
             points,
         }

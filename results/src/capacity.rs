@@ -1,0 +1,374 @@
+//! Capacity: the largest number of Services that a budget allows, for each proxy and kernel of stored runs.
+//!
+//! The budget is an [`Slo`]; [`plan()`] fits what was measured and inverts the fits. Sentences are made in
+//! `words`, tables in `tables`, files in `page`.
+
+mod budget;
+mod calibration;
+mod cost;
+#[cfg(test)]
+mod held_back;
+mod limit;
+mod models;
+mod page;
+mod plan;
+mod series;
+mod slo;
+mod tables;
+mod words;
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub use calibration::Calibration;
+pub use limit::{Largest, Size};
+pub use models::Model;
+pub use page::{text, write};
+pub use plan::plan;
+pub use slo::{Slo, SloError};
+pub(crate) use tables::evidence;
+
+use crate::record::{Clock, Place, Unit};
+use crate::report::ReportError;
+
+/// Schema name of `vipbench capacity --json`.
+pub const CAPACITY_SCHEMA: &str = "vipbench.capacity/1";
+
+/// What a reader may choose.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The reader's own size.
+    pub asked: Option<Asked>,
+    /// How instructions become time, if at all.
+    pub calibration: Option<Calibration>,
+}
+
+/// The size that a reader has, or a Cluster that it was counted in.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Asked {
+    /// Number of Services.
+    pub services: u64,
+    /// Endpoints of all Services together, if they were counted.
+    pub endpoints: Option<u64>,
+    /// The file that they were counted in.
+    pub source: Option<PathBuf>,
+}
+
+/// What the budget allows.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct CapacityPlan {
+    /// Always [`CAPACITY_SCHEMA`].
+    pub schema: String,
+    /// Version of vipbench that measured, of each run.
+    pub tool_versions: Vec<String>,
+    /// Results folders.
+    pub runs: Vec<String>,
+    /// The budget as written.
+    pub slo: String,
+    /// The reader's own size.
+    pub asked: Option<Asked>,
+    /// How time became instructions; with it every figure is estimated.
+    pub calibration: Option<String>,
+    /// One for each kernel, place and clock.
+    pub groups: Vec<GroupPlan>,
+}
+
+/// One kernel, place and clock.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct GroupPlan {
+    /// Kernel release.
+    pub kernel: String,
+    /// Where it ran.
+    pub place: Place,
+    /// What was counted.
+    pub clock: Clock,
+    /// Endpoints a Service in its cells, least and most.
+    pub endpoints_per_service: (f64, f64),
+    /// One a proxy; `none` is none.
+    pub proxies: Vec<ProxyPlan>,
+}
+
+/// What the budget allows one proxy.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ProxyPlan {
+    /// Its name.
+    pub proxy: String,
+    /// The answer.
+    pub verdict: Verdict,
+    /// The largest measured size at which every condition held in every seed, if any.
+    pub measured_within: Option<u64>,
+    /// The smallest measured size above it at which one did not.
+    pub measured_over: Option<u64>,
+    /// One a condition, in the order of the budget.
+    pub conditions: Vec<ConditionPlan>,
+    /// Cells without numbers that these conditions needed.
+    pub gaps: Vec<Gap>,
+    /// At the reader's size and at twice that; without one at the largest size and twice that.
+    pub outlook: Vec<Outlook>,
+}
+
+/// The answer for one proxy.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// How many Services.
+    Largest {
+        /// With its interval.
+        #[serde(flatten)]
+        largest: Largest,
+        /// What limits it: a condition, or a size that could not be measured. Nothing, when nothing does within reach.
+        binding: Option<String>,
+        /// The estimate as a multiple of the largest measured size, when it is beyond it.
+        extrapolated: Option<f64>,
+    },
+    /// The run does not say.
+    Unknown {
+        /// Why, with the remedy.
+        reason: String,
+    },
+}
+
+/// One condition of the budget for one proxy.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ConditionPlan {
+    /// For example `connect p99, last Service`.
+    pub subject: String,
+    /// The metric.
+    pub metric: String,
+    /// Position, part or detail.
+    pub label: String,
+    /// Unit of the values.
+    pub unit: ValueUnit,
+    /// The limit in that unit.
+    pub limit: f64,
+    /// The range of an estimated limit.
+    pub limit_range: Option<(f64, f64)>,
+    /// What was measured; empty when nothing was.
+    pub points: Vec<MeasuredPoint>,
+    /// The fit; nothing when there is none, with the reason.
+    pub fit: Option<FitPlan>,
+    /// Why there is no fit.
+    pub reason: Option<String>,
+    /// For plots.
+    #[serde(skip)]
+    cost: Option<cost::Cost>,
+}
+
+/// What was measured at one size, over the seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct MeasuredPoint {
+    /// Number of Services.
+    pub services: u64,
+    /// Median over the seeds.
+    pub median: f64,
+    /// Smallest of the seeds.
+    pub min: f64,
+    /// Largest of the seeds.
+    pub max: f64,
+    /// How many seeds.
+    pub seeds: usize,
+    /// Median over fitted, less 1.
+    pub residual: Option<f64>,
+}
+
+/// A fitted cost.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct FitPlan {
+    /// The chosen model.
+    pub model: Model,
+    /// With its parameters: `61,300 + 26.0 n`.
+    pub words: String,
+    /// Each model that was tried, with its relative error on sizes that were left out.
+    pub trials: Vec<(Model, f64)>,
+    /// Relative standard deviation of a measurement around the model. Nothing when no model can be believed: then nothing is said but
+    /// what lies between two measured sizes.
+    pub deviation: Option<f64>,
+    /// The part of it that is the spread over seeds.
+    pub seed_deviation: f64,
+    /// Largest size under this condition alone.
+    pub largest: Largest,
+}
+
+/// A cell without numbers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+pub struct Gap {
+    /// Number of Services.
+    pub services: u64,
+    /// Seed.
+    pub seed: u64,
+    /// Group of metrics.
+    pub measure: String,
+    /// How it ended, and why.
+    pub reason: String,
+}
+
+/// What one size costs.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Outlook {
+    /// Number of Services.
+    pub services: u64,
+    /// As a multiple of the largest measured size, when it is beyond it.
+    pub extrapolated: Option<f64>,
+    /// One a condition that has a fit, in the order of the budget.
+    pub forecasts: Vec<Forecast>,
+    /// The worst of the forecasts.
+    pub answer: Answer,
+}
+
+/// One condition at one size.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Forecast {
+    /// For example `connect p99, last Service`.
+    pub subject: String,
+    /// Unit of the values.
+    pub unit: ValueUnit,
+    /// The fitted cost.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end of the interval; nothing when no model can be believed and no larger size was measured.
+    pub high: Option<f64>,
+    /// Share of the limit that is left; below 0 what is missing.
+    pub headroom: f64,
+    /// Whether it is within the limit.
+    pub answer: Answer,
+}
+
+/// Whether a size is within the budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// The whole interval is.
+    Within,
+    /// The interval reaches over the limit.
+    Unclear,
+    /// No part of the interval is, or cells of that size could not be measured.
+    Over,
+    /// Not every condition has a fit.
+    Unknown,
+}
+
+/// Unit of a value: a stored one, or a multiple of what a connection without a proxy takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ValueUnit {
+    /// Times `none`.
+    TimesNone,
+    /// A stored unit.
+    #[serde(untagged)]
+    Stored(Unit),
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum CapacityError {
+    /// The budget cannot be read.
+    #[error(transparent)]
+    Slo(#[from] SloError),
+    /// The runs cannot be read together.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// Time on the instructions clock.
+    #[error(
+        "--slo: {subject} is limited in time, but {run} counts instructions, which are not time; give the limit in instructions (`150k`), relative to the connection without a proxy (`1.5x none`), or a calibration with --calibrate RUN or --instructions-per-ns X, after which every figure is an estimate"
+    )]
+    TimeOnInstructions {
+        /// The condition.
+        subject: String,
+        /// The run.
+        run: String,
+    },
+    /// A unit that the metric does not have.
+    #[error("--slo: {subject} is measured in {unit} here; {remedy}")]
+    Unit {
+        /// The condition.
+        subject: String,
+        /// The unit of its values.
+        unit: &'static str,
+        /// How to write it.
+        remedy: &'static str,
+    },
+    /// `x none` of something that `none` does not have.
+    #[error(
+        "--slo: {subject} cannot be relative to none, which programs nothing; give it in time, instructions or bytes"
+    )]
+    NotRelative {
+        /// The condition.
+        subject: String,
+    },
+    /// The calibration says nothing of this.
+    #[error("--calibrate {run}: {reason}")]
+    Calibration {
+        /// The wall run, or the option.
+        run: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A factor that is none.
+    #[error("--instructions-per-ns {given:?}: write a number above 0, or a range such as 1.2..2.5")]
+    Factor {
+        /// As written.
+        given: String,
+    },
+    /// No proxy has any of the conditions.
+    #[error(
+        "{run} measured {measured}, but nothing of {wanted}; run a scenario that measures it, or change --slo"
+    )]
+    NothingMeasured {
+        /// The runs.
+        run: String,
+        /// Their metrics.
+        measured: String,
+        /// The conditions.
+        wanted: String,
+    },
+    /// The plan cannot be written as JSON.
+    #[error("cannot write the JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Points of a drawn fit.
+const CURVE_POINTS: u32 = 60;
+
+impl ConditionPlan {
+    /// The fit from the smallest measured size to the largest that anything is said about.
+    pub(crate) fn curve(&self) -> Vec<(f64, f64)> {
+        let Some((cost, first)) = self.cost.as_ref().zip(self.points.first()) else {
+            return Vec::new();
+        };
+        let from = first.services.max(1) as f64;
+        let step = (cost.reach() as f64 / from).powf(1.0 / f64::from(CURVE_POINTS));
+        let sizes = (0..=CURVE_POINTS).map(|at| from * step.powf(f64::from(at)));
+        sizes.map(|n| (n, cost.fit.at(n))).collect()
+    }
+}
+
+impl ValueUnit {
+    /// A value for prose: `59,101 instructions`, `23.5 µs`, `1.42 times none`.
+    pub(crate) fn quantity(self, value: f64) -> String {
+        match self {
+            Self::Stored(unit) => crate::format::quantity(unit, value),
+            Self::TimesNone => format!("{} times none", crate::format::three_digits(value)),
+        }
+    }
+}
+
+/// The plan as JSON, in the schema that is committed as `results/schema/vipbench.capacity-1.json`.
+///
+/// # Errors
+/// [`CapacityError::Json`].
+pub fn json(plan: &CapacityPlan) -> Result<String, CapacityError> {
+    Ok(serde_json::to_string_pretty(plan)? + "\n")
+}
+
+#[cfg(test)]
+mod test_data {
+    use super::cost::Point;
+
+    /// One value a size.
+    pub fn points(sizes: &[u64], cost: impl Fn(f64) -> f64) -> Vec<Point> {
+        sizes.iter().map(|&size| Point { size, values: vec![cost(size as f64)] }).collect()
+    }
+}

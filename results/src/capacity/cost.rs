@@ -1,0 +1,238 @@
+//! What one metric costs at any size, with an interval: the model that predicts unseen sizes best, and how far it may be wrong.
+//!
+//! Knows sizes and values only; where they come from is in `series`, what a budget makes of them in `limit`.
+
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use super::models::{Fit, Model};
+use crate::stats::Spread;
+
+/// How far beyond the largest measured size anything is said.
+pub(super) const REACH: f64 = 4.0;
+/// Fewest sizes: with two, nothing is left to test a model on.
+pub(super) const SIZES_MIN: usize = 3;
+/// Confidence of every interval.
+pub(super) const LEVEL: f64 = 0.95;
+/// Least relative standard deviation of any model: even counts that repeat to the digit follow no smooth curve exactly.
+const DEVIATION_MIN: f64 = 0.002_5;
+/// A model whose error on unseen sizes is larger than this share is not believed.
+const ERROR_MAX: f64 = 0.4;
+/// A simpler model stays unless a richer one's error on unseen sizes is smaller by more than this factor ...
+const TIE_FACTOR: f64 = 1.25;
+/// ... and by more than this share of the cost.
+const TIE_SHARE: f64 = 0.000_5;
+
+/// Values of one size, one a seed: at least one, all above 0.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Point {
+    pub size: u64,
+    pub values: Vec<f64>,
+}
+
+impl Point {
+    pub fn median(&self) -> f64 {
+        self.spread().map_or(f64::NAN, |spread| spread.median)
+    }
+
+    /// The smallest and the largest value.
+    pub fn ends(&self) -> (f64, f64) {
+        self.spread().map_or((f64::NAN, f64::NAN), |spread| (spread.min, spread.max))
+    }
+
+    fn spread(&self) -> Option<Spread> {
+        Spread::of(self.values.iter().copied())
+    }
+}
+
+/// A model's error on sizes that it was not fitted to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Trial {
+    pub model: Model,
+    /// Root of the mean square of the logarithm of predicted over measured.
+    pub error: f64,
+}
+
+/// A cost at some size.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Estimate {
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+/// A fitted cost.
+#[derive(Debug, Clone)]
+pub(super) struct Cost {
+    pub points: Vec<Point>,
+    pub fit: Fit,
+    /// Every model that could be tried, simplest first.
+    pub trials: Vec<Trial>,
+    /// Relative standard deviation of one measurement around the model: its error and the spread over seeds together. Nothing when
+    /// no model can be believed: then a cost is only known to be between those of the measured sizes around it.
+    pub deviation: Option<f64>,
+    /// The part of it that the seeds show; 0 with one seed.
+    pub seed_deviation: f64,
+    /// Student's t for the interval.
+    t: f64,
+}
+
+impl Cost {
+    /// Fits points, ascending in size. `None` with fewer than [`SIZES_MIN`] sizes, or when no model fits.
+    pub fn of(points: Vec<Point>) -> Option<Self> {
+        if points.len() < SIZES_MIN {
+            return None;
+        }
+        let medians: Vec<(f64, f64)> =
+            points.iter().map(|point| (point.size as f64, point.median())).collect();
+        let trials: Vec<Trial> = Model::ALL
+            .into_iter()
+            .filter_map(|model| Some(Trial { model, error: error_on_unseen(model, &medians)? }))
+            .collect();
+        let seed_deviation = seed_deviation(&points);
+        // One test for each size but the smallest.
+        let student = StudentsT::new(0.0, 1.0, (medians.len() - 1) as f64).ok()?;
+        let chosen = chosen(&trials).filter(|trial| trial.error <= ERROR_MAX);
+        let fit = Fit::of(chosen.map_or(Model::PiecewiseLinear, |trial| trial.model), &medians)?;
+        let deviation = chosen.map(|trial| {
+            let misfit = fit.misfit().map_or(0.0, |(misfit, _)| misfit);
+            misfit.max(trial.error).max(DEVIATION_MIN).hypot(seed_deviation)
+        });
+        let t = student.inverse_cdf(f64::midpoint(1.0, LEVEL));
+        Some(Self { points, fit, trials, deviation, seed_deviation, t })
+    }
+
+    /// The cost of `services`, and the interval in which a measurement is expected.
+    pub fn at(&self, services: u64) -> Estimate {
+        let n = services as f64;
+        let value = self.fit.at(n).max(0.0);
+        let Some(deviation) = self.deviation else {
+            return self.between_neighbours(services, value);
+        };
+        let spread = (self.fit.variance_at(n).max(0.0) + value * value).sqrt();
+        let width = self.t * deviation * spread;
+        Estimate { value, low: (value - width).max(0.0), high: value + width }
+    }
+
+    /// All that is known without a model: not less than at the size below, not more than at the size above.
+    fn between_neighbours(&self, services: u64, value: f64) -> Estimate {
+        let below = self.points.iter().rfind(|point| point.size <= services);
+        let above = self.points.iter().find(|point| point.size >= services);
+        let low = below.map_or(0.0, |point| point.ends().0);
+        let high = above.map_or(f64::INFINITY, |point| point.ends().1);
+        Estimate { value: value.clamp(low, high.max(low)), low, high: high.max(low) }
+    }
+
+    /// The largest size that anything is said about.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates, and is positive"
+    )]
+    pub fn reach(&self) -> u64 {
+        if self.deviation.is_none() {
+            return self.largest();
+        }
+        (self.largest() as f64 * REACH) as u64
+    }
+
+    /// The largest measured size.
+    pub fn largest(&self) -> u64 {
+        self.points.last().map_or(0, |point| point.size)
+    }
+}
+
+/// The simplest model whose error is not clearly larger than the smallest.
+fn chosen(trials: &[Trial]) -> Option<Trial> {
+    let best = trials.iter().map(|trial| trial.error).min_by(f64::total_cmp)?;
+    trials.iter().find(|trial| trial.error <= best * TIE_FACTOR + TIE_SHARE).copied()
+}
+
+/// Leaves out one size after the other and predicts it from the rest. The smallest always stays: nobody plans for less. `None` when
+/// that cannot be done, or when the model, fitted to all sizes, falls somewhere.
+fn error_on_unseen(model: Model, points: &[(f64, f64)]) -> Option<f64> {
+    let (first, last) = (points.first()?.0, points.last()?.0);
+    if !Fit::of(model, points)?.is_plausible(first, last * REACH) {
+        return None;
+    }
+    let mut squares = 0.0;
+    for (at, (size, cost)) in points.iter().enumerate().skip(1) {
+        let mut others = points.to_vec();
+        others.remove(at);
+        let predicted = Fit::of(model, &others)?.at(*size);
+        if predicted <= 0.0 {
+            return None;
+        }
+        squares += (predicted / cost).ln().powi(2);
+    }
+    Some((squares / (points.len() - 1) as f64).sqrt())
+}
+
+/// Relative standard deviation of the seeds around the median of their size, all sizes together.
+fn seed_deviation(points: &[Point]) -> f64 {
+    let (mut squares, mut freedom) = (0.0, 0_usize);
+    for point in points {
+        let median = point.median();
+        squares += point.values.iter().map(|value| (value / median - 1.0).powi(2)).sum::<f64>();
+        freedom += point.values.len() - 1;
+    }
+    if freedom == 0 { 0.0 } else { (squares / freedom as f64).sqrt() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capacity::test_data::points;
+
+    #[test]
+    fn a_straight_line_stays_one_however_rich_the_others_are() {
+        let sizes = [100, 1_000, 5_000, 10_000, 20_000];
+        let cost = Cost::of(points(&sizes, |n| 61_000.0 + 26.0 * n)).unwrap();
+        assert_eq!(cost.fit.model, Model::Linear);
+        assert!(cost.trials.iter().any(|trial| trial.model == Model::Quadratic), "was tried too");
+        let far = cost.at(80_000);
+        assert!((far.value - (61_000.0 + 26.0 * 80_000.0)).abs() < 1.0, "{far:?}");
+    }
+
+    #[test]
+    fn a_cost_that_does_not_change_is_constant() {
+        let cost = Cost::of(points(&[100, 1_000, 5_000], |n| 70_000.0 + (n % 7.0))).unwrap();
+        assert_eq!(cost.fit.model, Model::Constant);
+    }
+
+    #[test]
+    fn a_falling_cost_is_not_believed_to_go_on_falling() {
+        let cost = Cost::of(points(&[100, 1_000, 5_000], |n| 70_000.0 - n)).unwrap();
+        assert_eq!(cost.fit.model, Model::Constant);
+        assert!(cost.at(20_000).value > 60_000.0);
+    }
+
+    #[test]
+    fn a_jump_is_followed_piece_by_piece() {
+        let sizes = [100, 200, 400, 800, 1_600, 3_200, 6_400];
+        let cost =
+            Cost::of(points(&sizes, |n| if n < 1_000.0 { 50.0 + n / 100.0 } else { 50.0 + n }))
+                .unwrap();
+        assert_eq!(cost.fit.model, Model::PiecewiseLinear, "{:?}", cost.trials);
+    }
+
+    #[test]
+    fn seeds_widen_the_interval() {
+        let width = |spread: f64| {
+            let mut points = points(&[100, 1_000, 5_000, 10_000], |n| 1e5 + 30.0 * n);
+            for point in &mut points {
+                let value = point.values[0];
+                point.values = vec![value * (1.0 - spread), value, value * (1.0 + spread)];
+            }
+            let cost = Cost::of(points).unwrap();
+            let Estimate { value, low, high } = cost.at(7_000);
+            assert!(low <= value && value <= high);
+            (high - low) / value
+        };
+        assert!(width(0.0) < 0.05 && width(0.05) > 0.2, "{} {}", width(0.0), width(0.05));
+    }
+
+    #[test]
+    fn two_sizes_are_too_few() {
+        assert!(Cost::of(points(&[100, 1_000], |n| n)).is_none());
+    }
+}

@@ -1,0 +1,460 @@
+//! The language of budgets: `connect.p99 < 500us and sync.endpoint_change.total < 1s`, from text to conditions.
+//!
+//! Knows names, units and numbers. Whether a unit suits a run's clock is decided in `budget`.
+
+use std::str::FromStr;
+
+use winnow::ascii::{alphanumeric1, float, multispace0, multispace1};
+use winnow::combinator::{alt, cut_err, eof, opt, preceded, separated, terminated};
+use winnow::error::{ContextError, StrContext, StrContextValue};
+use winnow::prelude::*;
+use winnow::token::take_while;
+
+/// Longest text of a budget, bytes.
+const TEXT_MAX_BYTES: usize = 4_096;
+/// Most conditions of a budget.
+const CONDITIONS_MAX: usize = 16;
+
+/// Metrics of one connection: their label is the position of the Service.
+const OF_A_CONNECTION: [&str; 7] = [
+    "connect",
+    "request",
+    "close",
+    "http.connect",
+    "http.request",
+    "http.close",
+    "keepalive.request",
+];
+/// Metrics of a sync: their label is the part.
+const OF_A_SYNC: [&str; 5] = [
+    "sync.full",
+    "sync.endpoint_change",
+    "sync.service_add",
+    "sync.service_remove",
+    "sync.restart",
+];
+/// Amounts: their label is the sync that they belong to.
+const AMOUNTS: [&str; 6] = ["memory.kernel", "memory.user", "rules", "bytes", "messages", "cpu"];
+
+/// A budget: all of its conditions have to hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slo {
+    /// At least one.
+    pub(super) conditions: Vec<Condition>,
+}
+
+/// One upper limit.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Condition {
+    pub metric: String,
+    /// Position, part or detail; without one it is the worst position that was measured.
+    pub label: Option<String>,
+    pub statistic: Statistic,
+    /// Whether the limit itself is still good.
+    pub inclusive: bool,
+    pub limit: Limit,
+}
+
+/// Which number of a metric's values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Statistic {
+    /// A percentile, as a share of 1.
+    Percentile(f64),
+    Mean,
+    Max,
+}
+
+/// An upper limit as written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Limit {
+    /// Time, nanoseconds.
+    Ns(f64),
+    Instructions(f64),
+    Bytes(f64),
+    /// A number without a unit: instructions of a timing on that clock, or how many of an amount.
+    Plain(f64),
+    /// So many times what a connection without a proxy takes.
+    TimesNone(f64),
+}
+
+/// Why a text is no budget.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SloError {
+    /// The grammar does not fit.
+    #[error(
+        "--slo: {found:?} (character {at}): expected {expected}; write for example 'connect.p99 < 500us and sync.endpoint_change.total < 1s'"
+    )]
+    Syntax {
+        /// Where, counted from 1.
+        at: usize,
+        /// What stands there.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// No such metric.
+    #[error("--slo: there is no metric {name:?}; choose among {known}")]
+    UnknownMetric {
+        /// As written.
+        name: String,
+        /// Those there are.
+        known: String,
+    },
+    /// A metric with many values needs a statistic.
+    #[error(
+        "--slo: {metric} has many values: say which, {metric}.p50, {metric}.p99, {metric}.mean or {metric}.max"
+    )]
+    NoStatistic {
+        /// The metric.
+        metric: String,
+    },
+    /// Position or part twice, or a statistic twice.
+    #[error(
+        "--slo: {name:?} is not clear after `{known}`; write METRIC.STATISTIC@POSITION, such as connect.p99@last, or METRIC.PART, such as sync.full.submit"
+    )]
+    Name {
+        /// The unclear word.
+        name: String,
+        /// What was understood.
+        known: String,
+    },
+    /// Limits that cannot be.
+    #[error("--slo: a limit has to be a number above 0, not {limit}")]
+    Number {
+        /// As written.
+        limit: String,
+    },
+    /// Longer than any budget.
+    #[error("--slo: {what}; the limit is {limit}")]
+    TooLong {
+        /// What is too long.
+        what: String,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// A condition before names are looked up.
+#[derive(Debug)]
+struct Raw<'a> {
+    name: &'a str,
+    label: Option<&'a str>,
+    inclusive: bool,
+    number: f64,
+    unit: Option<&'a str>,
+}
+
+impl FromStr for Slo {
+    type Err = SloError;
+
+    fn from_str(text: &str) -> Result<Self, SloError> {
+        if text.len() > TEXT_MAX_BYTES {
+            let what = format!("{} bytes", text.len());
+            return Err(SloError::TooLong { what, limit: TEXT_MAX_BYTES });
+        }
+        let raw =
+            conditions.parse(text).map_err(|error| syntax(text, error.offset(), error.inner()))?;
+        if raw.len() > CONDITIONS_MAX {
+            let what = format!("{} conditions", raw.len());
+            return Err(SloError::TooLong { what, limit: CONDITIONS_MAX });
+        }
+        let conditions = raw.iter().map(Condition::of).collect::<Result<_, _>>()?;
+        Ok(Self { conditions })
+    }
+}
+
+fn syntax(text: &str, at: usize, error: &ContextError) -> SloError {
+    let expected: Vec<String> = error
+        .context()
+        .filter_map(|context| match context {
+            StrContext::Expected(StrContextValue::Description(words)) => Some((*words).to_owned()),
+            _ => None,
+        })
+        .take(1)
+        .collect();
+    let rest = text.get(at..).unwrap_or_default();
+    let found: String = rest.chars().take(24).collect();
+    let at = text.get(..at).unwrap_or_default().chars().count() + 1;
+    let expected = expected.first().cloned().unwrap_or_else(|| "METRIC < LIMIT".to_owned());
+    SloError::Syntax { at, found, expected }
+}
+
+/// A description of what is expected where a parser fails.
+fn wanted(words: &'static str) -> StrContext {
+    StrContext::Expected(StrContextValue::Description(words))
+}
+
+fn conditions<'a>(input: &mut &'a str) -> ModalResult<Vec<Raw<'a>>> {
+    let and = (multispace1, alt(("and", "AND", "&&")), multispace1);
+    let all = separated(1.., condition, and);
+    let end = eof.context(wanted("`and` with another condition, or the end"));
+    preceded(multispace0, terminated(all, (multispace0, cut_err(end)))).parse_next(input)
+}
+
+fn condition<'a>(input: &mut &'a str) -> ModalResult<Raw<'a>> {
+    let name = take_while(1.., |symbol: char| {
+        symbol.is_ascii_alphanumeric() || symbol == '_' || symbol == '.'
+    })
+    .context(wanted("a metric such as connect.p99"));
+    let position =
+        take_while(1.., |symbol: char| symbol.is_ascii_alphanumeric() || "_-.".contains(symbol))
+            .context(wanted("a position or part after @, such as last"));
+    let less = alt(("<=", "<")).context(wanted("`<` or `<=`: a budget is an upper limit"));
+    let name = cut_err(name).parse_next(input)?;
+    let label = opt(preceded('@', cut_err(position))).parse_next(input)?;
+    let less = cut_err(preceded(multispace0, less)).parse_next(input)?;
+    let number = cut_err(preceded(multispace0, float::<_, f64, _>))
+        .context(wanted("a number with a unit, such as 500us, 1s, 150k, 100MB or 1.5x none"))
+        .parse_next(input)?;
+    let unit = opt(preceded(multispace0, unit)).parse_next(input)?;
+    Ok(Raw { name, label, inclusive: less == "<=", number, unit })
+}
+
+/// A word that is not the `and` before the next condition; `x none` is one unit.
+fn unit<'a>(input: &mut &'a str) -> ModalResult<&'a str> {
+    let times = ('x', multispace0, "none").take();
+    let scaled = (alt(('k', 'M', 'G')), multispace1, "instructions").take();
+    let word = alt(("µs", alphanumeric1)).verify(|word: &str| !word.eq_ignore_ascii_case("and"));
+    alt((times, scaled, word)).parse_next(input)
+}
+
+impl Condition {
+    fn of(raw: &Raw<'_>) -> Result<Self, SloError> {
+        let metric = metric_of(raw.name)?;
+        let rest = raw.name.strip_prefix(metric).unwrap_or_default();
+        let unclear =
+            |name: &str| SloError::Name { name: name.to_owned(), known: metric.to_owned() };
+        let (mut statistic, mut label) = (None, raw.label.map(str::to_owned));
+        for word in rest.split('.').filter(|word| !word.is_empty()) {
+            match Statistic::of(word) {
+                Some(found) if statistic.is_none() => statistic = Some(found),
+                None if label.is_none() && !OF_A_CONNECTION.contains(&metric) => {
+                    label = Some(word.to_owned());
+                }
+                _ => return Err(unclear(word)),
+            }
+        }
+        if rest.ends_with('.') {
+            return Err(unclear(raw.name));
+        }
+        if OF_A_CONNECTION.contains(&metric) && statistic.is_none() {
+            return Err(SloError::NoStatistic { metric: metric.to_owned() });
+        }
+        if label.is_none() && OF_A_SYNC.contains(&metric) {
+            label = Some("total".to_owned());
+        } else if label.is_none() && AMOUNTS.contains(&metric) {
+            label = Some("sync.full".to_owned());
+        } else if label.is_none() && metric == "vip_bind" {
+            label = Some("dummy".to_owned());
+        }
+        Ok(Self {
+            metric: metric.to_owned(),
+            label,
+            statistic: statistic.unwrap_or(Statistic::Percentile(0.5)),
+            inclusive: raw.inclusive,
+            limit: limit_of(raw.number, raw.unit)?,
+        })
+    }
+
+    /// Whether a value is good, given the limit in its unit.
+    pub fn admits(&self, value: f64, limit: f64) -> bool {
+        value < limit || (self.inclusive && value <= limit)
+    }
+
+    /// Whether it is about one connection, so that `none` has it too.
+    pub fn is_of_a_connection(&self) -> bool {
+        OF_A_CONNECTION.contains(&self.metric.as_str())
+    }
+
+    /// The metric as it was meant: `connect p99, last Service`, `sync.full total`.
+    pub fn subject(&self, label: &str) -> String {
+        let Self { metric, statistic, .. } = self;
+        if self.is_of_a_connection() {
+            let position = crate::format::position(label);
+            return format!("{metric} {}, {position} Service", statistic.name());
+        }
+        match statistic {
+            Statistic::Percentile(share) if share.total_cmp(&0.5).is_eq() => {
+                format!("{metric} {label}")
+            }
+            other => format!("{metric} {label} {}", other.name()),
+        }
+    }
+}
+
+/// The longest metric that the name begins with, up to a dot or its end.
+fn metric_of(name: &str) -> Result<&'static str, SloError> {
+    let known = || OF_A_CONNECTION.iter().chain(&OF_A_SYNC).chain(&AMOUNTS).chain(&["vip_bind"]);
+    let begins = |metric: &&&str| {
+        name.strip_prefix(**metric).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    known().filter(begins).max_by_key(|metric| metric.len()).copied().ok_or_else(|| {
+        SloError::UnknownMetric {
+            name: name.chars().take(64).collect(),
+            known: known().copied().collect::<Vec<_>>().join(", "),
+        }
+    })
+}
+
+fn limit_of(number: f64, unit: Option<&str>) -> Result<Limit, SloError> {
+    if !(number > 0.0 && number < 1e18) {
+        return Err(SloError::Number { limit: number.to_string() });
+    }
+    let Some(unit) = unit else { return Ok(Limit::Plain(number)) };
+    let limit = match unit {
+        "ns" => Limit::Ns(number),
+        "us" | "µs" => Limit::Ns(number * 1e3),
+        "ms" => Limit::Ns(number * 1e6),
+        "s" => Limit::Ns(number * 1e9),
+        "k" => Limit::Plain(number * 1e3),
+        "M" => Limit::Plain(number * 1e6),
+        "G" => Limit::Plain(number * 1e9),
+        "B" => Limit::Bytes(number),
+        "kB" => Limit::Bytes(number * 1e3),
+        "MB" => Limit::Bytes(number * 1e6),
+        "GB" => Limit::Bytes(number * 1e9),
+        "instructions" => Limit::Instructions(number),
+        word if word.starts_with('x') && word.ends_with("none") => Limit::TimesNone(number),
+        word => {
+            let factor = match word.split_whitespace().collect::<Vec<_>>().as_slice() {
+                ["k", "instructions"] => Some(1e3),
+                ["M", "instructions"] => Some(1e6),
+                ["G", "instructions"] => Some(1e9),
+                _ => None,
+            };
+            let factor = factor.ok_or_else(|| SloError::Syntax {
+                at: 0,
+                found: word.to_owned(),
+                expected: "a unit: ns, us, ms, s; k, M, G with or without `instructions`; B, kB, MB, GB; or `x none`".to_owned(),
+            })?;
+            Limit::Instructions(number * factor)
+        }
+    };
+    Ok(limit)
+}
+
+impl Statistic {
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "p50" | "median" => Some(Self::Percentile(0.5)),
+            "p90" => Some(Self::Percentile(0.9)),
+            "p95" => Some(Self::Percentile(0.95)),
+            "p99" => Some(Self::Percentile(0.99)),
+            "mean" => Some(Self::Mean),
+            "max" => Some(Self::Max),
+            _ => None,
+        }
+    }
+
+    /// `p99`, `mean`, `max`.
+    pub fn name(self) -> String {
+        match self {
+            Self::Percentile(share) => format!("p{:.0}", share * 100.0),
+            Self::Mean => "mean".to_owned(),
+            Self::Max => "max".to_owned(),
+        }
+    }
+
+    /// Fewest values that this can be told from: of fewer, a high percentile is just the largest.
+    pub fn needs(self) -> u64 {
+        match self {
+            Self::Percentile(share) if share >= 0.985 => 100,
+            Self::Percentile(share) if share >= 0.945 => 20,
+            Self::Percentile(share) if share >= 0.895 => 10,
+            _ => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn one(text: &str) -> Condition {
+        let slo: Slo = text.parse().unwrap();
+        assert_eq!(slo.conditions.len(), 1, "{text}");
+        slo.conditions[0].clone()
+    }
+
+    #[test]
+    fn the_budget_of_the_help_is_two_conditions() {
+        let slo: Slo = "connect.p99 < 500us and sync.endpoint_change.total < 1s".parse().unwrap();
+        let [connect, sync] = slo.conditions.as_slice() else { panic!("{slo:?}") };
+        assert_eq!((connect.metric.as_str(), &connect.label), ("connect", &None));
+        assert_eq!(connect.statistic, Statistic::Percentile(0.99));
+        assert_eq!(connect.limit, Limit::Ns(500_000.0));
+        assert_eq!(sync.metric, "sync.endpoint_change");
+        assert_eq!(sync.label.as_deref(), Some("total"));
+        assert_eq!((sync.statistic, sync.limit), (Statistic::Percentile(0.5), Limit::Ns(1e9)));
+    }
+
+    #[test]
+    fn limits_have_units_or_are_relative_to_none() {
+        for (text, limit) in [
+            ("150k", Limit::Plain(150_000.0)),
+            ("1.5 G", Limit::Plain(1.5e9)),
+            ("150k instructions", Limit::Instructions(150_000.0)),
+            ("9 instructions", Limit::Instructions(9.0)),
+            ("1.5x none", Limit::TimesNone(1.5)),
+            ("2xnone", Limit::TimesNone(2.0)),
+            ("3 µs", Limit::Ns(3_000.0)),
+            ("20ms", Limit::Ns(2e7)),
+            ("1e3ns", Limit::Ns(1e3)),
+            ("100MB", Limit::Bytes(1e8)),
+        ] {
+            assert_eq!(one(&format!("connect.p50 < {text}")).limit, limit, "{text}");
+        }
+    }
+
+    #[test]
+    fn positions_parts_and_statistics_are_selected_by_name() {
+        assert_eq!(one("connect.p99@first<1ms").label.as_deref(), Some("first"));
+        let part = one("sync.full.submit.max <= 2s");
+        assert_eq!((part.label.as_deref(), part.statistic), (Some("submit"), Statistic::Max));
+        assert!(part.inclusive && part.admits(2e9, 2e9) && !one("sync.full < 2s").inclusive);
+        assert_eq!(one("rules < 100000").label.as_deref(), Some("sync.full"));
+        assert_eq!(one("memory.kernel@sync.full < 1GB").label.as_deref(), Some("sync.full"));
+        assert_eq!(one("http.connect.mean < 1ms").metric, "http.connect");
+    }
+
+    #[test]
+    fn what_is_no_budget_is_refused_with_the_place_and_the_remedy() {
+        for (text, wanted) in [
+            ("", "expected a metric such as connect.p99"),
+            ("connect.p99", "expected `<` or `<=`"),
+            ("connect.p99 > 5us", "expected `<` or `<=`"),
+            ("connect.p99 < fast", "(character 15): expected a number with a unit"),
+            ("connect.p99 < 5 parsec", "expected a unit: ns, us"),
+            ("connect.p99 < 5us or sync.full < 1s", "expected `and` with another condition"),
+            ("connect.p99 < 5us and", "expected `and` with another"),
+            ("connect < 5us", "connect has many values"),
+            (
+                "connection.p99 < 5us",
+                "there is no metric \"connection.p99\"; choose among connect,",
+            ),
+            ("connect.p99.p50 < 5us", "\"p50\" is not clear after `connect`"),
+            ("connect.last.p50 < 5us", "connect.p99@last"),
+            ("connect.p99 < -5us", "above 0"),
+            ("connect.p99 < nan", "above 0"),
+        ] {
+            let error = text.parse::<Slo>().unwrap_err().to_string();
+            assert!(error.contains(wanted), "{text:?}: {error}");
+        }
+        assert!(matches!("x".repeat(5_000).parse::<Slo>(), Err(SloError::TooLong { .. })));
+        let many = vec!["rules < 1"; 17].join(" and ");
+        assert!(matches!(many.parse::<Slo>(), Err(SloError::TooLong { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in ".{0,80}") {
+            let _ = text.parse::<Slo>();
+        }
+
+        #[test]
+        fn no_text_near_the_grammar_panics(text in "(connect|sync\\.full|rules)[.@a-z0-9]{0,6} ?<=? ?[0-9.e]{0,5}(us|k|x none| and)?") {
+            let _ = text.parse::<Slo>();
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A plan in sentences: the answer, what it rests on, and what it does not say.
+
+use super::{Answer, CapacityPlan, Forecast, GroupPlan, Outlook, ProxyPlan, Size, Verdict};
+use crate::format::{fixed, list, percent, thousands};
+use crate::record::Clock;
+
+/// `kernel 6.1.0-56-cloud-amd64, guest, instructions clock`.
+pub(super) fn title(group: &GroupPlan) -> String {
+    format!("kernel {}, {}, {} clock", group.kernel, group.place, group.clock)
+}
+
+/// `12,345`, `80,000 or more`, `none`.
+pub(super) fn size(size: Size) -> String {
+    match size {
+        Size { services: 0, .. } => "none".to_owned(),
+        Size { services, or_more: true } => format!("{} or more", thousands(services)),
+        Size { services, .. } => thousands(services),
+    }
+}
+
+/// The answer for a group: a sentence a proxy.
+pub(super) fn answers(plan: &CapacityPlan, group: &GroupPlan) -> Vec<String> {
+    let estimated = if plan.calibration.is_some() { " (estimated)" } else { "" };
+    group.proxies.iter().map(|proxy| format!("{}{estimated}", answer(proxy))).collect()
+}
+
+fn answer(proxy: &ProxyPlan) -> String {
+    let name = &proxy.proxy;
+    let (largest, binding, extrapolated) = match &proxy.verdict {
+        Verdict::Unknown { reason } => return format!("{name}: cannot be said. {reason}"),
+        Verdict::Largest { largest, binding, extrapolated } => (largest, binding, extrapolated),
+    };
+    let ends = [largest.estimate, largest.low, largest.high].map(size);
+    let [estimate, low, high] = ends;
+    let limited = binding.as_ref().map_or_else(
+        || ", as far as the measured sizes allow to say; nothing binds before".to_owned(),
+        |binding| format!(", limited by {binding}"),
+    );
+    let extrapolated = extrapolated.map(extrapolation).unwrap_or_default();
+    format!("{name}: {estimate} Services (95% interval {low} to {high}){limited}{extrapolated}")
+}
+
+fn extrapolation(times: f64) -> String {
+    let far = if times > super::cost::REACH { ", too far to rely on: measure it" } else { "" };
+    format!("; extrapolated, {} times the largest measured size{far}", fixed(times, 1))
+}
+
+/// What the reader's own size costs, a sentence a proxy and size.
+pub(super) fn outlooks(proxy: &ProxyPlan) -> impl Iterator<Item = String> {
+    proxy.outlook.iter().map(|outlook| format!("{} {}", proxy.proxy, outlook_words(outlook)))
+}
+
+fn outlook_words(outlook: &Outlook) -> String {
+    let tightest = outlook.forecasts.iter().min_by(|a, b| a.headroom.total_cmp(&b.headroom));
+    format!(
+        "at {} Services: {}{}{}",
+        thousands(outlook.services),
+        answer_word(outlook.answer),
+        tightest.map(|forecast| format!("; {}", headroom(forecast))).unwrap_or_default(),
+        outlook.extrapolated.map(extrapolation).unwrap_or_default()
+    )
+}
+
+fn headroom(forecast: &Forecast) -> String {
+    let Forecast { subject, unit, value, headroom, .. } = forecast;
+    let value = unit.quantity(*value);
+    if *headroom >= 0.0 {
+        format!("{subject} takes {value}, {} of its limit is left", percent(*headroom))
+    } else {
+        format!("{subject} takes {value}, {} over its limit", percent(-*headroom))
+    }
+}
+
+/// `within`, `unclear`, `over`, `unknown`.
+pub(super) fn answer_word(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Within => "within the budget",
+        Answer::Unclear => "unclear, the interval reaches over the limit",
+        Answer::Over => "over the budget",
+        Answer::Unknown => "unknown, not every condition was measured",
+    }
+}
+
+/// What a reader has to know before relying on the answer.
+pub(super) fn caveats(plan: &CapacityPlan) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(words) = &plan.calibration {
+        lines.push(format!("Every figure is an estimate: {words}."));
+    }
+    if plan.groups.iter().any(|group| group.clock == Clock::Instructions) {
+        lines.push(
+            "Instructions are not time: caches, branch misses and contention are absent. The order of proxies here is an order of work; \
+             which is faster is for the wall clock to say."
+                .to_owned(),
+        );
+    }
+    let mut measured: Vec<&str> =
+        plan.groups.iter().flat_map(|group| &group.proxies).map(|one| one.proxy.as_str()).collect();
+    crate::view::sort_proxies(&mut measured);
+    measured.dedup();
+    let names = list(&measured.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    lines.push(format!("Measured here: {names}."));
+    if !measured.iter().any(|name| name.starts_with("nftables")) {
+        lines.push(
+            "No nftables proxy is in these runs, so what moving from iptables or IPVS to nftables changes cannot be said here."
+                .to_owned(),
+        );
+    }
+    lines.extend(plan.groups.iter().filter_map(|group| shape(plan, group)));
+    lines
+}
+
+/// Whether the reader's Cluster has the shape that was measured.
+fn shape(plan: &CapacityPlan, group: &GroupPlan) -> Option<String> {
+    let asked = plan.asked.as_ref()?;
+    let endpoints = asked.endpoints.filter(|_| asked.services > 0)?;
+    let yours = endpoints as f64 / asked.services as f64;
+    let (least, most) = group.endpoints_per_service;
+    let alike = yours >= least * 0.9 && yours <= most * 1.1;
+    (!alike).then(|| {
+        format!(
+            "The Cluster has {} endpoints a Service, the cells on {} had {}: rules and syncs of the Cluster cost more or less than \
+             said here. Measure its shape with a scenario that has these endpoints.",
+            fixed(yours, 1),
+            title(group),
+            if least < most { format!("{} to {}", fixed(least, 1), fixed(most, 1)) } else { fixed(least, 1) }
+        )
+    })
+}
+
+/// How it was done, and its limits.
+pub(super) const METHOD: [&str; 7] = [
+    "Each condition is fitted for each proxy by a constant, a line, n log n, a quadratic and straight lines between the sizes, each size by its median over the seeds and weighed by relative error.",
+    "The model is the one that best predicts sizes it was not fitted to (each size but the smallest is left out in turn; root mean square of the logarithm of predicted over measured). A simpler model stays unless a richer one's error is smaller by a fifth. A model that falls as Services are added is not admitted.",
+    "The interval is where one more measurement is expected with 95% confidence: Student's t, with the larger of misfit and error on unseen sizes, at least 0.25%, and the spread over seeds. Counts of instructions repeat to the digit within a seed; the interval is about seeds and the model, not about noise.",
+    "Where no model predicts unseen sizes within 40%, only the measured sizes around are used: a larger size is taken not to cost less.",
+    "Nothing larger than 4 times the largest measured size is claimed. Cells that failed or took too long above the largest measured size are a ceiling.",
+    "The largest size is the one before the first that breaks any condition; its interval is where the interval of the cost meets the limit.",
+    "One client and one connection at a time, and VIPs and endpoints as the scenario lays them out: nothing here is about contention or other shapes.",
+];
