@@ -21,6 +21,7 @@ Examples:
   vipbench run scenarios/quick.toml --cluster mine.json    your own cluster, see `vipbench import --help`
   vipbench compare runs/kernels --base-kernel 6.1 --new-kernel 6.12
   vipbench gate runs/before runs/after       a verdict for a pipeline
+  vipbench capacity runs/mine --slo 'connect.p99 < 500us'
 
 Exit codes: 0 good; 1 the tool failed or the input is wrong; 2 regression; 3 inconclusive; 4 invalid.";
 
@@ -71,6 +72,8 @@ pub enum Command {
     /// Measure the gate itself: false alarms, and slowdowns that it finds
     #[command(after_help = CALIBRATE_EXAMPLES)]
     Calibrate(CalibrateArgs),
+    /// Tell how many Services each proxy serves within a budget
+    Capacity(CapacityArgs),
     /// Tell which kernel functions a cell's instructions went to, or where two cells differ
     Explain(ExplainArgs),
     /// Write one HTML page, one Markdown file and the plots of one or more runs
@@ -284,6 +287,49 @@ pub struct CompareArgs {
     /// Print Markdown
     #[arg(long)]
     pub markdown: bool,
+}
+
+const CAPACITY_EXAMPLES: &str = "\
+Examples:
+  vipbench capacity runs/mine --slo 'connect.p99 < 500us and sync.endpoint_change.total < 1s'
+  vipbench capacity results/reference/default-6.1 --slo 'connect.p99 < 150k' --at 5000
+  vipbench capacity results/reference/default-6.1 --slo 'connect.p50 < 1.5x none'
+  vipbench generate --services 5000 -o mine.json
+  vipbench capacity results/reference/default-6.1 --slo 'connect.p99@last < 150k' --cluster mine.json -o plan
+
+A condition is METRIC.STATISTIC@POSITION or METRIC.PART, then `<` or `<=` and a limit. Statistics: p50, p90, p95, p99, mean, max.
+The position is the worst that was measured unless it is named. Limits: ns, us, ms, s on the wall clock; a number of instructions
+(150k, 2M, 3G) on the instructions clock; B, kB, MB, GB; `1.5x none`, relative to a connection without a proxy.
+Time on the instructions clock needs --calibrate or --instructions-per-ns, and every figure is then an estimate.";
+
+/// `vipbench capacity`.
+#[derive(Debug, Args)]
+#[command(after_help = CAPACITY_EXAMPLES)]
+pub struct CapacityArgs {
+    /// Results folders
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The budget: conditions joined by `and`
+    #[arg(long, value_name = "EXPR")]
+    pub slo: String,
+    /// Your own number of Services: its headroom, and what twice as many cost
+    #[arg(long, value_name = "N", conflicts_with = "cluster", value_parser = clap::value_parser!(u64).range(1..))]
+    pub at: Option<u64>,
+    /// Your own Cluster, as `vipbench generate --format json` writes it
+    #[arg(long, value_name = "FILE")]
+    pub cluster: Option<PathBuf>,
+    /// A run on the wall clock with some of the same cells, to estimate instructions from time
+    #[arg(long, value_name = "RUN")]
+    pub calibrate: Option<PathBuf>,
+    /// Estimate instructions from time with this factor or range, such as 1.2..2.5
+    #[arg(long, value_name = "X", conflicts_with = "calibrate")]
+    pub instructions_per_ns: Option<String>,
+    /// Print JSON (results/schema/vipbench.capacity-1.json)
+    #[arg(long)]
+    pub json: bool,
+    /// Write capacity.html and capacity.md into this folder
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
 }
 
 /// `vipbench explain`.

@@ -1,6 +1,7 @@
 //! One file a subcommand: from the arguments as typed to what is printed and the exit code.
 
 mod calibrate;
+mod capacity;
 mod clean;
 mod clocks;
 mod compare;
@@ -39,6 +40,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Compare(args) => compare::run(&args),
         Command::Gate(args) => gate::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Capacity(args) => capacity::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Clocks(args) => clocks::run(&args),

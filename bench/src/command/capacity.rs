@@ -1,0 +1,58 @@
+//! `vipbench capacity`: how many Services each proxy serves within a budget, from stored runs.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use results::Run;
+use results::capacity::{self, Asked, Calibration, Options};
+
+use crate::cli::CapacityArgs;
+
+pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
+    let runs = args.runs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>, _>>()?;
+    let options = Options { asked: asked(args)?, calibration: calibration(args)? };
+    let plan = capacity::plan(&runs, &args.slo, &options)?;
+    let text = if args.json { capacity::json(&plan)? } else { capacity::text(&plan) };
+    let files = args.output.as_deref().map(|dir| capacity::write(&plan, dir)).transpose()?;
+    crate::out::end_with_reader();
+    print!("{text}");
+    for file in files.iter().flatten() {
+        // With --json, standard output is the JSON alone.
+        if args.json {
+            eprintln!("{}", file.display());
+        } else {
+            println!("{}", file.display());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The reader's own size, as a number or counted in a Cluster.
+fn asked(args: &CapacityArgs) -> anyhow::Result<Option<Asked>> {
+    if let Some(path) = &args.cluster {
+        return counted(path).map(Some);
+    }
+    Ok(args.at.map(|services| Asked { services, endpoints: None, source: None }))
+}
+
+fn counted(path: &Path) -> anyhow::Result<Asked> {
+    let place = || format!("--cluster {}", path.display());
+    let file = File::open(path).with_context(place)?;
+    let cluster = generators::from_json(BufReader::new(file)).with_context(place)?;
+    Ok(Asked {
+        services: cluster.services().len() as u64,
+        endpoints: Some(cluster.endpoint_count() as u64),
+        source: Some(path.to_owned()),
+    })
+}
+
+fn calibration(args: &CapacityArgs) -> anyhow::Result<Option<Calibration>> {
+    if let Some(text) = &args.instructions_per_ns {
+        return Ok(Some(Calibration::stated(text)?));
+    }
+    let run = args.calibrate.as_deref().map(Run::read).transpose()?;
+    Ok(run.map(|run| Calibration::Measured(Box::new(run))))
+}
