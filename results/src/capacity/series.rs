@@ -110,7 +110,12 @@ fn numbers(replicates: &[Replicate], condition: &Condition) -> Result<Vec<(u64, 
         };
         match value {
             Some(value) if value > 0.0 => numbers.push((*seed, value)),
-            _ => return Err(format!("a {} of 0 cannot be fitted", condition.metric)),
+            _ => {
+                return Err(format!(
+                    "{} is 0 in a cell, which a fit by relative error cannot use",
+                    condition.metric
+                ));
+            }
         }
     }
     Ok(numbers)
