@@ -342,3 +342,30 @@ fn a_run_without_an_emulator_says_what_to_install_and_creates_nothing() {
     assert_says(&said, &["qemu-system-x86_64", "scripts/setup", "--place host"]);
     assert!(!dir.path().join("out").exists(), "nothing may be created");
 }
+
+#[test]
+fn a_capacity_plan_is_tables_json_or_files_and_a_wrong_budget_is_an_error() {
+    let run = concat!(env!("CARGO_MANIFEST_DIR"), "/../results/reference/quick-6.1");
+    let capacity = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_vipbench"))
+            .args(["capacity", run])
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, tables, _) = capacity(&["--slo", "connect.p50 < 150k", "--at", "5000"]);
+    assert_eq!(code, Some(0));
+    assert!(tables.contains("Largest number of Services within connect.p50 < 150k"), "{tables}");
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_str().unwrap();
+    let (code, json, _) = capacity(&["--slo", "connect.p50 < 2x none", "--json", "-o", folder]);
+    assert_eq!(code, Some(0));
+    let plan: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(plan["schema"], "vipbench.capacity/1");
+    assert!(["capacity.html", "capacity.md"].iter().all(|name| dir.path().join(name).is_file()));
+    let (code, _, error) = capacity(&["--slo", "connect.p99 < 500us"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("--instructions-per-ns"), "{error}");
+}
