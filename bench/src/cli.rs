@@ -34,7 +34,7 @@ Examples:
 const REPLICATE_EXAMPLES: &str = "\
 Examples:
   vipbench replicate                                   run scenarios/replicate/*.toml, or go on, and judge every claim
-  vipbench replicate scenarios/replicate/connect.toml  only the claims of one scenario
+  vipbench replicate scenarios/replicate/syncs.toml    only the claims of one scenario
   vipbench replicate --judge results/reference/replicate/* --markdown
 
 A claim holds, holds only under the conditions that are named, does not hold, or cannot be tested here. A scenario
