@@ -381,7 +381,7 @@ pub struct ClocksArgs {
     pub wall: PathBuf,
     /// Results folder of the same scenario on the instructions clock, with one kernel
     pub instructions: PathBuf,
-    /// Folder for clocks.md and clocks.svg
+    /// Folder for clock-validation.md and clock-validation.svg
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Print JSON instead of tables

@@ -106,6 +106,42 @@ fn shell_words(command: &str) -> Vec<String> {
     words
 }
 
+/// What the command that a page names prints or writes, run in the project's folder.
+fn made_again(command: &str) -> String {
+    let words = shell_words(command);
+    let output = Command::new(env!("CARGO_BIN_EXE_vipbench"))
+        .current_dir(project())
+        .args(words.iter().skip(1))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The command between backquotes after `Made by`.
+fn maker(page: &str) -> &str {
+    page.split_once("Made by `").unwrap().1.split_once('`').unwrap().0
+}
+
+#[test]
+fn the_page_of_claims_is_what_its_command_makes() {
+    let page = fs::read_to_string(project().join("docs/claims.md")).unwrap();
+    assert!(made_again(maker(&page)) == page, "make it again: {}", maker(&page));
+}
+
+#[test]
+fn the_page_of_time_against_instructions_is_what_its_command_makes() {
+    let page = fs::read_to_string(project().join("docs/clock-validation.md")).unwrap();
+    let command = maker(&page);
+    let folder = TempDir::new().unwrap();
+    made_again(&command.replace("-o docs", &format!("-o {}", folder.path().display())));
+    let fresh = fs::read_to_string(folder.path().join("clock-validation.md")).unwrap();
+    let fresh = fresh.replace(maker(&fresh), command);
+    assert!(fresh == page, "make it again: {command}");
+    let plot = |dir: &Path| fs::read(dir.join("clock-validation.svg")).unwrap();
+    assert!(plot(folder.path()) == plot(&project().join("docs")), "make it again: {command}");
+}
+
 /// A folder in which the paths of the pages lead to the project's files, and what is written goes nowhere else.
 fn desk() -> TempDir {
     let desk = TempDir::new().unwrap();

@@ -10,8 +10,8 @@ use results::clocks::{Clocks, compare, markdown, scatter, text};
 
 use crate::cli::ClocksArgs;
 
-const PAGE: &str = "clocks.md";
-const PLOT: &str = "clocks.svg";
+const PAGE: &str = "clock-validation.md";
+const PLOT: &str = "clock-validation.svg";
 
 pub(super) fn run(args: &ClocksArgs) -> anyhow::Result<ExitCode> {
     let clocks = compare(&Run::read(&args.wall)?, &Run::read(&args.instructions)?)?;
