@@ -25,6 +25,14 @@ Examples:
 
 Exit codes: 0 good; 1 the tool failed or the input is wrong; 2 regression; 3 inconclusive; 4 invalid.";
 
+const CAPACITY_SEARCH_EXAMPLES: &str = "\
+Examples:
+  vipbench capacity search scenarios/capacity.toml --slo 'connect.p50 < 150k' --clock instructions --kernel 6.1
+  vipbench capacity search scenarios/capacity.toml --slo 'connect.p99 < 100us' --place host --proxy iptables-nft
+
+Each step is a run of its own in the folder (-o, runs/capacity): the same command goes on where an earlier one was
+interrupted. With none among the proxies, a budget may be relative to it.";
+
 const CLOCKS_EXAMPLES: &str = "\
 Examples:
   vipbench run scenarios/clocks.toml --place host -o runs/wall
@@ -137,7 +145,7 @@ pub enum ClockChoice {
 }
 
 /// `vipbench run`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// The scenario, a TOML file (see scenarios/)
     pub scenario: PathBuf,
@@ -304,14 +312,18 @@ Time on the instructions clock needs --calibrate or --instructions-per-ns, and e
 
 /// `vipbench capacity`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = CAPACITY_EXAMPLES)]
 pub struct CapacityArgs {
+    /// Measure instead of reading what was measured.
+    #[command(subcommand)]
+    pub command: Option<CapacityCommand>,
     /// Results folders
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
     /// The budget: conditions joined by `and`
-    #[arg(long, value_name = "EXPR")]
-    pub slo: String,
+    #[arg(long, value_name = "EXPR", required = true)]
+    pub slo: Option<String>,
     /// Your own number of Services: its headroom, and what twice as many cost
     #[arg(long, value_name = "N", conflicts_with = "cluster", value_parser = clap::value_parser!(u64).range(1..))]
     pub at: Option<u64>,
@@ -330,6 +342,28 @@ pub struct CapacityArgs {
     /// Write capacity.html and capacity.md into this folder
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
+}
+
+/// The subcommand of `vipbench capacity`.
+#[derive(Debug, Subcommand)]
+pub enum CapacityCommand {
+    /// Measure at few, well-placed sizes until the largest within the budget is known closely enough
+    #[command(after_help = CAPACITY_SEARCH_EXAMPLES)]
+    Search(Box<CapacitySearchArgs>),
+}
+
+/// `vipbench capacity search`.
+#[derive(Debug, Args)]
+pub struct CapacitySearchArgs {
+    /// As for `vipbench run`; the scenario's smallest and largest size are the bounds
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The budget: conditions joined by `and`
+    #[arg(long, value_name = "EXPR")]
+    pub slo: String,
+    /// How close to come, per cent between the largest size within the budget and the smallest over it
+    #[arg(long, value_name = "PERCENT", default_value_t = 25, value_parser = clap::value_parser!(u8).range(2..))]
+    pub within: u8,
 }
 
 /// `vipbench explain`.

@@ -1,4 +1,6 @@
-//! `vipbench capacity`: how many Services each proxy serves within a budget, from stored runs.
+//! `vipbench capacity`: how many Services each proxy serves within a budget, from stored runs; or, in `search`, from new ones.
+
+mod search;
 
 use std::fs::File;
 use std::io::BufReader;
@@ -9,12 +11,16 @@ use anyhow::Context;
 use results::Run;
 use results::capacity::{self, Asked, Calibration, Options};
 
-use crate::cli::CapacityArgs;
+use crate::cli::{CapacityArgs, CapacityCommand};
 
 pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
+    if let Some(CapacityCommand::Search(args)) = &args.command {
+        return search::run(args);
+    }
+    let slo = args.slo.as_deref().context("--slo: state the budget")?;
     let runs = args.runs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>, _>>()?;
     let options = Options { asked: asked(args)?, calibration: calibration(args)? };
-    let plan = capacity::plan(&runs, &args.slo, &options)?;
+    let plan = capacity::plan(&runs, slo, &options)?;
     let text = if args.json { capacity::json(&plan)? } else { capacity::text(&plan) };
     let files = args.output.as_deref().map(|dir| capacity::write(&plan, dir)).transpose()?;
     crate::out::end_with_reader();
