@@ -37,7 +37,10 @@ fn answer(proxy: &ProxyPlan) -> String {
         |binding| format!(", limited by {binding}"),
     );
     let extrapolated = extrapolated.map(extrapolation).unwrap_or_default();
-    format!("{name}: {estimate} Services (95% interval {low} to {high}){limited}{extrapolated}")
+    // Where all three are the end of what can be said, there is no interval to tell of.
+    let interval =
+        if low == high { String::new() } else { format!(" (95% interval {low} to {high})") };
+    format!("{name}: {estimate} Services{interval}{limited}{extrapolated}")
 }
 
 fn extrapolation(times: f64) -> String {
