@@ -87,7 +87,7 @@ pub enum StoreError {
         expected: &'static str,
     },
     /// A record is not valid.
-    #[error("{}{}: {detail}; {remedy}", .path.display(), line_suffix(*.line))]
+    #[error("{}{}: {}; {remedy}", .path.display(), line_suffix(*.line), crate::format::plain(.detail))]
     Invalid {
         /// The file.
         path: PathBuf,

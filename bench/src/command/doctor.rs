@@ -45,12 +45,13 @@ fn diagnose(probe_again: bool) -> Diagnosis {
     let mut missing = BTreeSet::new();
     let mut tools = Vec::new();
     for tool in &TOOLS {
-        let version = tool.installed_version();
-        if version.is_none() {
+        let detail = if tool.is_installed() {
+            tool.installed_version()
+                .unwrap_or_else(|| "installed; does not tell its version on this kernel".into())
+        } else {
             missing.insert(tool.package);
-        }
-        let detail =
-            version.unwrap_or_else(|| format!("not installed; needed for {}", tool.purpose));
+            format!("not installed; needed for {}", tool.purpose)
+        };
         tools.push(Finding {
             what: tool.program.into(),
             good: !missing.contains(tool.package),

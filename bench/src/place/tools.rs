@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// A program and where it comes from.
 #[derive(Debug, Clone, Copy)]
@@ -53,10 +53,18 @@ pub const TOOLS: [Tool; 6] = [
 ];
 
 impl Tool {
-    /// First line of what the tool says of its version, or `None` if it is not installed.
+    /// Whether it can be started. `ipvsadm` then says nothing of its version where the kernel has no IPVS.
+    pub fn is_installed(&self) -> bool {
+        self.asked().is_some()
+    }
+
+    fn asked(&self) -> Option<Output> {
+        Command::new(self.program).arg(self.version).stdin(Stdio::null()).output().ok()
+    }
+
+    /// First line of what the tool says of its version, or `None` if it is not installed or says nothing.
     pub fn installed_version(&self) -> Option<String> {
-        let output =
-            Command::new(self.program).arg(self.version).stdin(Stdio::null()).output().ok()?;
+        let output = self.asked()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         said.lines().next().map(|line| line.trim().chars().take(120).collect())
     }
