@@ -142,12 +142,14 @@ fn the_page_of_time_against_instructions_is_what_its_command_makes() {
     assert!(plot(folder.path()) == plot(&project().join("docs")), "make it again: {command}");
 }
 
-/// A folder in which the paths of the pages lead to the project's files, and what is written goes nowhere else.
+/// A folder in which the paths of the pages lead to the project's files. Runs are copies: `explain` writes into them.
 fn desk() -> TempDir {
     let desk = TempDir::new().unwrap();
-    for name in ["scenarios", "results", "scripts"] {
+    for name in ["scenarios", "scripts"] {
         symlink(project().join(name), desk.path().join(name)).unwrap();
     }
+    let (from, to) = (project().join("results"), desk.path().join("results"));
+    assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
     desk
 }
 
