@@ -1,5 +1,10 @@
-//! Standard output of commands: data, which a reader such as `head` may stop taking at any time, and how tables look there.
+//! What commands give out: standard output, which a reader such as `head` may stop taking at any time, tables there, and the
+//! files of a page with its plots.
 
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
 use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 
 /// One line under the head, none elsewhere.
@@ -13,6 +18,28 @@ pub fn end_with_reader() {
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
+}
+
+/// The command as it is repeated by others: without the path of this program's file.
+pub fn command() -> String {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    format!("vipbench {}", results::format::shell(&words))
+}
+
+/// Puts files, by name and content, into a folder that is made if need be.
+///
+/// # Errors
+/// A folder or file that cannot be written.
+pub fn write_files(
+    dir: &Path,
+    files: impl IntoIterator<Item = (String, String)>,
+) -> anyhow::Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
+    for (name, content) in files {
+        let path = dir.join(name);
+        fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Columns of the terminal that standard output is; nothing when it is something else, which gets tables as wide as they are.

@@ -58,21 +58,8 @@ fn read(dir: &Path) -> anyhow::Result<Vec<Run>> {
 }
 
 fn write(calibration: &Calibration, dir: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
-    let put = |name: &str, text: &str| {
-        let path = dir.join(name);
-        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
-    };
-    put("calibration.json", &calibration::json(calibration)?)?;
-    put("calibration.md", &render::markdown_page(calibration, &command()))?;
-    for (name, svg) in calibration::plots(calibration)? {
-        put(&name, &svg)?;
-    }
-    Ok(())
-}
-
-/// The command as it is repeated by others: without the path of this file.
-fn command() -> String {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    format!("vipbench {}", results::format::shell(&words))
+    let page = render::markdown_page(calibration, &crate::out::command());
+    let texts = [("calibration.json", calibration::json(calibration)?), ("calibration.md", page)];
+    let texts = texts.map(|(name, text)| (name.to_owned(), text));
+    crate::out::write_files(dir, texts.into_iter().chain(calibration::plots(calibration)?))
 }

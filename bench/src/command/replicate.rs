@@ -28,27 +28,11 @@ pub(super) fn run(args: &ReplicateArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         println!("{}", serde_json::to_string_pretty(&judged)?);
     } else if args.markdown {
-        print!("{}", replicate::markdown(&judged, &command(args)));
+        print!("{}", replicate::markdown(&judged, &crate::out::command()));
     } else {
         print!("{}", replicate::text(&judged, crate::out::width()));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The command that prints the same again.
-fn command(args: &ReplicateArgs) -> String {
-    let mut words = vec!["vipbench".to_owned(), "replicate".to_owned()];
-    let paths = |paths: &[PathBuf]| -> Vec<String> {
-        paths.iter().map(|path| path.display().to_string()).collect()
-    };
-    if args.judge.is_empty() {
-        words.extend(paths(&args.scenarios));
-    } else {
-        words.push("--judge".to_owned());
-        words.extend(paths(&args.judge));
-    }
-    words.push("--markdown".to_owned());
-    results::format::shell(&words)
 }
 
 fn stored(folders: &[PathBuf]) -> anyhow::Result<Vec<Judged>> {
