@@ -212,6 +212,15 @@ pub enum ClusterFormat {
     Iptables,
     /// Input of `ipvsadm -R`
     Ipvs,
+    /// Input of `nft -f`, in kube-proxy's rule layout of Kubernetes 1.33
+    #[value(name = "nft-1.33")]
+    Nft1_33,
+    /// The same in the layout of 1.36
+    #[value(name = "nft-1.36")]
+    Nft1_36,
+    /// The same in the layout of 1.37
+    #[value(name = "nft-1.37")]
+    Nft1_37,
 }
 
 /// `vipbench generate`.

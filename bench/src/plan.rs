@@ -272,7 +272,7 @@ fn inject(scenario: &Scenario, measure: Measure, proxy: &str) -> Inject {
     if measure != Measure::Connect || proxy == ProxyKind::None.as_str() {
         return Inject::default();
     }
-    let has_chains = proxy.starts_with("iptables-");
+    let has_chains = proxy.starts_with("iptables-") || proxy.starts_with("nftables-");
     let rules_per_chain = if has_chains { scenario.inject.rules_per_chain } else { 0 };
     Inject { rules_per_chain, ..scenario.inject }
 }

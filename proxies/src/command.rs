@@ -194,13 +194,16 @@ fn reap(pid: Pid) -> io::Result<(ExitStatus, Applied)> {
     Err(io::ErrorKind::Interrupted.into())
 }
 
-/// The line of the input that a complaint names ("line 12 failed", "line: 12"), with its number.
+/// The line of the input that a complaint names ("line 12 failed", "line: 12", "/dev/stdin:12:1-9"), with its number.
 fn named_line(said: &str, input: &[u8]) -> Option<String> {
-    let number = said.match_indices("line").find_map(|(at, word)| {
-        let rest = said.get(at + word.len()..)?.trim_start_matches([':', ' ']);
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        rest.get(..digits)?.parse::<usize>().ok()
-    })?;
+    let after = |word: &str| {
+        said.match_indices(word).find_map(|(at, word)| {
+            let rest = said.get(at + word.len()..)?.trim_start_matches([':', ' ']);
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+            rest.get(..digits)?.parse::<usize>().ok()
+        })
+    };
+    let number = after("/dev/stdin").or_else(|| after("line"))?;
     let line = input.split(|byte| *byte == b'\n').nth(number.checked_sub(1)?)?;
     let line: String = String::from_utf8_lossy(line).chars().take(QUOTED_MAX).collect();
     Some(format!("line {number} `{line}`"))

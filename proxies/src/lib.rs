@@ -4,17 +4,23 @@
 //! namespace, and it reads no clock: whoever calls it times the three stages of a sync.
 
 mod command;
+mod differences;
 mod error;
 pub mod features;
+#[cfg(test)]
+#[path = "../tests/golden/mod.rs"]
+mod golden;
 mod iptables;
 pub mod ipvs;
 mod netlink;
+mod nftables;
 mod none;
 mod open;
 mod proxy;
+mod text;
 mod usage;
 
 pub use error::ProxyError;
 pub use iptables::Variant as IptablesVariant;
-pub use open::{IptablesOptions, Options, open};
+pub use open::{IptablesOptions, NftablesOptions, Options, open};
 pub use proxy::{Applied, Program, Proxy, ProxyKind, Size, SyncRequest, UnknownProxy};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::iptables::{Iptables, Variant};
 use crate::ipvs::{Ipvs, IpvsOptions};
+use crate::nftables::{Layout, Nftables};
 use crate::none::NoProxy;
 use crate::proxy::{Proxy, ProxyKind};
 
@@ -26,6 +27,8 @@ pub struct Options {
     pub iptables: IptablesOptions,
     /// What only the IPVS backend takes.
     pub ipvs: IpvsOptions,
+    /// What only the nftables backends take.
+    pub nftables: NftablesOptions,
 }
 
 impl Options {
@@ -45,6 +48,7 @@ impl Default for Options {
             node_addresses: Vec::new(),
             iptables: IptablesOptions::default(),
             ipvs: IpvsOptions::default(),
+            nftables: NftablesOptions::default(),
         }
     }
 }
@@ -72,6 +76,26 @@ impl Default for IptablesOptions {
     }
 }
 
+/// How the nftables backends behave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NftablesOptions {
+    /// The network that VIPs are taken from: traffic to an address in it that is no Service's is dropped. Nothing: no such
+    /// rule, as in kube-proxy before it knows a `ServiceCIDR`.
+    pub service_cidr: Option<(Ipv4Addr, u8)>,
+    /// How long one `nft` may take before it is killed.
+    pub deadline: Duration,
+}
+
+impl Default for NftablesOptions {
+    /// The service network of kubeadm (`--service-cluster-ip-range`, 10.96.0.0/12).
+    fn default() -> Self {
+        Self {
+            service_cidr: Some((Ipv4Addr::new(10, 96, 0, 0), 12)),
+            deadline: Duration::from_mins(10),
+        }
+    }
+}
+
 /// Makes the backend of that name. Touches nothing: [`Proxy::probe`] tells whether it can work
 /// here.
 pub fn open(kind: ProxyKind, options: &Options) -> Box<dyn Proxy> {
@@ -80,6 +104,9 @@ pub fn open(kind: ProxyKind, options: &Options) -> Box<dyn Proxy> {
         ProxyKind::IptablesLegacy => Box::new(Iptables::new(Variant::Legacy, options)),
         ProxyKind::IptablesNft => Box::new(Iptables::new(Variant::Nft, options)),
         ProxyKind::Ipvs => Box::new(Ipvs::new(options)),
+        ProxyKind::Nftables1_33 => Box::new(Nftables::new(Layout::V1_33, options)),
+        ProxyKind::Nftables1_36 => Box::new(Nftables::new(Layout::V1_36, options)),
+        ProxyKind::Nftables1_37 => Box::new(Nftables::new(Layout::V1_37, options)),
     }
 }
 

@@ -22,11 +22,25 @@ pub enum ProxyKind {
     IptablesNft,
     /// IPVS by batched generic netlink.
     Ipvs,
+    /// kube-proxy's nftables mode in the rule layout of Kubernetes 1.33.
+    Nftables1_33,
+    /// The same in the layout of 1.36.
+    Nftables1_36,
+    /// The same in the layout of 1.37.
+    Nftables1_37,
 }
 
 impl ProxyKind {
     /// Every backend, the control first.
-    pub const ALL: [Self; 4] = [Self::None, Self::IptablesLegacy, Self::IptablesNft, Self::Ipvs];
+    pub const ALL: [Self; 7] = [
+        Self::None,
+        Self::IptablesLegacy,
+        Self::IptablesNft,
+        Self::Ipvs,
+        Self::Nftables1_33,
+        Self::Nftables1_36,
+        Self::Nftables1_37,
+    ];
 
     /// The name on the command line, in scenarios and in results.
     pub const fn as_str(self) -> &'static str {
@@ -35,6 +49,9 @@ impl ProxyKind {
             Self::IptablesLegacy => "iptables-legacy",
             Self::IptablesNft => "iptables-nft",
             Self::Ipvs => "ipvs",
+            Self::Nftables1_33 => "nftables-1.33",
+            Self::Nftables1_36 => "nftables-1.36",
+            Self::Nftables1_37 => "nftables-1.37",
         }
     }
 }
@@ -58,7 +75,7 @@ impl FromStr for ProxyKind {
 
 /// A name that no backend has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no proxy is called `{name}`; there are none, iptables-legacy, iptables-nft and ipvs")]
+#[error("no proxy is called `{name}`; there are {}", ProxyKind::ALL.map(ProxyKind::as_str).join(", "))]
 pub struct UnknownProxy {
     /// The name as it was given.
     pub name: String,
@@ -83,7 +100,7 @@ pub enum SyncRequest<'a> {
 /// Size of a rendered program, before it is submitted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Size {
-    /// Rules (iptables) written, or 0.
+    /// Rules (iptables, nftables) written, or 0.
     pub rules: u64,
     /// Netlink messages (IPVS, addresses, ...) written, or 0.
     pub messages: u64,
@@ -106,15 +123,18 @@ pub(crate) enum Payload {
     Nothing,
     /// Text for `iptables-restore`.
     Restore(Vec<u8>),
+    /// Text for `nft -f -`.
+    Nft(crate::nftables::NftProgram),
     /// Netlink messages (`ipvs`).
     Ipvs(Box<crate::ipvs::IpvsProgram>),
 }
 
 impl Program {
-    /// The text of a program that is text (`iptables-restore` input), else nothing.
+    /// The text of a program that is text (input of `iptables-restore` or `nft -f -`), else nothing.
     pub fn text(&self) -> Option<&[u8]> {
         match &self.payload {
             Payload::Restore(text) => Some(text),
+            Payload::Nft(program) => Some(&program.text),
             Payload::Nothing | Payload::Ipvs(_) => None,
         }
     }

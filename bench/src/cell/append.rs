@@ -23,7 +23,7 @@ pub(super) fn measure(lab: &BenchLab) -> anyhow::Result<Measured> {
     let program = match lab.kind {
         ProxyKind::IptablesLegacy => "iptables-legacy",
         ProxyKind::IptablesNft => "iptables-nft",
-        ProxyKind::None | ProxyKind::Ipvs => bail!("only iptables has rules to append"),
+        other => bail!("only iptables has rules to append, and {other} is another proxy"),
     };
     lab.load()?;
     let mut taken = Vec::new();

@@ -1,6 +1,7 @@
 //! Our own programming against the tool that an administrator would use, with the same content from the same state.
 //!
-//! `vipbench` is the proxy's `submit`; `tool` is a plain `iptables-restore` or `ipvsadm -R` reading a file.
+//! `vipbench` is the proxy's `submit`; `tool` is a plain `iptables-restore`, `ipvsadm -R` or `nft -f` reading a
+//! file.
 
 use std::fs::File;
 use std::io::Write;
@@ -82,6 +83,9 @@ fn run_tool(lab: &BenchLab, text: &[u8]) -> anyhow::Result<u64> {
         }
         ProxyKind::IptablesNft => ("iptables-nft-restore", &["-w", "5", "--noflush", "--counters"]),
         ProxyKind::Ipvs => ("ipvsadm", &["-R"]),
+        ProxyKind::Nftables1_33 | ProxyKind::Nftables1_36 | ProxyKind::Nftables1_37 => {
+            ("nft", &["-f", "-"])
+        }
         ProxyKind::None => bail!("no tool does what `none` does"),
     };
     let mut file = tempfile::NamedTempFile::new().context("a file for the tool's input")?;

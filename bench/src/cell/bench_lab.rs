@@ -10,7 +10,7 @@ use anyhow::Context;
 use generators::{Cluster, Position, Protocol, Service, SplitMix64, SyntheticSpec};
 use lab::Ipv4Net;
 use lab::topology::{Topology, TopologySpec};
-use proxies::{Options, Proxy, ProxyKind, SyncRequest};
+use proxies::{NftablesOptions, Options, Proxy, ProxyKind, SyncRequest};
 use results::Clock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -96,10 +96,15 @@ impl BenchLab {
         let clock = MeasureClock::open(spec.labels.clock)?;
         let kind: ProxyKind = spec.labels.proxy.parse()?;
         let topology = Topology::build(&topology_of(&spec.cluster))?;
+        let services = spec.cluster.service_cidr;
         // The client stands for a pod of this node, so VIP traffic from it is not masqueraded (kube-proxy's
         // `--detect-local-mode=NodeCIDR`).
         let options = Options {
             local_cidr: Some((CLIENTS.addr(), CLIENTS.prefix_len())),
+            nftables: NftablesOptions {
+                service_cidr: Some((services.addr(), services.prefix_len())),
+                ..NftablesOptions::default()
+            },
             ..Options::default()
         };
         let inject = spec.inject;

@@ -17,24 +17,33 @@ const NOBODY: &str = "192.0.2.1/32";
 /// Puts the wanted rules in; call it on a thread in the node's namespace. Proxies without chains stay as they are.
 pub(super) fn rules(lab: &BenchLab) -> anyhow::Result<()> {
     let count = lab.inject.rules_per_chain;
+    if count == 0 {
+        return Ok(());
+    }
     let tool = match lab.kind {
         ProxyKind::IptablesLegacy => "iptables-legacy",
         ProxyKind::IptablesNft => "iptables-nft",
         ProxyKind::None | ProxyKind::Ipvs => return Ok(()),
+        ProxyKind::Nftables1_33 | ProxyKind::Nftables1_36 | ProxyKind::Nftables1_37 => {
+            let listed = printed("nft", &["list", "chains", "ip"])?;
+            return feed("nft", &["-f", "-"], &nft_insertions(&listed, count));
+        }
     };
-    if count == 0 {
-        return Ok(());
-    }
     let save = format!("{tool}-save");
-    let output = Command::new(&save).output().with_context(|| format!("starting {save}"))?;
-    ensure!(output.status.success(), "{save}: {}", output.status);
-    let text = insertions(&String::from_utf8_lossy(&output.stdout), count);
-    feed(&format!("{tool}-restore"), &text)
+    let text = insertions(&printed(&save, &[])?, count);
+    feed(&format!("{tool}-restore"), &["-w", "5", "--noflush"], &text)
 }
 
-fn feed(program: &str, text: &str) -> anyhow::Result<()> {
+fn printed(program: &str, args: &[&str]) -> anyhow::Result<String> {
+    let output =
+        Command::new(program).args(args).output().with_context(|| format!("starting {program}"))?;
+    ensure!(output.status.success(), "{program}: {}", output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn feed(program: &str, args: &[&str], text: &str) -> anyhow::Result<()> {
     let mut child = Command::new(program)
-        .args(["-w", "5", "--noflush"])
+        .args(args)
         .stdin(Stdio::piped())
         .spawn()
         .with_context(|| format!("starting {program}"))?;
@@ -63,9 +72,33 @@ fn insertions(saved: &str, count: u32) -> String {
     text
 }
 
+/// Input of `nft -f` that puts `count` rules at the head of every chain of the table that `nft list chains` lists.
+fn nft_insertions(listed: &str, count: u32) -> String {
+    let mut text = String::new();
+    let lines = listed.lines().skip_while(|line| *line != "table ip kube-proxy {");
+    let own = lines.skip(1).take_while(|line| *line != "}");
+    for chain in own.filter_map(|line| line.trim().strip_prefix("chain ")?.strip_suffix(" {")) {
+        for _ in 0..count {
+            let _ = writeln!(text, "insert rule ip kube-proxy {chain} ip daddr {NOBODY} return");
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_chain_of_the_table_gets_its_rules_and_no_other_table() {
+        let listed = "table ip other {\n\tchain x {\n\t}\n}\ntable ip kube-proxy {\n\tchain services {\n\t}\n\
+                      \tchain service-A-ns/a/tcp/p {\n\t}\n}\ntable ip last {\n\tchain y {\n\t}\n}\n";
+        assert_eq!(
+            nft_insertions(listed, 1),
+            "insert rule ip kube-proxy services ip daddr 192.0.2.1/32 return\n\
+             insert rule ip kube-proxy service-A-ns/a/tcp/p ip daddr 192.0.2.1/32 return\n"
+        );
+    }
 
     #[test]
     fn every_chain_of_a_proxy_gets_its_rules_and_no_other() {

@@ -60,14 +60,20 @@ pub(super) fn write(
     match format {
         ClusterFormat::Json => generators::to_json(cluster, &mut out)?,
         ClusterFormat::K8s => generators::to_k8s(cluster, &mut out)?,
-        ClusterFormat::Iptables => {
-            let proxy = proxies::open(ProxyKind::IptablesLegacy, &Options::default());
-            let program = proxy.render(&SyncRequest::Full(cluster))?;
-            out.write_all(program.text().context("iptables renders text")?)?;
-        }
+        ClusterFormat::Iptables => write_text(ProxyKind::IptablesLegacy, cluster, &mut out)?,
+        ClusterFormat::Nft1_33 => write_text(ProxyKind::Nftables1_33, cluster, &mut out)?,
+        ClusterFormat::Nft1_36 => write_text(ProxyKind::Nftables1_36, cluster, &mut out)?,
+        ClusterFormat::Nft1_37 => write_text(ProxyKind::Nftables1_37, cluster, &mut out)?,
         ClusterFormat::Ipvs => {
             out.write_all(proxies::ipvs::save_text(cluster, &Options::default()).as_bytes())?;
         }
     }
     Ok(out.flush()?)
+}
+
+/// What a full sync of a proxy hands to its tool in an empty namespace.
+fn write_text(kind: ProxyKind, cluster: &Cluster, out: &mut impl Write) -> anyhow::Result<()> {
+    let proxy = proxies::open(kind, &Options::default());
+    let program = proxy.render(&SyncRequest::Full(cluster))?;
+    Ok(out.write_all(program.text().with_context(|| format!("{kind} renders no text"))?)?)
 }

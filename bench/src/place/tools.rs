@@ -18,7 +18,7 @@ pub struct Tool {
 }
 
 /// Every program that vipbench starts.
-pub const TOOLS: [Tool; 6] = [
+pub const TOOLS: [Tool; 7] = [
     Tool {
         program: lab::guest::QEMU,
         version: "--version",
@@ -36,6 +36,12 @@ pub const TOOLS: [Tool; 6] = [
         version: "--version",
         package: "iptables",
         purpose: "proxies iptables-nft and ipvs",
+    },
+    Tool {
+        program: "nft",
+        version: "--version",
+        package: "nftables",
+        purpose: "proxies nftables-1.33, nftables-1.36 and nftables-1.37",
     },
     Tool { program: "ipset", version: "--version", package: "ipset", purpose: "proxy ipvs" },
     Tool {

@@ -6,9 +6,6 @@
 //! not part of a sync here.
 
 mod dump;
-#[cfg(test)]
-#[path = "../../tests/golden/mod.rs"]
-mod golden;
 mod jumps;
 mod names;
 mod render;

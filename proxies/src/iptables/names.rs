@@ -11,7 +11,7 @@ use data_encoding::BASE32;
 use generators::{Endpoint, Service};
 use sha2::{Digest, Sha256};
 
-use super::text::Text;
+use crate::text::Text;
 
 /// Characters of the hash in a chain name.
 const HASH_CHARS: usize = 16;

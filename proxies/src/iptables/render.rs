@@ -11,9 +11,9 @@ use std::collections::HashSet;
 use generators::{Change, Cluster, Service};
 
 use super::names::{Chain, ChainHash, ServiceChains};
-use super::text::Text;
 use crate::error::ProxyError;
 use crate::open::Options;
+use crate::text::Text;
 
 /// Above this many Endpoints the comments of Endpoint rules are left out
 /// (`largeClusterEndpointsThreshold`).
@@ -365,8 +365,8 @@ mod tests {
 
     use generators::ServiceName;
 
-    use super::super::golden::{self, service};
     use super::*;
+    use crate::golden::{self, service};
 
     fn options() -> Options {
         Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() }

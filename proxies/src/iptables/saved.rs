@@ -245,8 +245,8 @@ fn share(left: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::golden;
     use super::*;
+    use crate::golden;
 
     #[test]
     fn the_expectation_is_what_iptables_save_is_known_to_print() {

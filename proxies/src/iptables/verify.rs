@@ -4,10 +4,9 @@
 //! since legacy and nft list them differently.
 
 use super::dump::{Dump, Table};
+use crate::differences::Differences;
 use crate::error::ProxyError;
 
-/// How many differences are put into words.
-const REPORTED_MAX: usize = 3;
 /// The start of the name of every chain that belongs to the backend.
 pub(super) const OWN_PREFIX: &str = "KUBE-";
 
@@ -104,29 +103,6 @@ fn unlike(
     let side =
         |rule: Option<&str>| rule.map_or_else(|| "nothing".into(), |rule| format!("`{rule}`"));
     format!("{table}: rule {} of {chain} should be {}, is {}", at + 1, side(expected), side(found))
-}
-
-/// The count of all differences and the words for the first.
-#[derive(Default)]
-struct Differences {
-    count: usize,
-    first: Vec<String>,
-}
-
-impl Differences {
-    fn add(&mut self, words: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.first.len() < REPORTED_MAX {
-            self.first.push(words());
-        }
-    }
-
-    fn into_result(self) -> Result<(), ProxyError> {
-        if self.count == 0 {
-            return Ok(());
-        }
-        Err(ProxyError::Mismatch { count: self.count, first: self.first.join("; ") })
-    }
 }
 
 #[cfg(test)]

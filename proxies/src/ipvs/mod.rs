@@ -25,6 +25,7 @@ mod wire;
 
 use generators::Cluster;
 
+use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::netlink::socket::Family;
 use crate::netlink::{Encoder, Socket, genl, route};
@@ -37,7 +38,6 @@ use observe::Observed;
 use programmed::Programmed;
 use refusal::{batch_failed, netlink_failed};
 use render::Numbers;
-use verify::Differences;
 
 pub use binding::VipBinder;
 pub use buckets::Buckets;

@@ -8,35 +8,8 @@ use super::items::{Items, Side};
 use super::layout::Layout;
 use super::observe::{Observed, ObservedService};
 use super::wire::RealServer;
+use crate::differences::Differences;
 use crate::error::ProxyError;
-
-/// How many differences are put into words.
-const WORDS_MAX: usize = 8;
-
-/// Differences found so far.
-#[derive(Debug, Default)]
-pub(super) struct Differences {
-    count: usize,
-    first: Vec<String>,
-}
-
-impl Differences {
-    /// Adds one.
-    pub fn add(&mut self, words: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.first.len() < WORDS_MAX {
-            self.first.push(words());
-        }
-    }
-
-    /// Success if there are none.
-    pub fn into_result(self) -> Result<(), ProxyError> {
-        if self.count == 0 {
-            return Ok(());
-        }
-        Err(ProxyError::Mismatch { count: self.count, first: self.first.join("; ") })
-    }
-}
 
 /// Compares virtual services, real servers, local addresses and set members.
 pub(super) fn compare(

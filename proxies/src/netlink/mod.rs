@@ -7,6 +7,7 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod genl;
 pub(crate) mod ipset;
+pub(crate) mod nftables;
 pub(crate) mod route;
 pub(crate) mod socket;
 

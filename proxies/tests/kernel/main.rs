@@ -13,4 +13,5 @@ mod iptables;
 mod ipvs;
 mod ipvs_reach;
 mod netns;
+mod nftables;
 mod none;

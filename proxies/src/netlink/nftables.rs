@@ -1,0 +1,146 @@
+//! The `nf_tables` protocol, as far as it is needed to list chains, sets and elements of one IPv4 table.
+//!
+//! Constants from `include/uapi/linux/netfilter/nf_tables.h`, Linux 6.1.
+
+use super::encode::Content;
+use super::socket::{Family, NetlinkError, Socket};
+use super::{Attributes, Batch, DUMP, Malformed, Message, decode};
+
+/// `NFNL_SUBSYS_NFTABLES << 8` (include/uapi/linux/netfilter/nfnetlink.h).
+const SUBSYSTEM: u16 = 0xa00;
+/// `NFT_MSG_GETCHAIN`
+const GET_CHAINS: u16 = SUBSYSTEM | 0x4;
+/// `NFT_MSG_GETSET`
+const GET_SETS: u16 = SUBSYSTEM | 0xa;
+/// `NFT_MSG_GETSETELEM`
+const GET_ELEMENTS: u16 = SUBSYSTEM | 0xd;
+/// `NFPROTO_IPV4`
+const IPV4: u8 = 2;
+/// `sizeof(struct nfgenmsg)`
+const FIXED_BYTES: usize = 4;
+
+/// `NFTA_CHAIN_TABLE`, `NFTA_SET_TABLE` and `NFTA_SET_ELEM_LIST_TABLE`
+const TABLE: u16 = 1;
+/// `NFTA_CHAIN_NAME`
+const CHAIN_NAME: u16 = 3;
+/// `NFTA_SET_NAME` and `NFTA_SET_ELEM_LIST_SET`
+const SET_NAME: u16 = 2;
+/// `NFTA_SET_ELEM_LIST_ELEMENTS`
+const ELEMENTS: u16 = 3;
+/// `NFTA_LIST_ELEM`
+const LIST_ELEMENT: u16 = 1;
+/// `NFTA_SET_ELEM_KEY`
+const KEY: u16 = 1;
+/// `NFTA_SET_ELEM_DATA`
+const DATA: u16 = 2;
+/// `NFTA_DATA_VALUE`
+const VALUE: u16 = 1;
+/// `NFTA_DATA_VERDICT`
+const VERDICT: u16 = 2;
+/// `NFTA_VERDICT_CHAIN`
+const VERDICT_CHAIN: u16 = 2;
+
+/// An element of a set or map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Element {
+    /// The key's bytes, as the kernel keeps them.
+    pub key: Vec<u8>,
+    /// The chain that a map's verdict names.
+    pub goto: Option<String>,
+}
+
+/// The names of a table's chains.
+///
+/// # Errors
+/// A failed socket or a malformed answer.
+pub(crate) fn chains(table: &str) -> Result<Vec<String>, NetlinkError> {
+    names(GET_CHAINS, table, CHAIN_NAME)
+}
+
+/// The names of a table's sets and maps, anonymous ones too.
+///
+/// # Errors
+/// As for [`chains`].
+pub(crate) fn sets(table: &str) -> Result<Vec<String>, NetlinkError> {
+    names(GET_SETS, table, SET_NAME)
+}
+
+fn names(command: u16, table: &str, name: u16) -> Result<Vec<String>, NetlinkError> {
+    // Asked for the table, though the kernel lists the chains of all (`nf_tables_dump_chains`, net/netfilter/nf_tables_api.c,
+    // Linux 6.1).
+    let request = Batch::single(command, DUMP, |content| head(content, table));
+    let mut found = Vec::new();
+    let answer = Socket::open(Family::Netfilter)?.ask(&request, |message| {
+        let (_, attributes) = message.fixed::<FIXED_BYTES>()?;
+        if text(&attributes, TABLE)? == Some(table) {
+            let name = text(&attributes, name)?.ok_or(Malformed("an object has no name"))?;
+            found.push(name.to_owned());
+        }
+        Ok(())
+    });
+    or_empty(answer)?;
+    Ok(found)
+}
+
+/// The elements of a set or map; none if it does not exist.
+///
+/// # Errors
+/// As for [`chains`].
+pub(crate) fn elements(table: &str, set: &str) -> Result<Vec<Element>, NetlinkError> {
+    let request = Batch::single(GET_ELEMENTS, DUMP, |content| {
+        head(content, table);
+        content.text(SET_NAME, set);
+    });
+    let mut found = Vec::new();
+    let answer =
+        Socket::open(Family::Netfilter)?.ask(&request, |message| read(message, &mut found));
+    or_empty(answer)?;
+    Ok(found)
+}
+
+fn head(content: &mut Content<'_>, table: &str) {
+    // struct nfgenmsg: family, version 0, resource id 0.
+    content.fixed([IPV4, 0, 0, 0]);
+    content.text(TABLE, table);
+}
+
+/// What does not exist has no content.
+fn or_empty(answer: Result<(), NetlinkError>) -> Result<(), NetlinkError> {
+    match answer {
+        Err(NetlinkError::Refused { first, .. })
+            if first.iter().all(|refusal| refusal.errno == libc::ENOENT) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn text<'a>(attributes: &Attributes<'a>, kind: u16) -> Result<Option<&'a str>, Malformed> {
+    attributes.find(kind)?.map(decode::text).transpose()
+}
+
+fn read(message: &Message<'_>, found: &mut Vec<Element>) -> Result<(), Malformed> {
+    let (_, attributes) = message.fixed::<FIXED_BYTES>()?;
+    let Some(list) = attributes.find(ELEMENTS)? else { return Ok(()) };
+    for element in Attributes::of(list) {
+        let (kind, element) = element?;
+        if kind == LIST_ELEMENT {
+            found.push(read_element(&Attributes::of(element))?);
+        }
+    }
+    Ok(())
+}
+
+fn read_element(element: &Attributes<'_>) -> Result<Element, Malformed> {
+    let key = element.find(KEY)?.ok_or(Malformed("an element has no key"))?;
+    let key = Attributes::of(key).find(VALUE)?.ok_or(Malformed("a key has no value"))?;
+    let goto = match element.find(DATA)? {
+        Some(data) => match Attributes::of(data).find(VERDICT)? {
+            Some(verdict) => text(&Attributes::of(verdict), VERDICT_CHAIN)?.map(str::to_owned),
+            None => None,
+        },
+        None => None,
+    };
+    Ok(Element { key: key.to_vec(), goto })
+}

@@ -1,0 +1,176 @@
+//! What a full sync makes whatever the Cluster: the table, its chains, sets and maps, and the rules that lead to them.
+//!
+//! `setupNFTables` in pkg/proxy/nftables/proxier.go, Kubernetes 1.33, and its changes up to 1.37 (see `layout`).
+
+use std::net::Ipv4Addr;
+
+use super::elements::Container;
+use super::layout::Layout;
+use crate::open::Options;
+use crate::text::Text;
+
+/// Family and name of the table, which is the backend's alone.
+pub(super) const TABLE: &str = "ip kube-proxy";
+/// The mark of what is to be masqueraded, as in iptables mode (`--iptables-masquerade-bit` 14).
+pub(super) const MARK: &str = "0x4000";
+/// Comment of the rule that marks traffic to VIPs since 1.36.
+pub(super) const MASQUERADE_COMMENT: &str = "masquerade clusterIP traffic from outside cluster";
+/// Comments of `cluster-ips-check`.
+pub(super) const INVALID_PORT_COMMENT: &str = "Reject traffic to invalid ports of ClusterIPs";
+/// The same.
+pub(super) const UNALLOCATED_COMMENT: &str = "Drop traffic to unallocated ClusterIPs";
+/// Comment of the table.
+pub(super) const TABLE_COMMENT: &str = "rules for kube-proxy";
+/// Comment of `reject-chain`.
+pub(super) const REJECT_COMMENT: &str = "helper for @no-endpoint-services / @no-endpoint-nodeports";
+/// The set of addresses that `NodePort`s answer on.
+pub(super) const NODE_PORT_IPS: &str = "nodeport-ips";
+/// Its comment.
+pub(super) const NODE_PORT_IPS_COMMENT: &str = "IPs that accept NodePort traffic";
+/// Destination, protocol and port of a packet.
+pub(super) const DESTINATION: &str = "ip daddr . meta l4proto . th dport";
+/// Protocol and port of a packet.
+pub(super) const PORT: &str = "meta l4proto . th dport";
+
+/// Chains that other rules lead to, whatever the Cluster.
+pub(super) fn regular_chains(layout: Layout) -> impl Iterator<Item = &'static str> {
+    let mark = layout.has_endpoint_chains().then_some("mark-for-masquerade");
+    let fixed = [
+        "nodeport-endpoints-check",
+        "service-endpoints-check",
+        "firewall-check",
+        "services",
+        "masquerading",
+        "cluster-ips-check",
+    ];
+    fixed.into_iter().chain(mark)
+}
+
+/// Addresses that `NodePort`s answer on, if not all do: loopback is left out, as upstream leaves it out.
+pub(super) fn node_port_addresses(options: &Options) -> Vec<Ipv4Addr> {
+    options.node_addresses.iter().copied().filter(|address| !address.is_loopback()).collect()
+}
+
+/// Whether every local address answers at `NodePort`s.
+pub(super) fn matches_all_addresses(options: &Options) -> bool {
+    options.node_addresses.is_empty()
+}
+
+/// Writes everything that does not depend on the Cluster. What the namespace holds of it already is emptied, but for sets
+/// and maps.
+pub(super) fn write(text: &mut Text, layout: Layout, options: &Options) {
+    text.str("add table ").str(TABLE).str(" { comment \"").str(TABLE_COMMENT).str("\" ; }").end();
+    write_base_chains(text, layout);
+    for chain in regular_chains(layout) {
+        text.renew_chain(chain, "");
+    }
+    for (from, to, new_only) in layout.jumps() {
+        text.add_rule(from).str(if *new_only { "ct state new jump " } else { "jump " }).str(to);
+        text.end();
+    }
+    write_masquerading(text, layout);
+    write_containers(text, layout, options);
+    text.renew_chain("reject-chain", &format!(" {{ comment \"{REJECT_COMMENT}\" ; }}"));
+    text.add_rule("reject-chain").str("reject").end();
+    write_checks(text, options);
+    write_services(text, layout, options);
+}
+
+/// Base chains are deleted first, since the priority of one that is there cannot be changed.
+fn write_base_chains(text: &mut Text, layout: Layout) {
+    for chain in layout.base_chains() {
+        text.str("add chain ").str(TABLE).str(" ").str(chain.name).end();
+        text.str("delete chain ").str(TABLE).str(" ").str(chain.name).end();
+    }
+    for chain in layout.base_chains() {
+        let hook =
+            format!(" {{ type {} hook {} priority {} ; }}", chain.kind, chain.hook, chain.priority);
+        text.renew_chain(chain.name, &hook);
+    }
+}
+
+fn write_masquerading(text: &mut Text, layout: Layout) {
+    if layout.has_endpoint_chains() {
+        text.add_rule("mark-for-masquerade").str("mark set mark or ").str(MARK).end();
+        text.add_rule("masquerading").str("mark and ").str(MARK).str(" == 0 return").end();
+        text.add_rule("masquerading").str("mark set mark xor ").str(MARK).end();
+        text.add_rule("masquerading").str("masquerade fully-random").end();
+    }
+}
+
+fn write_containers(text: &mut Text, layout: Layout, options: &Options) {
+    for container in Container::of(layout) {
+        text.add_container(
+            container.kind(),
+            container.name(),
+            container.element_type(),
+            container.comment(),
+        );
+    }
+    // Made before it is deleted: deleting what is not there is an error.
+    text.add_container("set", NODE_PORT_IPS, "ipv4_addr", NODE_PORT_IPS_COMMENT);
+    if matches_all_addresses(options) {
+        text.str("delete set ").str(TABLE).str(" ").str(NODE_PORT_IPS).end();
+        return;
+    }
+    text.str("flush set ").str(TABLE).str(" ").str(NODE_PORT_IPS).end();
+    for address in node_port_addresses(options) {
+        text.str("add element ").str(TABLE).str(" ").str(NODE_PORT_IPS).str(" { ");
+        text.address(address).str(" }").end();
+    }
+}
+
+fn write_checks(text: &mut Text, options: &Options) {
+    let check = text.add_rule("cluster-ips-check").str("ip daddr @cluster-ips reject");
+    check.comment(INVALID_PORT_COMMENT).end();
+    if let Some((address, prefix)) = options.nftables.service_cidr {
+        let check = text.add_rule("cluster-ips-check").str("ip daddr { ").address(address);
+        check.str("/").number(prefix.into()).str(" } drop").comment(UNALLOCATED_COMMENT).end();
+    }
+    let check = text.add_rule("service-endpoints-check").str(DESTINATION);
+    check.str(" vmap @no-endpoint-services").end();
+    let node = if matches_all_addresses(options) {
+        "ip daddr != 127.0.0.0/8 "
+    } else {
+        "ip daddr @nodeport-ips "
+    };
+    let check = text.add_rule("nodeport-endpoints-check").str(node).str(PORT);
+    check.str(" vmap @no-endpoint-nodeports").end();
+    text.add_rule("firewall-check").str(DESTINATION).str(" vmap @firewall-ips").end();
+}
+
+fn write_services(text: &mut Text, layout: Layout, options: &Options) {
+    if !layout.has_endpoint_chains() {
+        write_shared_masquerading(text, options);
+    }
+    text.add_rule("services").str(DESTINATION).str(" vmap @service-ips").end();
+    let node = if matches_all_addresses(options) {
+        "fib daddr type local ip daddr != 127.0.0.0/8 "
+    } else {
+        "ip daddr @nodeport-ips "
+    };
+    text.add_rule("services").str(node).str(PORT).str(" vmap @service-nodeports").end();
+}
+
+/// One rule for all VIPs, and one for all hairpins.
+fn write_shared_masquerading(text: &mut Text, options: &Options) {
+    if options.masquerade_all || options.local_cidr.is_some() {
+        let rule = text.add_rule("services").str("ip daddr @cluster-ips ");
+        write_outside(rule, options).str("mark set mark or ").str(MARK);
+        rule.comment(MASQUERADE_COMMENT).end();
+    }
+    let rule = text.add_rule("masquerading").str("mark and ").str(MARK).str(" != 0 ");
+    rule.str("mark set mark xor ").str(MARK).str(" masquerade fully-random").end();
+    let rule = text.add_rule("masquerading").str("ct status dnat ip saddr . ").str(DESTINATION);
+    rule.str(" @hairpin-connections masquerade fully-random").end();
+}
+
+/// `ip saddr != CIDR `: from outside the Cluster; nothing if everything is masqueraded.
+pub(super) fn write_outside<'a>(text: &'a mut Text, options: &Options) -> &'a mut Text {
+    match options.local_cidr {
+        Some((address, prefix)) if !options.masquerade_all => {
+            text.str("ip saddr != ").address(address).str("/").number(prefix.into()).str(" ")
+        }
+        _ => text,
+    }
+}

@@ -1,0 +1,278 @@
+//! What a sync reads of the namespace before it writes: names of chains, and on a full sync elements of sets and maps.
+//!
+//! Read as kube-proxy reads it, since it pays for it on every sync: `nft --json list chains` and `list sets` until 1.35, one
+//! terse list of the whole table in 1.36 (the end of `syncProxyRules` in pkg/proxy/nftables/proxier.go and `List` of
+//! sigs.k8s.io/knftables), netlink from 1.37 on (feature gate `NFTablesNetlink`). What `nft` prints is not trusted.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use generators::Protocol;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::elements::{Container, Key};
+use super::layout::Layout;
+use super::names::is_service_chain;
+use super::render::Found;
+use super::{Nft, TABLE_NAME};
+use crate::error::ProxyError;
+use crate::netlink::nftables as netlink;
+
+/// What `nft --json` prints, as far as it is wanted.
+#[derive(Deserialize)]
+struct Output {
+    nftables: Vec<Object>,
+}
+
+/// One object: at most one of these, or something else.
+#[derive(Deserialize)]
+struct Object {
+    chain: Option<Named>,
+    set: Option<Elements>,
+    map: Option<Elements>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    table: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Elements {
+    #[serde(default)]
+    elem: Vec<Value>,
+}
+
+/// What a full sync has to know.
+///
+/// # Errors
+/// A tool that failed, or an answer that is not understood.
+pub(super) fn found(nft: &Nft, layout: Layout) -> Result<Found, ProxyError> {
+    let mut elements = HashMap::new();
+    for container in Container::of(layout) {
+        let listed = match layout {
+            Layout::V1_33 | Layout::V1_36 => by_tool(nft, container)?,
+            Layout::V1_37 => by_netlink(container)?,
+        };
+        elements.extend(listed.into_iter().map(|(key, leads_to)| ((container, key), leads_to)));
+    }
+    Ok(Found { chains: chains(nft, layout)?, elements })
+}
+
+/// The chains of Services and Endpoints that are there. The sets are listed too, as upstream does to find those of session
+/// affinity; there are none.
+///
+/// # Errors
+/// As for [`found`].
+pub(super) fn chains(nft: &Nft, layout: Layout) -> Result<Vec<String>, ProxyError> {
+    match layout {
+        Layout::V1_33 => {
+            let chains = named(nft, &["--json", "list", "chains", "ip"])?;
+            nft.list(&["--json", "list", "sets", "ip"])?;
+            Ok(chains)
+        }
+        Layout::V1_36 => named(nft, &["--json", "--terse", "list", "table", "ip", TABLE_NAME]),
+        Layout::V1_37 => {
+            let names = netlink::chains(TABLE_NAME).map_err(unlisted("chains"))?;
+            netlink::sets(TABLE_NAME).map_err(unlisted("sets"))?;
+            Ok(names.into_iter().filter(|name| is_service_chain(name)).collect())
+        }
+    }
+}
+
+fn unlisted(what: &'static str) -> impl FnOnce(crate::netlink::NetlinkError) -> ProxyError {
+    move |error| ProxyError::Netlink {
+        operation: "list",
+        object: format!("{what} of table {TABLE_NAME}"),
+        source: std::io::Error::other(error.to_string()),
+    }
+}
+
+fn named(nft: &Nft, args: &[&str]) -> Result<Vec<String>, ProxyError> {
+    let Some(text) = nft.list(args)? else { return Ok(Vec::new()) };
+    let chains = objects(&text)?.into_iter().filter_map(|object| object.chain);
+    let own = chains.filter(|chain| chain.table == TABLE_NAME && is_service_chain(&chain.name));
+    Ok(own.map(|chain| chain.name).collect())
+}
+
+fn objects(text: &[u8]) -> Result<Vec<Object>, ProxyError> {
+    let output: Output =
+        serde_json::from_slice(text).map_err(|error| malformed(&error.to_string()))?;
+    Ok(output.nftables)
+}
+
+fn malformed(reason: &str) -> ProxyError {
+    ProxyError::Malformed { what: "what `nft --json list` prints".into(), reason: reason.into() }
+}
+
+fn by_tool(nft: &Nft, container: Container) -> Result<Vec<(Key, String)>, ProxyError> {
+    let args = ["--json", "list", container.kind(), "ip", TABLE_NAME, container.name()];
+    let Some(text) = nft.list(&args)? else { return Ok(Vec::new()) };
+    elements(&text)
+}
+
+/// The elements in what `nft --json list set` or `list map` prints.
+fn elements(text: &[u8]) -> Result<Vec<(Key, String)>, ProxyError> {
+    let listed = objects(text)?.into_iter().filter_map(|object| object.set.or(object.map));
+    listed.flat_map(|listed| listed.elem).map(|element| read(&element)).collect()
+}
+
+/// `KEY`, `[KEY, VERDICT]`, and either with a comment around the key.
+fn read(element: &Value) -> Result<(Key, String), ProxyError> {
+    let (key, leads_to) = match element.as_array().map(Vec::as_slice) {
+        Some([key, verdict]) => (key, verdict_of(verdict)),
+        _ => (element, String::new()),
+    };
+    let key = key.pointer("/elem/val").unwrap_or(key);
+    key_of(key).map(|key| (key, leads_to)).ok_or_else(|| malformed(&format!("element {element}")))
+}
+
+fn verdict_of(verdict: &Value) -> String {
+    let target = verdict.pointer("/goto/target").and_then(Value::as_str);
+    target.map_or_else(|| verdict.to_string(), |target| format!("goto {target}"))
+}
+
+fn key_of(key: &Value) -> Option<Key> {
+    if let Some(address) = key.as_str() {
+        return Some(Key::Address(address.parse().ok()?));
+    }
+    let address = |value: &Value| value.as_str()?.parse::<Ipv4Addr>().ok();
+    let port = |value: &Value| u16::try_from(value.as_u64()?).ok();
+    match key.get("concat")?.as_array()?.as_slice() {
+        [at, protocol, number] => {
+            Some(Key::Destination(address(at)?, protocol_of(protocol)?, port(number)?))
+        }
+        [protocol, number] => Some(Key::Port(protocol_of(protocol)?, port(number)?)),
+        [at, other, protocol, number] if at == other => {
+            Some(Key::Hairpin(address(at)?, protocol_of(protocol)?, port(number)?))
+        }
+        _ => None,
+    }
+}
+
+fn protocol_of(value: &Value) -> Option<Protocol> {
+    let name = value.as_str()?;
+    [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].into_iter().find(|known| known.as_str() == name)
+}
+
+fn by_netlink(container: Container) -> Result<Vec<(Key, String)>, ProxyError> {
+    let listed = netlink::elements(TABLE_NAME, container.name()).map_err(unlisted("elements"))?;
+    let read = |element: netlink::Element| {
+        let key = binary_key(container, &element.key);
+        let key = key.ok_or_else(|| ProxyError::Malformed {
+            what: format!("an element of {}", container.name()),
+            reason: format!("its key is {:?}", element.key),
+        })?;
+        Ok((key, element.goto.map_or_else(String::new, |chain| format!("goto {chain}"))))
+    };
+    listed.into_iter().map(read).collect()
+}
+
+/// A key as the kernel keeps it: every part in network order, padded to four bytes.
+fn binary_key(container: Container, key: &[u8]) -> Option<Key> {
+    let (parts, []) = key.as_chunks::<4>() else { return None };
+    let address = |part: &[u8; 4]| Ipv4Addr::from(*part);
+    let protocol = |part: &[u8; 4]| match part[0] {
+        6 => Some(Protocol::Tcp),
+        17 => Some(Protocol::Udp),
+        132 => Some(Protocol::Sctp),
+        _ => None,
+    };
+    let port = |part: &[u8; 4]| u16::from_be_bytes([part[0], part[1]]);
+    match (container, parts) {
+        (Container::ClusterIps, [at]) => Some(Key::Address(address(at))),
+        (Container::HairpinConnections, [at, other, kind, number]) if at == other => {
+            Some(Key::Hairpin(address(at), protocol(kind)?, port(number)))
+        }
+        (Container::ServiceNodePorts | Container::NoEndpointNodePorts, [kind, number]) => {
+            Some(Key::Port(protocol(kind)?, port(number)))
+        }
+        (_, [at, kind, number]) => {
+            Some(Key::Destination(address(at), protocol(kind)?, port(number)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As nft 1.0.6 prints a map.
+    const MAP: &str = r#"{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"map": {"family": "ip", "name": "x",
+        "table": "kube-proxy", "type": ["ipv4_addr", "inet_proto", "inet_service"], "handle": 13, "map": "verdict",
+        "elem": [[{"concat": ["172.30.0.41", "tcp", 80]}, {"goto": {"target": "service-A-ns/a/tcp/p"}}],
+                 [{"elem": {"val": {"concat": ["172.30.0.46", "udp", 53]}, "comment": "ns6/svc6:p80"}},
+                  {"goto": {"target": "reject-chain"}}], [{"concat": ["sctp", 3003]}, {"drop": null}]]}}]}"#;
+
+    #[test]
+    fn elements_are_read_with_where_they_lead() {
+        let read = elements(MAP.as_bytes()).expect("understood");
+        let expected = [
+            (
+                Key::Destination([172, 30, 0, 41].into(), Protocol::Tcp, 80),
+                "goto service-A-ns/a/tcp/p",
+            ),
+            (Key::Destination([172, 30, 0, 46].into(), Protocol::Udp, 53), "goto reject-chain"),
+            (Key::Port(Protocol::Sctp, 3003), r#"{"drop":null}"#),
+        ];
+        assert_eq!(read, expected.map(|(key, leads_to)| (key, leads_to.to_owned())));
+    }
+
+    #[test]
+    fn elements_of_sets_lead_nowhere() {
+        let text = r#"{"nftables": [{"set": {"elem": ["172.30.0.4", {"concat": ["10.1.1.1", "10.1.1.1", "tcp", 8080]}]}}]}"#;
+        let read = elements(text.as_bytes()).expect("understood");
+        let keys: Vec<_> = read.iter().map(|(key, leads_to)| (*key, leads_to.as_str())).collect();
+        assert_eq!(
+            keys,
+            [
+                (Key::Address([172, 30, 0, 4].into()), ""),
+                (Key::Hairpin([10, 1, 1, 1].into(), Protocol::Tcp, 8080), ""),
+            ]
+        );
+        assert!(elements(br#"{"nftables": [{"set": {}}]}"#).expect("understood").is_empty());
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for text in [
+            "",
+            "[]",
+            r#"{"nftables": [{"set": {"elem": ["not an address"]}}]}"#,
+            r#"{"nftables": [{"set": {"elem": [{"concat": ["10.1.1.1", "10.1.1.2", "tcp", 80]}]}}]}"#,
+            r#"{"nftables": [{"map": {"elem": [[{"concat": ["10.1.1.1", "ipip", 80]}, {}]]}}]}"#,
+        ] {
+            let error = elements(text.as_bytes()).expect_err(text);
+            assert!(matches!(error, ProxyError::Malformed { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn keys_of_the_kernel_are_those_of_the_tool() {
+        let destination = [172, 30, 0, 41, 6, 0, 0, 0, 0, 80, 0, 0];
+        let expected = Key::Destination([172, 30, 0, 41].into(), Protocol::Tcp, 80);
+        assert_eq!(binary_key(Container::ServiceIps, &destination), Some(expected));
+        let node_port = Key::Port(Protocol::Udp, 0x0102);
+        assert_eq!(
+            binary_key(Container::ServiceNodePorts, &[17, 0, 0, 0, 1, 2, 0, 0]),
+            Some(node_port)
+        );
+        for wrong in [&destination[..11], &destination[..8], &[0; 12]] {
+            assert_eq!(binary_key(Container::ServiceIps, wrong), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_text_never_panics(at in 0..MAP.len(), byte: u8) {
+            let mut text = MAP.as_bytes().to_vec();
+            text[at] = byte;
+            let _ = elements(&text);
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! The text of a sync: a Cluster, or a Change of one, as one transaction for `nft -f -`.
+//!
+//! `syncProxyRules` and `writeServiceToEndpointRules` in pkg/proxy/nftables/proxier.go, Kubernetes 1.33, and their changes
+//! up to 1.37 (see `layout`): same chains, rules, elements and order of commands. Left out is what needs features that a
+//! Cluster does not have (session affinity, Local traffic policies, source ranges, load-balancer IPs). Nothing here
+//! touches a kernel.
+
+use std::collections::{HashMap, HashSet};
+
+use generators::{Change, Cluster, Service};
+
+use super::elements::{self, Container, Element, Key};
+use super::fixed::{self, MARK, write_outside};
+use super::layout::Layout;
+use super::names::{ENDPOINT, EXTERNAL, Names, SERVICE};
+use crate::error::ProxyError;
+use crate::open::Options;
+use crate::text::Text;
+
+/// What a full sync finds in the namespace.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Chains of Services and Endpoints.
+    pub chains: Vec<String>,
+    /// Elements, and where those of maps lead: `goto CHAIN`.
+    pub elements: HashMap<(Container, Key), String>,
+}
+
+/// A sync as text, and the chains that it leaves empty, to be deleted by a later one.
+#[derive(Debug)]
+pub(super) struct Rendered {
+    pub text: Text,
+    pub stale: Vec<String>,
+}
+
+/// The text of a full sync. What `found` holds and the Cluster does not is emptied or removed; elements that are as they
+/// should be are not written again, chains are.
+pub(super) fn full(
+    layout: Layout,
+    options: &Options,
+    cluster: &Cluster,
+    found: &Found,
+) -> Rendered {
+    let names: Vec<_> = cluster
+        .services()
+        .iter()
+        .map(|service| Names::of(service, layout.has_endpoint_chains()))
+        .collect();
+    let mut text = Text::with_capacity(estimated_bytes(cluster));
+    fixed::write(&mut text, layout, options);
+    let mut written = HashSet::with_capacity(2 * names.len());
+    for names in &names {
+        write_chains(&mut text, names);
+        elements::of_service(names.service, layout, &mut |element| {
+            if written.insert((element.container, element.key)) {
+                replace_element(&mut text, &element, names, found);
+            }
+        });
+        write_rules(&mut text, layout, options, names);
+    }
+    let active: HashSet<String> = if found.chains.is_empty() {
+        HashSet::new()
+    } else {
+        names
+            .iter()
+            .flat_map(Names::chains)
+            .map(|(prefix, name)| prefix.to_owned() + name)
+            .collect()
+    };
+    let stale: Vec<String> =
+        found.chains.iter().filter(|chain| !active.contains(*chain)).cloned().collect();
+    for chain in &stale {
+        text.flush_chain("", chain);
+    }
+    let mut leftover: Vec<_> =
+        found.elements.keys().filter(|element| !written.contains(*element)).collect();
+    leftover.sort_unstable();
+    for (container, key) in leftover {
+        text.delete_element(container.name(), |text| key.write(text));
+    }
+    Rendered { text, stale }
+}
+
+/// Room for the text, so that it is not copied while it grows. Generous: memory that is never written costs nothing.
+fn estimated_bytes(cluster: &Cluster) -> usize {
+    8192 + cluster.services().len() * 1024 + cluster.endpoint_count() * 768
+}
+
+/// Adds an element, after removing the one of the same key that leads elsewhere, unless it is there already
+/// (`nftElementStorage.ensureElem`).
+fn replace_element(text: &mut Text, element: &Element, names: &Names<'_>, found: &Found) {
+    if let Some(there) = found.elements.get(&(element.container, element.key)) {
+        if *there == verdict(element, names) {
+            return;
+        }
+        text.delete_element(element.container.name(), |text| element.key.write(text));
+    }
+    text.add_element(element, names);
+}
+
+/// Where an element leads, as it is listed.
+pub(super) fn verdict(element: &Element, names: &Names<'_>) -> String {
+    match element.verdict {
+        elements::Verdict::None => String::new(),
+        elements::Verdict::Service => format!("goto {SERVICE}{}", names.own),
+        elements::Verdict::External => format!("goto {EXTERNAL}{}", names.own),
+        elements::Verdict::Reject => "goto reject-chain".to_owned(),
+    }
+}
+
+/// The text of a partial sync: chains and elements of changed Services only. Chains that lost their Service or Endpoint
+/// are emptied now and deleted by a later sync, since kernels before 6.2 notice late that nothing leads to them.
+///
+/// # Errors
+/// [`ProxyError::Request`] if a Change names a Service that is in neither Cluster.
+pub(super) fn incremental(
+    layout: Layout,
+    options: &Options,
+    before: &Cluster,
+    after: &Cluster,
+    changes: &[Change],
+) -> Result<Rendered, ProxyError> {
+    let touched: HashSet<_> = changes.iter().map(Change::service_name).collect();
+    let is_touched = |service: &&Service| touched.contains(service.name());
+    let names_in = |cluster| -> Vec<Names<'_>> {
+        let services: &[Service] = Cluster::services(cluster);
+        let touched = services.iter().filter(is_touched);
+        touched.map(|service| Names::of(service, layout.has_endpoint_chains())).collect()
+    };
+    let (old, new) = (names_in(before), names_in(after));
+    let known: HashSet<_> = old.iter().chain(&new).map(|names| names.service.name()).collect();
+    if let Some(unknown) = touched.difference(&known).next() {
+        return Err(ProxyError::Request { reason: format!("no Service is called {unknown}") });
+    }
+    let untouched = || after.services().iter().filter(|service| !is_touched(service));
+    let mut elements = Elements::of(&old, &new, layout);
+    elements.forget_those_of(untouched(), layout);
+
+    let mut text = Text::with_capacity(16 * 1024);
+    for names in &new {
+        write_chains(&mut text, names);
+        elements.write_of(&mut text, names, layout);
+        write_rules(&mut text, layout, options, names);
+    }
+    let active: HashSet<_> = new.iter().flat_map(Names::chains).collect();
+    let mut stale = Vec::new();
+    for (prefix, name) in old.iter().flat_map(Names::chains).filter(|name| !active.contains(name)) {
+        text.flush_chain(prefix, name);
+        stale.push(prefix.to_owned() + name);
+    }
+    elements.write_removed(&mut text);
+    Ok(Rendered { text, stale })
+}
+
+/// The elements of changed Services, before and after. Those that another Service has too stay as they are.
+struct Elements {
+    old: HashMap<(Container, Key), String>,
+    new: HashSet<(Container, Key)>,
+}
+
+impl Elements {
+    fn of(old: &[Names<'_>], new: &[Names<'_>], layout: Layout) -> Self {
+        let mut elements = Self { old: HashMap::new(), new: HashSet::new() };
+        for names in old {
+            elements::of_service(names.service, layout, &mut |element| {
+                let leads_to = verdict(&element, names);
+                elements.old.insert((element.container, element.key), leads_to);
+            });
+        }
+        for names in new {
+            elements::of_service(names.service, layout, &mut |element| {
+                elements.new.insert((element.container, element.key));
+            });
+        }
+        elements
+    }
+
+    fn forget_those_of<'a>(&mut self, services: impl Iterator<Item = &'a Service>, layout: Layout) {
+        for service in services {
+            elements::of_service(service, layout, &mut |element| {
+                self.old.remove(&(element.container, element.key));
+                self.new.remove(&(element.container, element.key));
+            });
+        }
+    }
+
+    /// Writes what is new of a Service, each element once.
+    fn write_of(&mut self, text: &mut Text, names: &Names<'_>, layout: Layout) {
+        elements::of_service(names.service, layout, &mut |element| {
+            let at = (element.container, element.key);
+            if !self.new.remove(&at) {
+                return;
+            }
+            match self.old.remove(&at) {
+                Some(there) if there == verdict(&element, names) => {}
+                Some(_) => {
+                    text.delete_element(element.container.name(), |text| element.key.write(text));
+                    text.add_element(&element, names);
+                }
+                None => text.add_element(&element, names),
+            }
+        });
+    }
+
+    /// Removes what is left of the old.
+    fn write_removed(self, text: &mut Text) {
+        let mut leftover: Vec<_> = self.old.into_keys().collect();
+        leftover.sort_unstable();
+        for (container, key) in leftover {
+            text.delete_element(container.name(), |text| key.write(text));
+        }
+    }
+}
+
+fn write_chains(text: &mut Text, names: &Names<'_>) {
+    for (prefix, name) in names.chains() {
+        text.str("add chain ").str(fixed::TABLE).str(" ").str(prefix).str(name).end();
+        text.flush_chain(prefix, name);
+    }
+}
+
+/// All rules in a Service's own chains.
+fn write_rules(text: &mut Text, layout: Layout, options: &Options, names: &Names<'_>) {
+    let service = names.service;
+    if service.endpoints().is_empty() {
+        return;
+    }
+    if layout.has_endpoint_chains() && (options.masquerade_all || options.local_cidr.is_some()) {
+        let rule = text.add_rule_to(SERVICE, &names.own).str("ip daddr ").address(service.vip());
+        rule.str(" ").str(service.protocol().as_str()).str(" dport ").number(service.port());
+        write_outside(rule.str(" "), options).str("jump mark-for-masquerade").end();
+    }
+    if names.has_external_chain() {
+        let rule = text.add_rule_to(EXTERNAL, &names.own);
+        if layout.has_endpoint_chains() {
+            rule.str("jump mark-for-masquerade").end();
+        } else {
+            rule.str("mark set mark or ").str(MARK).end();
+        }
+        text.add_rule_to(EXTERNAL, &names.own).str("goto ").str(SERVICE).str(&names.own).end();
+    }
+    if layout.has_endpoint_chains() {
+        write_choice_of_chain(text, names);
+        write_endpoints(text, names);
+    } else {
+        write_choice_of_address(text, layout, names);
+    }
+}
+
+/// Draws a number and goes to the chain of that Endpoint.
+fn write_choice_of_chain(text: &mut Text, names: &Names<'_>) {
+    write_draw(text.add_rule_to(SERVICE, &names.own), names).str("vmap {");
+    for (number, endpoint) in names.endpoints.iter().enumerate() {
+        write_number(text, number).str(" : goto ").str(ENDPOINT).str(endpoint);
+    }
+    text.str(" }").end();
+}
+
+fn write_endpoints(text: &mut Text, names: &Names<'_>) {
+    let service = names.service;
+    for (endpoint, name) in service.endpoints().iter().zip(&names.endpoints) {
+        let rule = text.add_rule_to(ENDPOINT, name).str("ip saddr ").address(endpoint.address);
+        rule.str(" jump mark-for-masquerade").end();
+        let rule = text.add_rule_to(ENDPOINT, name).str("meta l4proto ");
+        rule.str(service.protocol().as_str()).str(" dnat to ").endpoint(*endpoint).end();
+    }
+}
+
+/// Draws a number and translates to the address of that Endpoint, or translates to the only one.
+fn write_choice_of_address(text: &mut Text, layout: Layout, names: &Names<'_>) {
+    let service = names.service;
+    let rule = text.add_rule_to(SERVICE, &names.own).str("meta l4proto ");
+    rule.str(service.protocol().as_str()).str(" dnat ");
+    if !layout.chooses_by_map(service.endpoints().len())
+        && let [only] = service.endpoints()
+    {
+        text.str("to ").endpoint(*only).end();
+        return;
+    }
+    write_draw(text.str("ip addr . port to "), names).str("map {");
+    for (number, endpoint) in service.endpoints().iter().enumerate() {
+        write_number(text, number).str(" : ").address(endpoint.address);
+        text.str(" . ").number(endpoint.port);
+    }
+    text.str(" }").end();
+}
+
+fn write_draw<'a>(text: &'a mut Text, names: &Names<'_>) -> &'a mut Text {
+    text.str("numgen random mod ").count(names.service.endpoints().len()).str(" ")
+}
+
+fn write_number(text: &mut Text, number: usize) -> &mut Text {
+    text.str(if number == 0 { " " } else { " , " }).count(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden;
+
+    const LAYOUTS: [Layout; 3] = [Layout::V1_33, Layout::V1_36, Layout::V1_37];
+
+    /// The setting of the upstream tests.
+    fn options() -> Options {
+        let mut options = Options {
+            local_cidr: Some(golden::LOCAL_CIDR),
+            node_addresses: vec![[192, 168, 0, 2].into()],
+            ..Options::default()
+        };
+        options.nftables.service_cidr = Some(([172, 30, 0, 0].into(), 16));
+        options
+    }
+
+    fn lines(rendered: Rendered) -> Vec<String> {
+        let text = String::from_utf8(rendered.text.into_parts().0).expect("ASCII");
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn changed(layout: Layout, before: &Cluster, change: Change) -> Vec<String> {
+        let after = before.apply(&change).expect("it fits");
+        lines(incremental(layout, &options(), before, &after, &[change]).expect("it renders"))
+    }
+
+    #[test]
+    fn a_full_sync_writes_what_upstream_writes() {
+        for (layout, expected) in LAYOUTS.into_iter().zip(golden::OVERALL_NFT) {
+            let text = full(layout, &options(), &golden::overall(), &Found::default());
+            let mut added = lines(text);
+            let bare = |line: &String| {
+                let base = layout.base_chains().iter();
+                base.map(|chain| format!("add chain ip kube-proxy {}", chain.name))
+                    .any(|bare| bare == *line)
+            };
+            // Base chains are made bare and deleted first.
+            added.retain(|line| line.starts_with("add ") && !bare(line));
+            added.sort_unstable();
+            assert_eq!(added.join("\n") + "\n", expected, "{layout:?}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_replaced_takes_as_many_commands_as_upstream() {
+        let (before, change) = golden::endpoint_replaced();
+        let commands = changed(Layout::V1_33, &before, change.clone());
+        // TestSyncProxyRulesRepeated in pkg/proxy/nftables/proxier_test.go, Kubernetes 1.34.
+        assert_eq!(commands.len(), 9, "{commands:#?}");
+        let stale = "flush chain ip kube-proxy endpoint-";
+        assert!(commands.last().is_some_and(|line| line.starts_with(stale)), "{commands:#?}");
+        let name = "service-4AT6LBPK-ns3/svc3/tcp/p80";
+        assert_eq!(
+            changed(Layout::V1_37, &before, change),
+            [
+                format!("add chain ip kube-proxy {name}"),
+                format!("flush chain ip kube-proxy {name}"),
+                "add element ip kube-proxy hairpin-connections { 10.0.3.2 . 10.0.3.2 . tcp . 80 }".into(),
+                format!("add rule ip kube-proxy {name} meta l4proto tcp dnat to 10.0.3.2:80"),
+                "delete element ip kube-proxy hairpin-connections { 10.0.3.1 . 10.0.3.1 . tcp . 80 }".into(),
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_changed_is_nothing_written() {
+        let cluster = golden::overall();
+        for layout in LAYOUTS {
+            let rendered = incremental(layout, &options(), &cluster, &cluster, &[]);
+            assert!(lines(rendered.expect("it renders")).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_change_of_no_service_is_refused() {
+        let cluster = golden::overall();
+        let change = Change::ServiceRemoved("ns9/none:p80".parse().expect("a name"));
+        let error = incremental(Layout::V1_36, &options(), &cluster, &cluster, &[change]);
+        let error = error.expect_err("there is none").to_string();
+        assert!(error.contains("no Service is called ns9/none:p80"), "{error}");
+    }
+
+    #[test]
+    fn rules_are_counted() {
+        let rendered = full(Layout::V1_37, &options(), &golden::overall(), &Found::default());
+        let (text, rules) = rendered.text.into_parts();
+        let text = String::from_utf8(text).expect("ASCII");
+        let written = text.lines().filter(|line| line.starts_with("add rule ")).count();
+        assert_eq!(rules, written as u64);
+    }
+}

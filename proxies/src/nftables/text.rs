@@ -1,0 +1,62 @@
+//! The pieces of commands for `nft -f`: chains, rules, sets and elements of the backend's table.
+
+use super::elements::{Element, Verdict};
+use super::fixed::TABLE;
+use super::names::{EXTERNAL, Names, SERVICE};
+use crate::text::Text;
+
+impl Text {
+    /// Writes the lines that make a chain if it is not there, and empty it. `more` is its definition, if it has one.
+    pub(super) fn renew_chain(&mut self, name: &str, more: &str) {
+        self.str("add chain ").str(TABLE).str(" ").str(name).str(more).end();
+        self.flush_chain("", name);
+    }
+
+    /// Writes the line that empties a chain, whose name is given in two parts.
+    pub(super) fn flush_chain(&mut self, prefix: &str, name: &str) {
+        self.str("flush chain ").str(TABLE).str(" ").str(prefix).str(name).end();
+    }
+
+    /// Begins a rule at the end of a chain.
+    pub(super) fn add_rule(&mut self, chain: &str) -> &mut Self {
+        self.add_rule_to("", chain)
+    }
+
+    /// Begins a rule at the end of a chain whose name is given in two parts.
+    pub(super) fn add_rule_to(&mut self, prefix: &str, name: &str) -> &mut Self {
+        self.count_rule().str("add rule ").str(TABLE).str(" ").str(prefix).str(name).str(" ")
+    }
+
+    /// Appends a comment.
+    pub(super) fn comment(&mut self, words: &str) -> &mut Self {
+        self.str(" comment \"").str(words).str("\"")
+    }
+
+    /// Writes the line that makes a set or map if it is not there.
+    pub(super) fn add_container(&mut self, kind: &str, name: &str, of: &str, comment: &str) {
+        self.str("add ").str(kind).str(" ").str(TABLE).str(" ").str(name).str(" { type ").str(of);
+        self.str(" ;").comment(comment).str(" ; }").end();
+    }
+
+    /// Writes the line that adds an element of a Service.
+    pub(super) fn add_element(&mut self, element: &Element, names: &Names<'_>) {
+        self.str("add element ").str(TABLE).str(" ").str(element.container.name()).str(" { ");
+        element.key.write(self);
+        let line = match element.verdict {
+            Verdict::None => &mut *self,
+            Verdict::Service => self.str(" : goto ").str(SERVICE).str(&names.own),
+            Verdict::External => self.str(" : goto ").str(EXTERNAL).str(&names.own),
+            Verdict::Reject => {
+                self.comment(names.service.name().as_str()).str(" : goto reject-chain")
+            }
+        };
+        line.str(" }").end();
+    }
+
+    /// Writes the line that removes an element, whoever had it.
+    pub(super) fn delete_element(&mut self, container: &str, key: impl FnOnce(&mut Self)) {
+        self.str("delete element ").str(TABLE).str(" ").str(container).str(" { ");
+        key(self);
+        self.str(" }").end();
+    }
+}

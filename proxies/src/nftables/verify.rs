@@ -1,0 +1,148 @@
+//! Comparing what `nft list table` printed with what it should print.
+//!
+//! Order counts inside a chain; that of chains, sets and elements does not, since the kernel keeps it as it likes. A chain
+//! of a Service that is empty and that nothing needs is no difference: upstream deletes it a sync later.
+
+use super::dump::{ContainerDump, Dump};
+use super::names::is_service_chain;
+use crate::differences::Differences;
+use crate::error::ProxyError;
+
+/// Compares two tables.
+///
+/// # Errors
+/// [`ProxyError::Mismatch`] with the first differences.
+pub(super) fn compare(expected: &Dump, found: &Dump) -> Result<(), ProxyError> {
+    let mut differences = Differences::default();
+    for (name, wanted) in &expected.containers {
+        match found.containers.get(name) {
+            None => differences.add(|| format!("{} {name} is missing", wanted.kind)),
+            Some(there) => compare_elements(name, wanted, there, &mut differences),
+        }
+    }
+    for (name, wanted) in &expected.chains {
+        match found.chains.get(name) {
+            None => differences.add(|| format!("chain {name} is missing")),
+            Some(there) => compare_rules(name, wanted, there, &mut differences),
+        }
+    }
+    for (name, extra) in &found.containers {
+        if !expected.containers.contains_key(name) {
+            differences.add(|| format!("{} {name} should not be there", extra.kind));
+        }
+    }
+    for (name, rules) in &found.chains {
+        let is_stale = rules.is_empty() && is_service_chain(name);
+        if !is_stale && !expected.chains.contains_key(name) {
+            differences.add(|| format!("chain {name} should not be there"));
+        }
+    }
+    differences.into_result()
+}
+
+fn compare_elements(
+    name: &str,
+    wanted: &ContainerDump,
+    there: &ContainerDump,
+    differences: &mut Differences,
+) {
+    if (&wanted.kind, &wanted.head) != (&there.kind, &there.head) {
+        let words = |one: &ContainerDump| format!("{} of {}", one.kind, one.head.join(", "));
+        differences.add(|| format!("{name} should be a {}, is a {}", words(wanted), words(there)));
+    }
+    for missing in wanted.elements.difference(&there.elements) {
+        differences.add(|| format!("{name}: element {missing} is missing"));
+    }
+    for extra in there.elements.difference(&wanted.elements) {
+        differences.add(|| format!("{name}: element {extra} should not be there"));
+    }
+}
+
+fn compare_rules(name: &str, wanted: &[String], there: &[String], differences: &mut Differences) {
+    let mut there = there.iter().filter(|line| !line.starts_with("comment "));
+    for (at, rule) in wanted.iter().enumerate() {
+        let found = there.next();
+        if found.is_none_or(|found| with_number(found) != *rule) {
+            let found = found.map_or_else(|| "nothing".into(), |rule| format!("`{rule}`"));
+            differences
+                .add(|| format!("line {} of chain {name} should be `{rule}`, is {found}", at + 1));
+            return;
+        }
+    }
+    if let Some(extra) = there.next() {
+        differences.add(|| format!("chain {name} should not hold `{extra}`"));
+    }
+}
+
+/// A line with the name of a priority put as its number, since versions of nft name different ones: `dstnat - 10`, -110
+/// (`std_prios` in src/rule.c, nftables 1.0.6).
+fn with_number(line: &str) -> String {
+    let parts = line.split_once(" priority ").and_then(|(before, rest)| {
+        let (priority, after) = rest.split_once(';')?;
+        let mut words = priority.split(' ');
+        let base: i32 = match words.next()? {
+            "dstnat" => -100,
+            "filter" => 0,
+            "srcnat" => 100,
+            _ => return None,
+        };
+        let offset = match (words.next(), words.next().map(str::parse::<i32>)) {
+            (None, None) => 0,
+            (Some("+"), Some(Ok(by))) => by,
+            (Some("-"), Some(Ok(by))) => -by,
+            _ => return None,
+        };
+        Some(format!("{before} priority {};{after}", base + offset))
+    });
+    parts.unwrap_or_else(|| line.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXPECTED: &str = "table ip x {\n\tset s {\n\t\ttype ipv4_addr\n\t\telements = { 10.0.0.1 }\n\t}\n\
+        \tchain c {\n\t\ttype nat hook output priority -100; policy accept;\n\t\tjump d\n\t\treject\n\t}\n}\n";
+
+    fn differences(found: &str) -> Option<String> {
+        let expected = Dump::parse(EXPECTED.as_bytes()).expect("well formed");
+        let found = Dump::parse(found.as_bytes()).expect("well formed");
+        compare(&expected, &found).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn equal_tables_pass_however_a_priority_is_named() {
+        assert_eq!(differences(EXPECTED), None);
+        assert_eq!(differences(&EXPECTED.replace("-100;", "dstnat;")), None);
+        assert_eq!(differences(&EXPECTED.replace("-100;", "filter - 100;")), None);
+    }
+
+    #[test]
+    fn an_empty_chain_of_a_service_is_left_for_later() {
+        let with = |chain: &str| EXPECTED.replace("\tchain c", &format!("{chain}\tchain c"));
+        assert_eq!(differences(&with("\tchain service-A-ns/a/tcp/p {\n\t}\n")), None);
+        for extra in ["\tchain empty {\n\t}\n", "\tchain service-A-ns/a/tcp/p {\n\t\treject\n\t}\n"]
+        {
+            let told = differences(&with(extra)).expect("a difference");
+            assert!(told.contains("should not be there"), "{told}");
+        }
+    }
+
+    #[test]
+    fn each_difference_is_told_with_its_place() {
+        for (from, to, told) in [
+            ("10.0.0.1", "10.0.0.2", "s: element 10.0.0.1 is missing; s: element 10.0.0.2 should"),
+            ("\t\tjump d\n", "", "line 2 of chain c should be `jump d`, is `reject`"),
+            ("\t\treject\n", "", "line 3 of chain c should be `reject`, is nothing"),
+            ("reject\n", "reject\n\t\taccept\n", "chain c should not hold `accept`"),
+            ("set s", "map s", "s should be a set of type ipv4_addr, is a map"),
+            ("ipv4_addr", "inet_proto", "is a set of type inet_proto"),
+            ("set s", "set t", "set s is missing; set t should not be there"),
+            ("chain c", "chain d", "chain c is missing; chain d should not be there"),
+            ("-100;", "-90;", "priority -100; policy accept;`, is `type"),
+        ] {
+            let told_so = differences(&EXPECTED.replace(from, to)).expect("a difference");
+            assert!(told_so.contains(told), "{told_so}");
+        }
+    }
+}

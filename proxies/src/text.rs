@@ -1,0 +1,126 @@
+//! A growing text of commands for a tool, one a line. It knows how to write the pieces fast, not what they mean; each
+//! backend adds the pieces of its own tool.
+//!
+//! `std::fmt` would do the same at several times the cost, and rendering is measured.
+
+use std::net::Ipv4Addr;
+
+use generators::Endpoint;
+
+/// The text so far and how many rules are in it.
+#[derive(Debug, Default)]
+pub(crate) struct Text {
+    bytes: Vec<u8>,
+    rules: u64,
+}
+
+impl Text {
+    /// An empty text with room for `bytes`.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), rules: 0 }
+    }
+
+    /// Appends words as they are.
+    pub fn str(&mut self, words: &str) -> &mut Self {
+        self.raw(words.as_bytes())
+    }
+
+    /// Appends bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+        self.bytes.extend_from_slice(bytes);
+        self
+    }
+
+    /// Appends what another text holds.
+    pub fn text(&mut self, other: &Self) -> &mut Self {
+        self.raw(&other.bytes)
+    }
+
+    /// Appends a number in decimal.
+    pub fn number(&mut self, value: u16) -> &mut Self {
+        let digit = |unit: u16| {
+            let [low, _] = (value / unit % 10).to_le_bytes();
+            b'0' + low
+        };
+        let digits = [10_000, 1_000, 100, 10, 1].map(digit);
+        let leading_zeros = match value {
+            0..10 => 4,
+            10..100 => 3,
+            100..1_000 => 2,
+            1_000..10_000 => 1,
+            10_000.. => 0,
+        };
+        self.bytes.extend_from_slice(digits.get(leading_zeros..).unwrap_or_default());
+        self
+    }
+
+    /// Appends a count of things that a Service has (at most `generators::MAX_ENDPOINTS_PER_SERVICE`, so that it fits).
+    pub fn count(&mut self, value: usize) -> &mut Self {
+        self.number(u16::try_from(value).unwrap_or(u16::MAX))
+    }
+
+    /// Appends an address.
+    pub fn address(&mut self, address: Ipv4Addr) -> &mut Self {
+        let [a, b, c, d] = address.octets().map(u16::from);
+        self.number(a).str(".").number(b).str(".").number(c).str(".").number(d)
+    }
+
+    /// Appends `ip:port`.
+    pub fn endpoint(&mut self, endpoint: Endpoint) -> &mut Self {
+        self.address(endpoint.address).str(":").number(endpoint.port)
+    }
+
+    /// Appends whole rules, one a line.
+    pub fn rules(&mut self, lines: &str) -> &mut Self {
+        self.rules += lines.lines().count() as u64;
+        self.str(lines)
+    }
+
+    /// Counts one rule more, which is being written.
+    pub fn count_rule(&mut self) -> &mut Self {
+        self.rules += 1;
+        self
+    }
+
+    /// Ends a line.
+    pub fn end(&mut self) {
+        self.bytes.push(b'\n');
+    }
+
+    /// Forgets the text and keeps its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The text and its number of rules.
+    pub fn into_parts(self) -> (Vec<u8>, u64) {
+        (self.bytes, self.rules)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_is_written_as_the_standard_library_writes_it() {
+        for value in 0..=u16::MAX {
+            let mut text = Text::default();
+            text.number(value);
+            assert_eq!(text.as_bytes(), value.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_its_address_and_port() {
+        let endpoint = Endpoint { address: Ipv4Addr::new(10, 0, 200, 1), port: 8080 };
+        let mut text = Text::default();
+        text.endpoint(endpoint);
+        assert_eq!(text.as_bytes(), endpoint.to_string().as_bytes());
+    }
+}

@@ -1,0 +1,270 @@
+//! The nftables backends: the contract for each layout, and what only they do.
+
+use std::process::Command;
+
+use generators::{Change, Cluster};
+use proxies::{Options, ProxyError, ProxyKind, SyncRequest, open};
+
+use crate::contract::{Backend, contract_tests, full_sync, sync};
+use crate::golden;
+use crate::netns::in_new_namespace;
+
+fn options() -> Options {
+    let mut options = Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() };
+    options.nftables.service_cidr = Some((std::net::Ipv4Addr::new(172, 30, 0, 0), 16));
+    options
+}
+
+/// What `nft list ruleset` prints, `BLOCK: LINE` a line, blocks in the order of their names, elements one a line and
+/// sorted. Chains of Services that are empty are left out: the next sync deletes them.
+fn listed() -> Vec<String> {
+    let output = Command::new("nft").args(["list", "ruleset"]).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("ASCII");
+    let mut blocks: Vec<(String, Vec<String>)> = Vec::new();
+    for block in text.split("\n\n").flat_map(|part| part.split("\n\tset ")) {
+        let mut lines = block.lines().map(str::trim).filter(|line| !line.is_empty());
+        let name = lines.next().unwrap_or_default().to_owned();
+        let mut lines: Vec<String> = lines
+            .flat_map(|line| line.split(", "))
+            .map(|line| line.trim_matches(',').into())
+            .collect();
+        if name.starts_with("set ") || name.starts_with("map ") {
+            lines = lines
+                .iter()
+                .map(|line| {
+                    line.trim_start_matches("elements = { ").trim_end_matches(" }").to_owned()
+                })
+                .collect();
+            lines.sort();
+        }
+        lines.retain(|line| line != "}");
+        if !(lines.is_empty() && name.contains('/')) {
+            blocks.push((name, lines));
+        }
+    }
+    blocks.sort();
+    blocks
+        .into_iter()
+        .flat_map(|(name, lines)| {
+            std::iter::once(name.clone())
+                .chain(lines.into_iter().map(move |l| format!("{name} {l}")))
+        })
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+/// The tests of one layout.
+macro_rules! layout_tests {
+    ($module:ident, $kind:expr) => {
+        mod $module {
+            use super::*;
+
+            const BACKEND: Backend = Backend { kind: $kind, options, witness: listed };
+
+            contract_tests!(BACKEND);
+
+            #[test]
+            #[ignore = "needs root and netfilter; run by scripts/test"]
+            fn a_refused_program_changes_nothing_and_names_its_line() {
+                in_new_namespace(|| refusal_changes_nothing($kind));
+            }
+
+            #[test]
+            #[ignore = "needs root and netfilter; run by scripts/test"]
+            fn verify_tells_what_was_damaged() {
+                in_new_namespace(|| damage_is_told($kind));
+            }
+
+            #[test]
+            #[ignore = "needs root and netfilter; run by scripts/test"]
+            fn tables_of_others_survive() {
+                in_new_namespace(|| others_survive($kind));
+            }
+
+            #[test]
+            #[ignore = "needs root and netfilter; run by scripts/test"]
+            fn the_next_sync_deletes_chains_that_lost_their_service() {
+                in_new_namespace(|| stale_chains_are_deleted($kind));
+            }
+
+            #[test]
+            #[ignore = "needs root and netfilter; run by scripts/test"]
+            fn a_restart_writes_elements_only_where_they_differ() {
+                in_new_namespace(|| restart_writes_differences($kind));
+            }
+
+            #[test]
+            #[ignore = "needs root and netfilter; run by scripts/test"]
+            fn every_set_of_options_is_verified() {
+                in_new_namespace(|| options_are_verified($kind));
+            }
+
+            #[test]
+            #[ignore = "needs root and netfilter; run by scripts/test"]
+            fn services_may_share_a_vip_and_an_endpoint() {
+                in_new_namespace(|| shared_elements_stay($kind));
+            }
+        }
+    };
+}
+
+layout_tests!(v1_33, ProxyKind::Nftables1_33);
+layout_tests!(v1_36, ProxyKind::Nftables1_36);
+layout_tests!(v1_37, ProxyKind::Nftables1_37);
+
+/// A partial sync needs the table, which an empty namespace does not have.
+fn refusal_changes_nothing(kind: ProxyKind) {
+    let (before, change) = golden::endpoint_replaced();
+    let after = before.apply(&change).expect("it fits");
+    let request = SyncRequest::Incremental { before: &before, after: &after, changes: &[change] };
+    let error = sync(&mut *open(kind, &options()), &request).expect_err("the table is missing");
+    let ProxyError::Tool { command, input: Some(input), .. } = &error else { panic!("{error}") };
+    assert_eq!(command, "nft -f -");
+    assert!(input.starts_with("line 1 `add chain ip kube-proxy "), "{error}");
+    assert_eq!(listed(), Vec::<String>::new());
+}
+
+fn damage_is_told(kind: ProxyKind) {
+    let cluster = golden::overall();
+    let mut proxy = open(kind, &options());
+    full_sync(&mut *proxy, &cluster);
+    run("nft delete element ip kube-proxy service-ips { 172.30.0.41 . tcp . 80 }");
+    run("nft flush chain ip kube-proxy nat-output");
+    let error = proxy.verify(&cluster).expect_err("an element is missing").to_string();
+    assert!(error.contains("2 places"), "{error}");
+    assert!(
+        error.contains("service-ips: element 172.30.0.41 . tcp . 80 : goto service-"),
+        "{error}"
+    );
+    assert!(error.contains("chain nat-output should be `jump services`, is nothing"), "{error}");
+    full_sync(&mut *open(kind, &options()), &cluster);
+    proxy.verify(&cluster).expect("a full sync repairs");
+}
+
+fn others_survive(kind: ProxyKind) {
+    run("nft add table ip other");
+    run("nft add chain ip other service-like/chain");
+    run("nft add rule ip other service-like/chain accept");
+    let before = listed();
+    let mut proxy = open(kind, &options());
+    full_sync(&mut *proxy, &golden::overall());
+    proxy.verify(&golden::overall()).expect("tables of others do not disturb");
+    proxy.teardown().expect("a teardown");
+    assert_eq!(listed(), before);
+}
+
+fn chains_named(part: &str) -> usize {
+    let output = Command::new("nft").args(["list", "chains", "ip"]).output().expect("it runs");
+    String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.contains(part)).count()
+}
+
+fn stale_chains_are_deleted(kind: ProxyKind) {
+    let before = golden::overall();
+    let mut proxy = open(kind, &options());
+    full_sync(&mut *proxy, &before);
+    let change = Change::ServiceRemoved("ns4/svc4:p80".parse().expect("a name"));
+    let after = before.apply(&change).expect("it fits");
+    let changes = [change];
+    let request = SyncRequest::Incremental { before: &before, after: &after, changes: &changes };
+    let there = chains_named("ns4/svc4");
+    sync(&mut *proxy, &request).expect("an incremental sync");
+    assert!(there > 1 && chains_named("ns4/svc4") == there, "they are emptied first");
+    let request = SyncRequest::Incremental { before: &after, after: &after, changes: &[] };
+    for _ in 0..50 {
+        sync(&mut *proxy, &request).expect("a sync without changes");
+        if chains_named("ns4/svc4") == 0 {
+            break;
+        }
+        // Kernels before 6.2 notice a little later that nothing leads to a chain.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(chains_named("ns4/svc4"), 0);
+    proxy.verify(&after).expect("the rest is there");
+    full_sync(&mut *proxy, &before);
+    proxy.verify(&before).expect("a Service may come back");
+}
+
+fn element_commands(kind: ProxyKind, cluster: &Cluster) -> Vec<String> {
+    let mut proxy = open(kind, &options());
+    let request = SyncRequest::Full(cluster);
+    proxy.prepare(&request).expect("it lists");
+    let program = proxy.render(&request).expect("it renders");
+    let text = String::from_utf8_lossy(program.text().expect("text")).into_owned();
+    proxy.submit(&program).expect("it is taken");
+    text.lines().filter(|line| line.contains(" element ")).map(str::to_owned).collect()
+}
+
+fn restart_writes_differences(kind: ProxyKind) {
+    let cluster = golden::overall();
+    assert!(element_commands(kind, &cluster).len() > 8);
+    assert_eq!(element_commands(kind, &cluster), Vec::<String>::new());
+    let change = Change::ServiceRemoved("ns1/svc1:p80".parse().expect("a name"));
+    let after = cluster.apply(&change).expect("it fits");
+    let commands = element_commands(kind, &after);
+    assert!(commands.iter().all(|line| line.starts_with("delete ")), "{commands:?}");
+    assert!(
+        commands.contains(&"delete element ip kube-proxy cluster-ips { 172.30.0.41 }".to_owned())
+    );
+    open(kind, &options()).verify(&after).expect("only the new Cluster is there");
+}
+
+fn options_are_verified(kind: ProxyKind) {
+    let none = Options { local_cidr: None, ..options() };
+    let mut no_network = options();
+    no_network.nftables.service_cidr = None;
+    let all = Options { masquerade_all: true, ..options() };
+    let addresses = ["192.0.2.1", "127.0.0.1"].map(|address| address.parse().expect("an address"));
+    let restricted = Options { node_addresses: addresses.into(), ..options() };
+    let host = Options { local_cidr: Some(([10, 1, 2, 3].into(), 32)), ..options() };
+    let cluster = golden::overall();
+    for options in [none, no_network, all, restricted, host] {
+        // On top of one another: a process restarted with other options.
+        let mut proxy = open(kind, &options);
+        full_sync(&mut *proxy, &cluster);
+        if let Err(error) = proxy.verify(&cluster) {
+            panic!("{options:?}: {error}");
+        }
+    }
+}
+
+/// A second port of a VIP whose Endpoint serves another VIP too comes and goes.
+fn shared_elements_stay(kind: ProxyKind) {
+    let udp = |name: &str, vip: &str, endpoints: &[&str]| {
+        let tcp = golden::service(name, vip, endpoints);
+        let endpoints = tcp.endpoints().to_vec();
+        generators::Service::new(
+            tcp.name().clone(),
+            tcp.vip(),
+            53,
+            generators::Protocol::Udp,
+            endpoints,
+        )
+        .expect("a Service")
+    };
+    let first = golden::service("ns/a:tcp", "172.30.0.1", &["10.0.0.1:80"]);
+    let before = Cluster::new(vec![first, udp("ns/b:udp", "172.30.0.2", &["10.0.0.2:53"])]);
+    let mut cluster = before.expect("a Cluster");
+    let mut proxy = open(kind, &options());
+    full_sync(&mut *proxy, &cluster);
+    let changes = [
+        Change::ServiceAdded(udp("ns/a:udp", "172.30.0.1", &["10.0.0.2:53"])),
+        Change::ServiceRemoved("ns/b:udp".parse().expect("a name")),
+        Change::ServiceRemoved("ns/a:tcp".parse().expect("a name")),
+    ];
+    for change in changes {
+        let after = cluster.apply(&change).expect("it fits");
+        let changes = [change];
+        let request =
+            SyncRequest::Incremental { before: &cluster, after: &after, changes: &changes };
+        sync(&mut *proxy, &request).expect("an incremental sync");
+        proxy.verify(&after).expect("what others share stays");
+        cluster = after;
+    }
+}
+
+fn run(command: &str) {
+    let mut words = command.split(' ');
+    let status = Command::new(words.next().expect("a program")).args(words).status();
+    assert!(status.expect("it runs").success(), "{command}");
+}
