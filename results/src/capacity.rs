@@ -10,6 +10,7 @@ mod cost;
 mod held_back;
 mod limit;
 mod models;
+mod moving;
 mod page;
 mod plan;
 mod series;
@@ -25,6 +26,7 @@ use serde::Serialize;
 pub use calibration::Calibration;
 pub use limit::{Largest, Size};
 pub use models::Model;
+pub use moving::{Move, MoveChange};
 pub use page::{text, write};
 pub use plan::plan;
 pub use slo::{Slo, SloError};
@@ -88,6 +90,8 @@ pub struct GroupPlan {
     pub endpoints_per_service: (f64, f64),
     /// One a proxy; `none` is none.
     pub proxies: Vec<ProxyPlan>,
+    /// What moving to each nftables proxy changes.
+    pub moves: Vec<Move>,
 }
 
 /// What the budget allows one proxy.

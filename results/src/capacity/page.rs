@@ -41,7 +41,13 @@ pub fn text(plan: &CapacityPlan) -> String {
     for group in &plan.groups {
         let _ = writeln!(text, "{}\n", words::title(group));
         text += &terminal::grid(&tables::answer(plan, group), None);
-        for table in [tables::outlook(group), tables::models(group), tables::gaps(group)] {
+        let after = [
+            tables::moves(group),
+            tables::outlook(group),
+            tables::models(group),
+            tables::gaps(group),
+        ];
+        for table in after {
             text += &table.map_or(String::new(), |table| terminal::grid(&table, None));
         }
     }
@@ -78,7 +84,9 @@ impl Page {
                 heading: format!("On {}", words::title(group)),
                 sentences,
                 plots: Vec::new(),
-                tables: vec![tables::answer(plan, group)],
+                tables: std::iter::once(tables::answer(plan, group))
+                    .chain(tables::moves(group))
+                    .collect(),
             });
             let conditions = group.proxies.first().map_or(0, |proxy| proxy.conditions.len());
             let mut drawn = Vec::new();

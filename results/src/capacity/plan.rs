@@ -7,7 +7,7 @@ use super::slo::Condition;
 use super::{
     Answer, CAPACITY_SCHEMA, CapacityError, CapacityPlan, ConditionPlan, FitPlan, Forecast, Gap,
     GroupPlan, Largest, MeasuredPoint, Options, Outlook, ProxyPlan, Slo, ValueUnit, Verdict,
-    budget, series,
+    budget, moving, series,
 };
 use crate::format::{list, plain, thousands};
 use crate::stats::Spread;
@@ -89,12 +89,15 @@ impl Planner<'_, '_> {
             (labels.services > 0).then(|| labels.endpoints as f64 / labels.services as f64)
         };
         let ratios = Spread::of(group.cells.iter().filter_map(ratio));
+        let proxies: Vec<ProxyPlan> =
+            proxies.map(|proxy| self.proxy(group, proxy)).collect::<Result<_, _>>()?;
         Ok(GroupPlan {
             kernel: plain(&group.key.kernel),
             place: group.key.place,
             clock: group.key.clock,
             endpoints_per_service: ratios.map_or((0.0, 0.0), |ratios| (ratios.min, ratios.max)),
-            proxies: proxies.map(|proxy| self.proxy(group, proxy)).collect::<Result<_, _>>()?,
+            moves: moving::moves(&proxies, self.options),
+            proxies,
         })
     }
 

@@ -1,8 +1,8 @@
 //! The tables of a plan: the answer, the sizes asked for, and the evidence.
 
-use super::words::{answer_word, size};
-use super::{Answer, CapacityPlan, ConditionPlan, GroupPlan, ProxyPlan, ValueUnit, Verdict};
-use crate::format::{fixed, percent, short, signed_percent, thousands};
+use super::words::{self, answer_word, size};
+use super::{Answer, CapacityPlan, ConditionPlan, GroupPlan, ProxyPlan, Size, ValueUnit, Verdict};
+use crate::format::{fixed, percent, short, signed_percent, thousands, three_digits};
 use crate::tables::{Table, number, text};
 
 /// The answer, one line a proxy.
@@ -78,6 +78,54 @@ pub(super) fn outlook(group: &GroupPlan) -> Option<Table> {
         }
     }
     table.unless_empty()
+}
+
+/// What moving to an nftables proxy changes, a line a condition.
+pub(super) fn moves(group: &GroupPlan) -> Option<Table> {
+    let columns = vec![
+        text("from"),
+        text("to"),
+        number("Services"),
+        text("condition"),
+        number("before"),
+        number("after"),
+        number("change"),
+        text(""),
+        number("largest before"),
+        number("largest after"),
+    ];
+    let mut table = Table::new(
+        "What moving to nftables changes",
+        "change: after over before, less 1, or after as a multiple of before; largest: number of Services within the whole budget",
+        columns,
+    );
+    for one in &group.moves {
+        let largest = |size: Option<Size>| size.map_or("not known".to_owned(), words::size);
+        for change in &one.changes {
+            table.rows.push(vec![
+                one.from.clone(),
+                one.to.clone(),
+                thousands(one.services),
+                change.subject.clone(),
+                value_in_cell(change.unit, change.before),
+                value_in_cell(change.unit, change.after),
+                factor(change.after / change.before),
+                if change.measured { "measured" } else { "fitted" }.to_owned(),
+                largest(one.largest_before),
+                largest(one.largest_after),
+            ]);
+        }
+    }
+    table.unless_empty()
+}
+
+/// A change as its share, or from ten times on as a multiple.
+fn factor(ratio: f64) -> String {
+    if ratio < 10.0 {
+        signed_percent(ratio - 1.0)
+    } else {
+        format!("{} times", three_digits(ratio))
+    }
 }
 
 fn answer_short(answer: Answer) -> &'static str {

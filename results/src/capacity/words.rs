@@ -1,5 +1,6 @@
 //! A plan in sentences: the answer, what it rests on, and what it does not say.
 
+use super::moving;
 use super::{Answer, CapacityPlan, Forecast, GroupPlan, Outlook, ProxyPlan, Size, Verdict};
 use crate::format::{fixed, list, percent, thousands};
 use crate::record::Clock;
@@ -103,7 +104,12 @@ pub(super) fn caveats(plan: &CapacityPlan) -> Vec<String> {
     measured.dedup();
     let names = list(&measured.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     lines.push(format!("Measured here: {names}."));
-    if !measured.iter().any(|name| name.starts_with("nftables")) {
+    if measured.iter().any(|name| name.starts_with(moving::TO)) {
+        lines.push(MOVING_BEHAVES.to_owned());
+        if measured.contains(&"ipvs") {
+            lines.push(MOVING_FROM_IPVS.to_owned());
+        }
+    } else {
         lines.push(
             "No nftables proxy is in these runs, so what moving from iptables or IPVS to nftables changes cannot be said here."
                 .to_owned(),
@@ -112,6 +118,17 @@ pub(super) fn caveats(plan: &CapacityPlan) -> Vec<String> {
     lines.extend(plan.groups.iter().filter_map(|group| shape(plan, group)));
     lines
 }
+
+/// What a budget does not show of a move (KEP-3866, section on differences from the iptables mode, and the requirements in
+/// `getNFTablesInterface`, pkg/proxy/nftables/proxier.go, Kubernetes 1.33).
+const MOVING_BEHAVES: &str = "nftables-1.33 has the rules of Kubernetes 1.33 to 1.35, nftables-1.36 and nftables-1.37 those of 1.36 and of 1.37. \
+    Moving changes behaviour too: NodePorts answer at the node's primary addresses and not at localhost, an unknown port of a VIP is refused and \
+    an unknown VIP dropped, packets with invalid connection state are not dropped, rules of other programs for chains of kube-proxy no longer \
+    apply, and Linux 5.13 and nft 1.0.1 are the least.";
+
+/// `ipvs` is not what kube-proxy does (`syncIPSetEntries` in pkg/proxy/ipvs/ipset.go, Kubernetes 1.30).
+const MOVING_FROM_IPVS: &str = "ipvs is programmed in batches of netlink messages here. kube-proxy's own IPVS mode starts a process for every changed \
+    set entry and asks the kernel about every virtual service on each sync, so that its syncs cost more than those of ipvs.";
 
 /// Whether the reader's Cluster has the shape that was measured.
 fn shape(plan: &CapacityPlan, group: &GroupPlan) -> Option<String> {

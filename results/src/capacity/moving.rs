@@ -1,0 +1,160 @@
+//! What moving a node to an nftables proxy changes: the budget's own conditions before and after, at one size.
+//!
+//! A size that both proxies were measured at is told as measured, any other as fitted.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{ConditionPlan, Options, ProxyPlan, Size, ValueUnit, Verdict};
+
+/// Proxies that one moves to begin so.
+pub(super) const TO: &str = "nftables-";
+
+/// One proxy in the place of another.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Move {
+    /// The proxy that is left.
+    pub from: String,
+    /// The proxy that takes its place.
+    pub to: String,
+    /// The number of Services that `changes` are at.
+    pub services: u64,
+    /// One a condition that both proxies have a value for.
+    pub changes: Vec<MoveChange>,
+    /// The largest number of Services within the budget before; nothing when it cannot be said.
+    pub largest_before: Option<Size>,
+    /// The same after.
+    pub largest_after: Option<Size>,
+}
+
+/// One condition before and after.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct MoveChange {
+    /// For example `connect p99, last Service`.
+    pub subject: String,
+    /// Unit of both values.
+    pub unit: ValueUnit,
+    /// With the proxy that is left.
+    pub before: f64,
+    /// With the other.
+    pub after: f64,
+    /// Whether both values were measured; else at least one is fitted.
+    pub measured: bool,
+}
+
+/// Every move from another kind of proxy to an nftables proxy.
+pub(super) fn moves(proxies: &[ProxyPlan], options: &Options) -> Vec<Move> {
+    let is_target = |proxy: &&ProxyPlan| proxy.proxy.starts_with(TO);
+    let from = || proxies.iter().filter(|proxy| !is_target(proxy));
+    let pairs = from().flat_map(|from| proxies.iter().filter(is_target).map(move |to| (from, to)));
+    pairs.filter_map(|(from, to)| one(from, to, options)).collect()
+}
+
+/// At the reader's own size, or else at the largest that both were measured at.
+fn one(from: &ProxyPlan, to: &ProxyPlan, options: &Options) -> Option<Move> {
+    let services = match &options.asked {
+        Some(asked) => asked.services,
+        None => largest_of_both(from, to)?,
+    };
+    let pairs = from.conditions.iter().zip(&to.conditions);
+    let changes: Vec<MoveChange> =
+        pairs.filter_map(|(before, after)| change(before, after, services)).collect();
+    (!changes.is_empty()).then(|| Move {
+        from: from.proxy.clone(),
+        to: to.proxy.clone(),
+        services,
+        changes,
+        largest_before: largest(from),
+        largest_after: largest(to),
+    })
+}
+
+fn largest(proxy: &ProxyPlan) -> Option<Size> {
+    match &proxy.verdict {
+        Verdict::Largest { largest, .. } => Some(largest.estimate),
+        Verdict::Unknown { .. } => None,
+    }
+}
+
+fn largest_of_both(from: &ProxyPlan, to: &ProxyPlan) -> Option<u64> {
+    let sizes = |proxy: &ProxyPlan| -> Vec<u64> {
+        let points = proxy.conditions.iter().flat_map(|condition| &condition.points);
+        points.map(|point| point.services).collect()
+    };
+    let there = sizes(to);
+    sizes(from).into_iter().filter(|size| there.contains(size)).max()
+}
+
+fn change(before: &ConditionPlan, after: &ConditionPlan, services: u64) -> Option<MoveChange> {
+    let (value_before, measured_before) = value(before, services)?;
+    let (value_after, measured_after) = value(after, services)?;
+    Some(MoveChange {
+        subject: before.subject.clone(),
+        unit: before.unit,
+        before: value_before,
+        after: value_after,
+        measured: measured_before && measured_after,
+    })
+}
+
+/// What a condition takes at a size, and whether that was measured. Nothing beyond what anything is said about.
+fn value(condition: &ConditionPlan, services: u64) -> Option<(f64, bool)> {
+    if let Some(point) = condition.points.iter().find(|point| point.services == services) {
+        return Some((point.median, true));
+    }
+    let cost = condition.cost.as_ref().filter(|cost| services <= cost.reach())?;
+    Some((cost.at(services).value, false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Asked, plan};
+    use super::*;
+    use crate::fixture;
+    use crate::store::Run;
+
+    /// The fixture's IPVS under the name of an nftables proxy.
+    fn run() -> Run {
+        let mut run = fixture::stored();
+        for cell in run.cells.iter_mut().filter(|cell| cell.labels.proxy == "ipvs") {
+            cell.labels.proxy = "nftables-1.37".to_owned();
+        }
+        run
+    }
+
+    fn planned(services: Option<u64>) -> Vec<Move> {
+        let asked = services.map(|services| Asked { services, endpoints: None, source: None });
+        let options = Options { asked, calibration: None };
+        plan(&[run()], "connect.p50 < 200k", &options).unwrap().groups.remove(0).moves
+    }
+
+    #[test]
+    fn every_other_proxy_is_set_against_every_nftables_proxy() {
+        let moves = planned(None);
+        let pairs: Vec<_> =
+            moves.iter().map(|one| (one.from.as_str(), one.to.as_str(), one.services)).collect();
+        assert_eq!(
+            pairs,
+            [
+                ("iptables-legacy", "nftables-1.37", 10_000),
+                ("iptables-nft", "nftables-1.37", 10_000)
+            ]
+        );
+        let nft = &moves[1];
+        assert!(nft.changes[0].measured && nft.changes[0].after < nft.changes[0].before / 10.0);
+        assert!(nft.largest_after > nft.largest_before, "{nft:?}");
+    }
+
+    #[test]
+    fn a_size_that_was_not_measured_is_fitted_and_one_too_far_is_left_out() {
+        let moves = planned(Some(5_000));
+        assert!(moves.iter().all(|one| one.services == 5_000 && !one.changes[0].measured));
+        assert!(planned(Some(10_000_000)).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_said_without_an_nftables_proxy() {
+        let plan = plan(&[fixture::stored()], "connect.p50 < 200k", &Options::default()).unwrap();
+        assert!(plan.groups[0].moves.is_empty());
+    }
+}
