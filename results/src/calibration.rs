@@ -2,14 +2,16 @@
 //!
 //! Made from runs that were really recorded. On the instructions clock whole repetitions are held against each other. On the wall
 //! clock gates are resampled from recorded replicates in the order they were recorded in, and every curve says so. `pools` sorts the
-//! runs, `draw` makes gates of them, `render` and `plots::calibration` show the outcome.
+//! runs, `draw` makes gates of them, `render`, `page` and `plots::calibration` show the outcome.
 
 mod draw;
+mod page;
 mod pools;
 pub mod render;
 #[cfg(test)]
 mod tests;
 
+pub use page::html;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -113,6 +115,9 @@ pub enum CalibrationError {
     /// The picture cannot be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),
+    /// The page cannot be made.
+    #[error("cannot make the page: {0}")]
+    Page(#[from] askama::Error),
     /// Not what is needed.
     #[error("{problem}; record what is needed with {remedy}")]
     Unfit {
@@ -161,8 +166,8 @@ pub fn json(calibration: &Calibration) -> Result<String, CalibrationError> {
 pub fn plots(calibration: &Calibration) -> Result<Vec<(String, String)>, CalibrationError> {
     let mut all = Vec::new();
     for clock in [Clock::Wall, Clock::Instructions] {
-        if let Some(svg) = crate::plots::calibration::draw(calibration, clock)? {
-            all.push((format!("calibration-{clock}.svg"), svg));
+        if let Some(plot) = crate::plots::calibration::plot(calibration, clock)? {
+            all.push((format!("{}.svg", plot.name), plot.svg));
         }
     }
     Ok(all)

@@ -135,7 +135,7 @@ pub struct CalibrateArgs {
     /// Seed of every draw
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub random_seed: u64,
-    /// Folder for calibration.md, calibration.json and the plots [default: only print]
+    /// Folder for calibration.html, calibration.md, calibration.json and the plots [default: only print]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Print JSON (results/schema/vipbench.calibration-1.json)

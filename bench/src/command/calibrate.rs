@@ -58,8 +58,12 @@ fn read(dir: &Path) -> anyhow::Result<Vec<Run>> {
 }
 
 fn write(calibration: &Calibration, dir: &Path) -> anyhow::Result<()> {
-    let page = render::markdown_page(calibration, &crate::out::command());
-    let texts = [("calibration.json", calibration::json(calibration)?), ("calibration.md", page)];
+    let command = crate::out::command();
+    let texts = [
+        ("calibration.json", calibration::json(calibration)?),
+        ("calibration.md", render::markdown_page(calibration, &command)),
+        ("calibration.html", calibration::html(calibration, &command)?),
+    ];
     let texts = texts.map(|(name, text)| (name.to_owned(), text));
     crate::out::write_files(dir, texts.into_iter().chain(calibration::plots(calibration)?))
 }

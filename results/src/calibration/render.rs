@@ -31,11 +31,7 @@ pub fn markdown_page(calibration: &Calibration, command: &str) -> String {
     );
     let _ = writeln!(out, "    {command}\n");
     for clock in clocks(calibration) {
-        let _ = writeln!(
-            out,
-            "## {} clock\n",
-            if clock == Clock::Wall { "Wall" } else { "Instructions" }
-        );
+        let _ = writeln!(out, "## {} clock\n", clock_title(clock));
         let _ = writeln!(out, "{}\n", method(clock));
         markdown::list(&mut out, findings(calibration, clock).iter().map(String::as_str));
         let _ = writeln!(
@@ -52,7 +48,15 @@ pub fn markdown_page(calibration: &Calibration, command: &str) -> String {
     out
 }
 
-fn method(clock: Clock) -> &'static str {
+/// At the head of a clock's part.
+pub(super) fn clock_title(clock: Clock) -> &'static str {
+    match clock {
+        Clock::Wall => "Wall",
+        Clock::Instructions => "Instructions",
+    }
+}
+
+pub(super) fn method(clock: Clock) -> &'static str {
     match clock {
         Clock::Instructions => {
             "The same scenario was run again and again, and every pair of these runs is a gate: these are real repetitions, not resampled \
@@ -71,7 +75,7 @@ fn method(clock: Clock) -> &'static str {
     }
 }
 
-fn clocks(calibration: &Calibration) -> Vec<Clock> {
+pub(super) fn clocks(calibration: &Calibration) -> Vec<Clock> {
     let mut clocks: Vec<Clock> = calibration.points.iter().map(|point| point.clock).collect();
     clocks.sort();
     clocks.dedup();
@@ -79,7 +83,7 @@ fn clocks(calibration: &Calibration) -> Vec<Clock> {
 }
 
 /// What was reached, in sentences.
-fn findings(calibration: &Calibration, clock: Clock) -> Vec<String> {
+pub(super) fn findings(calibration: &Calibration, clock: Clock) -> Vec<String> {
     let points: Vec<&Point> =
         calibration.points.iter().filter(|point| point.clock == clock).collect();
     let mut all: Vec<String> = points
@@ -162,7 +166,7 @@ fn percent(share: f64) -> String {
     format!("{}%", format::three_digits(share * 100.0))
 }
 
-fn table(calibration: &Calibration, clock: Clock) -> Table {
+pub(crate) fn table(calibration: &Calibration, clock: Clock) -> Table {
     let mut columns = vec![text("slowdown"), number("measured"), number("replicates")];
     columns.extend(["gates", "found", "95% interval"].map(number));
     columns.extend(["pass", "inconclusive", "regression", "invalid"].map(number));

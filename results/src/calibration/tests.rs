@@ -99,19 +99,23 @@ fn a_run_that_is_too_short_is_refused_with_what_is_needed() {
 const UPDATE: &str = "VIPBENCH_UPDATE_DOCS";
 
 #[test]
-fn the_page_in_the_docs_is_that_of_its_numbers() {
+fn the_pages_in_the_docs_are_those_of_their_numbers() {
     let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
     let stored = std::fs::read_to_string(docs.join("calibration.json")).unwrap();
     let calibration: Calibration = serde_json::from_str(&stored).unwrap();
     let page = docs.join("calibration.md");
     let written = std::fs::read_to_string(&page).unwrap();
     let command = written.lines().find_map(|line| line.strip_prefix("    ")).unwrap();
-    let wanted = render::markdown_page(&calibration, command);
-    if std::env::var_os(UPDATE).is_some() {
-        std::fs::write(&page, &wanted).unwrap();
+    for (page, wanted) in [
+        (page, render::markdown_page(&calibration, command)),
+        (docs.join("calibration.html"), html(&calibration, command).unwrap()),
+    ] {
+        if std::env::var_os(UPDATE).is_some() {
+            std::fs::write(&page, &wanted).unwrap();
+        }
+        let written = std::fs::read_to_string(&page).unwrap();
+        assert!(written == wanted, "{} is stale: run the tests with {UPDATE}=1", page.display());
     }
-    let written = std::fs::read_to_string(&page).unwrap();
-    assert!(written == wanted, "docs/calibration.md is stale: run the tests with {UPDATE}=1");
     for run in &calibration.runs {
         let folder = docs.join("..").join(run);
         assert!(folder.join(crate::RUN_FILE).exists(), "{run} is gone");
@@ -127,6 +131,13 @@ fn a_page_says_what_was_reached_and_shows_a_picture() {
     {
         assert!(page.contains(wanted), "{wanted}: {page}");
     }
+    let html = html(&calibration, "vipbench calibrate <runs>").unwrap();
+    for fetched in ["http:", "https:", "src=", "<link", "<script", "@import", "url(", "<iframe"] {
+        assert!(!html.contains(fetched), "{fetched}");
+    }
+    assert!(html.contains("&#60;runs&#62;") && html.contains("is reached with 10 replicates"));
+    assert_eq!(html.matches("<svg").count(), 1);
+    assert_eq!(html.matches("<summary>Numbers of this plot</summary>").count(), 1);
     let plots = plots(&calibration).unwrap();
     assert_eq!(plots.len(), 1);
     assert!(plots[0].1.starts_with("<svg") && plots[0].1.contains("10 a side"));

@@ -4,7 +4,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::lines::{NAMES, TEXT_PX, WIDTH, draw_names};
-use super::{PlotError, theme};
+use super::{Plot, PlotError, theme};
 use crate::calibration::{Calibration, Point, Slowdown};
 use crate::record::Clock;
 
@@ -25,8 +25,8 @@ struct Series {
     real: Vec<(f64, f64)>,
 }
 
-/// A complete SVG file; nothing when the calibration has no slowdown on this clock.
-pub(crate) fn draw(calibration: &Calibration, clock: Clock) -> Result<Option<String>, PlotError> {
+/// The plot, with the table of all gates on that clock; nothing when the calibration has no slowdown there.
+pub(crate) fn plot(calibration: &Calibration, clock: Clock) -> Result<Option<Plot>, PlotError> {
     let points: Vec<&Point> =
         calibration.points.iter().filter(|point| point.clock == clock).collect();
     let series = series(&points);
@@ -34,7 +34,13 @@ pub(crate) fn draw(calibration: &Calibration, clock: Clock) -> Result<Option<Str
         return Ok(None);
     }
     let svg = super::svg("calibration", (WIDTH, HEIGHT), |root| draw_on(root, &series, clock))?;
-    Ok(Some(theme::finish(&svg, &title(clock))))
+    Ok(Some(Plot {
+        name: format!("calibration-{clock}"),
+        svg: theme::finish(&svg, &title(clock)),
+        title: title(clock),
+        table: crate::calibration::render::table(calibration, clock),
+        wide: false,
+    }))
 }
 
 fn title(clock: Clock) -> String {
