@@ -10,7 +10,7 @@ use crate::plots::{self, Plot};
 struct Section {
     heading: &'static str,
     findings: Vec<String>,
-    method: &'static str,
+    method: String,
     plot: Option<Plot>,
     /// Without a plot the table stands alone.
     table: crate::tables::Table,
@@ -35,7 +35,7 @@ pub fn html(calibration: &Calibration, command: &str) -> Result<String, Calibrat
         sections.push(Section {
             heading: clock_title(clock),
             findings: findings(calibration, clock),
-            method: method(clock),
+            method: method(clock).replace(['`', '*'], ""),
             plot: plots::calibration::plot(calibration, clock)?,
             table: table(calibration, clock),
         });
