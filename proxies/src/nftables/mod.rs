@@ -30,6 +30,9 @@ use render::{Found, Rendered};
 /// Name of the table.
 const TABLE_NAME: &str = "kube-proxy";
 
+/// How many errors of one `nft` are told.
+const ERRORS_MAX: usize = 3;
+
 /// A rule of every kind that a sync writes, in a table of its own that is not hooked in where it could do anything.
 const PROBE: &str = "\
 add table ip vipbench-probe
@@ -43,7 +46,7 @@ add rule ip vipbench-probe probe-masquerade mark set mark or 0x4000 masquerade f
 add rule ip vipbench-probe probe-masquerade ip saddr . ip daddr . meta l4proto . th dport @addresses return
 add rule ip vipbench-probe probe-nat fib daddr type local ip daddr . meta l4proto . th dport vmap @verdicts
 add rule ip vipbench-probe probe-nat meta l4proto tcp dnat ip addr . port to numgen random mod 1 map { 0 : 192.0.2.1 . 1 }
-add element ip vipbench-probe verdicts { 192.0.2.1 . tcp . 1 : goto probe-nat }
+add element ip vipbench-probe verdicts { 192.0.2.1 . tcp . 1 : goto probe-reject }
 delete table ip vipbench-probe
 ";
 
@@ -65,7 +68,7 @@ pub(crate) struct Nft {
 impl Nft {
     /// Runs one transaction.
     fn apply(&self, text: &[u8]) -> Result<Applied, ProxyError> {
-        self.tool(&["-f", "-"]).feed(text)
+        self.tool(&["-f", "-"]).feed(text).map_err(shortened)
     }
 
     /// What a `list` prints; nothing if what is listed does not exist.
@@ -82,6 +85,19 @@ impl Nft {
 
     fn tool<'a>(&self, args: &'a [&'a str]) -> Tool<'a> {
         Tool { program: "nft", args, env: None, deadline: self.deadline }
+    }
+}
+
+/// `nft` repeats each refused command and underlines it, which says nothing that the quoted line of the input does not.
+fn shortened(error: ProxyError) -> ProxyError {
+    match error {
+        ProxyError::Tool { command, status, input, stderr } => {
+            let errors: Vec<&str> =
+                stderr.lines().filter(|line| line.contains("Error: ")).take(ERRORS_MAX).collect();
+            let stderr = if errors.is_empty() { stderr } else { errors.join("; ") };
+            ProxyError::Tool { command, status, input, stderr }
+        }
+        other => other,
     }
 }
 

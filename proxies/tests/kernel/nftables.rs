@@ -122,6 +122,7 @@ fn refusal_changes_nothing(kind: ProxyKind) {
     let ProxyError::Tool { command, input: Some(input), .. } = &error else { panic!("{error}") };
     assert_eq!(command, "nft -f -");
     assert!(input.starts_with("line 1 `add chain ip kube-proxy "), "{error}");
+    assert!(!error.to_string().contains("^^^"), "{error}");
     assert_eq!(listed(), Vec::<String>::new());
 }
 
