@@ -282,7 +282,9 @@ fn applies(measure: Measure, proxy: ProxyKind) -> bool {
     match measure {
         Measure::Sync | Measure::Restart | Measure::Baseline => proxy != ProxyKind::None,
         Measure::VipBind => proxy == ProxyKind::Ipvs,
-        Measure::Append => matches!(proxy, ProxyKind::IptablesLegacy | ProxyKind::IptablesNft),
+        Measure::Append | Measure::Walk => {
+            matches!(proxy, ProxyKind::IptablesLegacy | ProxyKind::IptablesNft)
+        }
         Measure::Connect | Measure::Http | Measure::VipLayout => true,
     }
 }

@@ -103,6 +103,8 @@ pub enum Measure {
     Baseline,
     /// One rule added by one call of the `iptables` tool, to tables that hold the whole Cluster.
     Append,
+    /// Rules of the nat table that a new connection's first packet is compared with, counted (iptables only).
+    Walk,
 }
 
 impl Measure {
@@ -117,6 +119,7 @@ impl Measure {
             Self::VipLayout => "vip_layout",
             Self::Baseline => "baseline",
             Self::Append => "append",
+            Self::Walk => "walk",
         }
     }
 }

@@ -72,6 +72,9 @@ pub fn cost_ms(cell: &CellSpec) -> u64 {
         "none" => (0, 0, 0, 0),
         name if name.starts_with("iptables-nft") => (2_600, 1_500, 1_700, 500),
         name if name.starts_with("iptables") => (2_300, 1_200, 0, 170),
+        // A map a Service makes the kernel's work quadratic; a direct translation does not.
+        "nftables-1.37" if endpoints <= services => (300, 1_200, 0, 0),
+        name if name.starts_with("nftables") => (300, 1_500, 2_500, 0),
         _ => (300, 700, 0, 0),
     };
     let sync = fixed + per_1000 * endpoints / 1_000;
@@ -81,7 +84,8 @@ pub fn cost_ms(cell: &CellSpec) -> u64 {
             u64::from(load.connections) * load.positions.len() as u64
         }
         Measure::Http => u64::from(load.http_connections) * load.positions.len() as u64,
-        Measure::Sync
+        Measure::Walk
+        | Measure::Sync
         | Measure::Restart
         | Measure::Baseline
         | Measure::Append
@@ -95,7 +99,7 @@ pub fn cost_ms(cell: &CellSpec) -> u64 {
             Measure::Sync | Measure::Restart | Measure::Baseline => {
                 2 * sync + pairs * endpoints / 1_000 * endpoints / 1_000
             }
-            Measure::VipBind => sync,
+            Measure::VipBind | Measure::Walk => sync,
             // Each of ten calls reads and writes the tables.
             Measure::Append => 10 * sync,
         }

@@ -11,6 +11,7 @@ mod inject;
 mod sync;
 mod vip_bind;
 mod vip_layout;
+mod walk;
 
 use std::sync::Arc;
 
@@ -104,6 +105,7 @@ fn attempt(spec: &CellSpec) -> anyhow::Result<Measured> {
         Measure::Append => append::measure(&lab),
         Measure::VipBind => vip_bind::measure(&lab),
         Measure::VipLayout => vip_layout::measure(&lab, spec),
+        Measure::Walk => walk::measure(&lab, spec),
     })?
 }
 
