@@ -14,7 +14,7 @@ pub use import::ImportArgs;
 const EXAMPLES: &str = "\
 Examples:
   vipbench doctor                            what can run on this machine
-  vipbench run scenarios/quick.toml          four proxies, three sizes, a report
+  vipbench run scenarios/quick.toml          five proxies, three sizes, a report
   vipbench run scenarios/quick.toml --proxy ipvs --proxy none --services 1000
   vipbench run scenarios/quick.toml -o runs/mine --resume
   vipbench export runs/mine --format csv > mine.csv

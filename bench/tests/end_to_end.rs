@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const SCENARIO: &str = "
 name = 'tiny'
 services = [30]
-proxies = ['none', 'iptables-legacy', 'iptables-nft', 'ipvs']
+proxies = ['none', 'iptables-legacy', 'iptables-nft', 'ipvs', 'nftables-1.33', 'nftables-1.37']
 [cluster]
 endpoints = { fixed = 2 }
 [load]
@@ -132,6 +132,7 @@ fn the_same_scenario_gives_the_same_bytes_on_an_idle_and_on_a_busy_machine() {
     assert!(!rows.contains("outcome"), "every cell is measured: {rows}");
     for wanted in [
         ",ipvs,30,60,1,connect,last,instructions,10,",
+        ",nftables-1.33,30,60,1,connect,last,instructions,10,",
         "sync.full,submit",
         "vip_bind,local-route",
         "http.",
@@ -254,9 +255,9 @@ fn a_full_cache_is_reported_with_a_remedy_and_holds_nothing_half_written() {
 #[ignore = "needs root, QEMU and a kernel package; run by scripts/test"]
 fn one_rule_more_in_every_chain_is_found_in_one_run_and_the_control_does_not_move() {
     let desk = Desk::new();
-    let two = ["--proxy", "none", "--proxy", "iptables-nft"];
-    succeeded(desk.run("base", &two));
-    succeeded(desk.run("slowed", &[&two[..], &["--inject-rules", "1"]].concat()));
+    let three = ["--proxy", "none", "--proxy", "iptables-nft", "--proxy", "nftables-1.33"];
+    succeeded(desk.run("base", &three));
+    succeeded(desk.run("slowed", &[&three[..], &["--inject-rules", "1"]].concat()));
     let refused = desk.call(&["gate", "base", "slowed"]);
     assert_eq!(refused.status.code(), Some(4), "a slowdown on purpose is another environment");
     let judged = desk.call(&["gate", "base", "slowed", "--across", "injection"]);
@@ -264,6 +265,26 @@ fn one_rule_more_in_every_chain_is_found_in_one_run_and_the_control_does_not_mov
     assert_eq!(judged.status.code(), Some(2), "{said}");
     assert!(said.contains("Control: none is equal to the digit"), "{said}");
     assert!(said.starts_with("REGRESSION: ") && said.contains("iptables-nft connect"), "{said}");
+    assert!(said.contains("nftables-1.33 connect"), "{said}");
     let same = desk.call(&["gate", "base", "base", "--format", "json"]);
     assert_eq!(same.status.code(), Some(0));
+}
+
+#[test]
+#[ignore = "needs root, QEMU and a kernel package; run by scripts/test"]
+fn a_connection_to_the_last_service_is_compared_with_every_services_rule() {
+    let desk = Desk::new();
+    let scenario = "name = 'walk'\nservices = [30]\nproxies = ['iptables-legacy', 'iptables-nft']\nmeasures = ['walk']\n\
+                    [cluster]\nendpoints = { fixed = 1 }\n";
+    fs::write(desk.folder("walk.toml"), scenario).unwrap();
+    succeeded(desk.call(&["run", "walk.toml", "--clock", "instructions", "-o", "walk"]));
+    let rows = desk.export("walk");
+    // The rules of all Services, then two of the Service's own chain and two of its Endpoint's, before them the jump from
+    // PREROUTING, after them the jump from POSTROUTING and the first rule there.
+    for proxy in ["iptables-legacy", "iptables-nft"] {
+        for (position, rules) in [("first", 1 + 7), ("last", 30 + 7)] {
+            let wanted = format!(",{proxy},30,30,1,rules.walked,{position},count,1,{rules},");
+            assert!(rows.contains(&wanted), "`{wanted}` is missing in {rows}");
+        }
+    }
 }

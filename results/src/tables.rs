@@ -15,7 +15,7 @@ use crate::record::Unit;
 use crate::stats::Spread;
 use crate::view::Group;
 
-pub(crate) use connect::{connections, keepalive, phases};
+pub(crate) use connect::{connections, keepalive, phases, walked};
 pub(crate) use costs::{PARTS, resources, sync_parts, sync_totals, vip_bind};
 pub(crate) use explain::{areas, functions, signed};
 pub(crate) use layout::{layout_buckets, layout_connects};

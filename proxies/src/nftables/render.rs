@@ -5,7 +5,7 @@
 //! Cluster does not have (session affinity, Local traffic policies, source ranges, load-balancer IPs). Nothing here
 //! touches a kernel.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use generators::{Change, Cluster, Service};
 
@@ -120,7 +120,7 @@ pub(super) fn incremental(
     after: &Cluster,
     changes: &[Change],
 ) -> Result<Rendered, ProxyError> {
-    let touched: HashSet<_> = changes.iter().map(Change::service_name).collect();
+    let touched: BTreeSet<_> = changes.iter().map(Change::service_name).collect();
     let is_touched = |service: &&Service| touched.contains(service.name());
     let names_in = |cluster| -> Vec<Names<'_>> {
         let services: &[Service] = Cluster::services(cluster);
@@ -128,7 +128,7 @@ pub(super) fn incremental(
         touched.map(|service| Names::of(service, layout.has_endpoint_chains())).collect()
     };
     let (old, new) = (names_in(before), names_in(after));
-    let known: HashSet<_> = old.iter().chain(&new).map(|names| names.service.name()).collect();
+    let known: BTreeSet<_> = old.iter().chain(&new).map(|names| names.service.name()).collect();
     if let Some(unknown) = touched.difference(&known).next() {
         return Err(ProxyError::Request { reason: format!("no Service is called {unknown}") });
     }
@@ -142,7 +142,7 @@ pub(super) fn incremental(
         elements.write_of(&mut text, names, layout);
         write_rules(&mut text, layout, options, names);
     }
-    let active: HashSet<_> = new.iter().flat_map(Names::chains).collect();
+    let active: BTreeSet<_> = new.iter().flat_map(Names::chains).collect();
     let mut stale = Vec::new();
     for (prefix, name) in old.iter().flat_map(Names::chains).filter(|name| !active.contains(name)) {
         text.flush_chain(prefix, name);
@@ -153,14 +153,17 @@ pub(super) fn incremental(
 }
 
 /// The elements of changed Services, before and after. Those that another Service has too stay as they are.
+///
+/// Trees, since there are few of these elements and every other Service's are looked up among them: comparing costs less
+/// than hashing.
 struct Elements {
-    old: HashMap<(Container, Key), String>,
-    new: HashSet<(Container, Key)>,
+    old: BTreeMap<(Container, Key), String>,
+    new: BTreeSet<(Container, Key)>,
 }
 
 impl Elements {
     fn of(old: &[Names<'_>], new: &[Names<'_>], layout: Layout) -> Self {
-        let mut elements = Self { old: HashMap::new(), new: HashSet::new() };
+        let mut elements = Self { old: BTreeMap::new(), new: BTreeSet::new() };
         for names in old {
             elements::of_service(names.service, layout, &mut |element| {
                 let leads_to = verdict(&element, names);
@@ -204,9 +207,7 @@ impl Elements {
 
     /// Removes what is left of the old.
     fn write_removed(self, text: &mut Text) {
-        let mut leftover: Vec<_> = self.old.into_keys().collect();
-        leftover.sort_unstable();
-        for (container, key) in leftover {
+        for (container, key) in self.old.into_keys() {
             text.delete_element(container.name(), |text| key.write(text));
         }
     }

@@ -79,7 +79,7 @@ impl Page {
         let (mut answers, mut evidence) = (Vec::new(), Vec::new());
         for group in &plan.groups {
             let mut sentences = words::answers(plan, group);
-            sentences.extend(group.proxies.iter().flat_map(words::outlooks));
+            sentences.extend(group.proxies.iter().filter_map(words::outlook));
             answers.push(Section {
                 heading: format!("On {}", words::title(group)),
                 sentences,

@@ -49,9 +49,15 @@ fn extrapolation(times: f64) -> String {
     format!("; extrapolated, {} times the largest measured size{far}", fixed(times, 1))
 }
 
-/// What the reader's own size costs, a sentence a proxy and size.
-pub(super) fn outlooks(proxy: &ProxyPlan) -> impl Iterator<Item = String> {
-    proxy.outlook.iter().map(|outlook| format!("{} {}", proxy.proxy, outlook_words(outlook)))
+/// What the reader's own size costs, and whether twice of it is within the budget; a line a proxy.
+pub(super) fn outlook(proxy: &ProxyPlan) -> Option<String> {
+    let (first, later) = proxy.outlook.split_first()?;
+    let later = later.iter().map(|outlook| {
+        let extrapolated = if outlook.extrapolated.is_some() { ", extrapolated" } else { "" };
+        let (services, answer) = (thousands(outlook.services), answer_word(outlook.answer));
+        format!(". At {services}: {answer}{extrapolated}")
+    });
+    Some(format!("{} {}{}", proxy.proxy, outlook_words(first), later.collect::<String>()))
 }
 
 fn outlook_words(outlook: &Outlook) -> String {

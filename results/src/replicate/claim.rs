@@ -73,7 +73,7 @@ pub struct Measured {
     /// Sizes to judge at; all if none is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<u64>,
-    /// The clock that the bounds are for; a ratio may do without.
+    /// The clock that the bounds are for; a ratio and a count may do without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
 }
@@ -154,7 +154,7 @@ impl Measured {
             Some("it cannot fail; give `at_least`, `at_most` or both")
         } else if forms.into_iter().flatten().count() > 1 {
             Some("`ratio_to`, `per_service_from` and `exponent_from` exclude each other; keep one")
-        } else if has_unit && self.clock.is_none() {
+        } else if has_unit && self.clock.is_none() && !is_count(&self.of.metric) {
             Some("a bound on a value needs the `clock` it is for: `wall` or `instructions`")
         } else if starts.into_iter().flatten().any(|term| term.services.is_none()) {
             Some("growth needs the number of `services` that it starts from")
@@ -166,6 +166,11 @@ impl Measured {
             None
         }
     }
+}
+
+/// Whether a metric is the same on either clock.
+fn is_count(metric: &str) -> bool {
+    ["rules", "messages", "bytes"].contains(&metric.split('.').next().unwrap_or_default())
 }
 
 #[cfg(test)]

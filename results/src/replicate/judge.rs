@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Claim, ClaimError, Judged, Measured, Point, Term, Test, Verdict};
 use crate::format::{list, thousands};
-use crate::record::Outcome;
+use crate::record::{Outcome, Unit};
 use crate::report::ReportError;
 use crate::stats::Spread;
 use crate::store::Run;
@@ -52,7 +52,11 @@ fn points(test: &Measured, group: &Group<'_>) -> Vec<Point> {
     if test.clock.is_some_and(|clock| clock != group.key.clock) {
         return Vec::new();
     }
-    let sizes = group.sizes(&test.of.metric, &test.of.label);
+    let sizes: BTreeSet<u64> = group
+        .amounts(&test.of.metric, &test.of.label)
+        .into_iter()
+        .map(|(_, _, services)| services)
+        .collect();
     let wanted = |size: &u64| test.services.is_empty() || test.services.contains(size);
     sizes.into_iter().filter(wanted).filter_map(|services| point(test, group, services)).collect()
 }
@@ -81,7 +85,8 @@ fn point(test: &Measured, group: &Group<'_>, services: u64) -> Option<Point> {
     };
     let factor = test.times.unwrap_or(1.0);
     let value = Spread::of(results.into_iter().map(|result| result * factor))?;
-    let unit = (test.ratio_to.is_none() && test.exponent_from.is_none()).then(|| group.unit());
+    let has_unit = test.ratio_to.is_none() && test.exponent_from.is_none();
+    let unit = has_unit.then(|| unit_of(&test.of, group));
     let (kernel, clock) = (group.key.kernel.clone(), group.key.clock);
     Some(Point { kernel, clock, services, value, unit, met: met(test, value) })
 }
@@ -90,11 +95,20 @@ fn same_series(a: &Term, b: &Term) -> bool {
     (&a.proxy, &a.metric, &a.label) == (&b.proxy, &b.metric, &b.label)
 }
 
+/// A timing has the unit of its clock; a count has its own.
+fn unit_of(term: &Term, group: &Group<'_>) -> Unit {
+    let amounts = group.amounts(&term.metric, &term.label);
+    let units = || amounts.iter().map(|(unit, ..)| *unit);
+    let timing = units().find(|unit| *unit == group.unit());
+    timing.or_else(|| units().next()).unwrap_or_else(|| group.unit())
+}
+
 /// The term's value by seed.
 fn values(term: &Term, group: &Group<'_>, services: u64) -> Option<BTreeMap<u64, f64>> {
     let services = term.services.unwrap_or(services);
     let of = |proxy: &str| -> BTreeMap<u64, f64> {
-        let replicates = group.replicates(&term.metric, &term.label, proxy, services);
+        let unit = unit_of(term, group);
+        let replicates = group.replicates_in(unit, &term.metric, &term.label, proxy, services);
         let value = |samples: &crate::Samples| samples.percentile(term.quantile);
         replicates.iter().filter_map(|one| Some((one.seed, value(&one.samples)? as f64))).collect()
     };
@@ -224,6 +238,24 @@ mod tests {
     }
 
     #[test]
+    fn a_count_has_its_own_unit_and_needs_no_clock() {
+        let mut run = fixture::stored();
+        let ids: Vec<u64> = run.cells.iter().map(|cell| cell.labels.services).collect();
+        for (cell, services) in run.cells.iter_mut().zip(ids) {
+            let walked =
+                crate::Metric::of_values("rules.walked", "last", Unit::Count, vec![services + 7]);
+            cell.metrics.push(walked);
+        }
+        let of = json!({ "proxy": "iptables-nft", "metric": "rules.walked", "label": "last" });
+        run.record.scenario = json!({ "claims": [{ "id": "x", "source": "s", "says": "s", "how": "h",
+            "test": { "measured": { "of": of, "at_least": 1000.0 } } }]});
+        let judged = judge(&run).unwrap().remove(0);
+        let last = judged.points.last().unwrap();
+        assert_eq!((last.unit, last.value.median), (Some(Unit::Count), 10_007.0));
+        assert_eq!(judged.points.iter().filter(|point| point.met == Some(true)).count(), 2);
+    }
+
+    #[test]
     fn a_slope_is_a_difference_over_a_difference_of_sizes_and_has_a_unit() {
         let of = json!({ "proxy": "iptables-legacy", "metric": "connect", "label": "last" });
         let sizes: Vec<u64> = on(&ratio(0.0)).points.iter().map(|point| point.services).collect();
@@ -241,7 +273,7 @@ mod tests {
         };
         let slope = (cost(to) - cost(from)) / (to - from) as f64;
         assert!((judged.points[0].value.median - slope).abs() < 1e-9);
-        assert_eq!(judged.points[0].unit, Some(crate::Unit::Instructions));
+        assert_eq!(judged.points[0].unit, Some(Unit::Instructions));
     }
 
     #[test]

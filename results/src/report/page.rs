@@ -192,7 +192,7 @@ fn blocks(group: &Group<'_>) -> Result<Vec<Block>, ReportError> {
         Block {
             heading: "New connections",
             plots: connection_plots,
-            tables: tables::connections(group),
+            tables: tables::connections(group).into_iter().chain(tables::walked(group)).collect(),
             more: tables::phases(group),
         },
         Block {

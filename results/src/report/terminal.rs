@@ -34,6 +34,7 @@ pub fn summary(runs: &[Run], width: Option<u16>) -> Result<String, ReportError> 
         text.push('\n');
         let tables = tables::connections(group)
             .into_iter()
+            .chain(tables::walked(group))
             .chain(tables::layout_connects(group))
             .chain(tables::layout_buckets(group))
             .chain(tables::sync_totals(group));

@@ -1,7 +1,8 @@
 //! Tables of connections: by position, by phase, and the keep-alive control.
 
-use super::{Matrix, Table};
+use super::{Matrix, Table, number, text};
 use crate::format;
+use crate::record::Unit;
 use crate::view::Group;
 
 /// `connect` at each position, one table for p50 and one for p99.
@@ -30,6 +31,35 @@ pub(crate) fn phases(group: &Group<'_>) -> Vec<Table> {
         .into_iter()
         .filter_map(|(metric, title)| by_position(group, metric, 0.5, title, ""))
         .collect()
+}
+
+/// Rules that a new connection's first packet is compared with, a column a position.
+pub(crate) fn walked(group: &Group<'_>) -> Option<Table> {
+    let metric = "rules.walked";
+    let labels = group.labels(metric);
+    let heads = labels.iter().map(|label| number(format::position(label)));
+    let columns = [number("Services"), text("proxy")].into_iter().chain(heads).collect();
+    let mut table = Table::new(
+        "Rules of the nat table that a new connection is compared with",
+        "Counted. Columns: position of the dialled Service in the rules. Median over the seeds.",
+        columns,
+    );
+    let mut rows: Vec<(u64, &str)> = labels
+        .iter()
+        .flat_map(|label| group.amounts(metric, label))
+        .map(|(_, proxy, services)| (services, proxy))
+        .collect();
+    rows.sort_unstable();
+    rows.dedup();
+    for (services, proxy) in rows {
+        let counts = labels.iter().map(|label| {
+            let count = group.amount(Unit::Count, metric, label, proxy, services);
+            count.map_or(String::new(), |count| format::fixed(count.median, 0))
+        });
+        let row = [format::thousands(services), proxy.to_owned()].into_iter().chain(counts);
+        table.rows.push(row.collect());
+    }
+    table.unless_empty()
 }
 
 /// The control that should show nothing.

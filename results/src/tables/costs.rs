@@ -62,7 +62,8 @@ pub(crate) fn vip_bind(group: &Group<'_>) -> Option<Table> {
 }
 
 /// Metrics that have a table, or a place in one, of their own.
-const SHOWN_ELSEWHERE: [&str; 5] = ["connect", "request", "close", "keepalive.request", "vip_bind"];
+const SHOWN_ELSEWHERE: [&str; 6] =
+    ["connect", "request", "close", "keepalive.request", "vip_bind", "rules.walked"];
 /// Families of such metrics.
 const FAMILIES_SHOWN_ELSEWHERE: [&str; 4] = ["sync.", "http.", "harness.", "layout."];
 
