@@ -41,14 +41,14 @@ impl Calibration {
         match self {
             Self::Stated(low, high) if low.total_cmp(high).is_eq() => {
                 format!(
-                    "estimated with {low} instructions a nanosecond, as stated on the command line"
+                    "made with {low} instructions a nanosecond, as stated on the command line"
                 )
             }
             Self::Stated(low, high) => format!(
-                "estimated with {low} to {high} instructions a nanosecond, as stated on the command line"
+                "made with {low} to {high} instructions a nanosecond, as stated on the command line"
             ),
             Self::Measured(run) => format!(
-                "estimated: instructions became time by the cells that {} measured on the wall clock too, each metric and proxy by its own ratio, from the lowest to the highest over sizes",
+                "made with the cells that {} measured on the wall clock too: each metric and proxy has its own ratio of instructions to time, from the lowest to the highest over sizes",
                 folder(run).display()
             ),
         }

@@ -95,7 +95,7 @@ pub(super) fn answer_word(answer: Answer) -> &'static str {
 pub(super) fn caveats(plan: &CapacityPlan) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(words) = &plan.calibration {
-        lines.push(format!("Every figure is an estimate: {words}."));
+        lines.push(format!("Every figure is an estimate, {words}."));
     }
     if plan.groups.iter().any(|group| group.clock == Clock::Instructions) {
         lines.push(
