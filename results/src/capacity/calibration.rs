@@ -40,9 +40,7 @@ impl Calibration {
     pub(super) fn words(&self) -> String {
         match self {
             Self::Stated(low, high) if low.total_cmp(high).is_eq() => {
-                format!(
-                    "made with {low} instructions a nanosecond, as stated on the command line"
-                )
+                format!("made with {low} instructions a nanosecond, as stated on the command line")
             }
             Self::Stated(low, high) => format!(
                 "made with {low} to {high} instructions a nanosecond, as stated on the command line"
