@@ -5,6 +5,7 @@
 //! sigs.k8s.io/knftables), netlink from 1.37 on (feature gate `NFTablesNetlink`). What `nft` prints is not trusted.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::Ipv4Addr;
 
 use generators::Protocol;
@@ -17,7 +18,7 @@ use super::names::is_service_chain;
 use super::render::Found;
 use super::{Nft, TABLE_NAME};
 use crate::error::ProxyError;
-use crate::netlink::nftables as netlink;
+use crate::netlink::{NetlinkError, nftables as netlink};
 
 /// What `nft --json` prints, as far as it is wanted.
 #[derive(Deserialize)]
@@ -82,11 +83,19 @@ pub(super) fn chains(nft: &Nft, layout: Layout) -> Result<Vec<String>, ProxyErro
     }
 }
 
-fn unlisted(what: &'static str) -> impl FnOnce(crate::netlink::NetlinkError) -> ProxyError {
-    move |error| ProxyError::Netlink {
-        operation: "list",
-        object: format!("{what} of table {TABLE_NAME}"),
-        source: std::io::Error::other(error.to_string()),
+fn unlisted(what: &'static str) -> impl FnOnce(NetlinkError) -> ProxyError {
+    move |error| {
+        let source = match &error {
+            NetlinkError::Refused { first, .. } => {
+                first.first().map(|refusal| io::Error::from_raw_os_error(refusal.errno))
+            }
+            _ => None,
+        };
+        ProxyError::Netlink {
+            operation: "list",
+            object: format!("{what} of table {TABLE_NAME}"),
+            source: source.unwrap_or_else(|| io::Error::other(error.to_string())),
+        }
     }
 }
 
