@@ -6,11 +6,10 @@ use std::net::Ipv4Addr;
 
 use super::elements::Container;
 use super::layout::Layout;
+use super::text::TABLE;
 use crate::open::Options;
 use crate::text::Text;
 
-/// Family and name of the table, which is the backend's alone.
-pub(super) const TABLE: &str = "ip kube-proxy";
 /// The mark of what is to be masqueraded, as in iptables mode (`--iptables-masquerade-bit` 14).
 pub(super) const MARK: &str = "0x4000";
 /// Comment of the rule that marks traffic to VIPs since 1.36.

@@ -26,6 +26,7 @@ use crate::text::Text;
 use dump::Dump;
 pub(crate) use layout::Layout;
 use render::{Found, Rendered};
+use text::TABLE;
 
 /// Name of the table.
 const TABLE_NAME: &str = "kube-proxy";
@@ -133,7 +134,7 @@ impl Nftables {
         }
         let mut text = Text::default();
         for chain in &self.stale {
-            text.str("delete chain ").str(fixed::TABLE).str(" ").str(chain).end();
+            text.str("delete chain ").str(TABLE).str(" ").str(chain).end();
         }
         match self.nft.apply(text.as_bytes()) {
             Ok(_) => self.stale.clear(),
@@ -219,7 +220,7 @@ impl Proxy for Nftables {
         self.stale.clear();
         let mut text = Text::default();
         for verb in ["add", "delete"] {
-            text.str(verb).str(" table ").str(fixed::TABLE).end();
+            text.str(verb).str(" table ").str(TABLE).end();
         }
         self.nft.apply(text.as_bytes()).map(drop)
     }

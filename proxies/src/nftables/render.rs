@@ -13,6 +13,7 @@ use super::elements::{self, Container, Element, Key};
 use super::fixed::{self, MARK, write_outside};
 use super::layout::Layout;
 use super::names::{ENDPOINT, EXTERNAL, Names, SERVICE};
+use super::text::TABLE;
 use crate::error::ProxyError;
 use crate::open::Options;
 use crate::text::Text;
@@ -215,7 +216,7 @@ impl Elements {
 
 fn write_chains(text: &mut Text, names: &Names<'_>) {
     for (prefix, name) in names.chains() {
-        text.str("add chain ").str(fixed::TABLE).str(" ").str(prefix).str(name).end();
+        text.str("add chain ").str(TABLE).str(" ").str(prefix).str(name).end();
         text.flush_chain(prefix, name);
     }
 }

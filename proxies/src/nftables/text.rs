@@ -1,9 +1,11 @@
 //! The pieces of commands for `nft -f`: chains, rules, sets and elements of the backend's table.
 
 use super::elements::{Element, Verdict};
-use super::fixed::TABLE;
 use super::names::{EXTERNAL, Names, SERVICE};
 use crate::text::Text;
+
+/// Family and name of the table, which is the backend's alone.
+pub(super) const TABLE: &str = "ip kube-proxy";
 
 impl Text {
     /// Writes the lines that make a chain if it is not there, and empty it. `more` is its definition, if it has one.
