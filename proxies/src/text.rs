@@ -54,9 +54,12 @@ impl Text {
         self
     }
 
-    /// Appends a count of things that a Service has (at most `generators::MAX_ENDPOINTS_PER_SERVICE`, so that it fits).
+    /// Appends a count, which is small as a rule.
     pub fn count(&mut self, value: usize) -> &mut Self {
-        self.number(u16::try_from(value).unwrap_or(u16::MAX))
+        match u16::try_from(value) {
+            Ok(small) => self.number(small),
+            Err(_) => self.str(&value.to_string()),
+        }
     }
 
     /// Appends an address.

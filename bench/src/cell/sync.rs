@@ -121,14 +121,15 @@ impl Syncs<'_> {
             let grown = vec![after.saturating_sub(before)];
             metrics.push(Metric::of_values("memory.kernel", "sync.full", Unit::Bytes, grown));
         }
-        // IPVS makes its books of what is programmed in the first incremental `prepare` after a full sync. That
-        // happens once in the life of a proxy, and is no cost of a Change.
-        proxy.prepare(&SyncRequest::Incremental {
-            before: &cluster,
-            after: &cluster,
-            changes: &[],
-        })?;
         for kind in ChangeKind::ALL {
+            // What a Change does not cost: IPVS makes its books of what is programmed in the first incremental `prepare`
+            // after a full sync, once in the life of a proxy; nftables deletes in it the chains that the sync before emptied,
+            // which are those of another kind of Change here.
+            proxy.prepare(&SyncRequest::Incremental {
+                before: &cluster,
+                after: &cluster,
+                changes: &[],
+            })?;
             let series = self.changes(proxy.as_mut(), &mut cluster, kind, spec)?;
             self.report(&series, &format!("sync.{kind}"), &mut metrics);
         }

@@ -118,11 +118,13 @@ impl Counters {
 
     /// Rules that one packet was compared with since an earlier reading of the same rules.
     fn walked_since(&self, before: &Self) -> anyhow::Result<u64> {
-        let mut walked = 0;
-        for chain in ["PREROUTING", "POSTROUTING"] {
-            walked += self.walk(before, chain, 0)?.0;
-        }
-        Ok(walked)
+        let (way_in, end) = self.walk(before, "PREROUTING", 0)?;
+        ensure!(
+            end == End::Decided,
+            "no rule decided about the packet: it did not meet this table"
+        );
+        let (way_out, _) = self.walk(before, "POSTROUTING", 0)?;
+        Ok(way_in + way_out)
     }
 
     fn walk(&self, before: &Self, chain: &str, depth: usize) -> anyhow::Result<(u64, End)> {
@@ -138,7 +140,9 @@ impl Counters {
                 Some(0) => continue,
                 Some(1) => {}
                 other => {
-                    bail!("{other:?} packets matched a rule of {chain}, not one: others send too")
+                    bail!(
+                        "{other:?} packets matched a rule of {chain}, not one: others send too, or a chain is met twice"
+                    )
                 }
             }
             match now.target.as_deref() {
@@ -151,7 +155,8 @@ impl Counters {
                         return Ok((walked, End::Decided));
                     }
                 }
-                Some(_) => return Ok((walked, End::Decided)),
+                Some("ACCEPT" | "DNAT" | "MASQUERADE") => return Ok((walked, End::Decided)),
+                Some(other) => bail!("what the target {other} in {chain} does is not known"),
             }
         }
         Ok((walked, End::Returned))
@@ -209,6 +214,8 @@ mod tests {
         let less = saved(5).replace("[8:60] -A KUBE-SERVICES -d 10.0.0.3/32 -j KUBE-SVC-C\n", "");
         assert!(walked(&saved(4), &less).unwrap_err().to_string().contains("changed"));
         assert!(walked("*nat\nCOMMIT\n", &saved(5)).is_err());
+        let nothing = walked(&saved(5), &saved(5)).unwrap_err().to_string();
+        assert!(nothing.contains("did not meet this table"), "{nothing}");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What `nft list table ip kube-proxy` prints of a namespace that holds a Cluster: the expectation of `verify`.
 //!
-//! Written from the Cluster, not from the text of a sync, so that a mistake in one shows against the other. nft 1.0.6
+//! Rules are written from the Cluster, not from the text of a sync, so that a mistake in one shows against the other. Names of
+//! chains, elements of Services and what `fixed` and `layout` hold as data are the same that a sync uses: a mistake there is
+//! for the golden cases to find. Comments of elements are left out: the one of an element that stays when its Service changes
+//! is its first, upstream too. nft 1.0.6
 //! prints numbers of marks with eight digits, single elements without braces, and `dnat ip to` for `dnat ip addr . port to`.
 
 use std::collections::BTreeSet;
@@ -98,7 +101,7 @@ fn write_masquerading(layout: Layout, options: &Options, add: &mut impl FnMut(&s
             let hairpin = format!("ip saddr . {DESTINATION} @hairpin-connections");
             add("masquerading", format!("ct status dnat {hairpin} masquerade fully-random"));
             if let Some(outside) = outside(options) {
-                let comment = quoted(fixed::MASQUERADE_COMMENT);
+                let comment = quoted(fixed::masquerade_comment(options));
                 add("services", format!("ip daddr @cluster-ips {outside}{SET_MARK} {comment}"));
             }
         }
@@ -124,16 +127,12 @@ fn write_service(table: &mut Dump, layout: Layout, options: &Options, service: &
     let names = Names::of(service, layout == Layout::V1_33);
     elements::of_service(service, layout, &mut |element| {
         let key = element.key.to_string();
-        let comment = match element.verdict {
-            elements::Verdict::Reject => format!(" {}", quoted(service.name().as_str())),
-            _ => String::new(),
-        };
         let leads_to = match verdict(&element, &names) {
             nowhere if nowhere.is_empty() => nowhere,
             somewhere => format!(" : {somewhere}"),
         };
         if let Some(container) = table.containers.get_mut(element.container.name()) {
-            container.elements.insert(format!("{key}{comment}{leads_to}"));
+            container.elements.insert(format!("{key}{leads_to}"));
         }
     });
     if service.endpoints().is_empty() {
@@ -143,7 +142,9 @@ fn write_service(table: &mut Dump, layout: Layout, options: &Options, service: &
     if service.node_port().is_some() || !service.external_ips().is_empty() {
         let mark = match layout {
             Layout::V1_33 => "jump mark-for-masquerade".to_owned(),
-            Layout::V1_36 | Layout::V1_37 => SET_MARK.to_owned(),
+            Layout::V1_36 | Layout::V1_37 => {
+                format!("{SET_MARK} {}", quoted(fixed::EXTERNAL_COMMENT))
+            }
         };
         table.chains.insert(format!("{EXTERNAL}{}", names.own), vec![mark, format!("goto {own}")]);
     }

@@ -13,7 +13,11 @@ use crate::text::Text;
 /// The mark of what is to be masqueraded, as in iptables mode (`--iptables-masquerade-bit` 14).
 pub(super) const MARK: &str = "0x4000";
 /// Comment of the rule that marks traffic to VIPs since 1.36.
-pub(super) const MASQUERADE_COMMENT: &str = "masquerade clusterIP traffic from outside cluster";
+const MASQUERADE_COMMENT: &str = "masquerade clusterIP traffic from outside cluster";
+/// The same where all traffic to VIPs is masqueraded.
+const MASQUERADE_ALL_COMMENT: &str = "masquerade all clusterIP traffic";
+/// Comment of the rule that marks traffic from outside since 1.36.
+pub(super) const EXTERNAL_COMMENT: &str = "masquerade";
 /// Comments of `cluster-ips-check`.
 pub(super) const INVALID_PORT_COMMENT: &str = "Reject traffic to invalid ports of ClusterIPs";
 /// The same.
@@ -156,12 +160,17 @@ fn write_shared_masquerading(text: &mut Text, options: &Options) {
     if options.masquerade_all || options.local_cidr.is_some() {
         let rule = text.add_rule("services").str("ip daddr @cluster-ips ");
         write_outside(rule, options).str("mark set mark or ").str(MARK);
-        rule.comment(MASQUERADE_COMMENT).end();
+        rule.comment(masquerade_comment(options)).end();
     }
     let rule = text.add_rule("masquerading").str("mark and ").str(MARK).str(" != 0 ");
     rule.str("mark set mark xor ").str(MARK).str(" masquerade fully-random").end();
     let rule = text.add_rule("masquerading").str("ct status dnat ip saddr . ").str(DESTINATION);
     rule.str(" @hairpin-connections masquerade fully-random").end();
+}
+
+/// The comment of the rule that marks traffic to VIPs since 1.36.
+pub(super) const fn masquerade_comment(options: &Options) -> &'static str {
+    if options.masquerade_all { MASQUERADE_ALL_COMMENT } else { MASQUERADE_COMMENT }
 }
 
 /// `ip saddr != CIDR `: from outside the Cluster; nothing if everything is masqueraded.

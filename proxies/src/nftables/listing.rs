@@ -161,9 +161,14 @@ fn key_of(key: &Value) -> Option<Key> {
     }
 }
 
+/// By name, or by number where the machine has no /etc/protocols.
 fn protocol_of(value: &Value) -> Option<Protocol> {
-    let name = value.as_str()?;
-    [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].into_iter().find(|known| known.as_str() == name)
+    match (value.as_str(), value.as_u64()) {
+        (Some("tcp"), _) | (_, Some(6)) => Some(Protocol::Tcp),
+        (Some("udp"), _) | (_, Some(17)) => Some(Protocol::Udp),
+        (Some("sctp"), _) | (_, Some(132)) => Some(Protocol::Sctp),
+        _ => None,
+    }
 }
 
 fn by_netlink(container: Container) -> Result<Vec<(Key, String)>, ProxyError> {

@@ -16,6 +16,8 @@ mod render;
 mod text;
 mod verify;
 
+use std::collections::BTreeSet;
+
 use generators::Cluster;
 
 use crate::command::Tool;
@@ -34,11 +36,12 @@ const TABLE_NAME: &str = "kube-proxy";
 /// How many errors of one `nft` are told.
 const ERRORS_MAX: usize = 3;
 
-/// A rule of every kind that a sync writes, in a table of its own that is not hooked in where it could do anything.
+/// A rule of every kind that a sync writes, in a table of its own in which nothing leads to them.
 const PROBE: &str = "\
 add table ip vipbench-probe
 add set ip vipbench-probe addresses { type ipv4_addr . ipv4_addr . inet_proto . inet_service ; }
 add map ip vipbench-probe verdicts { type ipv4_addr . inet_proto . inet_service : verdict ; }
+add chain ip vipbench-probe probe-hook { type nat hook output priority -100 ; }
 add chain ip vipbench-probe probe-nat
 add chain ip vipbench-probe probe-reject
 add chain ip vipbench-probe probe-masquerade
@@ -56,8 +59,8 @@ delete table ip vipbench-probe
 pub(crate) struct NftProgram {
     /// Input of `nft -f -`.
     pub text: Vec<u8>,
-    /// Chains that it empties and a later sync is to delete.
-    stale: Vec<String>,
+    /// All chains that are empty after it, which a later sync is to delete.
+    stale: BTreeSet<String>,
 }
 
 /// The tool.
@@ -111,7 +114,7 @@ pub(crate) struct Nftables {
     /// What a full sync found.
     found: Found,
     /// Chains that earlier syncs emptied and that are still there.
-    stale: Vec<String>,
+    stale: BTreeSet<String>,
 }
 
 impl Nftables {
@@ -122,12 +125,12 @@ impl Nftables {
             options: options.clone(),
             nft: Nft { deadline: options.nftables.deadline },
             found: Found::default(),
-            stale: Vec::new(),
+            stale: BTreeSet::new(),
         }
     }
 
     /// Deletes what earlier syncs emptied. A refusal is no failure: kernels before 6.2 may not have noticed yet that
-    /// nothing leads to a chain, and the next sync tries again, as upstream does.
+    /// nothing leads to a chain, and the next sync tries again.
     fn delete_stale_chains(&mut self) -> Result<(), ProxyError> {
         if self.stale.is_empty() {
             return Ok(());
@@ -150,13 +153,14 @@ impl Proxy for Nftables {
         self.layout.kind()
     }
 
-    /// Loads one rule of every kind into a table that it then removes, all in one transaction.
+    /// Loads one rule of every kind into a table that it then removes, all in one transaction, and lists what is there.
     fn probe(&mut self) -> Result<(), ProxyError> {
-        match self.nft.apply(PROBE.as_bytes()) {
+        let loaded = self.nft.apply(PROBE.as_bytes());
+        match loaded.and_then(|_| listing::chains(&self.nft, self.layout)) {
             Err(error @ ProxyError::Tool { .. }) => Err(ProxyError::Unsupported {
                 what: self.kind().to_string(),
                 reason: error.to_string(),
-                remedy: "run it as root with nft 1.0.1 or newer on a kernel with nf_tables, \
+                remedy: "run it as root with nft 1.0.1 or newer, built with JSON, on a kernel with nf_tables, \
                          nft_chain_nat, nft_ct, nft_fib_ipv4, nft_masq, nft_nat, nft_numgen and \
                          nft_reject_ipv4"
                     .into(),
@@ -168,11 +172,15 @@ impl Proxy for Nftables {
     /// Deletes chains that earlier syncs emptied, and lists what is there.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
         self.delete_stale_chains()?;
-        match request {
-            SyncRequest::Full(_) => self.found = listing::found(&self.nft, self.layout)?,
-            // Upstream looks for stale chains in the list. Those there are known here, but the list is paid for.
-            SyncRequest::Incremental { .. } => drop(listing::chains(&self.nft, self.layout)?),
-        }
+        let listed = match request {
+            SyncRequest::Full(_) => {
+                self.found = listing::found(&self.nft, self.layout)?;
+                &self.found.chains
+            }
+            SyncRequest::Incremental { .. } => &listing::chains(&self.nft, self.layout)?,
+        };
+        // What others deleted is not there to be deleted again.
+        self.stale.retain(|chain| listed.contains(chain));
         Ok(())
     }
 
@@ -183,7 +191,8 @@ impl Proxy for Nftables {
                 render::full(self.layout, &self.options, cluster, &self.found)
             }
             SyncRequest::Incremental { before, after, changes } => {
-                render::incremental(self.layout, &self.options, before, after, changes)?
+                let change = render::Change { before, after, changes, stale: &self.stale };
+                render::incremental(self.layout, &self.options, change)?
             }
         };
         let (text, rules) = text.into_parts();
@@ -198,7 +207,7 @@ impl Proxy for Nftables {
         };
         let applied = self.nft.apply(text)?;
         self.found = Found::default();
-        self.stale.extend(stale.iter().cloned());
+        self.stale.clone_from(stale);
         Ok(applied)
     }
 

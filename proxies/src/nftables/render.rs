@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use generators::{Change, Cluster, Service};
+use generators::{Cluster, Service};
 
 use super::elements::{self, Container, Element, Key};
-use super::fixed::{self, MARK, write_outside};
+use super::fixed::{self, EXTERNAL_COMMENT, MARK, write_outside};
 use super::layout::Layout;
 use super::names::{ENDPOINT, EXTERNAL, Names, SERVICE};
 use super::text::TABLE;
@@ -27,11 +27,21 @@ pub(super) struct Found {
     pub elements: HashMap<(Container, Key), String>,
 }
 
-/// A sync as text, and the chains that it leaves empty, to be deleted by a later one.
+/// A sync as text, and all chains that are empty after it, to be deleted by a later one.
 #[derive(Debug)]
 pub(super) struct Rendered {
     pub text: Text,
-    pub stale: Vec<String>,
+    pub stale: BTreeSet<String>,
+}
+
+/// What an incremental sync goes from and to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Change<'a> {
+    pub before: &'a Cluster,
+    pub after: &'a Cluster,
+    pub changes: &'a [generators::Change],
+    /// Chains that earlier syncs left empty.
+    pub stale: &'a BTreeSet<String>,
 }
 
 /// The text of a full sync. What `found` holds and the Cluster does not is emptied or removed; elements that are as they
@@ -68,7 +78,7 @@ pub(super) fn full(
             .map(|(prefix, name)| prefix.to_owned() + name)
             .collect()
     };
-    let stale: Vec<String> =
+    let stale: BTreeSet<String> =
         found.chains.iter().filter(|chain| !active.contains(*chain)).cloned().collect();
     for chain in &stale {
         text.flush_chain("", chain);
@@ -117,11 +127,10 @@ pub(super) fn verdict(element: &Element, names: &Names<'_>) -> String {
 pub(super) fn incremental(
     layout: Layout,
     options: &Options,
-    before: &Cluster,
-    after: &Cluster,
-    changes: &[Change],
+    change: Change<'_>,
 ) -> Result<Rendered, ProxyError> {
-    let touched: BTreeSet<_> = changes.iter().map(Change::service_name).collect();
+    let Change { before, after, changes, stale } = change;
+    let touched: BTreeSet<_> = changes.iter().map(generators::Change::service_name).collect();
     let is_touched = |service: &&Service| touched.contains(service.name());
     let names_in = |cluster| -> Vec<Names<'_>> {
         let services: &[Service] = Cluster::services(cluster);
@@ -144,10 +153,15 @@ pub(super) fn incremental(
         write_rules(&mut text, layout, options, names);
     }
     let active: BTreeSet<_> = new.iter().flat_map(Names::chains).collect();
-    let mut stale = Vec::new();
+    // A chain that is needed again is stale no more.
+    let is_active = |chain: &&String| {
+        active.iter().any(|(prefix, name)| chain.strip_prefix(prefix) == Some(name))
+    };
+    let mut stale: BTreeSet<String> =
+        stale.iter().filter(|chain| !is_active(chain)).cloned().collect();
     for (prefix, name) in old.iter().flat_map(Names::chains).filter(|name| !active.contains(name)) {
         text.flush_chain(prefix, name);
-        stale.push(prefix.to_owned() + name);
+        stale.insert(prefix.to_owned() + name);
     }
     elements.write_removed(&mut text);
     Ok(Rendered { text, stale })
@@ -237,7 +251,7 @@ fn write_rules(text: &mut Text, layout: Layout, options: &Options, names: &Names
         if layout.has_endpoint_chains() {
             rule.str("jump mark-for-masquerade").end();
         } else {
-            rule.str("mark set mark or ").str(MARK).end();
+            rule.str("mark set mark or ").str(MARK).comment(EXTERNAL_COMMENT).end();
         }
         text.add_rule_to(EXTERNAL, &names.own).str("goto ").str(SERVICE).str(&names.own).end();
     }
@@ -318,9 +332,80 @@ mod tests {
         text.lines().map(str::to_owned).collect()
     }
 
-    fn changed(layout: Layout, before: &Cluster, change: Change) -> Vec<String> {
+    fn between(
+        layout: Layout,
+        before: &Cluster,
+        after: &Cluster,
+        changes: &[generators::Change],
+        stale: &[&str],
+    ) -> Result<Rendered, ProxyError> {
+        let stale = stale.iter().map(|&chain| chain.to_owned()).collect();
+        incremental(layout, &options(), Change { before, after, changes, stale: &stale })
+    }
+
+    fn changed(layout: Layout, before: &Cluster, change: generators::Change) -> Vec<String> {
         let after = before.apply(&change).expect("it fits");
-        lines(incremental(layout, &options(), before, &after, &[change]).expect("it renders"))
+        lines(between(layout, before, &after, &[change], &[]).expect("it renders"))
+    }
+
+    #[test]
+    fn a_chain_that_is_needed_again_is_stale_no_more() {
+        let with = golden::overall();
+        let (first, second) = ("service-ULMVA6XW-ns1/svc1/tcp/p80", "service-X-ns9/gone/tcp/p");
+        let name = "ns1/svc1:p80".parse().expect("a name");
+        let service = with.get(&name).expect("it is there").clone();
+        let without = with.apply(&generators::Change::ServiceRemoved(name)).expect("it fits");
+        let back = [generators::Change::ServiceAdded(service)];
+        let rendered = between(Layout::V1_37, &without, &with, &back, &[first, second]);
+        assert_eq!(rendered.expect("it renders").stale, BTreeSet::from([second.to_owned()]));
+        let gone = [generators::Change::ServiceRemoved("ns1/svc1:p80".parse().expect("a name"))];
+        let rendered = between(Layout::V1_37, &with, &without, &gone, &[second]);
+        let both = [first, second].map(str::to_owned);
+        assert_eq!(rendered.expect("it renders").stale, BTreeSet::from(both));
+    }
+
+    #[test]
+    fn a_service_may_lose_all_endpoints_and_get_them_back_in_one_batch() {
+        let before = golden::overall();
+        let service = before.services()[0].clone();
+        let silent = golden::service("ns1/svc1:p80", "172.30.0.41", &[]);
+        let changes = [
+            generators::Change::ServiceRemoved(service.name().clone()),
+            generators::Change::ServiceAdded(silent),
+        ];
+        let after = changes.iter().try_fold(before.clone(), |cluster, one| cluster.apply(one));
+        let after = after.expect("they fit");
+        let commands =
+            lines(between(Layout::V1_33, &before, &after, &changes, &[]).expect("it renders"));
+        let key = "172.30.0.41 . tcp . 80";
+        assert_eq!(
+            commands,
+            [
+                format!(
+                    "add element ip kube-proxy no-endpoint-services {{ {key} comment \"ns1/svc1:p80\" : goto reject-chain }}"
+                ),
+                "flush chain ip kube-proxy endpoint-5OJB2KTY-ns1/svc1/tcp/p80__10.180.0.1/80"
+                    .into(),
+                "flush chain ip kube-proxy service-ULMVA6XW-ns1/svc1/tcp/p80".into(),
+                format!("delete element ip kube-proxy service-ips {{ {key} }}"),
+            ]
+        );
+        let back = [
+            generators::Change::ServiceRemoved(service.name().clone()),
+            generators::Change::ServiceAdded(service),
+        ];
+        let last =
+            before.apply(&back[0]).and_then(|cluster| cluster.apply(&back[1])).expect("they fit");
+        let commands =
+            lines(between(Layout::V1_37, &after, &last, &back, &[]).expect("it renders"));
+        assert!(
+            commands.contains(&format!(
+                "delete element ip kube-proxy no-endpoint-services {{ {key} }}"
+            ))
+        );
+        assert!(
+            commands.iter().any(|line| line.starts_with("add element ip kube-proxy service-ips"))
+        );
     }
 
     #[test]
@@ -365,7 +450,7 @@ mod tests {
     fn nothing_changed_is_nothing_written() {
         let cluster = golden::overall();
         for layout in LAYOUTS {
-            let rendered = incremental(layout, &options(), &cluster, &cluster, &[]);
+            let rendered = between(layout, &cluster, &cluster, &[], &[]);
             assert!(lines(rendered.expect("it renders")).is_empty());
         }
     }
@@ -373,8 +458,8 @@ mod tests {
     #[test]
     fn a_change_of_no_service_is_refused() {
         let cluster = golden::overall();
-        let change = Change::ServiceRemoved("ns9/none:p80".parse().expect("a name"));
-        let error = incremental(Layout::V1_36, &options(), &cluster, &cluster, &[change]);
+        let change = generators::Change::ServiceRemoved("ns9/none:p80".parse().expect("a name"));
+        let error = between(Layout::V1_36, &cluster, &cluster, &[change], &[]);
         let error = error.expect_err("there is none").to_string();
         assert!(error.contains("no Service is called ns9/none:p80"), "{error}");
     }

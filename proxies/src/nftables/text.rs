@@ -7,6 +7,9 @@ use crate::text::Text;
 /// Family and name of the table, which is the backend's alone.
 pub(super) const TABLE: &str = "ip kube-proxy";
 
+/// The longest comment, bytes (`NFTNL_UDATA_COMMENT_MAXLEN`, nft 1.0.6; upstream cuts there too).
+const COMMENT_MAX: usize = 128;
+
 impl Text {
     /// Writes the lines that make a chain if it is not there, and empty it. `more` is its definition, if it has one.
     pub(super) fn renew_chain(&mut self, name: &str, more: &str) {
@@ -29,9 +32,9 @@ impl Text {
         self.count_rule().str("add rule ").str(TABLE).str(" ").str(prefix).str(name).str(" ")
     }
 
-    /// Appends a comment.
+    /// Appends a comment of ASCII words, cut where nft would refuse it.
     pub(super) fn comment(&mut self, words: &str) -> &mut Self {
-        self.str(" comment \"").str(words).str("\"")
+        self.str(" comment \"").str(words.get(..COMMENT_MAX).unwrap_or(words)).str("\"")
     }
 
     /// Writes the line that makes a set or map if it is not there.

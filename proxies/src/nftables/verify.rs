@@ -3,6 +3,8 @@
 //! Order counts inside a chain; that of chains, sets and elements does not, since the kernel keeps it as it likes. A chain
 //! of a Service that is empty and that nothing needs is no difference: upstream deletes it a sync later.
 
+use std::collections::BTreeSet;
+
 use super::dump::{ContainerDump, Dump};
 use super::names::is_service_chain;
 use crate::differences::Differences;
@@ -50,12 +52,23 @@ fn compare_elements(
         let words = |one: &ContainerDump| format!("{} of {}", one.kind, one.head.join(", "));
         differences.add(|| format!("{name} should be a {}, is a {}", words(wanted), words(there)));
     }
-    for missing in wanted.elements.difference(&there.elements) {
+    let there: BTreeSet<String> =
+        there.elements.iter().map(|element| without_comment(element)).collect();
+    for missing in wanted.elements.difference(&there) {
         differences.add(|| format!("{name}: element {missing} is missing"));
     }
-    for extra in there.elements.difference(&wanted.elements) {
+    for extra in there.difference(&wanted.elements) {
         differences.add(|| format!("{name}: element {extra} should not be there"));
     }
+}
+
+/// `KEY comment "WORDS" : VERDICT` without the comment.
+fn without_comment(element: &str) -> String {
+    let parts = element.split_once(" comment \"").and_then(|(key, rest)| {
+        let (_words, verdict) = rest.split_once('"')?;
+        Some(format!("{key}{verdict}"))
+    });
+    parts.unwrap_or_else(|| element.to_owned())
 }
 
 fn compare_rules(name: &str, wanted: &[String], there: &[String], differences: &mut Differences) {
@@ -89,10 +102,10 @@ fn with_number(line: &str) -> String {
         let offset = match (words.next(), words.next().map(str::parse::<i32>)) {
             (None, None) => 0,
             (Some("+"), Some(Ok(by))) => by,
-            (Some("-"), Some(Ok(by))) => -by,
+            (Some("-"), Some(Ok(by))) => by.checked_neg()?,
             _ => return None,
         };
-        Some(format!("{before} priority {};{after}", base + offset))
+        Some(format!("{before} priority {};{after}", base.checked_add(offset)?))
     });
     parts.unwrap_or_else(|| line.to_owned())
 }
@@ -115,6 +128,19 @@ mod tests {
         assert_eq!(differences(EXPECTED), None);
         assert_eq!(differences(&EXPECTED.replace("-100;", "dstnat;")), None);
         assert_eq!(differences(&EXPECTED.replace("-100;", "filter - 100;")), None);
+    }
+
+    #[test]
+    fn a_priority_out_of_range_is_a_difference_and_no_panic() {
+        for wild in ["dstnat - -2147483648;", "srcnat + 2147483647;"] {
+            assert!(differences(&EXPECTED.replace("-100;", wild)).is_some());
+        }
+    }
+
+    #[test]
+    fn comments_of_elements_do_not_count() {
+        let commented = EXPECTED.replace("10.0.0.1 }", "10.0.0.1 comment \"ns/a:p\" }");
+        assert_eq!(differences(&commented), None);
     }
 
     #[test]

@@ -90,6 +90,18 @@ macro_rules! layout_tests {
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
+            fn a_refused_deletion_is_tried_again_and_spares_what_came_back() {
+                in_new_namespace(|| refused_deletion_is_repeated($kind));
+            }
+
+            #[test]
+            #[ignore = "needs root and netfilter; run by scripts/test"]
+            fn the_longest_name_of_a_service_is_taken() {
+                in_new_namespace(|| longest_name_is_taken($kind));
+            }
+
+            #[test]
+            #[ignore = "needs root and netfilter; run by scripts/test"]
             fn a_restart_writes_elements_only_where_they_differ() {
                 in_new_namespace(|| restart_writes_differences($kind));
             }
@@ -184,6 +196,53 @@ fn stale_chains_are_deleted(kind: ProxyKind) {
     proxy.verify(&after).expect("the rest is there");
     full_sync(&mut *proxy, &before);
     proxy.verify(&before).expect("a Service may come back");
+}
+
+/// Two Services go while a rule of somebody else leads to the chain of one, and that one comes back.
+fn refused_deletion_is_repeated(kind: ProxyKind) {
+    let all = golden::overall();
+    let name = |text: &str| text.parse().expect("a name");
+    let back = Change::ServiceAdded(all.get(&name("ns1/svc1:p80")).expect("it is there").clone());
+    let gone = [
+        Change::ServiceRemoved(name("ns1/svc1:p80")),
+        Change::ServiceRemoved(name("ns4/svc4:p80")),
+    ];
+    let few = gone.iter().try_fold(all.clone(), |cluster, change| cluster.apply(change));
+    let few = few.expect("they fit");
+    let mut proxy = open(kind, &options());
+    full_sync(&mut *proxy, &all);
+    let request = SyncRequest::Incremental { before: &all, after: &few, changes: &gone };
+    sync(&mut *proxy, &request).expect("an incremental sync");
+    run("nft add chain ip kube-proxy others");
+    run("nft add rule ip kube-proxy others jump service-ULMVA6XW-ns1/svc1/tcp/p80");
+    let more = few.apply(&back).expect("it fits");
+    let back = [back];
+    let request = SyncRequest::Incremental { before: &few, after: &more, changes: &back };
+    sync(&mut *proxy, &request).expect("a refused deletion is no failure");
+    assert!(chains_named("ns4/svc4") > 1, "one refused is all refused");
+    run("nft delete chain ip kube-proxy others");
+    let request = SyncRequest::Incremental { before: &more, after: &more, changes: &[] };
+    for _ in 0..50 {
+        sync(&mut *proxy, &request).expect("a sync without changes");
+        if chains_named("ns4/svc4") == 0 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(chains_named("ns4/svc4"), 0, "it is tried again");
+    proxy.verify(&more).expect("what came back is spared");
+}
+
+/// nft refuses comments above 128 bytes; a Service without Endpoints has its name in one.
+fn longest_name_is_taken(kind: ProxyKind) {
+    let [namespace, name, port] = ["a", "b", "c"].map(|letter| letter.repeat(63));
+    let service = golden::service(&format!("{namespace}/{name}:{port}"), "172.30.0.1", &[]);
+    let talking =
+        golden::service(&format!("{name}/{namespace}:{port}"), "172.30.0.2", &["10.1.2.3:80"]);
+    let cluster = Cluster::new(vec![service, talking]).expect("a Cluster");
+    let mut proxy = open(kind, &options());
+    full_sync(&mut *proxy, &cluster);
+    proxy.verify(&cluster).expect("the Cluster is in the kernel");
 }
 
 fn element_commands(kind: ProxyKind, cluster: &Cluster) -> Vec<String> {
