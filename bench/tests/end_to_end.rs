@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const SCENARIO: &str = "
 name = 'tiny'
 services = [30]
-proxies = ['none', 'iptables-legacy', 'iptables-nft', 'ipvs', 'nftables-1.33', 'nftables-1.37']
+proxies = ['none', 'iptables-legacy', 'iptables-nft', 'ipvs', 'nftables-1.37']
 [cluster]
 endpoints = { fixed = 2 }
 [load]
@@ -132,7 +132,7 @@ fn the_same_scenario_gives_the_same_bytes_on_an_idle_and_on_a_busy_machine() {
     assert!(!rows.contains("outcome"), "every cell is measured: {rows}");
     for wanted in [
         ",ipvs,30,60,1,connect,last,instructions,10,",
-        ",nftables-1.33,30,60,1,connect,last,instructions,10,",
+        ",nftables-1.37,30,60,1,connect,last,instructions,10,",
         "sync.full,submit",
         "vip_bind,local-route",
         "http.",
