@@ -282,6 +282,11 @@ impl Service {
         &self.external_ips
     }
 
+    /// Whether it also answers at a node port or an external IP.
+    pub fn is_external(&self) -> bool {
+        self.node_port.is_some() || !self.external_ips.is_empty()
+    }
+
     /// The Endpoints, sorted byte by byte by their "ip:port" text.
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints

@@ -53,6 +53,12 @@ impl Default for Options {
     }
 }
 
+/// A network without host bits, as the tools print it: `10.128.0.0/9`.
+pub(crate) fn network((address, prefix): (Ipv4Addr, u8)) -> String {
+    let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0);
+    format!("{}/{prefix}", Ipv4Addr::from_bits(address.to_bits() & mask))
+}
+
 /// How the iptables backends run their tools.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IptablesOptions {

@@ -12,6 +12,7 @@ use results::Metric;
 
 use super::Measured;
 use super::bench_lab::BenchLab;
+use super::tool::printed;
 
 /// Calls; the rules they add hardly change the size of the tables.
 const CALLS: u16 = 10;
@@ -43,11 +44,7 @@ pub(super) fn measure(lab: &BenchLab) -> anyhow::Result<Measured> {
 
 /// The chain ends with the rules that were added.
 fn must_be_there(program: &str) -> anyhow::Result<()> {
-    let output = Command::new(program)
-        .args(["-w", "5", "-t", "nat", "-S", CHAIN])
-        .output()
-        .with_context(|| format!("starting {program}"))?;
-    let rules = String::from_utf8_lossy(&output.stdout);
+    let rules = printed(program, &["-w", "5", "-t", "nat", "-S", CHAIN])?;
     let added = rules.lines().filter(|rule| rule.contains("-d 192.0.2.1/32 ")).count();
     ensure!(added == usize::from(CALLS), "{program}: {added} of {CALLS} added rules are there");
     Ok(())

@@ -10,6 +10,7 @@ use anyhow::{Context, ensure};
 use proxies::ProxyKind;
 
 use super::bench_lab::BenchLab;
+use super::tool::printed;
 
 /// An address of a documentation network (RFC 5737): nothing in a lab has it.
 const NOBODY: &str = "192.0.2.1/32";
@@ -38,13 +39,6 @@ pub(super) fn rules(lab: &BenchLab) -> anyhow::Result<()> {
 fn not_empty(text: String) -> anyhow::Result<String> {
     ensure!(text.contains(NOBODY), "the proxy has no chain that a rule could be put into");
     Ok(text)
-}
-
-fn printed(program: &str, args: &[&str]) -> anyhow::Result<String> {
-    let output =
-        Command::new(program).args(args).output().with_context(|| format!("starting {program}"))?;
-    ensure!(output.status.success(), "{program}: {}", output.status);
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn feed(program: &str, args: &[&str], text: &str) -> anyhow::Result<()> {

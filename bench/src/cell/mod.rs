@@ -9,6 +9,7 @@ mod bench_lab;
 mod connect;
 mod inject;
 mod sync;
+mod tool;
 mod vip_bind;
 mod vip_layout;
 mod walk;

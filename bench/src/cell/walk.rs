@@ -5,7 +5,6 @@
 //! (conntrack remembers the rest), and a client behind the node takes it through PREROUTING and POSTROUTING.
 
 use std::collections::HashMap;
-use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 use generators::Position;
@@ -13,6 +12,7 @@ use proxies::ProxyKind;
 use results::{Metric, Unit};
 
 use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled, position_draws};
+use super::tool::printed;
 use super::{CellSpec, Measured};
 use crate::load::{BareClient, LoadClient};
 
@@ -87,12 +87,7 @@ enum End {
 
 impl Counters {
     fn read(tool: &str) -> anyhow::Result<Self> {
-        let output = Command::new(tool)
-            .args(["-c", "-t", "nat"])
-            .output()
-            .with_context(|| format!("starting {tool}"))?;
-        ensure!(output.status.success(), "{tool}: {}", output.status);
-        Self::parse(&String::from_utf8_lossy(&output.stdout))
+        Self::parse(&printed(tool, &["-c", "-t", "nat"])?)
             .with_context(|| format!("what {tool} -c prints"))
     }
 

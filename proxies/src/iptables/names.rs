@@ -108,9 +108,7 @@ impl<'a> ServiceChains<'a> {
     /// Whether traffic from outside may come in by a NodePort or an external IP, so that the
     /// Service has a `KUBE-EXT-` chain.
     pub(super) fn has_external_chain(&self) -> bool {
-        let service = self.service;
-        !service.endpoints().is_empty()
-            && (service.node_port().is_some() || !service.external_ips().is_empty())
+        !self.service.endpoints().is_empty() && self.service.is_external()
     }
 
     /// The chains that a sync writes for the Service: none if they stay as they are, none if there

@@ -5,13 +5,12 @@
 //! come first, `-p` before the matches, marks and probabilities as the kernel keeps them.
 
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
 
 use generators::{Cluster, Service};
 
 use super::jumps::{CANARY, JUMPS};
 use super::names::ServiceChains;
-use crate::open::Options;
+use crate::open::{Options, network};
 
 const FILTER_CHAINS: [&str; 7] = [
     "KUBE-EXTERNAL-SERVICES",
@@ -209,10 +208,7 @@ impl Writer<'_> {
         if self.options.masquerade_all {
             return Some(String::new());
         }
-        let (address, prefix) = self.options.local_cidr?;
-        let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0);
-        let network = Ipv4Addr::from_bits(address.to_bits() & mask);
-        Some(format!("! -s {network}/{prefix} "))
+        Some(format!("! -s {} ", network(self.options.local_cidr?)))
     }
 
     fn node_port_jumps(&mut self) {

@@ -219,11 +219,7 @@ fn destroy(name: &str) -> Result<(), ProxyError> {
         let mut encoder = Encoder::default();
         ipset::destroy(&mut encoder, name);
         match submit(Family::Netfilter, encoder) {
-            Err(NetlinkError::Refused { first, .. })
-                if first.iter().all(|refusal| refusal.errno == libc::ENOENT) =>
-            {
-                return Ok(());
-            }
+            Err(error) if error.is_not_found() => return Ok(()),
             Err(NetlinkError::Refused { first, .. })
                 if first.iter().all(|refusal| refusal.errno == SET_BUSY) =>
             {

@@ -28,7 +28,7 @@ use generators::Cluster;
 use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::netlink::socket::Family;
-use crate::netlink::{Encoder, NetlinkError, Socket, genl, route};
+use crate::netlink::{Encoder, Socket, genl, route};
 use crate::open::Options;
 use crate::proxy::{Applied, Payload, Program, Proxy, ProxyKind, SyncRequest};
 use crate::usage;
@@ -267,13 +267,10 @@ pub fn timeouts() -> Result<Timeouts, ProxyError> {
 fn family_number() -> Result<u16, ProxyError> {
     genl::family_number(wire::FAMILY_NAME).map_err(|error| ProxyError::Unsupported {
         what: "IPVS".into(),
-        reason: match &error {
-            NetlinkError::Refused { first, .. }
-                if first.iter().all(|refusal| refusal.errno == libc::ENOENT) =>
-            {
-                "this kernel has no generic netlink family of that name".into()
-            }
-            _ => netlink_failed("find", "the generic netlink family IPVS")(error).to_string(),
+        reason: if error.is_not_found() {
+            "this kernel has no generic netlink family of that name".into()
+        } else {
+            netlink_failed("find", "the generic netlink family IPVS")(error).to_string()
         },
         remedy: "load the module ip_vs, or boot a kernel that has it".into(),
     })

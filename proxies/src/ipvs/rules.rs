@@ -4,12 +4,10 @@
 //! what was loaded can be found again line by line. As upstream, rules for empty sets are left out; chains that only
 //! load balancers, source ranges or health checks would fill are left out too. Nothing here runs a tool.
 
-use std::net::Ipv4Addr;
-
 use generators::{Cluster, Service};
 
 use crate::netlink::route::Prefix;
-use crate::open::Options;
+use crate::open::{Options, network};
 
 /// What the rules of a Cluster depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -130,9 +128,7 @@ fn nat_rules(options: &Options, features: Features) -> Vec<String> {
 fn cluster_ip_rule(options: &Options, set: &dyn Fn(&str, &str, &str) -> String) -> String {
     let (fields, source) = match (options.masquerade_all, options.local_cidr) {
         (true, _) => ("dst,dst", String::new()),
-        (false, Some((address, length))) => {
-            ("dst,dst", format!("! -s {} ", network(address, length)))
-        }
+        (false, Some(cidr)) => ("dst,dst", format!("! -s {} ", network(cidr))),
         (false, None) => ("src,dst", String::new()),
     };
     let matches = set(CLUSTER_IP, "KUBE-CLUSTER-IP", fields);
@@ -157,12 +153,6 @@ fn filter_rules(features: Features) -> Vec<String> {
         rules.push(format!("-A KUBE-IPVS-FILTER {matches} {target}"));
     }
     rules
-}
-
-/// A network as `iptables-save` prints it.
-fn network(address: Ipv4Addr, length: u8) -> String {
-    let mask = u32::MAX.checked_shl(32_u32.saturating_sub(length.into())).unwrap_or(0);
-    format!("{}/{length}", Ipv4Addr::from_bits(address.to_bits() & mask))
 }
 
 /// Input for `iptables-restore --noflush` that makes the chains as they should be, whatever they hold, and adds the

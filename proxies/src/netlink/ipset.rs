@@ -233,11 +233,7 @@ pub(crate) fn list(name: &str) -> Result<Option<Listed>, NetlinkError> {
         Socket::open(Family::Netfilter)?.ask(&request, |message| read_list(message, &mut listed));
     match answer {
         Ok(()) => Ok(Some(listed)),
-        Err(NetlinkError::Refused { first, .. })
-            if first.iter().all(|refusal| refusal.errno == libc::ENOENT) =>
-        {
-            Ok(None)
-        }
+        Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }
 }

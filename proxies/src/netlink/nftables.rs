@@ -107,11 +107,7 @@ fn head(content: &mut Content<'_>, table: &str) {
 /// What does not exist has no content.
 fn or_empty(answer: Result<(), NetlinkError>) -> Result<(), NetlinkError> {
     match answer {
-        Err(NetlinkError::Refused { first, .. })
-            if first.iter().all(|refusal| refusal.errno == libc::ENOENT) =>
-        {
-            Ok(())
-        }
+        Err(error) if error.is_not_found() => Ok(()),
         other => other,
     }
 }

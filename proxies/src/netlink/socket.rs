@@ -95,6 +95,14 @@ pub(crate) enum NetlinkError {
     Malformed(#[from] Malformed),
 }
 
+impl NetlinkError {
+    /// Whether all that the kernel said is that what was asked for does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { first, .. }
+            if first.iter().all(|refusal| refusal.errno == libc::ENOENT))
+    }
+}
+
 fn failed(call: &'static str) -> impl FnOnce(rustix::io::Errno) -> NetlinkError {
     move |errno| NetlinkError::Io { call, source: errno.into() }
 }

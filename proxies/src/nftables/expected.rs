@@ -17,7 +17,7 @@ use super::fixed;
 use super::layout::Layout;
 use super::names::{ENDPOINT, EXTERNAL, Names, SERVICE};
 use super::render::verdict;
-use crate::open::Options;
+use crate::open::{Options, network};
 
 const SET_MARK: &str = "meta mark set meta mark | 0x00004000";
 const CLEAR_MARK: &str = "meta mark set meta mark ^ 0x00004000";
@@ -79,7 +79,7 @@ fn write_fixed_chains(table: &mut Dump, layout: Layout, options: &Options) {
     add("cluster-ips-check", format!("ip daddr @cluster-ips reject {invalid}"));
     if let Some(cidr) = options.nftables.service_cidr {
         let unallocated = quoted(fixed::UNALLOCATED_COMMENT);
-        add("cluster-ips-check", format!("ip daddr {} drop {unallocated}", network(cidr)));
+        add("cluster-ips-check", format!("ip daddr {} drop {unallocated}", printed(cidr)));
     }
     add("reject-chain", "reject".to_owned());
     write_masquerading(layout, options, &mut add);
@@ -113,14 +113,13 @@ fn outside(options: &Options) -> Option<String> {
     if options.masquerade_all {
         return Some(String::new());
     }
-    options.local_cidr.map(|cidr| format!("ip saddr != {} ", network(cidr)))
+    options.local_cidr.map(|cidr| format!("ip saddr != {} ", printed(cidr)))
 }
 
-/// A network without host bits, and without prefix length if it is one address.
-fn network((address, prefix): (Ipv4Addr, u8)) -> String {
-    let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0);
-    let network = Ipv4Addr::from_bits(address.to_bits() & mask);
-    if prefix >= 32 { network.to_string() } else { format!("{network}/{prefix}") }
+/// `nft` prints one address without prefix length.
+fn printed(cidr: (Ipv4Addr, u8)) -> String {
+    let network = network(cidr);
+    network.strip_suffix("/32").map_or_else(|| network.clone(), str::to_owned)
 }
 
 fn write_service(table: &mut Dump, layout: Layout, options: &Options, service: &Service) {
@@ -139,7 +138,7 @@ fn write_service(table: &mut Dump, layout: Layout, options: &Options, service: &
         return;
     }
     let own = format!("{SERVICE}{}", names.own);
-    if service.node_port().is_some() || !service.external_ips().is_empty() {
+    if service.is_external() {
         let mark = match layout {
             Layout::V1_33 => "jump mark-for-masquerade".to_owned(),
             Layout::V1_36 | Layout::V1_37 => {

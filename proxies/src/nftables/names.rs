@@ -59,9 +59,7 @@ impl<'a> Names<'a> {
 
     /// Whether traffic from outside may come in by a `NodePort` or an external IP.
     pub(super) fn has_external_chain(&self) -> bool {
-        let service = self.service;
-        !service.endpoints().is_empty()
-            && (service.node_port().is_some() || !service.external_ips().is_empty())
+        !self.service.endpoints().is_empty() && self.service.is_external()
     }
 
     /// All chains of the Service, prefix and rest, in the order in which they are made.
