@@ -5,16 +5,12 @@ pub mod cli;
 pub mod command;
 pub mod explain;
 pub mod features;
-pub mod imported;
 pub mod load;
 pub mod out;
 pub mod place;
-pub mod plan;
-pub mod progress;
-pub mod runner;
+pub mod run;
 pub mod scenario;
 pub mod seeds;
-pub mod shard;
 
 /// An error with its causes in one line. A message that already quotes its cause is not followed by it again.
 pub fn in_words(error: &anyhow::Error) -> String {

@@ -11,7 +11,7 @@ use results::Place;
 use results::replicate::Claim;
 use serde::{Deserialize, Serialize};
 
-use crate::imported::ImportedCluster;
+use crate::run::imported::ImportedCluster;
 
 /// More than any scenario needs; a larger file is not a scenario.
 const FILE_BYTES_MAX: u64 = 1 << 20;

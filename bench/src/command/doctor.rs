@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cli::DoctorArgs;
 use crate::place::{Probed, TOOLS, WorkDir, missing_on_host, probe_kvm};
-use crate::progress::Progress;
+use crate::run::progress::Progress;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]

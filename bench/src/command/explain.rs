@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 
 use crate::cli::ExplainArgs;
 use crate::explain::{Choice, Lens, choose};
-use crate::progress::Progress;
+use crate::run::progress::Progress;
 
 /// The parts do not add up: nothing can be concluded from them.
 const INVALID: u8 = 4;

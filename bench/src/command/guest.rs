@@ -32,7 +32,7 @@ pub(super) fn run(args: &GuestArgs) -> anyhow::Result<ExitCode> {
         boot_limit: Duration::from_secs(args.limit_s),
         files: vec![(here, there.clone())],
     };
-    let progress = crate::progress::Progress::new(0);
+    let progress = crate::run::progress::Progress::new(0);
     let place = GuestPlace::open(&args.kernel, &options, &|what| progress.preparing(what))?;
     progress.clear();
     let mut line = vec![there.display().to_string()];

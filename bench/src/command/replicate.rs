@@ -2,19 +2,17 @@
 //!
 //! What a verdict follows from is in `results::replicate`.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail, ensure};
-use clap::Parser;
 use results::Run;
 use results::replicate::{self, Judged};
 
-use super::run::{Ended, catch_signals, measure};
-use crate::cli::{Cli, Command, ReplicateArgs, RunArgs};
+use crate::cli::ReplicateArgs;
+use crate::run::{Ended, RunRequest, catch_signals};
 use crate::scenario::Scenario;
 
 /// Where the scenarios of published claims are.
@@ -82,9 +80,15 @@ fn tested(
     folder: &Path,
     interrupted: &AtomicBool,
 ) -> anyhow::Result<Vec<Judged>> {
-    match measure(&as_run(file, folder)?, interrupted) {
+    let request = RunRequest {
+        scenario: file.to_owned(),
+        output: Some(folder.to_owned()),
+        resume: folder.exists(),
+        ..RunRequest::default()
+    };
+    match crate::run::run(&request, interrupted) {
         Ok(Ended::Complete(folder)) => judge(&folder),
-        Ok(Ended::Planned) => Ok(Vec::new()),
+        Ok(Ended::Planned { .. }) => Ok(Vec::new()),
         Ok(Ended::Interrupted { left, .. }) => {
             bail!(
                 "interrupted: {left} cells of {} are left; the same command goes on",
@@ -98,17 +102,6 @@ fn tested(
             let untested = |claim| replicate::untested(claim, &name, reason.clone());
             Ok(scenario.claims.into_iter().map(untested).collect())
         }
-    }
-}
-
-/// The same as `vipbench run FILE -o FOLDER`, going on where there is something already.
-fn as_run(file: &Path, folder: &Path) -> anyhow::Result<RunArgs> {
-    let resume = folder.exists().then_some(OsStr::new("--resume"));
-    let words = ["vipbench", "run", "-o"].map(OsStr::new).into_iter();
-    let words = words.chain([folder.as_os_str()]).chain(resume);
-    match Cli::try_parse_from(words.chain([OsStr::new("--"), file.as_os_str()]))?.command {
-        Command::Run(args) => Ok(args),
-        _ => bail!("`run` is another command"),
     }
 }
 

@@ -6,9 +6,10 @@ use results::{CellRecord, Clock, Outcome, Place, Run};
 use serde::Deserialize;
 
 use crate::cell::CellSpec;
-use crate::imported::CLUSTER_FACT;
 use crate::load::{Window, window};
-use crate::plan::{Setting, expand};
+use crate::place::Setting;
+use crate::run::imported::CLUSTER_FACT;
+use crate::run::plan::{Overrides, expand, validated};
 use crate::scenario::Scenario;
 
 /// Cells named in an error.
@@ -243,7 +244,7 @@ pub(super) fn scenario(run: &Run) -> anyhow::Result<Scenario> {
             run.record.tool_version
         )
     })?;
-    let scenario = crate::plan::validated(scenario, crate::plan::Overrides::default())?;
+    let scenario = validated(scenario, Overrides::default())?;
     let recorded = run.record.environment.facts.get(CLUSTER_FACT);
     ensure!(
         scenario.imported.as_ref().map(|imported| imported.sha256())

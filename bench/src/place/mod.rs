@@ -1,6 +1,7 @@
 //! Where cells run: this machine's own kernel, or guests. Chooses, prepares, runs one cell, reports the environment.
 
 mod accelerator;
+mod choose;
 mod guest;
 mod host;
 mod tools;
@@ -15,6 +16,7 @@ use lab::guest::GuestError;
 use results::{GuestRecord, Metric, Outcome};
 
 pub use accelerator::{Probed, probe_kvm};
+pub use choose::{Setting, open_places, select_kernels};
 pub use guest::{GuestOptions, GuestPlace};
 pub use host::{HostPlace, missing_on_host, run_child};
 pub use tools::{TOOLS, Tool, require_emulator, tool_versions};

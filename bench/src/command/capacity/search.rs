@@ -13,8 +13,10 @@ use anyhow::{Context, bail, ensure};
 use results::Run;
 use results::capacity::{self, Options, Slo};
 
-use crate::cli::{CapacitySearchArgs, RunArgs};
-use crate::command::run::{Ended, catch_signals, measure};
+use crate::cli::CapacitySearchArgs;
+use crate::command::run::request;
+use crate::run::plan::Overrides;
+use crate::run::{Ended, RunRequest, catch_signals};
 use crate::scenario::Scenario;
 
 /// The control; a budget may be relative to it.
@@ -38,7 +40,9 @@ struct Bracket {
 
 /// Measures, and remembers each run.
 struct Search<'a> {
-    args: &'a CapacitySearchArgs,
+    slo: &'a str,
+    /// What each step is, but for proxy, size and folder.
+    request: RunRequest,
     interrupted: &'a AtomicBool,
     runs: BTreeMap<PathBuf, Run>,
 }
@@ -46,17 +50,20 @@ struct Search<'a> {
 pub(super) fn run(args: &CapacitySearchArgs) -> anyhow::Result<ExitCode> {
     // A mistake in it is found before anything is measured.
     args.slo.parse::<Slo>()?;
-    let scenario = Scenario::read(&args.run.scenario)?;
-    let folder = args.run.output.clone().unwrap_or_else(|| Path::new("runs/capacity").to_owned());
-    let bounds = bounds(&scenario, args)?;
-    let proxies =
-        if args.run.proxies.is_empty() { scenario.proxies } else { args.run.proxies.clone() };
+    let request = request(&args.run)?;
+    let scenario = Scenario::read(&request.scenario)?;
+    let asked = &request.overrides;
+    let sizes = if asked.services.is_empty() { &scenario.services } else { &asked.services };
+    let bounds = bounds(sizes, args.within)?;
+    let proxies = if asked.proxies.is_empty() { scenario.proxies } else { asked.proxies.clone() };
+    let folder = request.output.clone().unwrap_or_else(|| Path::new("runs/capacity").to_owned());
     ensure!(
         proxies.iter().any(|proxy| proxy != CONTROL),
         "--proxy: {CONTROL} has no capacity; name another as well"
     );
     let interrupted = catch_signals()?;
-    let mut search = Search { args, interrupted: &interrupted, runs: BTreeMap::new() };
+    let mut search =
+        Search { slo: &args.slo, request, interrupted: &interrupted, runs: BTreeMap::new() };
     let with_control = proxies.iter().any(|proxy| proxy == CONTROL);
     for proxy in proxies.iter().filter(|proxy| *proxy != CONTROL) {
         search.proxy(proxy, with_control, bounds, &folder)?;
@@ -79,11 +86,10 @@ pub(super) fn run(args: &CapacitySearchArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn bounds(scenario: &Scenario, args: &CapacitySearchArgs) -> anyhow::Result<Bounds> {
-    let sizes = if args.run.services.is_empty() { &scenario.services } else { &args.run.services };
+fn bounds(sizes: &[u32], within: u8) -> anyhow::Result<Bounds> {
     let (low, high) = sizes.iter().min().zip(sizes.iter().max()).context("services: name two")?;
     ensure!(low < high, "services: name two sizes, the smallest and the largest to look at");
-    Ok(Bounds { low: *low, high: *high, ratio: 1.0 + f64::from(args.within) / 100.0 })
+    Ok(Bounds { low: *low, high: *high, ratio: 1.0 + f64::from(within) / 100.0 })
 }
 
 /// Sizes of a ladder from the smallest to the largest with the same steps as a search ends with.
@@ -127,16 +133,21 @@ impl Search<'_> {
         if self.runs.contains_key(&output) {
             return Ok(output);
         }
-        let args = RunArgs {
+        let request = RunRequest {
             output: Some(output.clone()),
-            proxies: vec![proxy.to_owned()],
-            services: vec![services],
             resume: output.exists(),
-            ..self.args.run.clone()
+            overrides: Overrides {
+                proxies: vec![proxy.to_owned()],
+                services: vec![services],
+                ..self.request.overrides.clone()
+            },
+            ..self.request.clone()
         };
-        match measure(&args, self.interrupted)? {
+        match crate::run::run(&request, self.interrupted)? {
             Ended::Complete(done) => self.runs.insert(output.clone(), Run::read(&done)?),
-            Ended::Planned => bail!("--dry-run: what is measured next depends on what was found"),
+            Ended::Planned { .. } => {
+                bail!("--dry-run: what is measured next depends on what was found")
+            }
             Ended::Interrupted { .. } => bail!("interrupted; the same command goes on"),
         };
         Ok(output)
@@ -146,7 +157,7 @@ impl Search<'_> {
     fn is_within(&self, folders: &[PathBuf], size: u32) -> anyhow::Result<bool> {
         let runs = folders.iter().filter_map(|folder| self.runs.get(folder).cloned());
         let runs: Vec<Run> = runs.collect();
-        let plan = capacity::plan(&runs, &self.args.slo, &Options::default())?;
+        let plan = capacity::plan(&runs, self.slo, &Options::default())?;
         let mut proxies = plan.groups.iter().flat_map(|group| &group.proxies);
         Ok(proxies.all(|proxy| proxy.measured_within == Some(u64::from(size))))
     }

@@ -7,7 +7,7 @@ use lab::image::{Cache, refresh, resolve};
 use super::{megabytes, selected};
 use crate::cli::KernelsFetchArgs;
 use crate::out::table;
-use crate::progress::Progress;
+use crate::run::progress::Progress;
 
 pub(super) fn run(args: &KernelsFetchArgs) -> anyhow::Result<ExitCode> {
     let cache = Cache::open()?;

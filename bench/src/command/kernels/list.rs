@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::megabytes;
 use crate::cli::KernelsListArgs;
 use crate::out::table;
-use crate::progress::Progress;
+use crate::run::progress::Progress;
 
 /// One line of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

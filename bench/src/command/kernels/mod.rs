@@ -6,10 +6,11 @@ mod probe;
 
 use std::process::ExitCode;
 
-use lab::image::{Cache, KernelSpec, Selected, select};
+use lab::image::{Cache, KernelSpec};
 
 use crate::cli::{KernelsArgs, KernelsCommand};
-use crate::progress::Progress;
+use crate::place::select_kernels;
+use crate::run::progress::Progress;
 
 pub(super) fn run(args: &KernelsArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
@@ -22,13 +23,9 @@ pub(super) fn run(args: &KernelsArgs) -> anyhow::Result<ExitCode> {
 /// The kernels that `lists` name; what is passed over is said on standard error.
 fn selected(lists: &[String], cache: &Cache) -> anyhow::Result<Vec<KernelSpec>> {
     let progress = Progress::new(0);
-    let found = select(lists, cache, &|what| progress.preparing(what));
+    let found = select_kernels(lists, cache, &|what| progress.preparing(what));
     progress.clear();
-    let Selected { specs, warnings } = found?;
-    for warning in warnings {
-        eprintln!("warning: {warning}");
-    }
-    Ok(specs)
+    found
 }
 
 /// Bytes as megabytes, with one decimal below ten.

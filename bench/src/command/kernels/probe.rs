@@ -15,7 +15,7 @@ use crate::cli::KernelsProbeArgs;
 use crate::features::{self, Tried, groups, summary};
 use crate::out::table;
 use crate::place::{GuestOptions, GuestPlace, WorkDir};
-use crate::progress::Progress;
+use crate::run::progress::Progress;
 use crate::scenario::Limits;
 
 /// Some sixty tries of an emulated guest take 10 s.

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use results::{CellRecord, Labels, Outcome, RunWriter};
 
+use super::progress::Progress;
+use super::shard::cost_ms;
 use crate::cell::CellSpec;
 use crate::place::Places;
-use crate::progress::Progress;
-use crate::shard::cost_ms;
 
 /// How often the runner looks whether it was interrupted.
 const POLL: Duration = Duration::from_millis(100);

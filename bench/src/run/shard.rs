@@ -108,7 +108,8 @@ pub fn cost_ms(cell: &CellSpec) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Overrides, Setting, expand, validated};
+    use crate::place::Setting;
+    use crate::run::plan::{Overrides, expand, validated};
     use proptest::prelude::*;
     use results::{Clock, Place};
 

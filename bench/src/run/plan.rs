@@ -9,11 +9,12 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use generators::VipLayout;
 use proxies::ProxyKind;
+use results::Labels;
 use results::replicate::Claim;
-use results::{Clock, Labels, Place};
 
+use super::imported::ImportedCluster;
 use crate::cell::CellSpec;
-use crate::imported::ImportedCluster;
+use crate::place::Setting;
 use crate::scenario::{Inject, Measure, Scenario};
 
 /// Largest run: a scenario beyond it is a typing error.
@@ -38,15 +39,6 @@ pub struct Overrides {
     pub inject_rules: Option<u32>,
     /// Delay before every answer in nanoseconds, instead of the scenario's.
     pub inject_delay_ns: Option<u64>,
-}
-
-/// Where and how a plan's cells run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Setting {
-    /// Host or guest.
-    pub place: Place,
-    /// What timings count.
-    pub clock: Clock,
 }
 
 /// Applies the command line to a scenario and checks every value.
@@ -291,6 +283,8 @@ fn applies(measure: Measure, proxy: ProxyKind) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use results::{Clock, Place};
+
     use super::*;
 
     fn scenario(text: &str) -> Scenario {

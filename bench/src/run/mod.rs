@@ -1,0 +1,151 @@
+//! A run: from a request to a results folder with every cell of the plan. Knows no command line and prints no result.
+
+mod folder;
+pub mod imported;
+pub mod plan;
+pub mod progress;
+mod runner;
+pub mod shard;
+mod signals;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use results::{Clock, Environment, Place, RunRecord};
+
+use crate::cell::CellSpec;
+use crate::place::{Places, Setting, open_places};
+use crate::scenario::Scenario;
+use imported::CLUSTER_FACT;
+use plan::{Overrides, expand, validated};
+use progress::Progress;
+use runner::Runner;
+use shard::Shard;
+
+pub use signals::catch_signals;
+
+/// What to run, where, and into which folder.
+#[derive(Debug, Clone, Default)]
+pub struct RunRequest {
+    /// The scenario's file.
+    pub scenario: PathBuf,
+    /// What to change in it.
+    pub overrides: Overrides,
+    /// Where cells run, if neither the scenario nor this machine shall decide.
+    pub place: Option<Place>,
+    /// What timings count, if this machine shall not decide.
+    pub clock: Option<Clock>,
+    /// Results folder [default: one in `runs`, by scenario and date].
+    pub output: Option<PathBuf>,
+    /// Keep the finished cells of the folder.
+    pub resume: bool,
+    /// Run only this part of the plan.
+    pub shard: Option<Shard>,
+    /// Cells at a time [default: by clock and cores].
+    pub jobs: Option<usize>,
+    /// Plan and create nothing.
+    pub dry_run: bool,
+}
+
+/// How far a run came.
+#[derive(Debug)]
+pub enum Ended {
+    /// It was planned, and nothing else done.
+    Planned {
+        /// What would run, in this order.
+        cells: Vec<CellSpec>,
+        /// Where it would run.
+        setting: Setting,
+    },
+    /// Interrupted: the folder lacks so many cells.
+    Interrupted {
+        /// Results folder.
+        folder: PathBuf,
+        /// Cells that are missing.
+        left: usize,
+    },
+    /// Every cell is in this folder.
+    Complete(PathBuf),
+}
+
+/// Runs the cells of a scenario into a results folder, without a report.
+///
+/// # Errors
+/// What is wrong with scenario, options, machine or folder.
+pub fn run(request: &RunRequest, interrupted: &AtomicBool) -> anyhow::Result<Ended> {
+    let file = &request.scenario;
+    let mut scenario = validated(Scenario::read(file)?, request.overrides.clone())
+        .with_context(|| format!("scenario {}", file.display()))?;
+    for warning in scenario.imported.iter().flat_map(|imported| imported.warnings()) {
+        eprintln!("warning: cluster file: {warning}");
+    }
+    let folder = folder::choose(request, &scenario.name)?;
+    let progress = Progress::new(0);
+    let preparing = |what: &str| progress.preparing(what);
+    let (mut places, setting) =
+        open_places(&mut scenario, request.place, request.clock, &preparing)?;
+    let plan = expand(&scenario, setting, &places.releases())?;
+    let shard = request.shard.map(|part| part.record(&plan));
+    let cells = match request.shard {
+        Some(part) => part.cells(plan),
+        None => plan,
+    };
+    if request.dry_run {
+        progress.clear();
+        return Ok(Ended::Planned { cells, setting });
+    }
+    let record = RunRecord { shard, ..run_record(&scenario, &cells, &places)? };
+    let (mut writer, cells) = folder::open(&folder, &record, cells, request.resume)?;
+    preparing("preparing");
+    places.prepare(&cells, &preparing)?;
+    let runner = Runner {
+        places: &places,
+        jobs: jobs(request.jobs, setting)?,
+        limit: Duration::from_secs(scenario.limits.cell_s),
+        interrupted,
+    };
+    progress.expect(cells.len());
+    let left = runner.run(cells, &mut writer, &progress)?;
+    writer.store_guests(places.guest_records())?;
+    drop(writer);
+    progress.clear();
+    Ok(if left > 0 { Ended::Interrupted { folder, left } } else { Ended::Complete(folder) })
+}
+
+fn run_record(
+    scenario: &Scenario,
+    cells: &[CellSpec],
+    places: &Places,
+) -> anyhow::Result<RunRecord> {
+    let mut facts = places.facts();
+    let imported = scenario.imported.iter();
+    facts.extend(imported.map(|file| (CLUSTER_FACT.to_owned(), file.sha256().to_owned())));
+    Ok(RunRecord {
+        schema: results::RUN_SCHEMA.into(),
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        command: std::env::args().collect(),
+        started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        scenario_name: scenario.name.clone(),
+        scenario: serde_json::to_value(scenario)?,
+        cells: cells.iter().map(CellSpec::id).collect(),
+        shard: None,
+        environment: Environment { facts },
+        guests: Vec::new(),
+    })
+}
+
+/// Wall time is measured one cell at a time; instruction counts do not care.
+fn jobs(asked: Option<usize>, setting: Setting) -> anyhow::Result<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    match (asked, setting.clock) {
+        (Some(0), _) => bail!("--jobs 0: at least one cell has to run at a time"),
+        (Some(jobs), Clock::Wall) if jobs > 1 => {
+            bail!("--jobs {jobs}: cells on the wall clock disturb each other; leave it out")
+        }
+        (Some(jobs), _) => Ok(jobs),
+        (None, Clock::Wall) => Ok(1),
+        (None, Clock::Instructions) => Ok(cores),
+    }
+}
