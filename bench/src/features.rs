@@ -1,6 +1,6 @@
 //! What a guest kernel can do: the question to PID 1, its answer, and a short form for a table. The trying is in `proxies`.
 
-use lab::netns::Namespace;
+use linux::netns::Namespace;
 use serde::{Deserialize, Serialize};
 
 /// The payload by which the host asks PID 1; a cell's is JSON.

@@ -9,9 +9,9 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
-use lab::netns::Namespace;
-use lab::process::{Limits, run};
 use lab::topology::{Topology, TopologySpec};
+use linux::netns::Namespace;
+use linux::process::{Limits, run};
 use results::Clock;
 use vipbench::load::{
     BareClient, BareServer, HttpClient, HttpServer, LoadClient, LoadError, MeasureClock, Priority,

@@ -4,11 +4,6 @@
 
 pub mod guest;
 pub mod image;
-mod link;
-pub mod netns;
-pub mod process;
-pub mod sysctl;
 pub mod topology;
 
 pub use ipnet::Ipv4Net;
-pub use link::LinkError;

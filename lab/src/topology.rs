@@ -15,10 +15,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
-
-use crate::link::{LOOPBACK_INDEX, LinkError, Mac, Rtnl, VethEnd, Via};
-use crate::netns::{Namespace, NamespaceError};
-use crate::sysctl::{SysctlError, Sysctls};
+use linux::netlink::link::{LOOPBACK_INDEX, LinkError, Mac, Rtnl, VethEnd, Via};
+use linux::netns::{Namespace, NamespaceError};
+use linux::sysctl::{SysctlError, Sysctls};
 
 /// Most endpoint hosts of a lab. A real node has one an endpoint; beyond two they differ only in address.
 pub const ENDPOINT_HOSTS_MAX: usize = 64;

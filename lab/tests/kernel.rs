@@ -12,10 +12,10 @@ use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use lab::netns::{Namespace, NamespaceError};
-use lab::process::{Limits, run};
-use lab::sysctl::{SysctlGuard, read as read_sysctl};
 use lab::topology::{EndpointHost, Topology, TopologySpec};
+use linux::netns::{Namespace, NamespaceError};
+use linux::process::{Limits, run};
+use linux::sysctl::{SysctlGuard, read as read_sysctl};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 

@@ -2,44 +2,19 @@
 
 use std::io;
 
+use linux::{IoError, ToolError};
+
 use crate::ProxyKind;
 
 /// Why a proxy could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
-    /// A tool ran and refused.
-    #[error("`{command}` failed ({status}): {stderr}{}", at_input(input.as_deref()))]
-    Tool {
-        /// The command line.
-        command: String,
-        /// Exit code or signal, in words.
-        status: String,
-        /// The start of what it said, at most 2 KiB.
-        stderr: String,
-        /// The line of its input that it named, if it named one: number and text.
-        input: Option<String>,
-    },
-    /// A tool did not end in time; it was killed, and what it had already committed stays in the
-    /// namespace.
-    #[error(
-        "`{command}` did not end within {limit_s} s and was killed; raise the limit or take a smaller size"
-    )]
-    Timeout {
-        /// The command line.
-        command: String,
-        /// The limit, seconds.
-        limit_s: u64,
-    },
+    /// A tool ran and refused, took too long, or could not be run.
+    #[error(transparent)]
+    Tool(ToolError),
     /// The operating system refused a file or a process.
-    #[error("cannot {operation} {object}: {source}")]
-    Io {
-        /// The verb.
-        operation: &'static str,
-        /// What it was about.
-        object: String,
-        /// The refusal.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] IoError),
     /// The kernel refused a netlink message, or a netlink socket failed.
     #[error("netlink: cannot {operation} {object}: {source}")]
     Netlink {
@@ -94,15 +69,6 @@ pub enum ProxyError {
 }
 
 impl ProxyError {
-    /// Makes `map_err` short: names the verb and the object of an I/O error.
-    pub(crate) fn io(
-        operation: &'static str,
-        object: impl Into<String>,
-    ) -> impl FnOnce(io::Error) -> Self {
-        let object = object.into();
-        move |source| Self::Io { operation, object, source }
-    }
-
     /// Success if nothing failed, the one failure, or all of them.
     pub(crate) fn gather(mut errors: Vec<Self>) -> Result<(), Self> {
         match errors.pop() {
@@ -116,8 +82,18 @@ impl ProxyError {
     }
 }
 
-fn at_input(line: Option<&str>) -> String {
-    line.map_or_else(String::new, |line| format!(", at input {line}"))
+/// A missing tool is what this machine cannot do; everything else is a failure.
+impl From<ToolError> for ProxyError {
+    fn from(error: ToolError) -> Self {
+        match error {
+            ToolError::Missing { program } => Self::Unsupported {
+                what: format!("`{program}`"),
+                reason: "there is no such program in PATH".into(),
+                remedy: "install the package that holds it".into(),
+            },
+            other => Self::Tool(other),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -125,17 +101,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tool_error_names_the_input_line() {
-        let error = ProxyError::Tool {
-            command: "iptables-nft-restore".into(),
-            status: "exit status: 1".into(),
-            stderr: "no such chain".into(),
-            input: Some("line 3 `-A X -j Y`".into()),
-        };
-        assert_eq!(
-            error.to_string(),
-            "`iptables-nft-restore` failed (exit status: 1): no such chain, at input line 3 `-A X -j Y`"
-        );
+    fn a_missing_tool_is_unsupported_in_the_same_words() {
+        let missing = || ToolError::Missing { program: "nft".into() };
+        let error = ProxyError::from(missing());
+        assert!(matches!(error, ProxyError::Unsupported { .. }));
+        assert_eq!(error.to_string(), missing().to_string());
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What this kernel and these tools can do, found by trying each thing in the current network namespace, which is to be
 //! thrown away afterwards. Reads no configuration of the kernel, and programs no Cluster.
 
+use linux::Tool;
 use std::time::Duration;
 
-use crate::command::Tool;
 use crate::error::ProxyError;
 use crate::iptables::Variant;
 use crate::ipvs;
@@ -110,5 +110,6 @@ fn ipset(name: &str, kind: &str, more: &[&str]) -> Result<(), ProxyError> {
 }
 
 fn run(program: &str, args: &[&str]) -> Result<(), ProxyError> {
-    Tool { program, args, env: None, deadline: DEADLINE }.read().map(drop)
+    Tool { program, args, env: None, deadline: DEADLINE }.read()?;
+    Ok(())
 }

@@ -1,9 +1,8 @@
-//! How a Cluster gets into the kernel: the [`Proxy`] trait, one folder a backend, netlink codecs.
+//! How a Cluster gets into the kernel: the [`Proxy`] trait, one folder a backend.
 //!
 //! A proxy programs the network namespace of the calling thread. It never makes, enters or names a
 //! namespace, and it reads no clock: whoever calls it times the three stages of a sync.
 
-mod command;
 mod differences;
 mod error;
 pub mod features;
@@ -12,15 +11,13 @@ pub mod features;
 mod golden;
 mod iptables;
 pub mod ipvs;
-mod netlink;
 mod nftables;
 mod none;
 mod open;
 mod proxy;
 mod text;
-mod usage;
 
 pub use error::ProxyError;
 pub use iptables::Variant as IptablesVariant;
 pub use open::{IptablesOptions, NftablesOptions, Options, open};
-pub use proxy::{Applied, Program, Proxy, ProxyKind, Size, SyncRequest, UnknownProxy};
+pub use proxy::{Program, Proxy, ProxyKind, Size, SyncRequest, UnknownProxy};

@@ -1,9 +1,10 @@
 //! The control: no proxy at all. Every stage of a sync succeeds and does nothing.
 
 use generators::Cluster;
+use linux::CpuTime;
 
 use crate::error::ProxyError;
-use crate::proxy::{Applied, Payload, Program, Proxy, ProxyKind, Size, SyncRequest};
+use crate::proxy::{Payload, Program, Proxy, ProxyKind, Size, SyncRequest};
 
 /// The backend `none`: the client dials the Endpoint, so the namespace needs nothing.
 ///
@@ -32,9 +33,9 @@ impl Proxy for NoProxy {
     }
 
     /// Hands nothing over, at no cost; refuses the program of another backend.
-    fn submit(&mut self, program: &Program) -> Result<Applied, ProxyError> {
+    fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
         if matches!(program.payload, Payload::Nothing) {
-            return Ok(Applied::default());
+            return Ok(CpuTime::default());
         }
         Err(ProxyError::ForeignProgram { proxy: self.kind() })
     }

@@ -4,6 +4,7 @@
 //! that each can be timed apart. `prepare` reads or readies kernel state, `render` is pure,
 //! `submit` hands over.
 
+use linux::CpuTime;
 use std::fmt;
 use std::str::FromStr;
 
@@ -140,15 +141,6 @@ impl Program {
     }
 }
 
-/// What handing a program to the kernel cost, as the kernel accounts it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Applied {
-    /// User time of this thread and its children, nanoseconds of the namespace's kernel.
-    pub user_ns: u64,
-    /// System time of this thread and its children, nanoseconds of the namespace's kernel.
-    pub system_ns: u64,
-}
-
 /// A backend that makes the current network namespace implement a Cluster.
 ///
 /// Contract (the tests in `tests/kernel/contract.rs` hold every backend to it): after `submit` of a
@@ -181,7 +173,7 @@ pub trait Proxy {
     ///
     /// # Errors
     /// Any refusal, matched to the rule or message that caused it where the kernel says so.
-    fn submit(&mut self, program: &Program) -> Result<Applied, ProxyError>;
+    fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError>;
     /// Reads the kernel back and compares it with the wanted Cluster.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Parts: `prepare` (fixed state, reading what there is), `render` (user space makes text or messages), `submit` (until
 //! the kernel has taken it), `effective` (from then until a new connection is answered by the right Endpoint).
 
+use linux::CpuTime;
 use std::borrow::Cow;
 use std::fs;
 use std::sync::mpsc;
@@ -10,7 +11,7 @@ use std::sync::mpsc;
 use anyhow::{Context, bail};
 use generators::{Change, ChangeKind, Cluster, Position};
 use lab::guest::mark;
-use proxies::{Applied, Proxy, Size, SyncRequest};
+use proxies::{Proxy, Size, SyncRequest};
 use results::{Metric, Unit};
 
 use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled, is_dialable};
@@ -35,7 +36,7 @@ struct Parts {
 struct Series {
     parts: Vec<Parts>,
     sizes: Vec<Size>,
-    applied: Vec<Applied>,
+    applied: Vec<CpuTime>,
 }
 
 /// Full sync into an empty namespace, then Changes.
@@ -298,7 +299,7 @@ impl Series {
         size("messages", Unit::Count, |size| size.messages);
         size("bytes", Unit::Bytes, |size| size.bytes);
         // The kernel accounts in its own nanoseconds, which on the instructions clock are instructions.
-        let mut cpu = |mode: &str, value: fn(&Applied) -> u64| {
+        let mut cpu = |mode: &str, value: fn(&CpuTime) -> u64| {
             let values = self.applied.iter().map(value).collect();
             metrics.push(Metric::of_values("cpu", &format!("{name}.{mode}"), unit, values));
         };

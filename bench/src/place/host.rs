@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use lab::netns::Namespace;
-use lab::process::{Child, Limits, ProcessError};
+use linux::netns::Namespace;
+use linux::process::{Child, Limits, ProcessError};
 use proxies::{Options, ProxyKind};
 use results::Outcome;
 

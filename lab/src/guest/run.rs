@@ -9,13 +9,14 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use linux::process::{Child, Limits, Output, ProcessError};
+
 use super::core::Core;
 use super::machine::{Accelerator, Machine, Paths, QEMU, Start};
 use super::qmp::Monitor;
 use super::watch::ConsoleWatch;
 use super::wire::{Job, Line, WireError};
 use super::{Profile, ProfileError, Profiler, Snapshot, splat, threads};
-use crate::process::{Child, Limits, Output, ProcessError};
 
 const POLL: Duration = Duration::from_millis(5);
 /// More than any honest guest writes: a cell's answer is some hundred kilobytes.

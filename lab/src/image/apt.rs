@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use linux::process::{Child, Limits, Output, ProcessError, run};
+
 use super::control::{Stanza, stanzas};
 use super::error::{ImageError, MAKE_ROOM, at};
 use super::sources::Source;
-use crate::process::{Child, Limits, Output, ProcessError, run};
 
 /// Indexes of a dozen suites are 60 MB.
 const UPDATE_DEADLINE: Duration = Duration::from_mins(10);

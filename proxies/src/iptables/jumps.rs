@@ -4,6 +4,7 @@
 //! `iptablesJumpChains` and `iptablesKubeletJumpChains` in pkg/proxy/iptables/proxier.go and
 //! `EnsureChain`, `EnsureRule` and `Monitor` in pkg/util/iptables/iptables.go, Kubernetes 1.35.
 
+use linux::{IoError, ToolError};
 use std::error::Error;
 use std::io;
 
@@ -121,19 +122,19 @@ fn exists_already(error: &(dyn Error + 'static)) -> bool {
 
 fn refused(command: String, error: &(dyn Error + 'static)) -> ProxyError {
     if let Some(error) = error.downcast_ref::<IptablesError>() {
-        return ProxyError::Tool {
+        return ProxyError::Tool(ToolError::Failed {
             command,
             status: format!("exit status: {}", error.code),
             stderr: error.msg.trim().chars().take(512).collect(),
             input: None,
-        };
+        });
     }
     // The crate passes on what `Command` said, as a box that cannot be sent between threads.
     let source = error.downcast_ref::<io::Error>().map_or_else(
         || io::Error::other(error.to_string()),
         |error| io::Error::new(error.kind(), error.to_string()),
     );
-    ProxyError::io("run", command)(source)
+    IoError::of("run", command)(source).into()
 }
 
 #[cfg(test)]

@@ -16,11 +16,11 @@ mod text;
 mod verify;
 
 use generators::Cluster;
+use linux::{CpuTime, Tool, ToolError};
 
-use crate::command::Tool;
 use crate::error::ProxyError;
 use crate::open::Options;
-use crate::proxy::{Applied, Payload, Program, Proxy, ProxyKind, Size, SyncRequest};
+use crate::proxy::{Payload, Program, Proxy, ProxyKind, Size, SyncRequest};
 use dump::Dump;
 use names::Chain;
 use sysctl::RouteLocalnet;
@@ -121,12 +121,13 @@ impl Iptables {
 
     /// Feeds a text to `iptables-restore` with the arguments that kube-proxy gives it
     /// (`restoreInternal` in pkg/util/iptables/iptables.go, Kubernetes 1.35).
-    pub(crate) fn restore(&self, text: &[u8]) -> Result<Applied, ProxyError> {
-        self.run(self.variant.restore_tool(), &["-w", "5", "--noflush", "--counters"]).feed(text)
+    pub(crate) fn restore(&self, text: &[u8]) -> Result<CpuTime, ProxyError> {
+        let args = ["-w", "5", "--noflush", "--counters"];
+        Ok(self.run(self.variant.restore_tool(), &args).feed(text)?)
     }
 
     /// The same without `--noflush`, which empties the text's tables first: the jumps can only come after it.
-    fn replace(&self, text: &[u8]) -> Result<Applied, ProxyError> {
+    fn replace(&self, text: &[u8]) -> Result<CpuTime, ProxyError> {
         let applied =
             self.run(self.variant.restore_tool(), &["-w", "5", "--counters"]).feed(text)?;
         jumps::ensure(self.variant)?;
@@ -134,7 +135,7 @@ impl Iptables {
     }
 
     pub(crate) fn save(&self, args: &[&str]) -> Result<Vec<u8>, ProxyError> {
-        self.run(self.variant.save_tool(), args).read()
+        Ok(self.run(self.variant.save_tool(), args).read()?)
     }
 
     fn run<'a>(&'a self, program: &'a str, args: &'a [&'a str]) -> Tool<'a> {
@@ -169,16 +170,18 @@ impl Proxy for Iptables {
         let loaded = self.restore(PROBE.as_bytes());
         let removed = self.restore(PROBE_REMOVAL.as_bytes());
         match loaded.and(removed) {
-            Err(error @ ProxyError::Tool { .. }) => Err(ProxyError::Unsupported {
-                what: self.kind().to_string(),
-                reason: error.to_string(),
-                remedy: format!(
-                    "run it as root on a kernel with {}, nf_conntrack, nf_nat, xt_addrtype, \
+            Err(error @ ProxyError::Tool(ToolError::Failed { .. })) => {
+                Err(ProxyError::Unsupported {
+                    what: self.kind().to_string(),
+                    reason: error.to_string(),
+                    remedy: format!(
+                        "run it as root on a kernel with {}, nf_conntrack, nf_nat, xt_addrtype, \
                      xt_comment, xt_conntrack, xt_mark, xt_statistic, xt_tcpudp, xt_nat, \
                      xt_MASQUERADE and ipt_REJECT",
-                    self.variant.kernel_modules()
-                ),
-            }),
+                        self.variant.kernel_modules()
+                    ),
+                })
+            }
             other => other.map(drop),
         }
     }
@@ -212,7 +215,7 @@ impl Proxy for Iptables {
     }
 
     /// One `iptables-restore`, which commits filter and then nat. If nat is refused, filter stays.
-    fn submit(&mut self, program: &Program) -> Result<Applied, ProxyError> {
+    fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
         let Payload::Restore(text) = &program.payload else {
             return Err(ProxyError::ForeignProgram { proxy: self.kind() });
         };

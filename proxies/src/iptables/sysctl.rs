@@ -1,6 +1,7 @@
 //! `net.ipv4.conf.all.route_localnet` of the calling thread's namespace: on for `NodePort`s on
 //! 127.0.0.1, and back to what it was.
 
+use linux::IoError;
 use std::fs;
 
 use crate::error::ProxyError;
@@ -21,9 +22,9 @@ impl RouteLocalnet {
     /// # Errors
     /// The file could not be read or written.
     pub(super) fn enable(&mut self) -> Result<(), ProxyError> {
-        let value = fs::read_to_string(PATH).map_err(ProxyError::io("read", PATH))?;
+        let value = fs::read_to_string(PATH).map_err(IoError::of("read", PATH))?;
         if value.trim() == "0" {
-            fs::write(PATH, "1").map_err(ProxyError::io("write 1 to", PATH))?;
+            fs::write(PATH, "1").map_err(IoError::of("write 1 to", PATH))?;
             self.was_switched_on = true;
         }
         Ok(())
@@ -35,7 +36,7 @@ impl RouteLocalnet {
     /// The file could not be written.
     pub(super) fn reset(&mut self) -> Result<(), ProxyError> {
         if self.was_switched_on {
-            fs::write(PATH, "0").map_err(ProxyError::io("write 0 to", PATH))?;
+            fs::write(PATH, "0").map_err(IoError::of("write 0 to", PATH))?;
             self.was_switched_on = false;
         }
         Ok(())

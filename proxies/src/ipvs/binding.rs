@@ -3,6 +3,9 @@
 //! The backend binds VIPs as part of its sync; this binds nothing but VIPs, with the same messages.
 
 use generators::Cluster;
+use linux::netlink::socket::Family;
+use linux::netlink::{Encoder, NetlinkError, Socket, route};
+use linux::{CpuTime, IoError, usage};
 
 use super::items::{Item, Items};
 use super::layout::Layout;
@@ -10,11 +13,8 @@ use super::options::VipBinding;
 use super::refusal::{batch_failed, netlink_failed};
 use super::render::{Draft, Numbers};
 use crate::error::ProxyError;
-use crate::netlink::socket::Family;
-use crate::netlink::{Encoder, NetlinkError, Socket, route};
 use crate::open::Options;
-use crate::proxy::{Applied, Payload, Program, ProxyKind};
-use crate::usage;
+use crate::proxy::{Payload, Program, ProxyKind};
 
 /// The dummy link (`defaultDummyDevice`, pkg/proxy/ipvs/proxier.go, Kubernetes 1.30).
 pub(super) const LINK: &str = "kube-ipvs0";
@@ -67,7 +67,7 @@ impl VipBinder {
     ///
     /// # Errors
     /// Any refusal, with the VIP and the Service.
-    pub fn submit(&self, program: &Program) -> Result<Applied, ProxyError> {
+    pub fn submit(&self, program: &Program) -> Result<CpuTime, ProxyError> {
         let Payload::Ipvs(program) = &program.payload else {
             return Err(ProxyError::ForeignProgram { proxy: ProxyKind::Ipvs });
         };
@@ -111,7 +111,7 @@ pub(super) fn ready_link(binding: VipBinding) -> Result<u32, ProxyError> {
 
 /// The index of the dummy link, if it is there.
 pub(super) fn link_index() -> Result<Option<u32>, ProxyError> {
-    route::link_index(LINK).map_err(ProxyError::io("find link", LINK))
+    Ok(route::link_index(LINK).map_err(IoError::of("find link", LINK))?)
 }
 
 /// Removes the dummy link and our local routes. Goes on after an error.

@@ -3,6 +3,7 @@
 //! From Linux 7.1 on the kernel tells. Before, the buckets are worked out by the kernel's hash, and the order in which
 //! the kernel lists its services, bucket by bucket, must agree with the result.
 
+use linux::IoError;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -38,7 +39,7 @@ impl Buckets {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Self::of_listing(&observe::keys_as_listed(super::family_number()?)?)
             }
-            Err(error) => Err(ProxyError::io("read", STATUS)(error)),
+            Err(error) => Err(IoError::of("read", STATUS)(error).into()),
         }
     }
 

@@ -5,6 +5,9 @@
 use std::time::Duration;
 
 use generators::Cluster;
+use linux::netlink::ipset::SetKind;
+use linux::netlink::socket::Family;
+use linux::netlink::{Encoder, NetlinkError, Socket, ipset};
 
 use super::layout::Layout;
 use super::observe::Observed;
@@ -16,9 +19,6 @@ use super::wire::Writer;
 use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::iptables::Iptables;
-use crate::netlink::ipset::SetKind;
-use crate::netlink::socket::Family;
-use crate::netlink::{Encoder, NetlinkError, Socket, ipset};
 use crate::open::Options;
 
 /// How often, and after which pause, a set that is still in use is tried again. `nf_tables` drops the references of

@@ -6,9 +6,10 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use linux::netlink::ipset::Member;
+use linux::netlink::route::Prefix;
+
 use super::sets::Set;
-use crate::netlink::ipset::Member;
-use crate::netlink::route::Prefix;
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -6,6 +6,8 @@
 use std::net::Ipv4Addr;
 
 use generators::{Cluster, Endpoint, Protocol, Service};
+use linux::netlink::ipset::Member;
+use linux::netlink::route::Prefix;
 
 use super::items::Item;
 use super::options::{IpvsOptions, VipBinding};
@@ -14,8 +16,6 @@ use super::wire::{
     FLAG_SOURCE_PORT, RealServer, SCHEDULER_MAX, Settings, VirtualKey, protocol_number,
 };
 use crate::error::ProxyError;
-use crate::netlink::ipset::Member;
-use crate::netlink::route::Prefix;
 use crate::open::Options;
 
 /// The weight of every real server (`weight: 1` in pkg/proxy/ipvs/proxier.go, Kubernetes 1.30).

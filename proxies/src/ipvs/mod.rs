@@ -24,14 +24,14 @@ mod verify;
 mod wire;
 
 use generators::Cluster;
+use linux::netlink::socket::Family;
+use linux::netlink::{Encoder, Socket, genl, route};
+use linux::{CpuTime, usage};
 
 use crate::differences::Differences;
 use crate::error::ProxyError;
-use crate::netlink::socket::Family;
-use crate::netlink::{Encoder, Socket, genl, route};
 use crate::open::Options;
-use crate::proxy::{Applied, Payload, Program, Proxy, ProxyKind, SyncRequest};
-use crate::usage;
+use crate::proxy::{Payload, Program, Proxy, ProxyKind, SyncRequest};
 use fixed::Fixed;
 use layout::Layout;
 use observe::Observed;
@@ -176,7 +176,7 @@ impl Proxy for Ipvs {
 
     /// Sets, then virtual services, then addresses. The kernel takes messages one by one: after a refusal, the messages
     /// before it and the rest of its chunk are in force.
-    fn submit(&mut self, program: &Program) -> Result<Applied, ProxyError> {
+    fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
         let Payload::Ipvs(program) = &program.payload else {
             return Err(ProxyError::ForeignProgram { proxy: self.kind() });
         };

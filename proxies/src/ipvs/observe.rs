@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use linux::netlink::route::{LinkAddress, Prefix};
+use linux::netlink::socket::Family;
+use linux::netlink::{Socket, ipset, route};
+
 use super::items::{Item, Items};
 use super::options::VipBinding;
 use super::refusal::netlink_failed;
@@ -9,9 +13,6 @@ use super::render::NO_SERVICE;
 use super::sets::Set;
 use super::wire::{self, ListedService, RealServer, VirtualKey};
 use crate::error::ProxyError;
-use crate::netlink::route::{LinkAddress, Prefix};
-use crate::netlink::socket::Family;
-use crate::netlink::{Socket, ipset, route};
 
 /// How often virtual services are listed at most.
 const LISTINGS_MAX: usize = 8;

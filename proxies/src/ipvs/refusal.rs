@@ -3,13 +3,13 @@
 use std::io;
 
 use generators::ServiceName;
+use linux::netlink::decode::Messages;
+use linux::netlink::socket::Family;
+use linux::netlink::{NetlinkError, Refusal, ipset, route};
 
 use super::render::Labelled;
 use super::wire;
 use crate::error::ProxyError;
-use crate::netlink::decode::Messages;
-use crate::netlink::socket::Family;
-use crate::netlink::{NetlinkError, Refusal, ipset, route};
 
 /// Names verb and object of an act that was no batch.
 pub(super) fn netlink_failed(
@@ -118,8 +118,9 @@ pub(super) use tests::describe_position;
 
 #[cfg(test)]
 mod tests {
+    use linux::netlink::{Batch, Encoder};
+
     use super::*;
-    use crate::netlink::{Batch, Encoder};
 
     fn refusal(position: usize, errno: i32) -> Refusal {
         Refusal { position, errno, words: None, refused: Vec::new() }

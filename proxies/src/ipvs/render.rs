@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use generators::{Cluster, Endpoint, Service, ServiceName};
+use linux::netlink::ipset::{self, Member};
+use linux::netlink::{Batch, Encoder, route};
 
 use super::items::{self, Item, Items, Side};
 use super::layout::Layout;
@@ -12,8 +14,6 @@ use super::programmed::Delta;
 use super::sets::Set;
 use super::wire::{RealServer, VirtualKey, Writer, WrittenSettings};
 use crate::error::ProxyError;
-use crate::netlink::ipset::{self, Member};
-use crate::netlink::{Batch, Encoder, route};
 use crate::proxy::Size;
 
 /// What addresses messages in this kernel and namespace.
@@ -310,13 +310,13 @@ pub(super) fn full(
 #[cfg(test)]
 pub(super) mod tests {
     use generators::Change;
+    use linux::netlink::decode::Messages;
+    use linux::netlink::socket::Family;
 
     use super::*;
     use crate::ipvs::programmed::Programmed;
     use crate::ipvs::refusal::describe_position;
     use crate::ipvs::wire::ListedService;
-    use crate::netlink::decode::Messages;
-    use crate::netlink::socket::Family;
     use crate::open::Options;
 
     const NUMBERS: Numbers = Numbers { family: 0x20, link: 3 };
@@ -371,7 +371,7 @@ pub(super) mod tests {
                 if family == Family::Netfilter {
                     let bytes = messages.batch.message(position).expect("a message");
                     let message = Messages::of(bytes).next().expect("one").expect("valid");
-                    lines.extend(ipset::list_changes(&message));
+                    lines.extend(ipset::changes_in_words(&message).expect("valid"));
                     continue;
                 }
                 let (verb, object) =

@@ -5,8 +5,8 @@
 //! load balancers, source ranges or health checks would fill are left out too. Nothing here runs a tool.
 
 use generators::{Cluster, Service};
+use linux::netlink::route::Prefix;
 
-use crate::netlink::route::Prefix;
 use crate::open::{Options, network};
 
 /// What the rules of a Cluster depend on.

@@ -3,13 +3,13 @@
 use std::net::Ipv4Addr;
 
 use generators::Protocol;
+use linux::netlink::socket::Family;
+use linux::netlink::{Encoder, Socket};
 
 use super::family_number;
 use super::refusal::netlink_failed;
 use super::wire::{Settings, VirtualKey, Writer, WrittenSettings};
 use crate::error::ProxyError;
-use crate::netlink::socket::Family;
-use crate::netlink::{Encoder, Socket};
 
 /// Makes a virtual service with this scheduler in the current namespace, and removes it again.
 ///

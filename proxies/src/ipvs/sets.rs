@@ -3,7 +3,7 @@
 //! `ipsetInfo` in pkg/proxy/ipvs/proxier.go and pkg/proxy/ipvs/ipset.go, Kubernetes 1.30. Sets for load balancers,
 //! source ranges, local traffic policies and health checks stay away: the model has none of these.
 
-use crate::netlink::ipset::{HashSize, SetKind};
+use linux::netlink::ipset::{HashSize, SetKind};
 
 /// kube-proxy's `hashsize` and `maxelem`.
 pub(super) const SIZE_MIN: HashSize = HashSize { buckets: 1024, max_elements: 65_536 };

@@ -3,6 +3,7 @@
 //! Files below `/proc/sys/net` are those of the network namespace of the thread that opens them
 //! (`net_ctl_root`, `net/sysctl_net.c`, Linux 6.1).
 
+use linux::IoError;
 use std::fs;
 
 use crate::error::ProxyError;
@@ -50,11 +51,11 @@ fn path(name: &str) -> String {
 
 fn read(name: &str) -> Result<String, ProxyError> {
     let path = path(name);
-    let text = fs::read_to_string(&path).map_err(ProxyError::io("read", path))?;
+    let text = fs::read_to_string(&path).map_err(IoError::of("read", path))?;
     Ok(text.trim().to_owned())
 }
 
 fn write(name: &str, value: &str) -> Result<(), ProxyError> {
     let path = path(name);
-    fs::write(&path, value).map_err(ProxyError::io("write", path))
+    Ok(fs::write(&path, value).map_err(IoError::of("write", path))?)
 }

@@ -7,11 +7,11 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use generators::Protocol;
+use linux::netlink::encode::Content;
+use linux::netlink::genl::HEADER_BYTES;
+use linux::netlink::{Attributes, Batch, DUMP, Encoder, Malformed, Message, decode, encode};
 
 use super::options::{Forwarding, Timeouts};
-use crate::netlink::encode::Content;
-use crate::netlink::genl::HEADER_BYTES;
-use crate::netlink::{Attributes, Batch, DUMP, Encoder, Malformed, Message, decode, encode};
 
 /// `IPVS_GENL_NAME`
 pub(super) const FAMILY_NAME: &str = "IPVS";
@@ -433,6 +433,7 @@ pub(super) fn describe(message: &Message<'_>) -> Option<(&'static str, String)> 
 mod tests {
     use std::io::Cursor;
 
+    use linux::netlink::decode::Messages;
     use neli::consts::nl::{NlType, NlmF};
     use neli::genl::{AttrTypeBuilder, Genlmsghdr, GenlmsghdrBuilder, Nlattr, NlattrBuilder};
     use neli::nl::{NlPayload, Nlmsghdr, NlmsghdrBuilder};
@@ -441,7 +442,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::netlink::decode::Messages;
 
     const FAMILY: u16 = 0x20;
 

@@ -9,6 +9,7 @@ use std::io;
 use std::net::Ipv4Addr;
 
 use generators::Protocol;
+use linux::netlink::{NetlinkError, nftables as netlink};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,7 +19,6 @@ use super::names::is_service_chain;
 use super::render::Found;
 use super::{Nft, TABLE_NAME};
 use crate::error::ProxyError;
-use crate::netlink::{NetlinkError, nftables as netlink};
 
 /// What `nft --json` prints, as far as it is wanted.
 #[derive(Deserialize)]

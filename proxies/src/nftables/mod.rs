@@ -16,14 +16,14 @@ mod render;
 mod text;
 mod verify;
 
+use linux::{CpuTime, Tool, ToolError};
 use std::collections::BTreeSet;
 
 use generators::Cluster;
 
-use crate::command::Tool;
 use crate::error::ProxyError;
 use crate::open::Options;
-use crate::proxy::{Applied, Payload, Program, Proxy, ProxyKind, Size, SyncRequest};
+use crate::proxy::{Payload, Program, Proxy, ProxyKind, Size, SyncRequest};
 use crate::text::Text;
 use dump::Dump;
 pub(crate) use layout::Layout;
@@ -71,19 +71,19 @@ pub(crate) struct Nft {
 
 impl Nft {
     /// Runs one transaction.
-    fn apply(&self, text: &[u8]) -> Result<Applied, ProxyError> {
-        self.tool(&["-f", "-"]).feed(text).map_err(shortened)
+    fn apply(&self, text: &[u8]) -> Result<CpuTime, ProxyError> {
+        Ok(self.tool(&["-f", "-"]).feed(text).map_err(shortened)?)
     }
 
     /// What a `list` prints; nothing if what is listed does not exist.
     fn list(&self, args: &[&str]) -> Result<Option<Vec<u8>>, ProxyError> {
         match self.tool(args).read() {
-            Err(ProxyError::Tool { stderr, .. })
+            Err(ToolError::Failed { stderr, .. })
                 if stderr.contains("No such file or directory") =>
             {
                 Ok(None)
             }
-            other => other.map(Some),
+            other => Ok(Some(other?)),
         }
     }
 
@@ -93,13 +93,13 @@ impl Nft {
 }
 
 /// `nft` repeats each refused command and underlines it, which says nothing that the quoted line of the input does not.
-fn shortened(error: ProxyError) -> ProxyError {
+fn shortened(error: ToolError) -> ToolError {
     match error {
-        ProxyError::Tool { command, status, input, stderr } => {
+        ToolError::Failed { command, status, input, stderr } => {
             let errors: Vec<&str> =
                 stderr.lines().filter(|line| line.contains("Error: ")).take(ERRORS_MAX).collect();
             let stderr = if errors.is_empty() { stderr } else { errors.join("; ") };
-            ProxyError::Tool { command, status, input, stderr }
+            ToolError::Failed { command, status, input, stderr }
         }
         other => other,
     }
@@ -141,7 +141,7 @@ impl Nftables {
         }
         match self.nft.apply(text.as_bytes()) {
             Ok(_) => self.stale.clear(),
-            Err(ProxyError::Tool { .. }) => {}
+            Err(ProxyError::Tool(ToolError::Failed { .. })) => {}
             Err(error) => return Err(error),
         }
         Ok(())
@@ -157,7 +157,7 @@ impl Proxy for Nftables {
     fn probe(&mut self) -> Result<(), ProxyError> {
         let loaded = self.nft.apply(PROBE.as_bytes());
         match loaded.and_then(|_| listing::chains(&self.nft, self.layout)) {
-            Err(error @ ProxyError::Tool { .. }) => Err(ProxyError::Unsupported {
+            Err(error @ ProxyError::Tool(ToolError::Failed { .. })) => Err(ProxyError::Unsupported {
                 what: self.kind().to_string(),
                 reason: error.to_string(),
                 remedy: "run it as root with nft 1.0.1 or newer, built with JSON, on a kernel with nf_tables, \
@@ -201,7 +201,7 @@ impl Proxy for Nftables {
     }
 
     /// One `nft -f -`: all of it, or nothing.
-    fn submit(&mut self, program: &Program) -> Result<Applied, ProxyError> {
+    fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
         let Payload::Nft(NftProgram { text, stale }) = &program.payload else {
             return Err(ProxyError::ForeignProgram { proxy: self.kind() });
         };

@@ -1,5 +1,6 @@
 //! The iptables backends: the contract for both, and rules compared with upstream's.
 
+use linux::ToolError;
 use std::process::Command;
 
 use proxies::{Options, ProxyError, ProxyKind, SyncRequest, open};
@@ -125,7 +126,9 @@ fn refusal_names_the_line(kind: ProxyKind) {
     let after = before.apply(&change).expect("it fits");
     let request = SyncRequest::Incremental { before: &before, after: &after, changes: &[change] };
     let error = sync(&mut *open(kind, &options()), &request).expect_err("chains are missing");
-    let ProxyError::Tool { command, input: Some(input), .. } = &error else { panic!("{error}") };
+    let ProxyError::Tool(ToolError::Failed { command, input: Some(input), .. }) = &error else {
+        panic!("{error}")
+    };
     assert!(command.contains("-restore -w 5 --noflush --counters"), "{command}");
     let first_missing = "KUBE-SVC-XPGD46QRK7WJZT7O";
     let names_the_rule = input.contains(first_missing) || error.to_string().contains(first_missing);

@@ -1,5 +1,6 @@
 //! The nftables backends: the contract for each layout, and what only they do.
 
+use linux::ToolError;
 use std::process::Command;
 
 use generators::{Change, Cluster};
@@ -131,7 +132,9 @@ fn refusal_changes_nothing(kind: ProxyKind) {
     let after = before.apply(&change).expect("it fits");
     let request = SyncRequest::Incremental { before: &before, after: &after, changes: &[change] };
     let error = sync(&mut *open(kind, &options()), &request).expect_err("the table is missing");
-    let ProxyError::Tool { command, input: Some(input), .. } = &error else { panic!("{error}") };
+    let ProxyError::Tool(ToolError::Failed { command, input: Some(input), .. }) = &error else {
+        panic!("{error}")
+    };
     assert_eq!(command, "nft -f -");
     assert!(input.starts_with("line 1 `add chain ip kube-proxy "), "{error}");
     assert!(!error.to_string().contains("^^^"), "{error}");

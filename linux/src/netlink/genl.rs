@@ -15,13 +15,13 @@ use super::{Batch, Malformed, decode};
 /// `GENL_ID_CTRL` (include/uapi/linux/genetlink.h, Linux 6.1): the controller's fixed number.
 const CONTROLLER: u16 = 0x10;
 /// `GENL_HDRLEN`: command, version, two reserved bytes.
-pub(crate) const HEADER_BYTES: usize = 4;
+pub const HEADER_BYTES: usize = 4;
 
 /// The number of a family, such as `IPVS`. Asking makes the kernel load a module that declares the family, if it can.
 ///
 /// # Errors
 /// [`NetlinkError::Refused`] with `ENOENT` if there is no such family.
-pub(crate) fn family_number(name: &str) -> Result<u16, NetlinkError> {
+pub fn family_number(name: &str) -> Result<u16, NetlinkError> {
     let request = question(name).map_err(|_| Malformed("neli cannot write the question"))?;
     let batch = Batch::single(CONTROLLER, 0, |content| content.raw(&request));
     let mut number = None;

@@ -27,7 +27,7 @@ use neli::utils::Groups;
 use neli::{Size, ToBytes};
 
 /// Index of `lo` in every namespace (`include/net/net_namespace.h`, `LOOPBACK_IFINDEX`, Linux 6.1).
-pub(crate) const LOOPBACK_INDEX: i32 = 1;
+pub const LOOPBACK_INDEX: i32 = 1;
 /// `enum { VETH_INFO_PEER = 1 }` of `include/uapi/linux/veth.h`, Linux 6.1.
 const VETH_INFO_PEER: u16 = 1;
 /// Longest interface name: `IFNAMSIZ` less the closing NUL (`include/uapi/linux/if.h`).
@@ -88,7 +88,7 @@ pub enum LinkError {
 
 /// A hardware address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mac(pub(crate) [u8; 6]);
+pub struct Mac(pub [u8; 6]);
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,18 +102,18 @@ impl fmt::Display for Mac {
 
 /// One end of a veth pair.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct VethEnd<'a> {
+pub struct VethEnd<'a> {
     /// Name, 1 to 15 bytes.
-    pub(crate) name: &'a str,
+    pub name: &'a str,
     /// Index, free in its namespace, from 2 on.
-    pub(crate) index: i32,
+    pub index: i32,
     /// Hardware address, unicast.
-    pub(crate) mac: Mac,
+    pub mac: Mac,
 }
 
 /// Where a route leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Via {
+pub enum Via {
     /// Delivered here: every address of the prefix belongs to this host (`ip route add local PREFIX dev lo`).
     Local,
     /// Sent to a neighbour on an interface.
@@ -126,14 +126,17 @@ pub(crate) enum Via {
 }
 
 /// An rtnetlink socket of the namespace that its opener was in.
-pub(crate) struct Rtnl {
+pub struct Rtnl {
     socket: NlSocket,
     sequence: u32,
 }
 
 impl Rtnl {
     /// Opens a socket in the calling thread's namespace.
-    pub(crate) fn open() -> Result<Self, LinkError> {
+    ///
+    /// # Errors
+    /// [`LinkError`]: a refusal, or a parameter that no kernel would accept.
+    pub fn open() -> Result<Self, LinkError> {
         let socket = NlSocket::connect(NlFamily::Route, None, Groups::empty())
             .map_err(|source| LinkError::Socket { source })?;
         // Only makes errors tell more; kernels from 4.12 on have it.
@@ -145,7 +148,10 @@ impl Rtnl {
     ///
     /// One transmit and one receive queue an end, on every kernel: the default became one a possible processor
     /// (`drivers/net/veth.c`, `veth_get_num_queues`, since 5.17).
-    pub(crate) fn add_veth(
+    ///
+    /// # Errors
+    /// [`LinkError`]: a refusal, or a parameter that no kernel would accept.
+    pub fn add_veth(
         &mut self,
         end: VethEnd<'_>,
         peer: VethEnd<'_>,
@@ -170,7 +176,10 @@ impl Rtnl {
     }
 
     /// Brings a link up: `ip link set dev INDEX up`.
-    pub(crate) fn set_up(&mut self, index: i32) -> Result<(), LinkError> {
+    ///
+    /// # Errors
+    /// [`LinkError`]: a refusal, or a parameter that no kernel would accept.
+    pub fn set_up(&mut self, index: i32) -> Result<(), LinkError> {
         let build = || {
             let message = IfinfomsgBuilder::default().ifi_family(RtAddrFamily::Unspecified);
             Ok(message.ifi_index(index).up().build()?)
@@ -179,7 +188,10 @@ impl Rtnl {
     }
 
     /// Gives a link an address and the route to its network: `ip address add ADDRESS dev INDEX`.
-    pub(crate) fn add_address(&mut self, index: i32, address: Ipv4Net) -> Result<(), LinkError> {
+    ///
+    /// # Errors
+    /// [`LinkError`]: a refusal, or a parameter that no kernel would accept.
+    pub fn add_address(&mut self, index: i32, address: Ipv4Net) -> Result<(), LinkError> {
         let object = || format!("address {address} of link {index}");
         let build = || {
             let mut attributes = RtBuffer::new();
@@ -197,7 +209,10 @@ impl Rtnl {
     }
 
     /// Adds a route: `ip route add PREFIX via ADDRESS dev INDEX`, or `ip route add local PREFIX dev lo`.
-    pub(crate) fn add_route(&mut self, prefix: Ipv4Net, via: Via) -> Result<(), LinkError> {
+    ///
+    /// # Errors
+    /// [`LinkError`]: a refusal, or a parameter that no kernel would accept.
+    pub fn add_route(&mut self, prefix: Ipv4Net, via: Via) -> Result<(), LinkError> {
         let object = || format!("route to {prefix}");
         if prefix != prefix.trunc() {
             let reason = format!("address bits beyond the prefix; write {}", prefix.trunc());
@@ -229,7 +244,10 @@ impl Rtnl {
     }
 
     /// Adds a neighbour that never expires: `ip neighbour add ADDRESS lladdr MAC dev INDEX nud permanent`.
-    pub(crate) fn add_neighbour(
+    ///
+    /// # Errors
+    /// [`LinkError`]: a refusal, or a parameter that no kernel would accept.
+    pub fn add_neighbour(
         &mut self,
         index: i32,
         address: Ipv4Addr,
@@ -255,7 +273,10 @@ impl Rtnl {
     ///
     /// A carrier comes by the link watch's work queue, which may put it off for a second
     /// (`net/core/link_watch.c`, `linkwatch_schedule_work`, Linux 6.1).
-    pub(crate) fn wait_up(&mut self, index: i32, limit: Duration) -> Result<(), LinkError> {
+    ///
+    /// # Errors
+    /// [`LinkError`]: a refusal, or a parameter that no kernel would accept.
+    pub fn wait_up(&mut self, index: i32, limit: Duration) -> Result<(), LinkError> {
         const POLL: Duration = Duration::from_micros(100);
         let object = || format!("link {index}");
         let started = Instant::now();

@@ -38,7 +38,7 @@ const INTERRUPTIONS_MAX: usize = 16;
 
 /// The protocols in use, with their names for errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Family {
+pub enum Family {
     /// Links, addresses, routes.
     Route,
     /// IPVS, and the controller that knows its number.
@@ -60,7 +60,7 @@ impl Family {
 
 /// One message that the kernel refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub struct Refusal {
     /// Its position in the batch, from 0.
     pub position: usize,
     /// The error number.
@@ -73,7 +73,7 @@ pub(crate) struct Refusal {
 
 /// Why an act on a socket failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NetlinkError {
+pub enum NetlinkError {
     /// The kernel refused messages; the others of the same chunk are done, later chunks were not sent.
     #[error("the kernel refused {count} messages")]
     Refused {
@@ -109,7 +109,7 @@ fn failed(call: &'static str) -> impl FnOnce(rustix::io::Errno) -> NetlinkError 
 
 /// An open socket.
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub struct Socket {
     descriptor: OwnedFd,
     buffer: Vec<u8>,
 }

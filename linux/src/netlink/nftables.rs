@@ -42,7 +42,7 @@ const VERDICT_CHAIN: u16 = 2;
 
 /// An element of a set or map.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Element {
+pub struct Element {
     /// The key's bytes, as the kernel keeps them.
     pub key: Vec<u8>,
     /// The chain that a map's verdict names.
@@ -53,7 +53,7 @@ pub(crate) struct Element {
 ///
 /// # Errors
 /// A failed socket or a malformed answer.
-pub(crate) fn chains(table: &str) -> Result<Vec<String>, NetlinkError> {
+pub fn chains(table: &str) -> Result<Vec<String>, NetlinkError> {
     names(GET_CHAINS, table, CHAIN_NAME)
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn chains(table: &str) -> Result<Vec<String>, NetlinkError> {
 ///
 /// # Errors
 /// As for [`chains`].
-pub(crate) fn sets(table: &str) -> Result<Vec<String>, NetlinkError> {
+pub fn sets(table: &str) -> Result<Vec<String>, NetlinkError> {
     names(GET_SETS, table, SET_NAME)
 }
 
@@ -86,7 +86,7 @@ fn names(command: u16, table: &str, name: u16) -> Result<Vec<String>, NetlinkErr
 ///
 /// # Errors
 /// As for [`chains`].
-pub(crate) fn elements(table: &str, set: &str) -> Result<Vec<Element>, NetlinkError> {
+pub fn elements(table: &str, set: &str) -> Result<Vec<Element>, NetlinkError> {
     let request = Batch::single(GET_ELEMENTS, DUMP, |content| {
         head(content, table);
         content.text(SET_NAME, set);

@@ -16,11 +16,11 @@ const WORDS_MAX: usize = 200;
 /// Bytes that are no netlink message, attribute or value of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Malformed(pub &'static str);
+pub struct Malformed(pub &'static str);
 
 /// One message, its header taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Message<'a> {
+pub struct Message<'a> {
     /// `nlmsg_type`.
     pub kind: u16,
     /// `nlmsg_flags`.
@@ -33,6 +33,10 @@ pub(crate) struct Message<'a> {
 
 impl<'a> Message<'a> {
     /// The attributes after a fixed header of `N` bytes, and that header.
+    ///
+    /// # Errors
+    /// [`Malformed`] if the bytes are not that.
+    #[inline]
     pub fn fixed<const N: usize>(&self) -> Result<(&'a [u8; N], Attributes<'a>), Malformed> {
         let (header, rest) =
             self.content.split_first_chunk().ok_or(Malformed("the fixed header is cut short"))?;
@@ -42,16 +46,18 @@ impl<'a> Message<'a> {
 
 /// The messages in a buffer. Ends after the first that is malformed.
 #[derive(Debug, Clone)]
-pub(crate) struct Messages<'a> {
+pub struct Messages<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Messages<'a> {
     /// Takes a received buffer apart.
+    #[inline]
     pub fn of(buffer: &'a [u8]) -> Self {
         Self { rest: buffer }
     }
 
+    #[inline]
     fn take(&mut self) -> Result<Message<'a>, Malformed> {
         let cut = Malformed("a message is cut short");
         let header: &[u8; HEADER_BYTES] = self.rest.first_chunk().ok_or(cut)?;
@@ -74,6 +80,7 @@ impl<'a> Messages<'a> {
 impl<'a> Iterator for Messages<'a> {
     type Item = Result<Message<'a>, Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -88,17 +95,22 @@ impl<'a> Iterator for Messages<'a> {
 
 /// Attributes, as type (without its two flag bits) and value. Ends after the first that is malformed.
 #[derive(Debug, Clone)]
-pub(crate) struct Attributes<'a> {
+pub struct Attributes<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Attributes<'a> {
     /// Takes the content of a message, or of a nest, apart.
+    #[inline]
     pub fn of(content: &'a [u8]) -> Self {
         Self { rest: content }
     }
 
     /// The value of the first attribute of that type.
+    ///
+    /// # Errors
+    /// [`Malformed`] if the bytes are not that.
+    #[inline]
     pub fn find(&self, kind: u16) -> Result<Option<&'a [u8]>, Malformed> {
         for attribute in self.clone() {
             match attribute? {
@@ -109,6 +121,7 @@ impl<'a> Attributes<'a> {
         Ok(None)
     }
 
+    #[inline]
     fn take(&mut self) -> Result<(u16, &'a [u8]), Malformed> {
         let header: &[u8; ATTRIBUTE_HEADER_BYTES as usize] =
             self.rest.first_chunk().ok_or(Malformed("an attribute is cut short"))?;
@@ -126,6 +139,7 @@ impl<'a> Attributes<'a> {
 impl<'a> Iterator for Attributes<'a> {
     type Item = Result<(u16, &'a [u8]), Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
@@ -139,50 +153,79 @@ impl<'a> Iterator for Attributes<'a> {
 }
 
 /// A value of one byte.
-pub(crate) fn u8(value: &[u8]) -> Result<u8, Malformed> {
+///
+/// # Errors
+/// [`Malformed`] if the bytes are not that.
+#[inline]
+pub fn u8(value: &[u8]) -> Result<u8, Malformed> {
     exactly(value, "a value is not one byte long").map(|[byte]| byte)
 }
 
 /// A value of two bytes in host order.
-pub(crate) fn u16(value: &[u8]) -> Result<u16, Malformed> {
+///
+/// # Errors
+/// [`Malformed`] if the bytes are not that.
+#[inline]
+pub fn u16(value: &[u8]) -> Result<u16, Malformed> {
     exactly(value, "a value is not two bytes long").map(u16::from_ne_bytes)
 }
 
 /// A value of two bytes in network order.
-pub(crate) fn be16(value: &[u8]) -> Result<u16, Malformed> {
+///
+/// # Errors
+/// [`Malformed`] if the bytes are not that.
+#[inline]
+pub fn be16(value: &[u8]) -> Result<u16, Malformed> {
     exactly(value, "a value is not two bytes long").map(u16::from_be_bytes)
 }
 
 /// A value of four bytes in host order.
-pub(crate) fn u32(value: &[u8]) -> Result<u32, Malformed> {
+///
+/// # Errors
+/// [`Malformed`] if the bytes are not that.
+#[inline]
+pub fn u32(value: &[u8]) -> Result<u32, Malformed> {
     exactly(value, "a value is not four bytes long").map(u32::from_ne_bytes)
 }
 
 /// A value of four bytes in network order.
-pub(crate) fn be32(value: &[u8]) -> Result<u32, Malformed> {
+///
+/// # Errors
+/// [`Malformed`] if the bytes are not that.
+#[inline]
+pub fn be32(value: &[u8]) -> Result<u32, Malformed> {
     exactly(value, "a value is not four bytes long").map(u32::from_be_bytes)
 }
 
 /// An IPv4 address, alone or at the start of a `union nf_inet_addr`.
-pub(crate) fn ipv4(value: &[u8]) -> Result<Ipv4Addr, Malformed> {
+///
+/// # Errors
+/// [`Malformed`] if the bytes are not that.
+#[inline]
+pub fn ipv4(value: &[u8]) -> Result<Ipv4Addr, Malformed> {
     let octets: [u8; 4] =
         *value.first_chunk().ok_or(Malformed("an address is shorter than four bytes"))?;
     Ok(octets.into())
 }
 
 /// A text that ends at its first zero byte.
-pub(crate) fn text(value: &[u8]) -> Result<&str, Malformed> {
+///
+/// # Errors
+/// [`Malformed`] if the bytes are not that.
+#[inline]
+pub fn text(value: &[u8]) -> Result<&str, Malformed> {
     let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
     std::str::from_utf8(text).map_err(|_| Malformed("a text is not UTF-8"))
 }
 
+#[inline]
 fn exactly<const N: usize>(value: &[u8], otherwise: &'static str) -> Result<[u8; N], Malformed> {
     value.try_into().map_err(|_| Malformed(otherwise))
 }
 
 /// The content of an `NLMSG_ERROR`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ErrorReply<'a> {
+pub struct ErrorReply<'a> {
     /// The error number, positive; 0 is an acknowledgement.
     pub errno: i32,
     /// What the kernel says about it in words, if it does.
@@ -193,6 +236,10 @@ pub(crate) struct ErrorReply<'a> {
 
 impl<'a> ErrorReply<'a> {
     /// Takes an `NLMSG_ERROR` apart (`netlink_ack`, `net/netlink/af_netlink.c`, Linux 6.1).
+    ///
+    /// # Errors
+    /// [`Malformed`] if the bytes are not that.
+    #[inline]
     pub fn of(message: &Message<'a>) -> Result<Self, Malformed> {
         let cut = Malformed("an error reply is cut short");
         let (errno, rest) = message.content.split_first_chunk::<4>().ok_or(cut)?;

@@ -11,14 +11,14 @@ use super::{ACK, ALIGNMENT, ATTRIBUTE_HEADER_BYTES, HEADER_BYTES, NESTED, REQUES
 
 /// How many messages go into one send at most. The kernel answers each refused one apart, and
 /// [`Socket`](super::Socket) has room for that many answers.
-pub(crate) const CHUNK_MESSAGES: usize = 2048;
+pub const CHUNK_MESSAGES: usize = 2048;
 /// After how many bytes a send is closed: large enough that the cost of a system call vanishes beside 1,000 messages,
 /// small enough for one socket buffer.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Messages under construction.
 #[derive(Debug, Default)]
-pub(crate) struct Encoder {
+pub struct Encoder {
     bytes: Vec<u8>,
     /// Where each message ends.
     ends: Vec<usize>,
@@ -30,6 +30,7 @@ pub(crate) struct Encoder {
     open: usize,
 }
 
+#[expect(clippy::len_without_is_empty, reason = "a batch without messages is nobody's question")]
 impl Encoder {
     /// An encoder with room for `bytes` in `messages` messages.
     pub fn with_capacity(bytes: usize, messages: usize) -> Self {
@@ -42,6 +43,7 @@ impl Encoder {
 
     /// Appends one request of type `kind`; `content` writes what follows the header. Its sequence number is its
     /// position, counted from 1.
+    #[inline]
     pub fn message(&mut self, kind: u16, flags: u16, content: impl FnOnce(&mut Content<'_>)) {
         let start = self.bytes.len();
         let sequence = u32::try_from(self.ends.len() + 1).unwrap_or(u32::MAX);
@@ -61,6 +63,7 @@ impl Encoder {
     }
 
     /// How many messages there are so far.
+    #[inline]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
@@ -88,40 +91,47 @@ impl Encoder {
 }
 
 /// An attribute of up to four bytes, complete with header and padding.
-pub(crate) type Small = [u8; 2 * ALIGNMENT];
+pub type Small = [u8; 2 * ALIGNMENT];
 
 /// An attribute of one byte.
-pub(crate) const fn u8(kind: u16, value: u8) -> Small {
+#[inline]
+pub const fn u8(kind: u16, value: u8) -> Small {
     small(kind, 1, [value, 0, 0, 0])
 }
 
 /// An attribute of two bytes in host order.
-pub(crate) const fn u16(kind: u16, value: u16) -> Small {
+#[inline]
+pub const fn u16(kind: u16, value: u16) -> Small {
     let [a, b] = value.to_ne_bytes();
     small(kind, 2, [a, b, 0, 0])
 }
 
 /// An attribute of two bytes in network order, without the mark that says so.
-pub(crate) const fn be16(kind: u16, value: u16) -> Small {
+#[inline]
+pub const fn be16(kind: u16, value: u16) -> Small {
     let [a, b] = value.to_be_bytes();
     small(kind, 2, [a, b, 0, 0])
 }
 
 /// An attribute of four bytes in host order.
-pub(crate) const fn u32(kind: u16, value: u32) -> Small {
+#[inline]
+pub const fn u32(kind: u16, value: u32) -> Small {
     small(kind, 4, value.to_ne_bytes())
 }
 
 /// An attribute of four bytes in network order, without the mark that says so.
-pub(crate) const fn be32(kind: u16, value: u32) -> Small {
+#[inline]
+pub const fn be32(kind: u16, value: u32) -> Small {
     small(kind, 4, value.to_be_bytes())
 }
 
 /// An IPv4 address.
-pub(crate) const fn ipv4(kind: u16, address: Ipv4Addr) -> Small {
+#[inline]
+pub const fn ipv4(kind: u16, address: Ipv4Addr) -> Small {
     small(kind, 4, address.octets())
 }
 
+#[inline]
 const fn small(kind: u16, length: u16, value: [u8; 4]) -> Small {
     let length = (length + ATTRIBUTE_HEADER_BYTES).to_ne_bytes();
     let kind = kind.to_ne_bytes();
@@ -129,40 +139,46 @@ const fn small(kind: u16, length: u16, value: [u8; 4]) -> Small {
 }
 
 /// The part of a message after its header, under construction.
-pub(crate) struct Content<'a> {
+pub struct Content<'a> {
     bytes: &'a mut Vec<u8>,
 }
 
 impl<'a> Content<'a> {
     /// Content on its own, to be written into messages later.
+    #[inline]
     pub fn of(bytes: &'a mut Vec<u8>) -> Self {
         Self { bytes }
     }
 
     /// A fixed header, such as `struct genlmsghdr`, whose length is a multiple of four.
+    #[inline]
     pub fn fixed<const N: usize>(&mut self, header: [u8; N]) {
         const { assert!(N.is_multiple_of(ALIGNMENT), "a fixed header keeps the alignment") };
         self.bytes.extend_from_slice(&header);
     }
 
     /// Attributes that were written elsewhere.
+    #[inline]
     pub fn raw(&mut self, content: &[u8]) {
         self.bytes.extend_from_slice(content);
         self.pad();
     }
 
     /// Attributes of up to four bytes, such as [`fn@u16`] makes. Several at once cost little more than one.
+    #[inline]
     pub fn small<const N: usize>(&mut self, attributes: [Small; N]) {
         self.bytes.extend_from_slice(attributes.as_flattened());
     }
 
     /// An attribute of any length below 64 KiB, padded.
+    #[inline]
     pub fn bytes(&mut self, kind: u16, value: &[u8]) {
         self.attribute(kind, |content| content.bytes.extend_from_slice(value));
         self.pad();
     }
 
     /// A text with the zero byte at its end that the kernel expects of `NLA_NUL_STRING`.
+    #[inline]
     pub fn text(&mut self, kind: u16, value: &str) {
         self.attribute(kind, |content| {
             content.bytes.extend_from_slice(value.as_bytes());
@@ -172,10 +188,12 @@ impl<'a> Content<'a> {
     }
 
     /// An attribute that holds attributes, marked so.
+    #[inline]
     pub fn nest(&mut self, kind: u16, content: impl FnOnce(&mut Content<'_>)) {
         self.attribute(kind | NESTED, content);
     }
 
+    #[inline]
     fn attribute(&mut self, kind: u16, content: impl FnOnce(&mut Content<'_>)) {
         let start = self.bytes.len();
         let [k, n] = kind.to_ne_bytes();
@@ -187,12 +205,14 @@ impl<'a> Content<'a> {
         patch(self.bytes, start, length.unwrap_or(u16::MAX).to_ne_bytes());
     }
 
+    #[inline]
     fn pad(&mut self) {
         self.bytes.resize(self.bytes.len().next_multiple_of(ALIGNMENT), 0);
     }
 }
 
 /// Overwrites bytes that were written before.
+#[inline]
 fn patch<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
     if let Some(place) = bytes.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
         *place = value;
@@ -201,12 +221,13 @@ fn patch<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
 
 /// Complete messages, in chunks of one send each.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub struct Batch {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     chunk_ends: Vec<usize>,
 }
 
+#[expect(clippy::len_without_is_empty, reason = "a batch without messages is nobody's question")]
 impl Batch {
     /// One message as a batch of its own.
     pub fn single(kind: u16, flags: u16, content: impl FnOnce(&mut Content<'_>)) -> Self {
@@ -216,11 +237,13 @@ impl Batch {
     }
 
     /// How many messages there are.
+    #[inline]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// All messages, one after the other.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -3,25 +3,32 @@
 
 use std::ops::{Add, Sub};
 
-use crate::proxy::Applied;
+/// CPU time, as the kernel accounts it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CpuTime {
+    /// User time, nanoseconds of the running kernel.
+    pub user_ns: u64,
+    /// System time, nanoseconds of the running kernel.
+    pub system_ns: u64,
+}
 
 /// What the calling thread has used since it began (`getrusage(RUSAGE_THREAD)`).
-pub(crate) fn of_this_thread() -> Applied {
+pub fn of_this_thread() -> CpuTime {
     // SAFETY: an all-zero `rusage` is a valid value of that plain C struct.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is to a live, writable `rusage`; the call fails only for a bad pointer or
     // selector.
     unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
-    Applied::from(&usage)
+    CpuTime::from(&usage)
 }
 
-impl From<&libc::rusage> for Applied {
+impl From<&libc::rusage> for CpuTime {
     fn from(usage: &libc::rusage) -> Self {
         Self { user_ns: nanoseconds(usage.ru_utime), system_ns: nanoseconds(usage.ru_stime) }
     }
 }
 
-impl Add for Applied {
+impl Add for CpuTime {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -32,7 +39,7 @@ impl Add for Applied {
     }
 }
 
-impl Sub for Applied {
+impl Sub for CpuTime {
     type Output = Self;
 
     /// What was used since `earlier`. The kernel splits user from system time by estimate, so a
@@ -62,15 +69,15 @@ mod tests {
 
     #[test]
     fn a_step_back_counts_as_nothing() {
-        let earlier = Applied { user_ns: 5, system_ns: 1 };
-        let later = Applied { user_ns: 4, system_ns: 3 };
-        assert_eq!(later - earlier, Applied { user_ns: 0, system_ns: 2 });
+        let earlier = CpuTime { user_ns: 5, system_ns: 1 };
+        let later = CpuTime { user_ns: 4, system_ns: 3 };
+        assert_eq!(later - earlier, CpuTime { user_ns: 0, system_ns: 2 });
     }
 
     #[test]
     fn work_on_this_thread_is_accounted_to_it() {
         let before = of_this_thread();
-        let mut used = Applied::default();
+        let mut used = CpuTime::default();
         // Bounded: at most a few seconds of hashing, far above the accounting's 1 us steps.
         for round in 0..10_000_u64 {
             std::hint::black_box(

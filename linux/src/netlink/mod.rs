@@ -1,19 +1,20 @@
-//! Netlink as the backends need it: an encoder for the hot path, a bounds-checked decoder, a socket that hands over
+//! Netlink: an encoder for the hot path, a bounds-checked decoder, a socket that hands over
 //! many messages at once, and the few message kinds that make VIPs local and fill sets.
 //!
 //! Nothing here knows Services; what an IPVS message looks like is in `ipvs::wire`.
 
-pub(crate) mod decode;
-pub(crate) mod encode;
-pub(crate) mod genl;
-pub(crate) mod ipset;
-pub(crate) mod nftables;
-pub(crate) mod route;
-pub(crate) mod socket;
+pub mod decode;
+pub mod encode;
+pub mod genl;
+pub mod ipset;
+pub mod link;
+pub mod nftables;
+pub mod route;
+pub mod socket;
 
-pub(crate) use decode::{Attributes, Malformed, Message};
-pub(crate) use encode::{Batch, Encoder};
-pub(crate) use socket::{NetlinkError, Refusal, Socket};
+pub use decode::{Attributes, Malformed, Message};
+pub use encode::{Batch, Encoder};
+pub use socket::{NetlinkError, Refusal, Socket};
 
 /// `NLM_F_REQUEST`: every message to the kernel carries it (include/uapi/linux/netlink.h, Linux 6.1; so are the
 /// constants below).
@@ -21,11 +22,11 @@ const REQUEST: u16 = 0x1;
 /// `NLM_F_ACK`: answer also when all went well.
 const ACK: u16 = 0x4;
 /// `NLM_F_DUMP`: list every object.
-pub(crate) const DUMP: u16 = 0x300;
+pub const DUMP: u16 = 0x300;
 /// `NLM_F_EXCL`: refuse what is there already.
-pub(crate) const EXCL: u16 = 0x200;
+pub const EXCL: u16 = 0x200;
 /// `NLM_F_CREATE`: make what is not there.
-pub(crate) const CREATE: u16 = 0x400;
+pub const CREATE: u16 = 0x400;
 /// `NLM_F_DUMP_INTR`: the objects changed while they were listed.
 const DUMP_INTR: u16 = 0x10;
 /// `NLM_F_CAPPED`: an error carries the header of the refused message only.

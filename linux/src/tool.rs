@@ -16,9 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::error::ProxyError;
-use crate::proxy::Applied;
-use crate::usage;
+use crate::IoError;
+use crate::usage::{self, CpuTime};
 
 /// How much of a tool's complaint is kept, bytes.
 const STDERR_MAX: u64 = 2048;
@@ -29,9 +28,57 @@ const QUOTED_MAX: usize = 240;
 /// How many signals may interrupt one wait before it counts as overdue.
 const INTERRUPTIONS_MAX: usize = 16;
 
+/// Why a tool gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// It ran and refused.
+    #[error("`{command}` failed ({status}): {stderr}{}", at_input(input.as_deref()))]
+    Failed {
+        /// The command line.
+        command: String,
+        /// Exit code or signal, in words.
+        status: String,
+        /// The start of what it said, at most 2 KiB.
+        stderr: String,
+        /// The line of its input that it named, if it named one: number and text.
+        input: Option<String>,
+    },
+    /// It did not end in time and was killed. What it had already done stays.
+    #[error(
+        "`{command}` did not end within {limit_s} s and was killed; raise the limit or take a smaller size"
+    )]
+    Timeout {
+        /// The command line.
+        command: String,
+        /// The limit, seconds.
+        limit_s: u64,
+    },
+    /// There is no such program.
+    #[error(
+        "`{program}` is not available: there is no such program in PATH; install the package that holds it"
+    )]
+    Missing {
+        /// Its name.
+        program: String,
+    },
+    /// It printed more than is read.
+    #[error("cannot understand the output of `{command}`: it is longer than 1 GiB")]
+    Flood {
+        /// The command line.
+        command: String,
+    },
+    /// The operating system refused a file or a process.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+fn at_input(line: Option<&str>) -> String {
+    line.map_or_else(String::new, |line| format!(", at input {line}"))
+}
+
 /// A tool and how to run it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Tool<'a> {
+pub struct Tool<'a> {
     /// Its name, looked up in `PATH`.
     pub program: &'a str,
     /// Its arguments.
@@ -46,15 +93,15 @@ impl Tool<'_> {
     /// Runs the tool with `text` on its standard input; what it prints is dropped. Returns the CPU
     /// time of the tool and of this thread meanwhile.
     ///
-    /// # Errors [`ProxyError::Tool`] with the line of `text` that the tool named, or why the tool
+    /// # Errors [`ToolError::Failed`] with the line of `text` that the tool named, or why the tool
     /// could not be run to its end.
-    pub fn feed(&self, text: &[u8]) -> Result<Applied, ProxyError> {
+    pub fn feed(&self, text: &[u8]) -> Result<CpuTime, ToolError> {
         let before = usage::of_this_thread();
         let mut stdin = memory_file()?;
         stdin
             .write_all(text)
             .and_then(|()| stdin.rewind())
-            .map_err(ProxyError::io("write the input of", self.program))?;
+            .map_err(IoError::of("write the input of", self.program))?;
         let child = self.run(stdin.into(), Stdio::null(), text)?;
         Ok(child + (usage::of_this_thread() - before))
     }
@@ -63,31 +110,26 @@ impl Tool<'_> {
     ///
     /// # Errors
     /// As for [`Tool::feed`]; output of more than 1 GiB is refused.
-    pub fn read(&self) -> Result<Vec<u8>, ProxyError> {
+    pub fn read(&self) -> Result<Vec<u8>, ToolError> {
         let mut stdout = memory_file()?;
-        let own =
-            stdout.try_clone().map_err(ProxyError::io("share the output of", self.program))?;
+        let own = stdout.try_clone().map_err(IoError::of("share the output of", self.program))?;
         self.run(Stdio::null(), own.into(), &[])?;
         let mut text = Vec::new();
         stdout
             .rewind()
             .and_then(|()| stdout.take(STDOUT_MAX + 1).read_to_end(&mut text))
-            .map_err(ProxyError::io("read the output of", self.program))?;
+            .map_err(IoError::of("read the output of", self.program))?;
         if text.len() as u64 > STDOUT_MAX {
-            return Err(ProxyError::Malformed {
-                what: format!("the output of `{}`", self.command_line()),
-                reason: "it is longer than 1 GiB".into(),
-            });
+            return Err(ToolError::Flood { command: self.command_line() });
         }
         Ok(text)
     }
 
     /// Starts the tool, waits for its end, and turns a bad end into an error. Returns the tool's
     /// own CPU time.
-    fn run(&self, stdin: Stdio, stdout: Stdio, input: &[u8]) -> Result<Applied, ProxyError> {
+    fn run(&self, stdin: Stdio, stdout: Stdio, input: &[u8]) -> Result<CpuTime, ToolError> {
         let mut stderr = memory_file()?;
-        let own =
-            stderr.try_clone().map_err(ProxyError::io("share the errors of", self.program))?;
+        let own = stderr.try_clone().map_err(IoError::of("share the errors of", self.program))?;
         let mut command = Command::new(self.program);
         command.args(self.args).envs(self.env).stdin(stdin).stdout(stdout).stderr(own);
         // SAFETY: the closure makes one system call (prctl) and neither allocates nor takes a lock.
@@ -105,9 +147,9 @@ impl Tool<'_> {
         stderr
             .rewind()
             .and_then(|()| stderr.take(STDERR_MAX).read_to_end(&mut said))
-            .map_err(ProxyError::io("read the errors of", self.program))?;
+            .map_err(IoError::of("read the errors of", self.program))?;
         let said = String::from_utf8_lossy(&said).trim().to_owned();
-        Err(ProxyError::Tool {
+        Err(ToolError::Failed {
             command: self.command_line(),
             status: status.to_string(),
             input: named_line(&said, input),
@@ -117,8 +159,8 @@ impl Tool<'_> {
 
     /// Sleeps until the child ends or is overdue, then reaps it. A child that is overdue is killed
     /// first.
-    fn wait(&self, id: u32) -> Result<(ExitStatus, Applied), ProxyError> {
-        let failed = |source: io::Error| ProxyError::io("wait for", self.program)(source);
+    fn wait(&self, id: u32) -> Result<(ExitStatus, CpuTime), ToolError> {
+        let failed = |source: io::Error| IoError::of("wait for", self.program)(source);
         let pid = i32::try_from(id)
             .ok()
             .and_then(Pid::from_raw)
@@ -132,18 +174,14 @@ impl Tool<'_> {
         if ended {
             return Ok(end);
         }
-        Err(ProxyError::Timeout { command: self.command_line(), limit_s: self.deadline.as_secs() })
+        Err(ToolError::Timeout { command: self.command_line(), limit_s: self.deadline.as_secs() })
     }
 
-    fn not_started(&self, source: io::Error) -> ProxyError {
+    fn not_started(&self, source: io::Error) -> ToolError {
         if source.kind() == io::ErrorKind::NotFound {
-            return ProxyError::Unsupported {
-                what: format!("`{}`", self.program),
-                reason: "there is no such program in PATH".into(),
-                remedy: "install the package that holds it".into(),
-            };
+            return ToolError::Missing { program: self.program.to_owned() };
         }
-        ProxyError::io("start", self.program)(source)
+        IoError::of("start", self.program)(source).into()
     }
 
     fn command_line(&self) -> String {
@@ -156,9 +194,9 @@ impl Tool<'_> {
     }
 }
 
-fn memory_file() -> Result<File, ProxyError> {
+fn memory_file() -> Result<File, ToolError> {
     let file = memfd_create("vipbench", MemfdFlags::CLOEXEC)
-        .map_err(|errno| ProxyError::io("make", "a memory file")(errno.into()))?;
+        .map_err(|errno| IoError::of("make", "a memory file")(errno.into()))?;
     Ok(file.into())
 }
 
@@ -175,7 +213,7 @@ fn ended_within(pidfd: &impl std::os::fd::AsFd, deadline: Duration) -> io::Resul
 }
 
 /// `wait4`: the exit status and the CPU time of a child that has ended or was killed.
-fn reap(pid: Pid) -> io::Result<(ExitStatus, Applied)> {
+fn reap(pid: Pid) -> io::Result<(ExitStatus, CpuTime)> {
     let mut status = 0;
     // SAFETY: an all-zero `rusage` is a valid value of that plain C struct.
     let mut used: libc::rusage = unsafe { std::mem::zeroed() };
@@ -184,7 +222,7 @@ fn reap(pid: Pid) -> io::Result<(ExitStatus, Applied)> {
         let reaped =
             unsafe { libc::wait4(pid.as_raw_nonzero().get(), &raw mut status, 0, &raw mut used) };
         if reaped > 0 {
-            return Ok((ExitStatus::from_raw(status), Applied::from(&used)));
+            return Ok((ExitStatus::from_raw(status), CpuTime::from(&used)));
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
@@ -247,24 +285,38 @@ mod tests {
     }
 
     #[test]
+    fn an_error_names_the_input_line() {
+        let error = ToolError::Failed {
+            command: "iptables-nft-restore".into(),
+            status: "exit status: 1".into(),
+            stderr: "no such chain".into(),
+            input: Some("line 3 `-A X -j Y`".into()),
+        };
+        assert_eq!(
+            error.to_string(),
+            "`iptables-nft-restore` failed (exit status: 1): no such chain, at input line 3 `-A X -j Y`"
+        );
+    }
+
+    #[test]
     fn a_long_complaint_is_cut() {
         let script = "i=0; while [ $i -lt 200 ]; do echo 0123456789012345678901234567890 >&2; i=$((i+1)); done; exit 1";
         let error = shell(&["-c", script], SOON).read().expect_err("it refuses");
-        let ProxyError::Tool { stderr, .. } = error else { panic!("{error}") };
+        let ToolError::Failed { stderr, .. } = error else { panic!("{error}") };
         assert!(stderr.len() as u64 <= STDERR_MAX);
     }
 
     #[test]
     fn an_overdue_tool_is_killed() {
         let tool = shell(&["-c", "exec sleep 600"], Duration::from_millis(20));
-        assert!(matches!(tool.read(), Err(ProxyError::Timeout { .. })));
+        assert!(matches!(tool.read(), Err(ToolError::Timeout { .. })));
     }
 
     #[test]
     fn a_missing_tool_is_unsupported_and_named() {
         let tool = Tool { program: "no-such-tool-here", args: &[], env: None, deadline: SOON };
         let error = tool.read().expect_err("it is missing");
-        assert!(matches!(error, ProxyError::Unsupported { .. }));
+        assert!(matches!(error, ToolError::Missing { .. }));
         assert!(error.to_string().contains("no-such-tool-here"), "{error}");
     }
 

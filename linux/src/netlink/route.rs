@@ -17,15 +17,15 @@ const NEW_LINK: u16 = 16;
 /// `RTM_DELLINK`
 const DELETE_LINK: u16 = 17;
 /// `RTM_NEWADDR`
-pub(crate) const NEW_ADDRESS: u16 = 20;
+pub const NEW_ADDRESS: u16 = 20;
 /// `RTM_DELADDR`
-pub(crate) const DELETE_ADDRESS: u16 = 21;
+pub const DELETE_ADDRESS: u16 = 21;
 /// `RTM_GETADDR`
 const GET_ADDRESS: u16 = 22;
 /// `RTM_NEWROUTE`
-pub(crate) const NEW_ROUTE: u16 = 24;
+pub const NEW_ROUTE: u16 = 24;
 /// `RTM_DELROUTE`
-pub(crate) const DELETE_ROUTE: u16 = 25;
+pub const DELETE_ROUTE: u16 = 25;
 /// `RTM_GETROUTE`
 const GET_ROUTE: u16 = 26;
 
@@ -56,7 +56,7 @@ const LOOPBACK_INDEX: u32 = 1;
 
 /// An IPv4 network, or with length 32 one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Prefix {
+pub struct Prefix {
     address: Ipv4Addr,
     length: u8,
 }
@@ -103,7 +103,7 @@ impl fmt::Display for Prefix {
 }
 
 /// Makes a dummy link of that name; it stays down.
-pub(crate) fn create_dummy(encoder: &mut Encoder, name: &str) {
+pub fn create_dummy(encoder: &mut Encoder, name: &str) {
     encoder.message(NEW_LINK, CREATE | EXCL, |content| {
         content.fixed([0; 16]);
         content.text(LINK_NAME, name);
@@ -112,7 +112,7 @@ pub(crate) fn create_dummy(encoder: &mut Encoder, name: &str) {
 }
 
 /// Removes a link with all its addresses.
-pub(crate) fn delete_link(encoder: &mut Encoder, name: &str) {
+pub fn delete_link(encoder: &mut Encoder, name: &str) {
     encoder.message(DELETE_LINK, 0, |content| {
         content.fixed([0; 16]);
         content.text(LINK_NAME, name);
@@ -120,7 +120,7 @@ pub(crate) fn delete_link(encoder: &mut Encoder, name: &str) {
 }
 
 /// Adds ([`NEW_ADDRESS`]) or removes ([`DELETE_ADDRESS`]) one /32 address of a link.
-pub(crate) fn address(encoder: &mut Encoder, kind: u16, link: u32, address: Ipv4Addr) {
+pub fn address(encoder: &mut Encoder, kind: u16, link: u32, address: Ipv4Addr) {
     let flags = if kind == NEW_ADDRESS { CREATE | EXCL } else { 0 };
     let [a, b, c, d] = link.to_ne_bytes();
     encoder.message(kind, flags, |content| {
@@ -130,7 +130,7 @@ pub(crate) fn address(encoder: &mut Encoder, kind: u16, link: u32, address: Ipv4
 }
 
 /// Adds ([`NEW_ROUTE`]) or removes ([`DELETE_ROUTE`]) what `ip route add local PREFIX dev lo` adds.
-pub(crate) fn local_route(encoder: &mut Encoder, kind: u16, prefix: Prefix) {
+pub fn local_route(encoder: &mut Encoder, kind: u16, prefix: Prefix) {
     let flags = if kind == NEW_ROUTE { CREATE | EXCL } else { 0 };
     encoder.message(kind, flags, |content| {
         let header =
@@ -145,7 +145,7 @@ pub(crate) fn local_route(encoder: &mut Encoder, kind: u16, prefix: Prefix) {
 
 /// An address of some link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LinkAddress {
+pub struct LinkAddress {
     /// Index of the link.
     pub link: u32,
     /// The local address.
@@ -156,7 +156,7 @@ pub(crate) struct LinkAddress {
 ///
 /// # Errors
 /// A failed socket or a malformed answer.
-pub(crate) fn addresses() -> Result<Vec<LinkAddress>, NetlinkError> {
+pub fn addresses() -> Result<Vec<LinkAddress>, NetlinkError> {
     let request =
         Batch::single(GET_ADDRESS, DUMP, |content| content.fixed([IPV4, 0, 0, 0, 0, 0, 0, 0]));
     let mut found = Vec::new();
@@ -182,7 +182,7 @@ fn link_address(message: &Message<'_>) -> Result<Option<LinkAddress>, Malformed>
 ///
 /// # Errors
 /// A failed socket or a malformed answer.
-pub(crate) fn local_routes() -> Result<Vec<Prefix>, NetlinkError> {
+pub fn local_routes() -> Result<Vec<Prefix>, NetlinkError> {
     let request = Batch::single(GET_ROUTE, DUMP, |content| {
         content.fixed([IPV4, 0, 0, 0, TABLE_LOCAL, 0, 0, 0, 0, 0, 0, 0]);
     });
@@ -214,7 +214,7 @@ fn own_route(message: &Message<'_>) -> Result<Option<Prefix>, Malformed> {
 ///
 /// # Errors
 /// A refused system call.
-pub(crate) fn link_index(name: &str) -> io::Result<Option<u32>> {
+pub fn link_index(name: &str) -> io::Result<Option<u32>> {
     let (family, kind) = (AddressFamily::INET, SocketType::DGRAM);
     let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
     match rustix::net::netdevice::name_to_index(&socket, name) {
@@ -225,7 +225,7 @@ pub(crate) fn link_index(name: &str) -> io::Result<Option<u32>> {
 }
 
 /// What a message of ours asks for, for an error: verb and object.
-pub(crate) fn describe(message: &Message<'_>) -> Option<(&'static str, String)> {
+pub fn describe(message: &Message<'_>) -> Option<(&'static str, String)> {
     let verb = match message.kind {
         NEW_LINK | NEW_ADDRESS | NEW_ROUTE => "add",
         DELETE_LINK | DELETE_ADDRESS | DELETE_ROUTE => "remove",

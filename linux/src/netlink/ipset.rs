@@ -20,9 +20,9 @@ const CREATE_SET: u16 = SUBSYSTEM | 0x2;
 const DESTROY_SET: u16 = SUBSYSTEM | 0x3;
 const LIST_SET: u16 = SUBSYSTEM | 0x7;
 /// Adds members.
-pub(crate) const ADD: u16 = SUBSYSTEM | 0x9;
+pub const ADD: u16 = SUBSYSTEM | 0x9;
 /// Removes members.
-pub(crate) const REMOVE: u16 = SUBSYSTEM | 0xa;
+pub const REMOVE: u16 = SUBSYSTEM | 0xa;
 
 /// Command attributes: `IPSET_ATTR_PROTOCOL` and on.
 const PROTOCOL: u16 = 1;
@@ -55,7 +55,7 @@ const PRIVATE_ERRORS: i32 = 4096;
 
 /// What the members of a set look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SetKind {
+pub enum SetKind {
     /// `hash:ip`
     Address,
     /// `hash:ip,port`
@@ -80,7 +80,7 @@ impl SetKind {
 
 /// One member. Which parts count depends on the kind of set; the others are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Member {
+pub struct Member {
     /// The first address.
     pub address: Ipv4Addr,
     /// The IP protocol number.
@@ -124,7 +124,7 @@ const _: () = assert!(MEMBERS_PER_MESSAGE * 56 < u16::MAX as usize, "a list fits
 
 /// The two sizes of a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct HashSize {
+pub struct HashSize {
     /// Buckets to begin with.
     pub buckets: u32,
     /// How many members it may have.
@@ -132,7 +132,7 @@ pub(crate) struct HashSize {
 }
 
 /// Makes a set: `ipset create NAME TYPE family inet hashsize N maxelem N`, or `... range 0-65535`, which needs no size.
-pub(crate) fn create(encoder: &mut Encoder, name: &str, kind: SetKind, size: HashSize) {
+pub fn create(encoder: &mut Encoder, name: &str, kind: SetKind, size: HashSize) {
     let (type_name, revision) = kind.name();
     encoder.message(CREATE_SET, CREATE | EXCL, |content| {
         head(content, name);
@@ -152,18 +152,12 @@ pub(crate) fn create(encoder: &mut Encoder, name: &str, kind: SetKind, size: Has
 }
 
 /// Destroys a set, which no rule may name any more.
-pub(crate) fn destroy(encoder: &mut Encoder, name: &str) {
+pub fn destroy(encoder: &mut Encoder, name: &str) {
     encoder.message(DESTROY_SET, 0, |content| head(content, name));
 }
 
 /// Adds ([`ADD`]) or removes ([`REMOVE`]) members. A member that is there already, or is not there, is refused.
-pub(crate) fn change(
-    encoder: &mut Encoder,
-    command: u16,
-    name: &str,
-    kind: SetKind,
-    members: &[Member],
-) {
+pub fn change(encoder: &mut Encoder, command: u16, name: &str, kind: SetKind, members: &[Member]) {
     for part in members.chunks(MEMBERS_PER_MESSAGE) {
         encoder.message(command, EXCL, |content| {
             head(content, name);
@@ -215,7 +209,7 @@ fn write_address(data: &mut Content<'_>, kind: u16, address: Ipv4Addr) {
 
 /// A set as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Listed {
+pub struct Listed {
     /// Its members.
     pub members: Vec<Member>,
     /// How many it can hold, if it is a hash.
@@ -226,7 +220,7 @@ pub(crate) struct Listed {
 ///
 /// # Errors
 /// A failed socket or a malformed answer.
-pub(crate) fn list(name: &str) -> Result<Option<Listed>, NetlinkError> {
+pub fn list(name: &str) -> Result<Option<Listed>, NetlinkError> {
     let request = Batch::single(LIST_SET, DUMP, |content| head(content, name));
     let mut listed = Listed::default();
     let answer =
@@ -275,7 +269,7 @@ fn nested_address(nest: &[u8]) -> Result<Ipv4Addr, Malformed> {
 
 /// What a message of ours asks for, for an error: verb and object. `refused` is the message as the kernel sent it back,
 /// which says which member it stumbled over.
-pub(crate) fn describe(message: &Message<'_>, refused: &[u8]) -> Option<(&'static str, String)> {
+pub fn describe(message: &Message<'_>, refused: &[u8]) -> Option<(&'static str, String)> {
     let (_, attributes) = message.fixed::<FIXED_BYTES>().ok()?;
     let name = decode::text(attributes.find(SET_NAME).ok()??).ok()?;
     let verb = match message.kind {
@@ -299,7 +293,7 @@ fn refused_line(refused: &[u8]) -> Option<u32> {
 }
 
 /// What an error number of ipset's own means (`enum ipset_errno` and the type-specific ones).
-pub(crate) fn own_error(errno: i32) -> Option<&'static str> {
+pub fn own_error(errno: i32) -> Option<&'static str> {
     match errno.checked_sub(PRIVATE_ERRORS)? {
         1 => Some("the kernel speaks another version of the ipset protocol"),
         2 => Some(
@@ -315,8 +309,18 @@ pub(crate) fn own_error(errno: i32) -> Option<&'static str> {
     }
 }
 
-#[cfg(test)]
-pub(crate) use tests::list_changes;
+/// Every member that a message of [`change`] adds or removes, one a line.
+///
+/// # Errors
+/// Bytes that are no such message.
+pub fn changes_in_words(message: &Message<'_>) -> Result<Vec<String>, Malformed> {
+    let mut listed = Listed::default();
+    read_list(message, &mut listed)?;
+    let (_, attributes) = message.fixed::<FIXED_BYTES>()?;
+    let name = attributes.find(SET_NAME)?.map_or(Ok(""), decode::text)?;
+    let verb = if message.kind == ADD { "add" } else { "remove" };
+    Ok(listed.members.iter().map(|member| format!("{verb} {member} in {name}")).collect())
+}
 
 #[cfg(test)]
 mod tests {
@@ -328,17 +332,6 @@ mod tests {
     fn member(last: u8) -> Member {
         let address = Ipv4Addr::new(10, 96, 0, last);
         Member { address, transport: 6, port: 80, second: address }
-    }
-
-    /// Every member that a message adds or removes, one a line.
-    pub fn list_changes(message: &Message<'_>) -> Vec<String> {
-        let mut listed = Listed::default();
-        read_list(message, &mut listed).expect("valid");
-        let (_, attributes) = message.fixed::<FIXED_BYTES>().expect("valid");
-        let name = decode::text(attributes.find(SET_NAME).expect("valid").expect("a name"));
-        let (name, verb) =
-            (name.expect("text"), if message.kind == ADD { "add" } else { "remove" });
-        listed.members.iter().map(|member| format!("{verb} {member} in {name}")).collect()
     }
 
     #[test]

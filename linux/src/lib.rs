@@ -1,0 +1,16 @@
+//! The kernel's interfaces, each once: netlink, network namespaces, kernel parameters, processes.
+//!
+//! Everything acts on the network namespace of the calling thread. Nothing here knows Services,
+//! labs or results.
+
+mod error;
+pub mod netlink;
+pub mod netns;
+pub mod process;
+pub mod sysctl;
+pub mod tool;
+pub mod usage;
+
+pub use error::IoError;
+pub use tool::{Tool, ToolError};
+pub use usage::CpuTime;
