@@ -108,6 +108,19 @@ pub enum Measure {
 }
 
 impl Measure {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Sync,
+        Self::Restart,
+        Self::Connect,
+        Self::Http,
+        Self::VipBind,
+        Self::VipLayout,
+        Self::Baseline,
+        Self::Append,
+        Self::Walk,
+    ];
+
     /// Its name in labels and ids.
     pub fn name(self) -> &'static str {
         match self {

@@ -21,6 +21,7 @@ pub mod gate;
 mod kernel;
 mod kernels;
 pub mod merge;
+pub mod metrics;
 mod plots;
 mod record;
 pub mod replicate;

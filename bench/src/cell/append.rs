@@ -8,12 +8,14 @@ use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 use proxies::ProxyKind;
-use results::Metric;
+use results::metrics::{self, MetricKind};
 
 use super::Measured;
 use super::bench_lab::BenchLab;
 use super::tool::printed;
 
+/// What it measures.
+pub(super) const EMITS: &[MetricKind] = &[metrics::APPEND];
 /// Calls; the rules they add hardly change the size of the tables.
 const CALLS: u16 = 10;
 /// Chain that the rules go to: every Service has one there already (kube-proxy's iptables mode).
@@ -38,7 +40,7 @@ pub(super) fn measure(lab: &BenchLab) -> anyhow::Result<Measured> {
         ensure!(status.success(), "{program}: {status}");
     }
     must_be_there(program)?;
-    let metrics = vec![Metric::of_values("append", "rule", lab.clock.kind().unit(), taken)];
+    let metrics = vec![metrics::APPEND.of("rule", lab.clock.kind(), taken)];
     Ok(Measured { verified: 0, metrics })
 }
 

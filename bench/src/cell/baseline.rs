@@ -10,10 +10,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 use proxies::ipvs::{IpvsOptions, VipBinder, VipBinding};
 use proxies::{Options, ProxyKind, SyncRequest};
-use results::Metric;
+use results::metrics::{self, MetricKind};
 
 use super::bench_lab::BenchLab;
 use super::{CellSpec, Measured};
+
+/// What it measures.
+pub(super) const EMITS: &[MetricKind] = &[metrics::BASELINE];
 
 /// Both sides, each in a lab of its own.
 pub(super) fn measure(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
@@ -31,11 +34,10 @@ pub(super) fn measure(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measure
         proxy.verify(&other.cluster)?;
         anyhow::Ok(taken)
     })??;
-    let unit = lab.clock.kind().unit();
-    let metrics = vec![
-        Metric::of_values("baseline", "vipbench", unit, vec![ours]),
-        Metric::of_values("baseline", "tool", unit, vec![tool]),
-    ];
+    let sides = [("vipbench", ours), ("tool", tool)];
+    let metrics = sides
+        .map(|(label, taken)| metrics::BASELINE.of(label, lab.clock.kind(), vec![taken]))
+        .into();
     Ok(Measured { verified: 0, metrics })
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use generators::Position;
-use results::{Metric, Unit};
+use results::metrics::{self, MetricKind};
+use results::{Clock, Metric};
 
 use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled, position_draws};
 use super::{CellSpec, Measured};
@@ -11,6 +12,20 @@ use crate::load::{
     BareClient, HttpClient, LoadClient, MeasureClock, Rounds, Sources, Timing, Window, measure,
 };
 
+/// What the bare client measures.
+pub(super) const BARE_EMITS: &[MetricKind] = &[
+    metrics::CONNECT,
+    metrics::REQUEST,
+    metrics::CLOSE,
+    metrics::KEEPALIVE_REQUEST,
+    metrics::HARNESS_CLOCK,
+    metrics::HARNESS_SAMPLE,
+];
+/// What the HTTP client measures.
+pub(super) const HTTP_EMITS: &[MetricKind] = &HTTP;
+/// Metrics of the phases of a connection, in their order, by either client.
+const BARE: [MetricKind; 3] = [metrics::CONNECT, metrics::REQUEST, metrics::CLOSE];
+const HTTP: [MetricKind; 3] = [metrics::HTTP_CONNECT, metrics::HTTP_REQUEST, metrics::HTTP_CLOSE];
 /// Readings of the clock for the harness's own cost.
 const HARNESS_SAMPLES: usize = 200;
 /// How long servers get to see the end of the last connections before the control starts.
@@ -25,7 +40,7 @@ pub(super) fn bare(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> 
     lab.topology.client().enter(|| {
         let mut client = BareClient::new(lab.clock, CLIENT_TIMEOUT);
         let mut sources = BenchLab::sources()?;
-        let mut measured = by_position(lab, spec, &mut client, &mut sources, rounds, "")?;
+        let mut measured = by_position(lab, spec, &mut client, &mut sources, rounds, &BARE)?;
         std::thread::sleep(SETTLE);
         measured.verified += keep_alive(lab, spec, client, &mut sources, &mut measured.metrics)?;
         measured.metrics.extend(harness_cost(lab.clock));
@@ -40,7 +55,7 @@ pub(super) fn http(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> 
     let rounds = rounds(lab, spec, spec.load.http_connections);
     lab.topology.client().enter(|| {
         let mut client = HttpClient::new(lab.clock, CLIENT_TIMEOUT)?;
-        by_position(lab, spec, &mut client, &mut BenchLab::sources()?, rounds, "http.")
+        by_position(lab, spec, &mut client, &mut BenchLab::sources()?, rounds, &HTTP)
     })?
 }
 
@@ -69,10 +84,10 @@ impl Phases {
         self.close.push(timing.close);
     }
 
-    fn into_metrics(self, prefix: &str, label: &str, unit: Unit) -> [Metric; 3] {
-        [("connect", self.connect), ("request", self.request), ("close", self.close)].map(
-            |(phase, values)| Metric::of_values(&format!("{prefix}{phase}"), label, unit, values),
-        )
+    fn into_metrics(self, kinds: &[MetricKind; 3], label: &str, clock: Clock) -> [Metric; 3] {
+        let [connect, request, close] = kinds;
+        [(connect, self.connect), (request, self.request), (close, self.close)]
+            .map(|(kind, values)| kind.of(label, clock, values))
     }
 }
 
@@ -83,7 +98,7 @@ fn by_position(
     client: &mut impl LoadClient,
     sources: &mut Sources,
     rounds: Rounds,
-    prefix: &str,
+    kinds: &[MetricKind; 3],
 ) -> anyhow::Result<Measured> {
     let positions = &spec.load.positions;
     let count = rounds.measured as usize;
@@ -119,8 +134,7 @@ fn by_position(
     }
     let mut metrics = Vec::new();
     for (position, recorder) in positions.iter().zip(recorders) {
-        let unit = lab.clock.kind().unit();
-        metrics.extend(recorder.into_metrics(prefix, position.as_str(), unit));
+        metrics.extend(recorder.into_metrics(kinds, position.as_str(), lab.clock.kind()));
     }
     Ok(Measured { verified, metrics })
 }
@@ -138,19 +152,18 @@ fn keep_alive(
         let requests = spec.load.keepalive_requests;
         let mut taken = Vec::with_capacity(requests as usize);
         client.keep_alive(sources, &dialled.target(), requests, |request| taken.push(request))?;
-        let unit = lab.clock.kind().unit();
-        metrics.push(Metric::of_values("keepalive.request", position.as_str(), unit, taken));
+        let clock = lab.clock.kind();
+        metrics.push(metrics::KEEPALIVE_REQUEST.of(position.as_str(), clock, taken));
     }
     Ok(2)
 }
 
 /// What every timing contains, and what is done around it.
 fn harness_cost(clock: MeasureClock) -> [Metric; 2] {
-    let unit = clock.kind().unit();
     let mut phases = Phases::new(HARNESS_SAMPLES);
     let samples = clock.sample_costs(HARNESS_SAMPLES, |timing| phases.record(timing));
     [
-        Metric::of_values("harness.clock", "pair", unit, clock.pair_costs(HARNESS_SAMPLES)),
-        Metric::of_values("harness.sample", "record", unit, samples),
+        metrics::HARNESS_CLOCK.of("pair", clock.kind(), clock.pair_costs(HARNESS_SAMPLES)),
+        metrics::HARNESS_SAMPLE.of("record", clock.kind(), samples),
     ]
 }

@@ -18,10 +18,12 @@ use std::sync::Arc;
 
 use generators::{Cluster, SyntheticSpec};
 use proxies::ProxyError;
+use results::metrics::MetricKind;
 use results::{Labels, Metric, Outcome};
 use serde::{Deserialize, Serialize};
 
 pub use bench_lab::{is_dialable, target_ports_of, topology_of};
+pub(crate) use sync::metric_of;
 
 use crate::scenario::{Inject, LoadSpec, Measure};
 use bench_lab::BenchLab;
@@ -108,6 +110,21 @@ fn attempt(spec: &CellSpec) -> anyhow::Result<Measured> {
         Measure::VipLayout => vip_layout::measure(&lab, spec),
         Measure::Walk => walk::measure(&lab, spec),
     })?
+}
+
+/// What a measure gives, the metric that it is first of all about at the head.
+pub fn emits(measure: Measure) -> &'static [MetricKind] {
+    match measure {
+        Measure::Connect => connect::BARE_EMITS,
+        Measure::Http => connect::HTTP_EMITS,
+        Measure::Sync => sync::SYNC_EMITS,
+        Measure::Restart => sync::RESTART_EMITS,
+        Measure::Baseline => baseline::EMITS,
+        Measure::Append => append::EMITS,
+        Measure::VipBind => vip_bind::EMITS,
+        Measure::VipLayout => vip_layout::EMITS,
+        Measure::Walk => walk::EMITS,
+    }
 }
 
 /// The guest's side: a cell as JSON in, its answer as JSON out; or the question what this kernel can do.

@@ -12,12 +12,28 @@ use anyhow::{Context, bail};
 use generators::{Change, ChangeKind, Cluster, Position};
 use lab::guest::mark;
 use proxies::{Proxy, Size, SyncRequest};
-use results::{Metric, Unit};
+use results::metrics::{self, MetricKind};
+use results::{Clock, Metric};
 
 use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled, is_dialable};
 use super::{CellSpec, Measured};
 use crate::load::{BareClient, LoadClient, MeasureClock, Window, window};
 
+/// What a full sync with Changes after it measures.
+pub(super) const SYNC_EMITS: &[MetricKind] = &[
+    metrics::SYNC_FULL,
+    metrics::SYNC_ENDPOINT_CHANGE,
+    metrics::SYNC_SERVICE_ADD,
+    metrics::SYNC_SERVICE_REMOVE,
+    metrics::MEMORY_KERNEL,
+    metrics::RULES,
+    metrics::MESSAGES,
+    metrics::BYTES,
+    metrics::CPU,
+];
+/// What a sync onto identical state measures.
+pub(super) const RESTART_EMITS: &[MetricKind] =
+    &[metrics::SYNC_RESTART, metrics::RULES, metrics::MESSAGES, metrics::BYTES, metrics::CPU];
 /// Attempts until a Change must have become effective; a lost SYN takes one second each.
 const PROBES_MAX: usize = 20;
 
@@ -117,10 +133,11 @@ impl Syncs<'_> {
         let full = self.full(proxy.as_mut(), &cluster)?;
         let after = kernel_memory();
         Window::Full.keep();
-        self.report(&full, "sync.full", &mut metrics);
+        self.report(&full, metrics::SYNC_FULL, &mut metrics);
         if let (Some(before), Some(after)) = (before, after) {
             let grown = vec![after.saturating_sub(before)];
-            metrics.push(Metric::of_values("memory.kernel", "sync.full", Unit::Bytes, grown));
+            let (label, clock) = (metrics::SYNC_FULL.name, self.lab.clock.kind());
+            metrics.push(metrics::MEMORY_KERNEL.of(label, clock, grown));
         }
         for kind in ChangeKind::ALL {
             // What a Change does not cost: IPVS makes its books of what is programmed in the first incremental `prepare`
@@ -132,7 +149,7 @@ impl Syncs<'_> {
                 changes: &[],
             })?;
             let series = self.changes(proxy.as_mut(), &mut cluster, kind, spec)?;
-            self.report(&series, &format!("sync.{kind}"), &mut metrics);
+            self.report(&series, metric_of(kind), &mut metrics);
         }
         proxy.verify(&cluster)?;
         proxy.teardown()?;
@@ -145,13 +162,13 @@ impl Syncs<'_> {
         let mut proxy = self.lab.open_proxy()?;
         let series = self.full(proxy.as_mut(), &self.lab.cluster)?;
         Window::Restart.keep();
-        self.report(&series, "sync.restart", &mut metrics);
+        self.report(&series, metrics::SYNC_RESTART, &mut metrics);
         proxy.verify(&self.lab.cluster)?;
         Ok(metrics)
     }
 
-    fn report(&self, series: &Series, name: &str, metrics: &mut Vec<Metric>) {
-        series.report(name, self.lab.clock.kind().unit(), metrics);
+    fn report(&self, series: &Series, sync: MetricKind, metrics: &mut Vec<Metric>) {
+        series.report(sync, self.lab.clock.kind(), metrics);
     }
 
     fn full(&mut self, proxy: &mut dyn Proxy, cluster: &Cluster) -> anyhow::Result<Series> {
@@ -246,6 +263,15 @@ impl Syncs<'_> {
     }
 }
 
+/// The metric of a sync that carries one Change.
+pub(crate) fn metric_of(kind: ChangeKind) -> MetricKind {
+    match kind {
+        ChangeKind::EndpointChange => metrics::SYNC_ENDPOINT_CHANGE,
+        ChangeKind::ServiceAdd => metrics::SYNC_SERVICE_ADD,
+        ChangeKind::ServiceRemove => metrics::SYNC_SERVICE_REMOVE,
+    }
+}
+
 /// The Services that a client can dial: whether a replaced Endpoint is in effect shows in no others.
 fn dialable_part(cluster: &Cluster) -> anyhow::Result<Cow<'_, Cluster>> {
     let services = cluster.services();
@@ -272,36 +298,31 @@ fn expected_answer(
 }
 
 impl Series {
-    fn report(&self, name: &str, unit: Unit, metrics: &mut Vec<Metric>) {
+    fn report(&self, sync: MetricKind, clock: Clock, metrics: &mut Vec<Metric>) {
         if self.parts.is_empty() {
             return;
         }
         let mut part = |label: &str, value: fn(&Parts) -> Option<u64>| {
             let values: Vec<u64> = self.parts.iter().filter_map(value).collect();
             if !values.is_empty() {
-                metrics.push(Metric::of_values(name, label, unit, values));
+                metrics.push(sync.of(label, clock, values));
             }
         };
-        part("total", |p| Some(p.prepare + p.render + p.submit + p.effective.unwrap_or(0)));
+        part(metrics::TOTAL, |p| Some(p.prepare + p.render + p.submit + p.effective.unwrap_or(0)));
         part("prepare", |p| Some(p.prepare));
         part("render", |p| Some(p.render));
         part("submit", |p| Some(p.submit));
         part("effective", |p| p.effective);
-        let mut size = |metric: &str, unit: Unit, value: fn(&Size) -> u64| {
-            metrics.push(Metric::of_values(
-                metric,
-                name,
-                unit,
-                self.sizes.iter().map(value).collect(),
-            ));
+        let mut size = |kind: MetricKind, value: fn(&Size) -> u64| {
+            metrics.push(kind.of(sync.name, clock, self.sizes.iter().map(value).collect()));
         };
-        size("rules", Unit::Count, |size| size.rules);
-        size("messages", Unit::Count, |size| size.messages);
-        size("bytes", Unit::Bytes, |size| size.bytes);
+        size(metrics::RULES, |size| size.rules);
+        size(metrics::MESSAGES, |size| size.messages);
+        size(metrics::BYTES, |size| size.bytes);
         // The kernel accounts in its own nanoseconds, which on the instructions clock are instructions.
         let mut cpu = |mode: &str, value: fn(&CpuTime) -> u64| {
             let values = self.applied.iter().map(value).collect();
-            metrics.push(Metric::of_values("cpu", &format!("{name}.{mode}"), unit, values));
+            metrics.push(metrics::CPU.of(&format!("{}.{mode}", sync.name), clock, values));
         };
         cpu("user", |applied| applied.user_ns);
         cpu("system", |applied| applied.system_ns);

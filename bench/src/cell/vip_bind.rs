@@ -6,11 +6,14 @@ use anyhow::{bail, ensure};
 use generators::Position;
 use proxies::Options;
 use proxies::ipvs::{IpvsOptions, VipBinder, VipBinding};
-use results::{Metric, Unit};
+use results::metrics::{self, MetricKind};
 
 use super::Measured;
 use super::bench_lab::{BenchLab, CLIENT_TIMEOUT};
 use crate::load::{BareClient, LoadClient, LoadError};
+
+/// What it measures.
+pub(super) const EMITS: &[MetricKind] = &[metrics::VIP_BIND, metrics::MESSAGES];
 
 /// Binds and unbinds all VIPs by each strategy.
 pub(super) fn measure(lab: &BenchLab) -> anyhow::Result<Measured> {
@@ -41,14 +44,10 @@ fn bind(lab: &BenchLab, vip_binding: VipBinding, measured: &mut Measured) -> any
         measured.verified += 1;
     }
     binder.unbind()?;
-    let unit = clock.kind().unit();
-    measured.metrics.push(Metric::of_values("vip_bind", label, unit, vec![taken]));
-    measured.metrics.push(Metric::of_values(
-        "messages",
-        &format!("vip_bind.{label}"),
-        Unit::Count,
-        vec![program.size.messages],
-    ));
+    let messages = vec![program.size.messages];
+    measured.metrics.push(metrics::VIP_BIND.of(label, clock.kind(), vec![taken]));
+    let label = format!("{}.{label}", metrics::VIP_BIND.name);
+    measured.metrics.push(metrics::MESSAGES.of(&label, clock.kind(), messages));
     Ok(())
 }
 

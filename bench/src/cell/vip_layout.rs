@@ -5,10 +5,14 @@
 use generators::VipLayout;
 use proxies::ProxyKind;
 use proxies::ipvs::Buckets;
-use results::{Metric, Unit};
+use results::Distribution;
+use results::metrics::{self, MetricKind};
 
 use super::bench_lab::BenchLab;
 use super::{CellSpec, Measured, connect};
+
+/// What it measures.
+pub(super) const EMITS: &[MetricKind] = &[metrics::LAYOUT_CONNECT, metrics::LAYOUT_BUCKET_SERVICES];
 
 /// Connections under both layouts, and for IPVS how full the buckets are. Consecutive VIPs have a lab of their own, which
 /// is emptied before the other is programmed: namespaces share IPVS' table, and so the length of its buckets.
@@ -29,23 +33,18 @@ fn add(lab: &BenchLab, spec: &CellSpec, measured: &mut Measured) -> anyhow::Resu
     let layout = name(spec.cluster.vip_layout);
     let found = connect::bare(lab, spec)?;
     measured.verified += found.verified;
-    let connects = found.metrics.into_iter().filter(|metric| metric.name == "connect");
-    measured.metrics.extend(connects.map(|metric| Metric {
-        name: "layout.connect".into(),
-        label: format!("{layout}.{}", metric.label),
-        ..metric
-    }));
+    let clock = lab.clock.kind();
+    for metric in found.metrics.into_iter().filter(|one| one.name == metrics::CONNECT.name) {
+        let Distribution::Values { values } = metric.data else { continue };
+        let label = format!("{layout}.{}", metric.label);
+        measured.metrics.push(metrics::LAYOUT_CONNECT.of(&label, clock, values));
+    }
     if lab.kind == ProxyKind::Ipvs {
         let buckets = Buckets::read()?.by_length;
         let lengths =
             buckets.into_iter().flat_map(|(length, count)| (0..count).map(move |_| length));
-        let values = lengths.collect();
-        measured.metrics.push(Metric::of_values(
-            "layout.bucket_services",
-            &layout,
-            Unit::Count,
-            values,
-        ));
+        let kind = metrics::LAYOUT_BUCKET_SERVICES;
+        measured.metrics.push(kind.of(&layout, clock, lengths.collect()));
     }
     Ok(())
 }

@@ -9,13 +9,15 @@ use std::collections::HashMap;
 use anyhow::{Context, bail, ensure};
 use generators::Position;
 use proxies::ProxyKind;
-use results::{Metric, Unit};
+use results::metrics::{self, MetricKind};
 
 use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled, position_draws};
 use super::tool::printed;
 use super::{CellSpec, Measured};
 use crate::load::{BareClient, LoadClient};
 
+/// What it measures.
+pub(super) const EMITS: &[MetricKind] = &[metrics::RULES_WALKED];
 /// Connections to Services drawn at random.
 const RANDOM_CONNECTIONS: usize = 20;
 /// More jumps inside one another than a packet survives.
@@ -45,8 +47,8 @@ pub(super) fn measure(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measure
             walked.push(Counters::read(tool)?.walked_since(&before)?);
             measured.verified += 1;
         }
-        let metric = Metric::of_values("rules.walked", position.as_str(), Unit::Count, walked);
-        measured.metrics.push(metric);
+        let clock = lab.clock.kind();
+        measured.metrics.push(metrics::RULES_WALKED.of(position.as_str(), clock, walked));
     }
     Ok(measured)
 }

@@ -2,15 +2,16 @@
 
 use anyhow::{Context, bail, ensure};
 use generators::{ChangeKind, Position};
+use results::metrics::{self, MetricKind, Use};
 use results::{CellRecord, Clock, Outcome, Place, Run};
 use serde::Deserialize;
 
-use crate::cell::CellSpec;
+use crate::cell::{CellSpec, emits, metric_of};
 use crate::load::{Window, window};
 use crate::place::Setting;
 use crate::run::imported::CLUSTER_FACT;
 use crate::run::plan::{Overrides, expand, validated};
-use crate::scenario::Scenario;
+use crate::scenario::{Measure, Scenario};
 
 /// Cells named in an error.
 const SHOWN_MAX: usize = 12;
@@ -70,11 +71,7 @@ pub fn choose<'a>(run: &'a Run, choice: Choice<'_>) -> anyhow::Result<Target<'a>
     if let Some(reason) = stored.outcome.reason() {
         bail!("cell {} has no numbers to explain: {reason}", stored.id);
     }
-    let metric = choice.metric.unwrap_or(match labels.measure.as_str() {
-        "sync" => "sync.full",
-        "restart" => "sync.restart",
-        _ => "connect",
-    });
+    let metric = choice.metric.unwrap_or(usual_metric(&labels.measure).name);
     let label = match choice.label {
         Some(label) => label,
         None => usual_label(stored, metric)?,
@@ -101,11 +98,7 @@ fn find<'a>(run: &'a Run, choice: Choice<'_>) -> anyhow::Result<&'a CellRecord> 
         }
     }
     if found.len() > 1 {
-        let measure = match choice.metric {
-            Some("sync.restart") => "restart",
-            Some(metric) if metric.starts_with("sync.") => "sync",
-            _ => "connect",
-        };
+        let measure = measure_of(choice.metric.unwrap_or(metrics::CONNECT.name)).name();
         let of_measure = |cell: &&&CellRecord| {
             cell.labels.measure == measure && cell.outcome == Outcome::Measured
         };
@@ -169,6 +162,19 @@ fn list(items: impl Iterator<Item = String>) -> String {
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }
 }
 
+/// The metric that a measure is first of all about, as far as it can be explained.
+fn usual_metric(measure: &str) -> MetricKind {
+    let named = Measure::ALL.into_iter().find(|one| one.name() == measure);
+    let first = named.and_then(|measure| emits(measure).first());
+    first.filter(|kind| kind.uses.contains(&Use::Explain)).copied().unwrap_or(metrics::CONNECT)
+}
+
+/// The measure that gives a metric.
+fn measure_of(metric: &str) -> Measure {
+    let gives = |measure: &Measure| emits(*measure).iter().any(|kind| kind.name == metric);
+    Measure::ALL.into_iter().find(gives).unwrap_or(Measure::Connect)
+}
+
 fn usual_label<'a>(stored: &'a CellRecord, metric: &str) -> anyhow::Result<&'a str> {
     let labels: Vec<&str> = stored
         .metrics
@@ -176,7 +182,8 @@ fn usual_label<'a>(stored: &'a CellRecord, metric: &str) -> anyhow::Result<&'a s
         .filter(|one| one.name == metric)
         .map(|one| one.label.as_str())
         .collect();
-    let usual = ["total", "last"].into_iter().find(|usual| labels.contains(usual));
+    let usual = metrics::kind(metric).map(|kind| kind.usual_label);
+    let usual = usual.filter(|usual| labels.contains(usual));
     usual.or(labels.first().copied()).with_context(|| {
         let all = stored.metrics.iter().map(|one| one.name.clone());
         let mut names: Vec<String> = all.collect();
@@ -187,29 +194,24 @@ fn usual_label<'a>(stored: &'a CellRecord, metric: &str) -> anyhow::Result<&'a s
 
 /// The profiler's names for a metric.
 fn profiled(metric: &str, label: &str) -> anyhow::Result<(Window, &'static [u8])> {
-    let phase: Option<&'static [u8]> = match metric {
-        "connect" => Some(&[window::CONNECT]),
-        "request" => Some(&[window::REQUEST]),
-        "close" => Some(&[window::CLOSE]),
-        _ => None,
-    };
-    if let Some(phase) = phase {
+    let phases: [(MetricKind, &'static [u8]); 3] = [
+        (metrics::CONNECT, &[window::CONNECT]),
+        (metrics::REQUEST, &[window::REQUEST]),
+        (metrics::CLOSE, &[window::CLOSE]),
+    ];
+    if let Some((_, phase)) = phases.into_iter().find(|(kind, _)| kind.name == metric) {
         let position = Position::ALL.into_iter().find(|position| position.as_str() == label);
         let position = position.with_context(|| format!("{metric}: {label} is no position"))?;
         return Ok((Window::Connection(position), phase));
     }
-    let change = |kind: &ChangeKind| metric.strip_prefix("sync.") == Some(kind.as_str());
-    let window = match metric {
-        "sync.full" => Window::Full,
-        "sync.restart" => Window::Restart,
-        _ => match ChangeKind::ALL.into_iter().find(change) {
-            Some(kind) => Window::Change(kind),
-            None => bail!(
-                "metric {metric} cannot be explained; choose connect, request, close, sync.full, sync.restart, {}",
-                list(ChangeKind::ALL.iter().map(|kind| format!("sync.{kind}")))
-            ),
-        },
-    };
+    let windows = [(metrics::SYNC_FULL, Window::Full), (metrics::SYNC_RESTART, Window::Restart)];
+    let changes = ChangeKind::ALL.map(|kind| (metric_of(kind), Window::Change(kind)));
+    let mut windows = windows.into_iter().chain(changes);
+    let window = windows.find(|(kind, _)| kind.name == metric).map(|(_, window)| window);
+    let window = window.with_context(|| {
+        let explained = metrics::used_by(Use::Explain).map(|kind| kind.name.to_owned());
+        format!("metric {metric} cannot be explained; choose among {}", list(explained))
+    })?;
     let regions: &'static [u8] = match label {
         "total" => SYNC,
         "prepare" => &[window::PREPARE],

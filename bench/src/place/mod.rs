@@ -116,7 +116,7 @@ impl Places {
         let ran = tempfile::tempdir_in(self.work.path())
             .map_err(anyhow::Error::from)
             .and_then(|dir| self.run_in(spec, dir.path(), limit));
-        ran.and_then(compacted)
+        ran.and_then(|answer| compacted(spec, answer))
             .unwrap_or_else(|error| CellAnswer::without_numbers(outcome_of(&error, limit)))
     }
 
@@ -138,8 +138,24 @@ impl Places {
     }
 }
 
-/// Cells answer with plain values; many of them are stored as a histogram. Made here, it costs the guest nothing.
-fn compacted(mut answer: CellAnswer) -> anyhow::Result<CellAnswer> {
+/// Cells answer with plain values; many of them are stored as a histogram. Made here, it costs the
+/// guest nothing.
+///
+/// # Errors
+/// A metric that the measure does not declare.
+fn compacted(spec: &CellSpec, mut answer: CellAnswer) -> anyhow::Result<CellAnswer> {
+    let declared = crate::cell::emits(spec.measure);
+    for metric in &answer.metrics {
+        let known = declared.iter().any(|kind| kind.is_of(metric, spec.labels.clock));
+        anyhow::ensure!(
+            known,
+            "the cell gave {} {} in {}, which the measure {} does not declare: this is a fault of vipbench",
+            metric.name,
+            metric.label,
+            metric.unit,
+            spec.measure.name()
+        );
+    }
     answer.metrics = answer.metrics.into_iter().map(Metric::compacted).collect::<Result<_, _>>()?;
     Ok(answer)
 }

@@ -1,0 +1,374 @@
+//! The table of metrics: one entry for each number that a cell can give. Whatever picks metrics by
+//! name asks here.
+//!
+//! A [`Metric`] is made by its entry ([`MetricKind::of`]), so that none is stored that is not in the
+//! table. Runs that another version stored may hold others: they are read and shown, and that is all.
+
+use LabelKind::{Detail, Part, Position, Sync};
+use Use::{Budget, Clocks, Explain, OwnTable};
+
+use crate::record::{Clock, Distribution, Metric, Unit};
+
+/// What a metric counts. Of all of them less is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// What something takes, on the cell's clock.
+    Timing,
+    /// The same of what nobody waits for: processor time, and what the harness itself costs.
+    Spent,
+    /// How many; the same on either clock.
+    Number,
+    /// Bytes; the same on either clock.
+    Bytes,
+}
+
+/// What a metric's label names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelKind {
+    /// Position of the dialled Service in the rules: `first`, `p25`, `p50`, `p75`, `last`, `random`.
+    Position,
+    /// Part of a sync: [`PARTS`], or `total` for all of them together.
+    Part,
+    /// The metric of the sync that it belongs to, for example `sync.full`.
+    Sync,
+    /// Anything else: a strategy, a layout, a tool.
+    Detail,
+}
+
+/// What picks a metric without being told its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// A budget (`vipbench capacity --slo`) may name it.
+    Budget,
+    /// Its two clocks are compared (`vipbench clocks`).
+    Clocks,
+    /// Its instructions are told apart by kernel function (`vipbench explain`).
+    Explain,
+    /// A report has a table for it; the others share one.
+    OwnTable,
+}
+
+/// By what share a metric may grow before that is a regression.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Allowed {
+    /// On the instructions clock where nothing around the proxy differs; a number that is counted has
+    /// this everywhere.
+    pub alike: f64,
+    /// On the instructions clock where something does.
+    pub unlike: f64,
+}
+
+/// One entry of the table. Only this module can make one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct MetricKind {
+    /// Name, as it is stored.
+    pub name: &'static str,
+    /// Name in a report.
+    pub title: &'static str,
+    /// What it counts.
+    pub counts: Counts,
+    /// What its label names.
+    pub labels: LabelKind,
+    /// The label that is meant when none is said.
+    pub usual_label: &'static str,
+    /// How much it may grow; nothing where it is judged only if a threshold names it.
+    pub allowed: Option<Allowed>,
+    /// What picks it.
+    pub uses: &'static [Use],
+}
+
+/// Parts of a sync, in the order they happen.
+pub const PARTS: [&str; 4] = ["prepare", "render", "submit", "effective"];
+/// Label of all parts of a sync together.
+pub const TOTAL: &str = "total";
+
+/// A repetition gives the same digits: what is allowed is what does not matter.
+const REPEATED: Allowed = Allowed { alike: 0.005, unlike: 0.005 };
+/// One rule more in every chain costs a connection through iptables-legacy 0.4% (docs/calibration.md).
+const A_RULE_MORE: Allowed = Allowed { alike: 0.002, unlike: 0.002 };
+/// Another layout of memory alone moves a sync by up to 5% (docs/calibration.md).
+const LAYOUT_MOVES: Allowed = Allowed { alike: 0.005, unlike: 0.05 };
+/// One more is more.
+const NOTHING: Allowed = Allowed { alike: 0.0, unlike: 0.0 };
+
+/// Entries of one kind begin as one of these.
+const CONNECTION: MetricKind = MetricKind {
+    name: "",
+    title: "",
+    counts: Counts::Timing,
+    labels: Position,
+    usual_label: "last",
+    allowed: None,
+    uses: &[Budget, OwnTable],
+};
+const SYNC: MetricKind = MetricKind {
+    labels: Part,
+    usual_label: TOTAL,
+    allowed: Some(LAYOUT_MOVES),
+    uses: &[Budget, Clocks, Explain, OwnTable],
+    ..CONNECTION
+};
+const AMOUNT: MetricKind = MetricKind {
+    counts: Counts::Number,
+    labels: Sync,
+    usual_label: "sync.full",
+    allowed: Some(NOTHING),
+    uses: &[Budget],
+    ..CONNECTION
+};
+const ASIDE: MetricKind = MetricKind { labels: Detail, uses: &[], ..CONNECTION };
+
+macro_rules! table {
+    ($($(#[$doc:meta])* $entry:ident = $value:expr;)*) => {
+        $($(#[$doc])* pub const $entry: MetricKind = $value;)*
+        /// Every metric that there is.
+        pub const ALL: &[MetricKind] = &[$($entry),*];
+    };
+}
+
+table! {
+    /// A new TCP connection of the bare client: `connect()` to established.
+    CONNECT = MetricKind {
+        name: "connect",
+        title: "New connection",
+        allowed: Some(A_RULE_MORE),
+        uses: &[Budget, Clocks, Explain, OwnTable],
+        ..CONNECTION
+    };
+    /// First request byte written to first answer byte read.
+    REQUEST = MetricKind {
+        name: "request",
+        title: "Request on the new connection: first byte written to first byte read",
+        allowed: Some(REPEATED),
+        uses: &[Budget, Clocks, Explain, OwnTable],
+        ..CONNECTION
+    };
+    /// Close of the connection.
+    CLOSE = MetricKind {
+        name: "close",
+        title: "Close of the connection",
+        uses: &[Budget, Clocks, Explain, OwnTable],
+        ..CONNECTION
+    };
+    /// A further request on an open connection, which no rule sees: the control.
+    KEEPALIVE_REQUEST = MetricKind {
+        name: "keepalive.request",
+        title: "Control: second request on an open connection",
+        uses: &[Budget, Clocks, OwnTable],
+        ..CONNECTION
+    };
+    /// A new connection of the HTTP client.
+    HTTP_CONNECT = MetricKind {
+        name: "http.connect",
+        title: "New connection of the HTTP client",
+        ..CONNECTION
+    };
+    /// An HTTP request on it.
+    HTTP_REQUEST = MetricKind {
+        name: "http.request",
+        title: "HTTP request on the new connection",
+        ..CONNECTION
+    };
+    /// Its close.
+    HTTP_CLOSE = MetricKind {
+        name: "http.close",
+        title: "Close of the HTTP connection",
+        ..CONNECTION
+    };
+    /// The whole Cluster into an empty namespace.
+    SYNC_FULL = MetricKind { name: "sync.full", title: "full", ..SYNC };
+    /// The whole Cluster onto identical state.
+    SYNC_RESTART = MetricKind { name: "sync.restart", title: "restart", ..SYNC };
+    /// One Endpoint replaced.
+    SYNC_ENDPOINT_CHANGE =
+        MetricKind { name: "sync.endpoint_change", title: "endpoint change", ..SYNC };
+    /// One Service added.
+    SYNC_SERVICE_ADD = MetricKind { name: "sync.service_add", title: "Service added", ..SYNC };
+    /// One Service removed; it has no part `effective`.
+    SYNC_SERVICE_REMOVE =
+        MetricKind { name: "sync.service_remove", title: "Service removed", ..SYNC };
+    /// Rules that a sync hands over.
+    RULES = MetricKind { name: "rules", title: "Rules handed over", ..AMOUNT };
+    /// Netlink messages that a sync hands over.
+    MESSAGES = MetricKind { name: "messages", title: "Messages handed over", ..AMOUNT };
+    /// Bytes that a sync hands over.
+    BYTES = MetricKind {
+        name: "bytes",
+        title: "Bytes handed over",
+        counts: Counts::Bytes,
+        ..AMOUNT
+    };
+    /// Processor time of a sync's submit, label `SYNC.user` or `SYNC.system`.
+    CPU = MetricKind {
+        name: "cpu",
+        title: "Processor time",
+        counts: Counts::Spent,
+        usual_label: "sync.full.system",
+        allowed: None,
+        ..AMOUNT
+    };
+    /// By how much the kernel's own memory grows in a sync.
+    MEMORY_KERNEL = MetricKind {
+        name: "memory.kernel",
+        title: "Memory of the kernel",
+        counts: Counts::Bytes,
+        allowed: None,
+        ..AMOUNT
+    };
+    /// Making every VIP local, label is the strategy.
+    VIP_BIND = MetricKind {
+        name: "vip_bind",
+        title: "Making all VIPs local",
+        usual_label: "dummy",
+        allowed: Some(LAYOUT_MOVES),
+        uses: &[Budget, OwnTable],
+        ..ASIDE
+    };
+    /// A new connection under a layout of VIPs, label `LAYOUT.POSITION`.
+    LAYOUT_CONNECT = MetricKind {
+        name: "layout.connect",
+        title: "New connection by layout of the VIPs",
+        uses: &[OwnTable],
+        ..ASIDE
+    };
+    /// Services in each bucket of IPVS, label is the layout of VIPs.
+    LAYOUT_BUCKET_SERVICES = MetricKind {
+        name: "layout.bucket_services",
+        title: "Services in a bucket of IPVS",
+        counts: Counts::Number,
+        uses: &[OwnTable],
+        ..ASIDE
+    };
+    /// Our submit, and the usual tool with the same content, label `vipbench` or `tool`.
+    BASELINE = MetricKind { name: "baseline", title: "Our submit against a tool", ..ASIDE };
+    /// One call of the `iptables` tool that appends a rule.
+    APPEND = MetricKind { name: "append", title: "One rule added by one call", ..ASIDE };
+    /// Rules of the nat table that a connection's first packet is compared with.
+    RULES_WALKED = MetricKind {
+        name: "rules.walked",
+        title: "Rules of the nat table that a new connection is compared with",
+        counts: Counts::Number,
+        uses: &[OwnTable],
+        ..CONNECTION
+    };
+    /// Two readings of the clock with nothing between.
+    HARNESS_CLOCK = MetricKind {
+        name: "harness.clock",
+        title: "A pair of readings of the clock",
+        counts: Counts::Spent,
+        uses: &[OwnTable],
+        ..ASIDE
+    };
+    /// All that a client does around one connection but the connection.
+    HARNESS_SAMPLE = MetricKind {
+        name: "harness.sample",
+        title: "Recording one connection",
+        counts: Counts::Spent,
+        uses: &[OwnTable],
+        ..ASIDE
+    };
+}
+
+/// The entry of a name; nothing for what only another version measured.
+pub fn kind(name: &str) -> Option<&'static MetricKind> {
+    ALL.iter().find(|kind| kind.name == name)
+}
+
+/// Every entry that `what` picks.
+pub fn used_by(what: Use) -> impl Iterator<Item = &'static MetricKind> {
+    ALL.iter().filter(move |kind| kind.uses.contains(&what))
+}
+
+/// Whether a name is that of a timing of one connection, so that `none` has it too and is its floor.
+pub fn is_of_a_connection(name: &str) -> bool {
+    kind(name).is_some_and(MetricKind::is_of_a_connection)
+}
+
+/// Whether a name is that of a sync.
+pub fn is_sync(name: &str) -> bool {
+    kind(name).is_some_and(MetricKind::is_sync)
+}
+
+impl MetricKind {
+    /// One metric of a cell on `clock`: few values, each kept, in the order they were measured.
+    pub fn of(&self, label: &str, clock: Clock, values: Vec<u64>) -> Metric {
+        Metric {
+            name: self.name.to_owned(),
+            label: label.to_owned(),
+            unit: self.unit(clock),
+            data: Distribution::Values { values },
+        }
+    }
+
+    /// Unit of its values in a cell on `clock`.
+    pub fn unit(&self, clock: Clock) -> Unit {
+        match self.counts {
+            Counts::Timing | Counts::Spent => clock.unit(),
+            Counts::Number => Unit::Count,
+            Counts::Bytes => Unit::Bytes,
+        }
+    }
+
+    /// Whether `metric` of a cell on `clock` is one of this kind.
+    pub fn is_of(&self, metric: &Metric, clock: Clock) -> bool {
+        self.name == metric.name && self.unit(clock) == metric.unit
+    }
+
+    /// Whether it is the same on either clock.
+    pub fn is_amount(&self) -> bool {
+        matches!(self.counts, Counts::Number | Counts::Bytes)
+    }
+
+    /// Whether it is a timing of one connection, so that `none` has it too and is its floor.
+    pub fn is_of_a_connection(&self) -> bool {
+        self.counts == Counts::Timing && self.labels == Position
+    }
+
+    /// Whether it is a sync.
+    pub fn is_sync(&self) -> bool {
+        self.labels == Part
+    }
+
+    /// Whether a label stands for all that it has: the parts of a sync add up to its total.
+    pub fn is_whole(&self, label: &str) -> bool {
+        !self.is_sync() || label == TOTAL
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_titles_there() {
+        let names: BTreeSet<&str> = ALL.iter().map(|kind| kind.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        assert!(ALL.iter().all(|kind| !kind.name.is_empty() && !kind.title.is_empty()));
+    }
+
+    #[test]
+    fn a_metric_is_made_in_the_unit_of_its_cells_clock() {
+        let made = CONNECT.of("last", Clock::Instructions, vec![1]);
+        assert_eq!((made.name.as_str(), made.unit), ("connect", Unit::Instructions));
+        assert!(CONNECT.is_of(&made, Clock::Instructions));
+        assert!(!CONNECT.is_of(&made, Clock::Wall), "instructions of a cell on the wall clock");
+        assert_eq!(RULES.of("sync.full", Clock::Wall, vec![1]).unit, Unit::Count);
+    }
+
+    #[test]
+    fn the_documentation_lists_every_metric_and_no_other() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/results.md");
+        let text = std::fs::read_to_string(page).unwrap();
+        let rows = text.lines().skip_while(|line| !line.starts_with("| metric | label |")).skip(2);
+        let listed: BTreeSet<&str> = rows
+            .take_while(|line| line.starts_with('|'))
+            .filter_map(|line| line.split('|').nth(1))
+            .flat_map(|names| names.split('`').skip(1).step_by(2))
+            .collect();
+        assert_eq!(listed, ALL.iter().map(|kind| kind.name).collect());
+    }
+}
