@@ -1,12 +1,14 @@
 //! The command line, plan, runner, places, cells and load clients of `vipbench`. The binary adds only `main`.
+#![warn(clippy::print_stdout, clippy::print_stderr)] // `console` prints
 
 pub mod cell;
 pub mod cli;
 pub mod command;
+pub mod console;
 pub mod explain;
 pub mod features;
+pub mod files;
 pub mod load;
-pub mod out;
 pub mod place;
 pub mod run;
 pub mod scenario;

@@ -4,25 +4,23 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use vipbench::cli::Cli;
+use vipbench::console;
 
 fn main() -> ExitCode {
     if lab::guest::is_pid1() {
         lab::guest::run_pid1(&vipbench::cell::handle);
     }
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(said) => {
-            // A reader who has gone is no reason to fail. The parser's own exit code would mean a regression.
-            let _ = said.print();
-            return ExitCode::from(u8::from(said.use_stderr()));
+    let done = match Cli::try_parse() {
+        Ok(cli) => vipbench::command::dispatch(cli),
+        // The parser's own exit code would mean a regression.
+        Err(said) if said.use_stderr() => {
+            console::note(said.render().ansi().to_string().trim_end());
+            return ExitCode::from(1);
         }
+        Err(said) => console::print(said.render().ansi()).map(|()| ExitCode::SUCCESS),
     };
-    match vipbench::command::dispatch(cli) {
-        Ok(code) => code,
-        Err(error) => {
-            let red = anstyle::AnsiColor::Red.on_default().bold();
-            anstream::eprintln!("{red}error:{red:#} {}", vipbench::in_words(&error));
-            ExitCode::from(1)
-        }
-    }
+    done.unwrap_or_else(|error| {
+        console::error(vipbench::in_words(&error));
+        ExitCode::from(1)
+    })
 }

@@ -1,20 +1,17 @@
 //! The scenario as written: a TOML file, read and bounded, nothing expanded. What it means is worked out in `plan`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use generators::{Position, SyntheticSpec};
 use results::Place;
 use results::replicate::Claim;
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::run::imported::ImportedCluster;
-
-/// More than any scenario needs; a larger file is not a scenario.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A scenario file. Every key has a documented default except `name`, `proxies`, and one of `services` and `cluster_file`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -231,19 +228,9 @@ impl Scenario {
     /// A file that cannot be read, is too large, or has a wrong key or value: named with its line.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let place = path.display();
-        let size = fs::metadata(path)
-            .with_context(|| {
-                format!(
-                    "scenario {place}: cannot be read; see scenarios/ for those that come along"
-                )
-            })?
-            .len();
-        if size > FILE_BYTES_MAX {
-            bail!(
-                "scenario {place}: {size} bytes are too many for a scenario (limit {FILE_BYTES_MAX})"
-            );
-        }
-        let text = fs::read_to_string(path).with_context(|| format!("scenario {place}"))?;
+        let text = files::read_text(path).with_context(|| {
+            format!("scenario {place}: cannot be read; see scenarios/ for those that come along")
+        })?;
         let mut scenario: Self = toml::from_str(&text)
             .with_context(|| format!("scenario {place}: fix the key or value shown below"))?;
         if let (Some(file), Some(folder)) = (&mut scenario.cluster_file, path.parent()) {

@@ -328,6 +328,36 @@ fn a_reader_who_has_enough_ends_a_command_without_a_word() {
 }
 
 #[test]
+fn standard_output_that_is_full_or_closed_is_an_error() {
+    let dir = TempDir::new().unwrap();
+    let run = reference_run().canonicalize().unwrap().display().to_string();
+    let full = |command: &str| (format!("{command} > /dev/full"), "No space left on device");
+    let commands = [
+        full("doctor"),
+        full("--help"),
+        full("completions bash"),
+        full("generate --services 10"),
+        full(&format!("export {run}")),
+        full(&format!("compare {run} {run}")),
+        full(&format!("gate {run} {run}")),
+        (format!("export {run} >&-"), "Bad file descriptor"),
+    ];
+    for (command, wanted) in commands {
+        let said = std::process::Command::new("/bin/bash")
+            .current_dir(dir.path())
+            .env("VIPBENCH_CACHE", dir.path())
+            .env("PATH", "/nowhere")
+            .args(["-c", &format!("{} {command}", env!("CARGO_BIN_EXE_vipbench"))])
+            .output()
+            .unwrap();
+        let error = String::from_utf8(said.stderr).unwrap();
+        assert_eq!(said.status.code(), Some(1), "{command}: {error}");
+        let wanted = format!("writing to standard output: {wanted}");
+        assert!(error.contains(&wanted), "{command}: {error}");
+    }
+}
+
+#[test]
 fn a_run_without_an_emulator_says_what_to_install_and_creates_nothing() {
     let dir = TempDir::new().unwrap();
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/quick.toml");

@@ -9,6 +9,7 @@ use results::calibration::{self, Calibration, Options, render};
 use results::{RUN_FILE, Run};
 
 use crate::cli::CalibrateArgs;
+use crate::console;
 
 /// More runs in one folder are no calibration.
 const RUNS_MAX: usize = 10_000;
@@ -27,11 +28,10 @@ pub(super) fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
     if let Some(dir) = &args.output {
         write(&calibration, dir)?;
     }
-    crate::out::end_with_reader();
     if args.json {
-        print!("{}", calibration::json(&calibration)?);
+        console::print(calibration::json(&calibration)?)?;
     } else {
-        print!("{}", render::terminal_text(&calibration));
+        console::print(render::terminal_text(&calibration))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -58,12 +58,12 @@ fn read(dir: &Path) -> anyhow::Result<Vec<Run>> {
 }
 
 fn write(calibration: &Calibration, dir: &Path) -> anyhow::Result<()> {
-    let command = crate::out::command();
+    let command = console::command();
     let texts = [
         ("calibration.json", calibration::json(calibration)?),
         ("calibration.md", render::markdown_page(calibration, &command)),
         ("calibration.html", calibration::html(calibration, &command)?),
     ];
     let texts = texts.map(|(name, text)| (name.to_owned(), text));
-    crate::out::write_files(dir, texts.into_iter().chain(calibration::plots(calibration)?))
+    crate::files::write_all(dir, texts.into_iter().chain(calibration::plots(calibration)?))
 }

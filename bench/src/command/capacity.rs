@@ -2,8 +2,6 @@
 
 mod search;
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -12,6 +10,7 @@ use results::Run;
 use results::capacity::{self, Asked, Calibration, Options};
 
 use crate::cli::{CapacityArgs, CapacityCommand};
+use crate::console;
 
 pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
     if let Some(CapacityCommand::Search(args)) = &args.command {
@@ -23,14 +22,13 @@ pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
     let plan = capacity::plan(&runs, slo, &options)?;
     let text = if args.json { capacity::json(&plan)? } else { capacity::text(&plan) };
     let files = args.output.as_deref().map(|dir| capacity::write(&plan, dir)).transpose()?;
-    crate::out::end_with_reader();
-    print!("{text}");
+    console::print(text)?;
     for file in files.iter().flatten() {
         // With --json, standard output is the JSON alone.
         if args.json {
-            eprintln!("{}", file.display());
+            console::note(file.display());
         } else {
-            println!("{}", file.display());
+            console::line(file.display())?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -46,8 +44,8 @@ fn asked(args: &CapacityArgs) -> anyhow::Result<Option<Asked>> {
 
 fn counted(path: &Path) -> anyhow::Result<Asked> {
     let place = || format!("--cluster {}", path.display());
-    let file = File::open(path).with_context(place)?;
-    let cluster = generators::from_json(BufReader::new(file)).with_context(place)?;
+    let file = crate::files::open(path).with_context(place)?;
+    let cluster = generators::from_json(file).with_context(place)?;
     Ok(Asked {
         services: cluster.services().len() as u64,
         endpoints: Some(cluster.endpoint_count() as u64),

@@ -7,26 +7,26 @@ use anyhow::Context;
 use lab::image::{Cache, Removed};
 
 use crate::cli::CleanArgs;
+use crate::console;
 use crate::place::abandoned;
 
 pub(super) fn run(args: &CleanArgs) -> anyhow::Result<ExitCode> {
-    crate::out::end_with_reader();
     let doomed = abandoned(&std::env::temp_dir())?;
     let cache = Cache::open()?;
     if doomed.is_empty() && !args.cache {
-        println!("nothing to clean");
+        console::line("nothing to clean")?;
     }
     for path in doomed {
         if args.dry_run {
-            println!("would remove {}", path.display());
+            console::line(format_args!("would remove {}", path.display()))?;
             continue;
         }
         fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
-        println!("removed {}", path.display());
+        console::line(format_args!("removed {}", path.display()))?;
     }
     match (args.cache, args.dry_run) {
-        (true, true) => print_parts("would remove", &cache.parts()),
-        (true, false) => print_parts("removed", &cache.remove()?),
+        (true, true) => print_parts("would remove", &cache.parts())?,
+        (true, false) => print_parts("removed", &cache.remove()?)?,
         (false, true) => {}
         (false, false) => cache.remove_partial()?,
     }
@@ -34,10 +34,13 @@ pub(super) fn run(args: &CleanArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Every part of the cache with its size, and the sum.
-fn print_parts(doing: &str, parts: &[Removed]) {
+fn print_parts(doing: &str, parts: &[Removed]) -> anyhow::Result<()> {
     let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
     for part in parts {
-        println!("{doing} {} ({})", part.path.display(), megabytes(part.bytes));
+        console::line(format_args!("{doing} {} ({})", part.path.display(), megabytes(part.bytes)))?;
     }
-    println!("{doing} {} in all", megabytes(parts.iter().map(|part| part.bytes).sum()));
+    console::line(format_args!(
+        "{doing} {} in all",
+        megabytes(parts.iter().map(|part| part.bytes).sum())
+    ))
 }

@@ -7,6 +7,7 @@ use results::Run;
 use results::clocks::{Clocks, compare, markdown, scatter, text};
 
 use crate::cli::ClocksArgs;
+use crate::console;
 
 const PAGE: &str = "clock-validation.md";
 const PLOT: &str = "clock-validation.svg";
@@ -16,17 +17,16 @@ pub(super) fn run(args: &ClocksArgs) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.output {
         write(folder, &clocks)?;
     }
-    crate::out::end_with_reader();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&clocks)?);
+        console::json(&clocks)?;
     } else {
-        print!("{}", text(&clocks, crate::out::width()));
+        console::print(text(&clocks, console::width()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn write(folder: &Path, clocks: &Clocks) -> anyhow::Result<()> {
-    let page = markdown(clocks, &crate::out::command(), PLOT);
+    let page = markdown(clocks, &console::command(), PLOT);
     let files = [(PAGE, page), (PLOT, scatter(clocks)?)];
-    crate::out::write_files(folder, files.map(|(name, content)| (name.to_owned(), content)))
+    crate::files::write_all(folder, files.map(|(name, content)| (name.to_owned(), content)))
 }

@@ -6,6 +6,7 @@ use results::Run;
 use results::compare::{Side, compare, json, render};
 
 use crate::cli::CompareArgs;
+use crate::console;
 
 pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let base = Run::read(&args.base)?;
@@ -21,7 +22,6 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     } else {
         render::terminal_text(&comparison, detail, None)
     };
-    crate::out::end_with_reader();
-    anstream::print!("{text}");
+    console::print(text)?;
     Ok(ExitCode::SUCCESS)
 }

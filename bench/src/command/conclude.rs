@@ -1,8 +1,11 @@
 //! What `run` and `merge` end with: the report in the folder, and on standard output how it went.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use results::{CellRecord, Run};
+
+use crate::console;
 
 /// Missing cells that are named one by one.
 const NAMED_MAX: usize = 20;
@@ -14,19 +17,17 @@ const NAMED_MAX: usize = 20;
 pub(super) fn conclude(folder: &Path, json: bool) -> anyhow::Result<()> {
     let run = Run::read(folder)?;
     let files = results::report::write(std::slice::from_ref(&run), folder)?;
-    crate::out::end_with_reader();
     if json {
-        results::export::json(&run, &mut std::io::stdout().lock())?;
-        return Ok(());
+        let mut out = console::stdout();
+        results::export::json(&run, &mut out)?;
+        return Ok(out.flush()?);
     }
-    println!(
-        "{}",
-        results::report::terminal::summary(std::slice::from_ref(&run), crate::out::width())?
-    );
-    println!("{}", counts(&run.cells));
-    print_missing(&run);
+    let summary = results::report::terminal::summary(std::slice::from_ref(&run), console::width())?;
+    console::line(summary)?;
+    console::line(counts(&run.cells))?;
+    print_missing(&run)?;
     for file in files.iter().filter(|file| file.extension().is_some_and(|kind| kind != "svg")) {
-        println!("{}", file.display());
+        console::line(file.display())?;
     }
     Ok(())
 }
@@ -48,18 +49,23 @@ fn counts(cells: &[CellRecord]) -> String {
     format!("cells: {}", parts.join(", "))
 }
 
-fn print_missing(run: &Run) {
+fn print_missing(run: &Run) -> anyhow::Result<()> {
     let missing = run.missing();
     if missing.is_empty() {
-        return;
+        return Ok(());
     }
-    println!("{} of {} planned cells are missing:", missing.len(), run.record.cells.len());
+    console::line(format_args!(
+        "{} of {} planned cells are missing:",
+        missing.len(),
+        run.record.cells.len()
+    ))?;
     for id in missing.iter().take(NAMED_MAX) {
-        println!("  {id}");
+        console::line(format_args!("  {id}"))?;
     }
     if missing.len() > NAMED_MAX {
-        println!("  and {} more", missing.len() - NAMED_MAX);
+        console::line(format_args!("  and {} more", missing.len() - NAMED_MAX))?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

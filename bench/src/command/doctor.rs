@@ -1,12 +1,14 @@
 //! `vipbench doctor`: what can run here, what is missing, and the command that installs it.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use proxies::ProxyKind;
 use serde::Serialize;
 
 use crate::cli::DoctorArgs;
+use crate::console;
 use crate::place::{Probed, TOOLS, WorkDir, missing_on_host, probe_kvm};
 use crate::run::progress::Progress;
 
@@ -32,11 +34,10 @@ struct Diagnosis {
 
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let diagnosis = diagnose(args.probe);
-    crate::out::end_with_reader();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&diagnosis)?);
+        console::json(&diagnosis)?;
     } else {
-        print(&diagnosis);
+        console::line(in_words(&diagnosis))?;
     }
     Ok(if diagnosis.install.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -83,7 +84,7 @@ fn kvm_finding(again: bool, no_qemu: bool) -> Finding {
     if no_qemu {
         return Finding { what, good: false, detail: "not probed: QEMU is not installed".into() };
     }
-    let progress = Progress::new(0);
+    let progress = Progress::new();
     let probed: anyhow::Result<Probed> = WorkDir::new().and_then(|work| {
         probe_kvm("default", again, work.path(), &|what| progress.preparing(what))
     });
@@ -114,24 +115,22 @@ fn conclude(host: &[Finding], kvm: &Finding, install: &str) -> String {
     )
 }
 
-fn print(diagnosis: &Diagnosis) {
+fn in_words(diagnosis: &Diagnosis) -> String {
     let Diagnosis { tools, host, kvm, install, conclusion } = diagnosis;
-    let section = |title: &str, findings: &[Finding]| {
-        println!("{title}");
-        for finding in findings {
-            println!(
-                "  {} {:<24} {}",
-                if finding.good { "ok" } else { "--" },
-                finding.what,
-                finding.detail
-            );
+    let sections = [
+        ("Programs", tools.as_slice()),
+        ("Proxies on this machine's own kernel", host),
+        ("Guest kernels", std::slice::from_ref(kvm)),
+    ];
+    let mut text = String::new();
+    for (title, findings) in sections {
+        let _ = writeln!(text, "{title}");
+        for Finding { what, good, detail } in findings {
+            let _ = writeln!(text, "  {} {what:<24} {detail}", if *good { "ok" } else { "--" });
         }
-    };
-    section("Programs", tools);
-    section("Proxies on this machine's own kernel", host);
-    section("Guest kernels", std::slice::from_ref(kvm));
-    if !install.is_empty() {
-        println!("Install what is missing: {install}");
     }
-    println!("So: {conclusion}");
+    if !install.is_empty() {
+        let _ = writeln!(text, "Install what is missing: {install}");
+    }
+    text + "So: " + conclusion
 }

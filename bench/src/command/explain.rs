@@ -1,11 +1,11 @@
 //! `vipbench explain`: where a cell's instructions went, or where the difference between two cells comes from.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 
 use crate::cli::ExplainArgs;
+use crate::console;
 use crate::explain::{Choice, Lens, choose};
 use crate::run::progress::Progress;
 
@@ -25,19 +25,17 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
             Some(choose(&run, like).context("--against")?)
         }
     };
-    let progress = Progress::new(0);
+    let progress = Progress::new();
     let show = |what: &str| progress.preparing(what);
     let explanation = Lens::new(&run, only, &show)?.explain(&cell, against.as_ref())?;
     progress.clear();
     let files = results::report::explain::write(&explanation, &args.run)?;
-    crate::out::end_with_reader();
-    let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&explanation)?)?;
+        console::json(&explanation)?;
     } else {
-        writeln!(out, "{}", results::report::explain::summary(&explanation, args.top))?;
+        console::line(results::report::explain::summary(&explanation, args.top))?;
         for file in files {
-            writeln!(out, "{}", file.display())?;
+            console::line(file.display())?;
         }
     }
     Ok(if explanation.adds_up() { ExitCode::SUCCESS } else { ExitCode::from(INVALID) })

@@ -11,9 +11,9 @@ use proxies::{Options, ProxyKind, SyncRequest};
 
 use crate::cli::{ClusterFormat, GenerateArgs};
 use crate::scenario::Scenario;
+use crate::{console, files};
 
 pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
-    crate::out::end_with_reader();
     write(&cluster(args)?, args.format, args.output.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -39,8 +39,7 @@ fn cluster(args: &GenerateArgs) -> anyhow::Result<Cluster> {
 
 fn read(path: &Path) -> anyhow::Result<Cluster> {
     let place = || format!("cluster file {}", path.display());
-    let file = File::open(path).with_context(place)?;
-    generators::from_json(file).with_context(place)
+    generators::from_json(files::open(path).with_context(place)?).with_context(place)
 }
 
 /// Writes a Cluster in one of its forms to a file, or to standard output.
@@ -54,7 +53,7 @@ pub(super) fn write(
 ) -> anyhow::Result<()> {
     let mut out: Box<dyn Write> = match output {
         Some(path) => Box::new(File::create(path).with_context(|| format!("{}", path.display()))?),
-        None => Box::new(std::io::stdout().lock()),
+        None => Box::new(console::stdout()),
     };
     let mut out = BufWriter::new(&mut out);
     match format {

@@ -1,6 +1,6 @@
 //! `vipbench guest`: runs a program of this machine inside a guest kernel and passes on what it prints.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -32,7 +32,7 @@ pub(super) fn run(args: &GuestArgs) -> anyhow::Result<ExitCode> {
         boot_limit: Duration::from_secs(args.limit_s),
         files: vec![(here, there.clone())],
     };
-    let progress = crate::run::progress::Progress::new(0);
+    let progress = crate::run::progress::Progress::new();
     let place = GuestPlace::open(&args.kernel, &options, &|what| progress.preparing(what))?;
     progress.clear();
     let mut line = vec![there.display().to_string()];
@@ -43,7 +43,7 @@ pub(super) fn run(args: &GuestArgs) -> anyhow::Result<ExitCode> {
     let bounds = Bounds { dir: work.path(), limit, aborted: &AtomicBool::new(false) };
     let report = place.run_job(&job, bounds, &mut |text| {
         // A reader who has enough of the program's output does not end the program.
-        let _ = write!(std::io::stdout(), "{text}");
+        let _ = write!(io::stdout(), "{text}");
     })?;
     if let Some(splat) = report.splat {
         bail!("kernel splat in {}: {splat}", report.release);

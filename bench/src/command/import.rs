@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,9 +16,9 @@ use serde::Serialize;
 
 use super::generate;
 use crate::cli::ImportArgs;
+use crate::console;
 
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
-    crate::out::end_with_reader();
     let on_bad = if args.lenient { OnBadObject::Skip } else { OnBadObject::Refuse };
     let Imported { mut cluster, summary } = read(&args.input, on_bad)?;
     if args.anonymise {
@@ -27,13 +27,11 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     generate::write(&cluster, args.format, args.output.as_deref())?;
     let report = Report::new(&cluster, &summary);
     if args.json {
-        let mut out = io::stdout().lock();
-        serde_json::to_writer_pretty(&mut out, &report)?;
-        writeln!(out)?;
+        console::json(&report)?;
     } else if let Some(path) = &args.output {
-        println!("{report}\nCluster written to {}", path.display());
+        console::line(format_args!("{report}\nCluster written to {}", path.display()))?;
     } else {
-        eprintln!("{report}");
+        console::note(report);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -131,7 +129,7 @@ impl fmt::Display for Report<'_> {
              at most {most_endpoints} a Service"
         )?;
         if !self.found.is_empty() {
-            let mut table = crate::out::table(["count", "of", "", "what became of it"]);
+            let mut table = console::table(["count", "of", "", "what became of it"]);
             for found in &self.found {
                 let (count, fate) = (found.count.to_string(), found.fate.to_string());
                 table.add_row([count, found.unit.to_owned(), found.what.to_owned(), fate]);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use results::{Run, RunWriter};
 
 use crate::cli::MergeArgs;
+use crate::console;
 
 pub(super) fn run(args: &MergeArgs) -> anyhow::Result<ExitCode> {
     let runs = args.runs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>, _>>()?;
@@ -17,11 +18,11 @@ pub(super) fn run(args: &MergeArgs) -> anyhow::Result<ExitCode> {
     super::conclude::conclude(&args.output, args.json)?;
     let missing = merged.record.cells.len() - merged.cells.len();
     if missing > 0 {
-        eprintln!(
+        console::note(format_args!(
             "{missing} cells are missing: add their shards, or `vipbench run SCENARIO --resume -o {}`, with the options that the \
              shards were run with, runs them here",
             args.output.display()
-        );
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 use crate::cli::{Cli, Command};
+use crate::console;
 
 /// Runs one subcommand.
 ///
@@ -49,8 +50,9 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Guest(args) => guest::run(&args),
         Command::Kernels(args) => kernels::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "vipbench", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "vipbench", &mut script);
+            console::print(String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
         }
         Command::Cell { job } => crate::place::run_child(&job).map(|()| ExitCode::SUCCESS),
     }

@@ -5,14 +5,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail, ensure};
 use results::Run;
 use results::replicate::{self, Judged};
 
 use crate::cli::ReplicateArgs;
-use crate::run::{Ended, RunRequest, catch_signals};
+use crate::console;
+use crate::run::{Ended, Interrupt, RunRequest};
 use crate::scenario::Scenario;
 
 /// Where the scenarios of published claims are.
@@ -22,13 +22,12 @@ pub(super) fn run(args: &ReplicateArgs) -> anyhow::Result<ExitCode> {
     let judged = if args.judge.is_empty() { measured(args)? } else { stored(&args.judge)? };
     ensure!(!judged.is_empty(), "no claim to judge: a scenario states them as [[claims]]");
     unique(&judged)?;
-    crate::out::end_with_reader();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&judged)?);
+        console::json(&judged)?;
     } else if args.markdown {
-        print!("{}", replicate::markdown(&judged, &crate::out::command()));
+        console::print(replicate::markdown(&judged, &console::command()))?;
     } else {
-        print!("{}", replicate::text(&judged, crate::out::width()));
+        console::print(replicate::text(&judged, console::width()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -50,12 +49,12 @@ fn measured(args: &ReplicateArgs) -> anyhow::Result<Vec<Judged>> {
         .into_iter()
         .map(|file| Ok((file.clone(), Scenario::read(&file)?)))
         .collect::<anyhow::Result<_>>()?;
-    let interrupted = catch_signals()?;
+    let interrupt = Interrupt::catch()?;
     let mut judged = Vec::new();
     for (file, scenario) in scenarios {
         let folder = args.output.join(&scenario.name);
-        eprintln!("{} into {}", file.display(), folder.display());
-        judged.extend(tested(&file, scenario, &folder, &interrupted)?);
+        console::note(format_args!("{} into {}", file.display(), folder.display()));
+        judged.extend(tested(&file, scenario, &folder, &interrupt)?);
     }
     Ok(judged)
 }
@@ -78,7 +77,7 @@ fn tested(
     file: &Path,
     scenario: Scenario,
     folder: &Path,
-    interrupted: &AtomicBool,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<Vec<Judged>> {
     let request = RunRequest {
         scenario: file.to_owned(),
@@ -86,7 +85,7 @@ fn tested(
         resume: folder.exists(),
         ..RunRequest::default()
     };
-    match crate::run::run(&request, interrupted) {
+    match crate::run::run(&request, interrupt) {
         Ok(Ended::Complete(folder)) => judge(&folder),
         Ok(Ended::Planned { .. }) => Ok(Vec::new()),
         Ok(Ended::Interrupted { left, .. }) => {
@@ -95,7 +94,7 @@ fn tested(
                 file.display()
             )
         }
-        Err(error) if interrupted.load(Ordering::Relaxed) || folder.exists() => Err(error),
+        Err(error) if interrupt.is_asked() || folder.exists() => Err(error),
         Err(error) => {
             let reason = crate::in_words(&error);
             let name = scenario.name;

@@ -6,6 +6,7 @@ use anyhow::Context;
 use results::report::Options;
 
 use crate::cli::ReportArgs;
+use crate::console;
 
 pub(super) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let runs =
@@ -13,9 +14,8 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let first = args.runs.first().context("name at least one results folder")?;
     let options = Options { reference_kernel: args.reference_kernel.clone() };
     let dir = args.output.as_ref().unwrap_or(first);
-    crate::out::end_with_reader();
     for file in results::report::write_with(&runs, dir, &options)? {
-        println!("{}", file.display());
+        console::line(file.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,24 +5,26 @@ use std::process::ExitCode;
 use results::{Clock, Place};
 
 use crate::cli::{ClockChoice, PlaceChoice, RunArgs};
+use crate::console;
 use crate::run::plan::Overrides;
-use crate::run::{Ended, RunRequest, catch_signals};
+use crate::run::{Ended, Interrupt, RunRequest, how_to_resume};
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    match crate::run::run(&request(args)?, &*catch_signals()?)? {
+    match crate::run::run(&request(args)?, &*Interrupt::catch()?)? {
         Ended::Planned { cells, setting } => {
-            crate::out::end_with_reader();
-            println!("{} cells on the {} clock, in this order:", cells.len(), setting.clock);
+            console::line(format_args!(
+                "{} cells on the {} clock, in this order:",
+                cells.len(),
+                setting.clock
+            ))?;
             for cell in cells {
-                println!("  {}", cell.id());
+                console::line(format_args!("  {}", cell.id()))?;
             }
             Ok(ExitCode::SUCCESS)
         }
         Ended::Interrupted { folder, left } => {
-            let folder = folder.display();
-            eprintln!(
-                "interrupted: {left} cells left; what is done is in {folder} and `--resume -o {folder}` goes on"
-            );
+            let how = how_to_resume(&folder);
+            console::note(format_args!("interrupted: {left} cells left; {how}"));
             Ok(ExitCode::from(1))
         }
         Ended::Complete(folder) => {

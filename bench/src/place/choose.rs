@@ -11,6 +11,7 @@ use super::{
     GuestOptions, GuestPlace, HostPlace, Places, WorkDir, missing_on_host, probe_kvm,
     require_emulator,
 };
+use crate::console;
 use crate::scenario::Scenario;
 
 /// Where and how a plan's cells run.
@@ -114,7 +115,7 @@ pub fn select_kernels(
 ) -> anyhow::Result<Vec<KernelSpec>> {
     let selected = lab::image::select(lists, cache, progress)?;
     for warning in &selected.warnings {
-        eprintln!("warning: {warning}");
+        console::warn(warning);
     }
     Ok(selected.specs)
 }

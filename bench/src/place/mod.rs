@@ -20,7 +20,7 @@ pub use choose::{Setting, open_places, select_kernels};
 pub use guest::{GuestOptions, GuestPlace};
 pub use host::{HostPlace, missing_on_host, run_child};
 pub use tools::{TOOLS, Tool, require_emulator, tool_versions};
-pub use work::{WorkDir, abandoned};
+pub use work::{WorkDir, abandoned, remove_work_folders};
 
 use crate::cell::{CellAnswer, CellSpec};
 

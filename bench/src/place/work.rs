@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
@@ -13,6 +14,8 @@ use tempfile::TempDir;
 const PREFIX: &str = "vipbench-";
 /// The locked file in it.
 const LOCK: &str = "lock";
+/// Work folders of this process, those that are gone already included.
+static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// A private folder for working files, removed on drop.
 #[derive(Debug)]
@@ -30,7 +33,11 @@ impl WorkDir {
         let dir = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir()
-            .with_context(|| format!("a folder in {}", std::env::temp_dir().display()))?;
+            .with_context(|| {
+                let parent = std::env::temp_dir();
+                format!("making a folder in {}; set TMPDIR to one with room", parent.display())
+            })?;
+        lock(&HELD).push(dir.path().to_owned());
         let path = dir.path().join(LOCK);
         let lock = File::create(&path).with_context(|| path.display().to_string())?;
         flock(&lock, FlockOperation::LockShared).with_context(|| path.display().to_string())?;
@@ -41,6 +48,18 @@ impl WorkDir {
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// Removes the work folders of this process, which is about to end without dropping them. What cannot be removed is left to
+/// `vipbench clean`.
+pub fn remove_work_folders() {
+    for dir in lock(&HELD).drain(..) {
+        let _ = fs::remove_dir_all(dir);
+    }
+}
+
+fn lock(folders: &Mutex<Vec<PathBuf>>) -> MutexGuard<'_, Vec<PathBuf>> {
+    folders.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Work folders in `parent` that nobody holds any more.

@@ -8,6 +8,7 @@ use results::{RunRecord, RunWriter};
 
 use super::RunRequest;
 use crate::cell::CellSpec;
+use crate::console;
 
 /// Parent of results folders that were not named.
 const RUNS: &str = "runs";
@@ -42,7 +43,7 @@ pub(super) fn open(
     }
     let writer = RunWriter::resume(folder, record)?;
     for warning in writer.warnings() {
-        eprintln!("warning: {warning}");
+        console::warn(warning);
     }
     let left = cells.into_iter().filter(|cell| !writer.holds(&cell.id())).collect();
     Ok((writer, left))

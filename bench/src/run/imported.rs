@@ -2,7 +2,6 @@
 //!
 //! How Kubernetes objects become such a file is the business of `generators`.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use generators::{Cluster, MAX_SERVICES, Protocol, Service, SyntheticSpec};
 use sha2::{Digest, Sha256};
 
 use crate::cell::{is_dialable, target_ports_of};
+use crate::files;
 
 /// The fact of a run that says which file it was.
 pub const CLUSTER_FACT: &str = "cluster.sha256";
@@ -33,7 +33,7 @@ impl ImportedCluster {
     /// # Errors
     /// An unreadable file, one that is no Cluster, addresses that find no room, nothing that a client could dial.
     pub fn read(path: &Path, lab: &SyntheticSpec) -> anyhow::Result<Self> {
-        let mut file = Hashing { input: File::open(path)?, hash: Sha256::new() };
+        let mut file = Hashing { input: files::open(path)?, hash: Sha256::new() };
         let mut cluster = generators::from_json(&mut file)
             .context("write it with `vipbench import`, which reads Kubernetes objects")?;
         let sha256 = HEXLOWER.encode(&file.hash.finalize());
@@ -135,7 +135,7 @@ impl<R: Read> Read for Hashing<R> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
 
     use generators::{Protocols, generate, to_json};
 

@@ -9,13 +9,13 @@ pub mod shard;
 mod signals;
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use results::{Clock, Environment, Place, RunRecord};
 
 use crate::cell::CellSpec;
+use crate::console;
 use crate::place::{Places, Setting, open_places};
 use crate::scenario::Scenario;
 use imported::CLUSTER_FACT;
@@ -24,7 +24,7 @@ use progress::Progress;
 use runner::Runner;
 use shard::Shard;
 
-pub use signals::catch_signals;
+pub use signals::{Interrupt, how_to_resume};
 
 /// What to run, where, and into which folder.
 #[derive(Debug, Clone, Default)]
@@ -74,15 +74,15 @@ pub enum Ended {
 ///
 /// # Errors
 /// What is wrong with scenario, options, machine or folder.
-pub fn run(request: &RunRequest, interrupted: &AtomicBool) -> anyhow::Result<Ended> {
+pub fn run(request: &RunRequest, interrupt: &Interrupt) -> anyhow::Result<Ended> {
     let file = &request.scenario;
     let mut scenario = validated(Scenario::read(file)?, request.overrides.clone())
         .with_context(|| format!("scenario {}", file.display()))?;
     for warning in scenario.imported.iter().flat_map(|imported| imported.warnings()) {
-        eprintln!("warning: cluster file: {warning}");
+        console::warn(format_args!("cluster file: {warning}"));
     }
     let folder = folder::choose(request, &scenario.name)?;
-    let progress = Progress::new(0);
+    let progress = Progress::new();
     let preparing = |what: &str| progress.preparing(what);
     let (mut places, setting) =
         open_places(&mut scenario, request.place, request.clock, &preparing)?;
@@ -98,13 +98,14 @@ pub fn run(request: &RunRequest, interrupted: &AtomicBool) -> anyhow::Result<End
     }
     let record = RunRecord { shard, ..run_record(&scenario, &cells, &places)? };
     let (mut writer, cells) = folder::open(&folder, &record, cells, request.resume)?;
+    interrupt.resumes_in(&folder);
     preparing("preparing");
     places.prepare(&cells, &preparing)?;
     let runner = Runner {
         places: &places,
         jobs: jobs(request.jobs, setting)?,
         limit: Duration::from_secs(scenario.limits.cell_s),
-        interrupted,
+        interrupt,
     };
     progress.expect(cells.len());
     let left = runner.run(cells, &mut writer, &progress)?;

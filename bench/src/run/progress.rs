@@ -1,37 +1,56 @@
-//! Live progress on standard error: cells done, the ones running, an estimate of the rest. Silent without a terminal.
+//! Progress on standard error: a live line on a terminal, a plain line every ten seconds elsewhere.
 
-use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use results::{CellRecord, Outcome};
 
 use crate::cell::CellSpec;
+use crate::console;
 
-/// A progress line, or nothing.
+/// Time between two plain lines.
+const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Columns of the live line that are not for the cells that run.
+const COLUMNS_OF_COUNTS: usize = 50;
+
+/// What is done and what is left of something that takes minutes.
 pub struct Progress {
     bar: ProgressBar,
-    running: Mutex<Vec<String>>,
+    /// What runs, by the ids of the cells.
+    running: Arc<Mutex<Vec<(String, String)>>>,
+    /// Ends the thread of plain lines when it drops.
+    _plain: Option<mpsc::Sender<()>>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Progress {
-    /// A line for `total` cells, drawn only when standard error is a terminal.
-    pub fn new(total: usize) -> Self {
-        let visible = std::io::stderr().is_terminal();
-        let target =
-            if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
-        let template = "{bar:24} {pos}/{len} cells, {elapsed} so far, about {eta} left  {wide_msg}";
-        bar.set_style(
-            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
-        bar.enable_steady_tick(Duration::from_millis(500));
-        Self { bar, running: Mutex::new(Vec::new()) }
+    /// Nothing is counted yet.
+    pub fn new() -> Self {
+        let running = Arc::default();
+        let (bar, plain) = if console::is_watched() {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            bar.set_style(style("{msg}"));
+            bar.enable_steady_tick(Duration::from_millis(500));
+            console::keep_apart(&bar);
+            (bar, None)
+        } else {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+            let sender = plain_lines(bar.clone(), Arc::clone(&running));
+            (bar, Some(sender))
+        };
+        Self { bar, running, _plain: plain }
     }
 
     /// How many cells there will be.
     pub fn expect(&self, total: usize) {
+        self.bar.set_style(style("{msg}  {pos}/{len} cells, {elapsed} so far, about {eta} left"));
+        self.bar.set_message("");
         self.bar.set_length(total as u64);
         self.bar.reset_elapsed();
         self.bar.reset_eta();
@@ -44,15 +63,17 @@ impl Progress {
 
     /// A cell has started.
     pub fn started(&self, spec: &CellSpec) {
-        self.change(|running| running.push(spec.id()));
+        let labels = &spec.labels;
+        let words = format!("{} {} {}", labels.proxy, labels.services, labels.measure);
+        self.change(|running| running.push((spec.id(), words)));
     }
 
     /// A cell has ended.
     pub fn finished(&self, record: &CellRecord) {
-        self.change(|running| running.retain(|id| *id != record.id));
+        self.change(|running| running.retain(|(id, _)| *id != record.id));
         if !matches!(record.outcome, Outcome::Measured) {
             let reason = record.outcome.reason().unwrap_or_default();
-            self.bar.println(format!("{}: {} {reason}", record.id, record.outcome.kind()));
+            console::note(format_args!("{}: {} {reason}", record.id, record.outcome.kind()));
         }
         self.bar.inc(1);
     }
@@ -62,9 +83,82 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
-    fn change(&self, edit: impl FnOnce(&mut Vec<String>)) {
+    fn change(&self, edit: impl FnOnce(&mut Vec<(String, String)>)) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         edit(&mut running);
-        self.bar.set_message(running.join("  "));
+        let room = console::width_of_notes().saturating_sub(COLUMNS_OF_COUNTS);
+        self.bar.set_message(fitting(running.iter().map(|(_, words)| words.as_str()), room));
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// As many as fit into `room` columns, the first in any case, and how many more there are.
+fn fitting<'w>(words: impl ExactSizeIterator<Item = &'w str>, room: usize) -> String {
+    let mut left = words.len();
+    let mut text = String::new();
+    for word in words {
+        if !text.is_empty() && text.len() + word.len() + 2 > room {
+            return format!("{text} +{left}");
+        }
+        let separator = if text.is_empty() { "" } else { ", " };
+        text = format!("{text}{separator}{word}");
+        left -= 1;
+    }
+    text
+}
+
+/// Writes where things stand again and again, until the sender drops or the work is done.
+fn plain_lines(bar: ProgressBar, running: Arc<Mutex<Vec<(String, String)>>>) -> mpsc::Sender<()> {
+    let (sender, stop) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        while stop.recv_timeout(PLAIN_EVERY) == Err(mpsc::RecvTimeoutError::Timeout)
+            && !bar.is_finished()
+        {
+            let running = running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let running = fitting(running.iter().map(|(_, words)| words.as_str()), usize::MAX);
+            console::note(plain(&bar, &running));
+        }
+    });
+    sender
+}
+
+fn plain(bar: &ProgressBar, running: &str) -> String {
+    match bar.length() {
+        None | Some(0) => bar.message(),
+        Some(total) => format!(
+            "{}/{total} cells, {:#} so far, about {:#} left: {running}",
+            bar.position(),
+            HumanDuration(bar.elapsed()),
+            HumanDuration(bar.eta()),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_is_never_cut_inside_of_a_word() {
+        let words = ["iptables-legacy 10000 connect", "ipvs 10 sync", "none 10 http"];
+        let shown = |room| fitting(words.into_iter(), room);
+        assert_eq!(shown(5), "iptables-legacy 10000 connect +2");
+        assert_eq!(shown(43), "iptables-legacy 10000 connect, ipvs 10 sync +1");
+        assert_eq!(shown(80), words.join(", "));
+        assert_eq!(fitting([].into_iter(), 80), "");
+    }
+
+    #[test]
+    fn a_plain_line_says_what_is_done_and_what_runs() {
+        let bar = ProgressBar::hidden();
+        bar.set_message("booting 6.1 once");
+        assert_eq!(plain(&bar, ""), "booting 6.1 once");
+        bar.set_length(4);
+        bar.inc(1);
+        let line = plain(&bar, "ipvs 10 sync");
+        assert!(line.starts_with("1/4 cells, ") && line.ends_with(" left: ipvs 10 sync"), "{line}");
     }
 }

@@ -13,6 +13,7 @@ use results::{CellRecord, Labels, Outcome, RunWriter};
 
 use super::progress::Progress;
 use super::shard::cost_ms;
+use super::signals::Interrupt;
 use crate::cell::CellSpec;
 use crate::place::Places;
 
@@ -27,8 +28,8 @@ pub struct Runner<'a> {
     pub jobs: usize,
     /// Wall-time budget of a cell.
     pub limit: Duration,
-    /// Set when the user wants to stop.
-    pub interrupted: &'a AtomicBool,
+    /// Whether the user wants to stop.
+    pub interrupt: &'a Interrupt,
 }
 
 /// The series of cells that differ in size only: when one is too slow, larger ones are not tried.
@@ -72,7 +73,7 @@ impl Runner<'_> {
             drop(sender);
             let stored = self.collect(&records, writer, progress, &mut left);
             stop.store(true, Ordering::Relaxed);
-            self.places.abort_if(stored.is_err() || self.interrupted.load(Ordering::Relaxed));
+            self.places.abort_if(stored.is_err() || self.interrupt.is_asked());
             stored
         });
         stored.map(|()| left)
@@ -87,7 +88,7 @@ impl Runner<'_> {
         left: &mut usize,
     ) -> anyhow::Result<()> {
         loop {
-            if self.interrupted.load(Ordering::Relaxed) {
+            if self.interrupt.is_asked() {
                 return Ok(());
             }
             let record = match records.recv_timeout(POLL) {

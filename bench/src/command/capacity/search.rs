@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail, ensure};
 use results::Run;
@@ -15,8 +14,9 @@ use results::capacity::{self, Options, Slo};
 
 use crate::cli::CapacitySearchArgs;
 use crate::command::run::request;
+use crate::console;
 use crate::run::plan::Overrides;
-use crate::run::{Ended, RunRequest, catch_signals};
+use crate::run::{Ended, Interrupt, RunRequest};
 use crate::scenario::Scenario;
 
 /// The control; a budget may be relative to it.
@@ -43,7 +43,7 @@ struct Search<'a> {
     slo: &'a str,
     /// What each step is, but for proxy, size and folder.
     request: RunRequest,
-    interrupted: &'a AtomicBool,
+    interrupt: &'a Interrupt,
     runs: BTreeMap<PathBuf, Run>,
 }
 
@@ -61,9 +61,9 @@ pub(super) fn run(args: &CapacitySearchArgs) -> anyhow::Result<ExitCode> {
         proxies.iter().any(|proxy| proxy != CONTROL),
         "--proxy: {CONTROL} has no capacity; name another as well"
     );
-    let interrupted = catch_signals()?;
+    let interrupt = Interrupt::catch()?;
     let mut search =
-        Search { slo: &args.slo, request, interrupted: &interrupted, runs: BTreeMap::new() };
+        Search { slo: &args.slo, request, interrupt: &interrupt, runs: BTreeMap::new() };
     let with_control = proxies.iter().any(|proxy| proxy == CONTROL);
     for proxy in proxies.iter().filter(|proxy| *proxy != CONTROL) {
         search.proxy(proxy, with_control, bounds, &folder)?;
@@ -72,16 +72,17 @@ pub(super) fn run(args: &CapacitySearchArgs) -> anyhow::Result<ExitCode> {
     let runs: Vec<Run> = search.runs.into_values().collect();
     let plan = capacity::plan(&runs, &args.slo, &Options::default())?;
     let files = capacity::write(&plan, &folder)?;
-    crate::out::end_with_reader();
     if args.run.json {
-        print!("{}", capacity::json(&plan)?);
+        console::print(capacity::json(&plan)?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", capacity::text(&plan));
+    console::print(capacity::text(&plan))?;
     let as_fine = proxies.len() * ladder(bounds);
-    println!("{sizes} pairs of proxy and size were measured; a ladder as fine has {as_fine}.");
+    console::line(format_args!(
+        "{sizes} pairs of proxy and size were measured; a ladder as fine has {as_fine}."
+    ))?;
     for file in files {
-        println!("{}", file.display());
+        console::line(file.display())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -118,10 +119,8 @@ impl Search<'_> {
                 runs.push(self.step(CONTROL, size, folder)?);
             }
             let is_within = self.is_within(&runs, size)?;
-            eprintln!(
-                "{proxy}: {size} Services are {} the budget",
-                if is_within { "within" } else { "over" }
-            );
+            let side = if is_within { "within" } else { "over" };
+            console::note(format_args!("{proxy}: {size} Services are {side} the budget"));
             *if is_within { &mut bracket.within } else { &mut bracket.over } = Some(size);
         }
         Ok(())
@@ -143,7 +142,7 @@ impl Search<'_> {
             },
             ..self.request.clone()
         };
-        match crate::run::run(&request, self.interrupted)? {
+        match crate::run::run(&request, self.interrupt)? {
             Ended::Complete(done) => self.runs.insert(output.clone(), Run::read(&done)?),
             Ended::Planned { .. } => {
                 bail!("--dry-run: what is measured next depends on what was found")

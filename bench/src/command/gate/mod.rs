@@ -12,6 +12,7 @@ use results::compare::Side;
 use results::gate::{self, Across, Detail, Gate, Options};
 
 use crate::cli::{AcrossChoice, GateArgs, GateFormat};
+use crate::console;
 
 pub(super) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
     let base = read(&args.base, &args.base_more)?;
@@ -34,7 +35,11 @@ pub(super) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
     }
     print(&text, args.output.as_deref())?;
     if args.update {
-        eprintln!("{} now holds what was in {}", args.base.display(), new_name(args));
+        console::note(format_args!(
+            "{} now holds what was in {}",
+            args.base.display(),
+            new_name(args)
+        ));
         return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::from(gate.verdict.exit_code()))
@@ -71,9 +76,7 @@ fn rendered(gate: &Gate, args: &GateArgs) -> anyhow::Result<String> {
 
 fn print(text: &str, file: Option<&Path>) -> anyhow::Result<()> {
     let Some(file) = file else {
-        crate::out::end_with_reader();
-        anstream::print!("{text}");
-        return Ok(());
+        return console::print(text);
     };
     std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))
 }

@@ -1,17 +1,13 @@
 //! Thresholds of a file and of the command line, which goes first.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use results::gate::Thresholds;
 use serde::Deserialize;
 
 use crate::cli::GateArgs;
-
-/// More than any file of thresholds needs.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A file of thresholds.
 #[derive(Debug, Deserialize)]
@@ -47,9 +43,7 @@ pub(super) fn of(args: &GateArgs) -> anyhow::Result<Thresholds> {
 }
 
 fn read(path: &Path) -> anyhow::Result<File> {
-    let size = fs::metadata(path)?.len();
-    ensure!(size <= FILE_BYTES_MAX, "{size} bytes are too many (limit {FILE_BYTES_MAX})");
-    toml::from_str(&fs::read_to_string(path)?).context(
+    toml::from_str(&crate::files::read_text(path)?).context(
         "write a table [thresholds] of lines such as connect = \"0.5%\" or \"connect.p99\" = 0.02",
     )
 }

@@ -6,7 +6,7 @@ use lab::image::{Cache, refresh, resolve};
 
 use super::{megabytes, selected};
 use crate::cli::KernelsFetchArgs;
-use crate::out::table;
+use crate::console;
 use crate::run::progress::Progress;
 
 pub(super) fn run(args: &KernelsFetchArgs) -> anyhow::Result<ExitCode> {
@@ -15,8 +15,8 @@ pub(super) fn run(args: &KernelsFetchArgs) -> anyhow::Result<ExitCode> {
         cache.forget_ranges()?;
     }
     let specs = selected(&args.specs, &cache)?;
-    let progress = Progress::new(0);
-    let mut table = table(["SPEC", "kernel", "source", "cached, MB"]);
+    let progress = Progress::new();
+    let mut table = console::table(["SPEC", "kernel", "source", "cached, MB"]);
     let mut failures = Vec::new();
     for spec in specs {
         let get = if args.update { refresh } else { resolve };
@@ -30,12 +30,11 @@ pub(super) fn run(args: &KernelsFetchArgs) -> anyhow::Result<ExitCode> {
         }
     }
     progress.clear();
-    crate::out::end_with_reader();
     if table.row_count() > 0 {
-        println!("{}", table.trim_fmt());
+        console::line(table.trim_fmt())?;
     }
     for error in &failures {
-        eprintln!("error: {error}");
+        console::error(error);
     }
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::megabytes;
 use crate::cli::KernelsListArgs;
-use crate::out::table;
+use crate::console;
 use crate::run::progress::Progress;
 
 /// One line of the list.
@@ -32,7 +32,7 @@ struct Line {
 
 pub(super) fn run(args: &KernelsListArgs) -> anyhow::Result<ExitCode> {
     let cache = Cache::open()?;
-    let progress = Progress::new(0);
+    let progress = Progress::new();
     let offered = offered_kernels(&cache, &|what| progress.preparing(what));
     progress.clear();
     let cached = cached_kernels(&cache);
@@ -40,7 +40,7 @@ pub(super) fn run(args: &KernelsListArgs) -> anyhow::Result<ExitCode> {
         Ok(offered) => offered,
         // What is here can be listed and used all the same.
         Err(error) if !cached.is_empty() => {
-            eprintln!("warning: only kernels in the cache are listed: {error}");
+            console::warn(format_args!("only kernels in the cache are listed: {error}"));
             Vec::new()
         }
         Err(error) => return Err(error).context("listing kernels"),
@@ -49,11 +49,10 @@ pub(super) fn run(args: &KernelsListArgs) -> anyhow::Result<ExitCode> {
     if !args.all {
         lines = newest_only(lines);
     }
-    crate::out::end_with_reader();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&lines)?);
+        console::json(&lines)?;
     } else {
-        print(&lines);
+        console::line(in_words(&lines))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -114,8 +113,9 @@ fn newest_only(lines: Vec<Line>) -> Vec<Line> {
     lines.into_iter().zip(keep).filter_map(|(line, keep)| keep.then_some(line)).collect()
 }
 
-fn print(lines: &[Line]) {
-    let mut table = table(["kernel", "version", "suite", "fetch, MB", "cached, MB", "note"]);
+fn in_words(lines: &[Line]) -> String {
+    let mut table =
+        console::table(["kernel", "version", "suite", "fetch, MB", "cached, MB", "note"]);
     for line in lines {
         let note = match (&line.missing, line.is_candidate) {
             (Some(part), _) => format!("not bootable: no source has {part}"),
@@ -131,7 +131,7 @@ fn print(lines: &[Line]) {
             note,
         ]);
     }
-    println!("{}", table.trim_fmt());
+    table.trim_fmt()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub(super) fn run(args: &KernelsArgs) -> anyhow::Result<ExitCode> {
 
 /// The kernels that `lists` name; what is passed over is said on standard error.
 fn selected(lists: &[String], cache: &Cache) -> anyhow::Result<Vec<KernelSpec>> {
-    let progress = Progress::new(0);
+    let progress = Progress::new();
     let found = select_kernels(lists, cache, &|what| progress.preparing(what));
     progress.clear();
     found

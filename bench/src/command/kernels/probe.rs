@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::selected;
 use crate::cli::KernelsProbeArgs;
+use crate::console;
 use crate::features::{self, Tried, groups, summary};
-use crate::out::table;
 use crate::place::{GuestOptions, GuestPlace, WorkDir};
 use crate::run::progress::Progress;
 use crate::scenario::Limits;
@@ -33,7 +33,7 @@ struct Probed {
 
 pub(super) fn run(args: &KernelsProbeArgs) -> anyhow::Result<ExitCode> {
     let specs = selected(&args.specs, &Cache::open()?)?;
-    let progress = Progress::new(0);
+    let progress = Progress::new();
     let probed: anyhow::Result<Vec<Probed>> = specs
         .iter()
         .map(|spec| {
@@ -43,11 +43,10 @@ pub(super) fn run(args: &KernelsProbeArgs) -> anyhow::Result<ExitCode> {
         .collect();
     progress.clear();
     let probed = probed?;
-    crate::out::end_with_reader();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&probed)?);
+        console::json(&probed)?;
     } else {
-        print!("{}", in_words(&probed));
+        console::print(in_words(&probed))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -87,7 +86,8 @@ fn in_words(probed: &[Probed]) -> String {
     others.retain(|group| *group != PROXIES);
     let plural: Vec<String> = others.iter().map(|group| plural(group)).collect();
     let plural = plural.iter().map(String::as_str);
-    let mut table = table(["kernel"].into_iter().chain(proxies.iter().copied()).chain(plural));
+    let mut table =
+        console::table(["kernel"].into_iter().chain(proxies.iter().copied()).chain(plural));
     for kernel in probed {
         let mut row = vec![kernel.kernel.clone()];
         row.extend(proxies.iter().map(|name| {
