@@ -2,10 +2,11 @@
 //!
 //! Made from runs that were really recorded. On the instructions clock whole repetitions are held against each other. On the wall
 //! clock gates are resampled from recorded replicates in the order they were recorded in, and every curve says so. `pools` sorts the
-//! runs, `draw` makes gates of them, `render`, `page` and `plots::calibration` show the outcome.
+//! runs, `draw` makes gates of them, `render`, `page` and `plot` show the outcome.
 
 mod draw;
 mod page;
+mod plot;
 mod pools;
 pub mod render;
 #[cfg(test)]
@@ -166,7 +167,7 @@ pub fn json(calibration: &Calibration) -> Result<String, CalibrationError> {
 pub fn plots(calibration: &Calibration) -> Result<Vec<(String, String)>, CalibrationError> {
     let mut all = Vec::new();
     for clock in [Clock::Wall, Clock::Instructions] {
-        if let Some(plot) = crate::plots::calibration::plot(calibration, clock)? {
+        if let Some(plot) = plot::plot(calibration, clock)? {
             all.push((format!("{}.svg", plot.name), plot.svg));
         }
     }

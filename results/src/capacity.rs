@@ -13,6 +13,7 @@ mod models;
 mod moving;
 mod page;
 mod plan;
+mod plot;
 mod series;
 mod slo;
 mod tables;

@@ -2,6 +2,7 @@
 //!
 //! Nothing is converted here: a point has both numbers, each on its own axis, and a fit says how far they go together.
 
+mod plot;
 mod render;
 
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::plots::{self, Plot, PlotError};
+use crate::plots::{Plot, PlotError};
 use crate::record::Clock;
 use crate::report::ReportError;
 use crate::stats;
@@ -225,7 +226,7 @@ fn orders(pairs: &[&Pair]) -> (usize, Vec<String>) {
 /// # Errors
 /// [`ClocksError::Plot`].
 pub fn scatter(clocks: &Clocks) -> Result<String, ClocksError> {
-    let plot: Plot = plots::scatter(clocks)?;
+    let plot: Plot = plot::draw(clocks)?;
     Ok(plot.svg)
 }
 

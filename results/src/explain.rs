@@ -1,9 +1,11 @@
 //! Where instructions went: profiles of one or two cells by kernel function, their difference, and whether it adds up.
 //!
-//! Arithmetic on counts that somebody else made; how it is shown is in `tables::explain`, `plots::explain` and
-//! `report::explain`.
+//! Arithmetic on counts that somebody else made; how it is shown is in `tables`, `plot` and `page`.
 
 mod areas;
+mod page;
+mod plot;
+mod tables;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Labels;
 use areas::area;
+pub use page::{DEFAULTS, summary, write};
 
 /// Schema name of an explanation's JSON.
 pub const EXPLAIN_SCHEMA: &str = "vipbench.explain/1";

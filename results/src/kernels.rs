@@ -1,8 +1,9 @@
 //! Several kernels side by side: those measured at one place on one clock, in version order, each against a reference and its neighbour.
 //!
-//! Computes and looks up; `findings` puts the largest changes into words, `tables` makes tables, `plots` draws.
+//! Computes and looks up; `findings` puts the largest changes into words, `tables` makes tables, `plot` draws.
 
 pub(crate) mod findings;
+pub(crate) mod plot;
 pub(crate) mod tables;
 
 use std::collections::BTreeSet;

@@ -23,6 +23,7 @@ mod kernels;
 pub mod merge;
 pub mod metrics;
 mod plots;
+mod print;
 mod record;
 pub mod replicate;
 pub mod report;

@@ -2,10 +2,11 @@
 //!
 //! This file orders the parts and writes the files; the content comes from `findings`, `tables` and `plots`.
 
-pub mod explain;
 mod html;
 pub(crate) mod markdown;
 mod page;
+mod plots;
+mod tables;
 pub mod terminal;
 
 use std::fs::{self, Permissions};

@@ -1,12 +1,6 @@
-//! The tables of a report as plain data: the same for HTML, Markdown and the terminal.
+//! Tables as plain data: the same for HTML, Markdown and the terminal.
 //!
 //! Numbers are formatted here, in one unit a table that its title names; nothing is laid out.
-
-mod connect;
-mod costs;
-mod explain;
-mod layout;
-mod notes;
 
 use std::collections::BTreeSet;
 
@@ -15,14 +9,8 @@ use crate::record::Unit;
 use crate::stats::Spread;
 use crate::view::Group;
 
-pub(crate) use connect::{connections, keepalive, phases, walked};
-pub(crate) use costs::{PARTS, resources, sync_parts, sync_totals, vip_bind};
-pub(crate) use explain::{areas, functions, signed};
-pub(crate) use layout::{layout_buckets, layout_connects};
-pub(crate) use notes::{environment, gaps, guests, harness, warnings};
-
 /// Most lines of a table whose length stored text decides; a report must stay readable whatever a run holds.
-const LINES_MAX: usize = 300;
+pub(crate) const LINES_MAX: usize = 300;
 /// Texts longer than this, in bytes, are broken into lines on a page.
 const WRAPPED_FROM: usize = 32;
 
@@ -119,14 +107,14 @@ pub(crate) fn plot_table(
 type Value = Option<Spread>;
 
 /// Rows of sizes and proxies, with values that share a unit.
-struct Matrix {
+pub(crate) struct Matrix {
     heads: Vec<String>,
     rows: Vec<(u64, String, Vec<Value>)>,
 }
 
 impl Matrix {
     /// One row for each size and proxy that has any of `series`, each a head, a metric, a label and a quantile.
-    fn of(group: &Group<'_>, series: &[(String, &str, &str, f64)]) -> Self {
+    pub fn of(group: &Group<'_>, series: &[(String, &str, &str, f64)]) -> Self {
         let mut keys = BTreeSet::new();
         for (_, metric, label, _) in series {
             for (rank, proxy) in group.all_proxies().into_iter().enumerate() {
@@ -151,7 +139,7 @@ impl Matrix {
     }
 
     /// The table, its title followed by the unit that suits all values.
-    fn into_table(self, unit: Unit, title: &str, note: &str) -> Option<Table> {
+    pub fn into_table(self, unit: Unit, title: &str, note: &str) -> Option<Table> {
         let values = self.rows.iter().flat_map(|(_, _, values)| values.iter().flatten());
         let scale = Scale::of(unit, values.map(|spread| spread.median));
         let columns = [number("Services"), text("proxy")]

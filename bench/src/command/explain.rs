@@ -29,11 +29,11 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let show = |what: &str| progress.preparing(what);
     let explanation = Lens::new(&run, only, &show)?.explain(&cell, against.as_ref())?;
     progress.clear();
-    let files = results::report::explain::write(&explanation, &args.run)?;
+    let files = results::explain::write(&explanation, &args.run)?;
     if args.json {
         console::json(&explanation)?;
     } else {
-        console::line(results::report::explain::summary(&explanation, args.top))?;
+        console::line(results::explain::summary(&explanation, args.top))?;
         for file in files {
             console::line(file.display())?;
         }

@@ -36,7 +36,7 @@ pub fn html(calibration: &Calibration, command: &str) -> Result<String, Calibrat
             heading: clock_title(clock),
             findings: findings(calibration, clock),
             method: method(clock).replace(['`', '*'], ""),
-            plot: plots::calibration::plot(calibration, clock)?,
+            plot: super::plot::plot(calibration, clock)?,
             table: table(calibration, clock),
         });
     }

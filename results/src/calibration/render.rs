@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use super::{Calibration, Point, Slowdown};
 use crate::format::{self, list, thousands};
+use crate::print::{markdown, terminal};
 use crate::record::Clock;
-use crate::report::{markdown, terminal};
 use crate::tables::{Table, number, text};
 
 /// What a wall gate is meant to reach: false alarms, and detection of a slowdown of 5%.

@@ -7,7 +7,8 @@ use askama::Template;
 
 use super::{CapacityPlan, tables, words};
 use crate::plots::{self, Plot};
-use crate::report::{ReportError, markdown, terminal, write_file};
+use crate::print::{markdown, terminal};
+use crate::report::{ReportError, write_file};
 use crate::tables::Table;
 
 /// The content in order: the answer, the evidence, method and limits.
@@ -91,7 +92,7 @@ impl Page {
             let conditions = group.proxies.first().map_or(0, |proxy| proxy.conditions.len());
             let mut drawn = Vec::new();
             for at in 0..conditions {
-                drawn.extend(plots::capacity(group, at)?);
+                drawn.extend(super::plot::draw(group, at)?);
             }
             let rest = [tables::outlook(group), tables::models(group), tables::gaps(group)];
             evidence.push(Section {

@@ -2,9 +2,9 @@
 
 use super::{Agreement, Clocks, Pair};
 use crate::format::{fixed, list, position, quantity, thousands, three_digits};
+use crate::print::markdown::table_text;
+use crate::print::terminal::grid;
 use crate::record::Unit;
-use crate::report::markdown::table_text;
-use crate::report::terminal::grid;
 use crate::tables::{Table, number, text as column};
 
 /// Timings listed as farthest from their metric's usual rate.

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use super::words::{NO_RATIO, in_percent, sentences, signed, warnings};
 use super::{Comparison, Effect, MissingIn, Statistic, Unmatched};
 use crate::format::{self, thousands};
+use crate::print::{markdown, terminal};
 use crate::record::Unit;
-use crate::report::{markdown, terminal};
 use crate::tables::{Table, number, text};
 
 /// Most effects of the control, and of the proxies, that are shown unless all are wanted.

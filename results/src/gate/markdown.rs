@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::text::{Detail, counted, headline, line_table, lost, sentences, tables, unlike};
 use super::{Gate, Line, Verdict};
-use crate::report::markdown::{escape, list, table_text};
+use crate::print::markdown::{escape, list, table_text};
 use crate::tables::Table;
 
 /// Lines of the first table.

@@ -7,8 +7,8 @@ use super::line::plain_share;
 use super::{Evidence, Gate, Judged, Line, Verdict};
 use crate::compare::render::unmatched;
 use crate::format::{compact, thousands};
+use crate::print::terminal;
 use crate::record::Clock;
-use crate::report::terminal;
 use crate::tables::{Table, number, text as column};
 
 /// Lines that are shown unless all are wanted.

@@ -5,7 +5,7 @@ use crate::record::Unit;
 
 /// One axis.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     pub low: f64,
     pub high: f64,
     /// Position and label, ascending.

@@ -17,7 +17,7 @@ const TEXT_PX: f64 = 27.0;
 
 /// One bar.
 #[derive(Debug, Clone)]
-pub(super) struct Bar {
+pub(crate) struct Bar {
     /// Heading above the bars of one group.
     pub group: String,
     /// At its left.
@@ -30,7 +30,7 @@ pub(super) struct Bar {
 
 /// A plot of bars.
 #[derive(Debug, Clone)]
-pub(super) struct Bars {
+pub(crate) struct Bars {
     pub title: String,
     /// What a length means.
     pub x_title: String,

@@ -9,7 +9,7 @@ use super::lines::TEXT_PX;
 use super::{PlotError, theme};
 use crate::format;
 
-pub(super) const WIDTH_MIN: i32 = 1000;
+pub(crate) const WIDTH_MIN: i32 = 1000;
 const LEFT: i32 = 150;
 const RIGHT: i32 = 24;
 const TOP: i32 = 176;
@@ -23,7 +23,7 @@ const CHARACTER: i32 = 16;
 
 /// What stands in a cell.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Cell {
+pub(crate) enum Cell {
     /// A number, and its ratio to the reference kernel's.
     Number { text: String, ratio: Option<f64> },
     /// A word instead.
@@ -32,7 +32,7 @@ pub(super) enum Cell {
 
 /// One row: a size of a proxy.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
+pub(crate) struct Row {
     /// Heading above the rows of one proxy.
     pub proxy: String,
     /// At its left.
@@ -43,7 +43,7 @@ pub(super) struct Row {
 
 /// A map.
 #[derive(Debug, Clone)]
-pub(super) struct Map {
+pub(crate) struct Map {
     pub title: String,
     pub subtitle: String,
     /// Short names, in order.

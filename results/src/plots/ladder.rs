@@ -24,14 +24,14 @@ const VERY_WIDE: f64 = 1e3;
 
 /// The line of one proxy: a ratio for each kernel, or nothing.
 #[derive(Debug, Clone)]
-pub(super) struct Rung {
+pub(crate) struct Rung {
     pub proxy: String,
     pub ratios: Vec<Option<f64>>,
 }
 
 /// A plot of ratios.
 #[derive(Debug, Clone)]
-pub(super) struct Ladder {
+pub(crate) struct Ladder {
     pub title: String,
     pub subtitle: String,
     /// Short names, in order.

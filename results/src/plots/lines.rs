@@ -10,11 +10,11 @@ use super::{PlotError, theme};
 use crate::distribution::Samples;
 use crate::view::Group;
 
-pub(super) const WIDTH: u32 = 1000;
+pub(crate) const WIDTH: u32 = 1000;
 const HEIGHT: u32 = 640;
-pub(super) const TEXT_PX: f64 = 27.0;
+pub(crate) const TEXT_PX: f64 = 27.0;
 /// Room at the right for names, pixels.
-pub(super) const NAMES: i32 = 234;
+pub(crate) const NAMES: i32 = 234;
 /// Least distance of two names at the right, pixels.
 const NAME_GAP: i32 = 34;
 /// Most points of a percentile curve.
@@ -22,7 +22,7 @@ const CURVE_POINTS: u32 = 120;
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stroke {
+pub(crate) enum Stroke {
     /// The main line, with a mark at each point.
     Thick,
     /// A lighter companion.
@@ -39,7 +39,7 @@ pub(super) enum Stroke {
 
 /// One line.
 #[derive(Debug, Clone)]
-pub(super) struct Series {
+pub(crate) struct Series {
     pub proxy: String,
     pub stroke: Stroke,
     /// Name at its right end, if it is to have one.
@@ -50,7 +50,7 @@ pub(super) struct Series {
 
 /// A plot of lines.
 #[derive(Debug, Clone)]
-pub(super) struct Chart {
+pub(crate) struct Chart {
     pub title: String,
     /// What the strokes mean.
     pub legend: String,
@@ -86,7 +86,7 @@ impl Series {
 }
 
 /// Values against `1 / (1 - p)`, as far as the number of values can tell percentiles apart.
-pub(super) fn percentile_curve(samples: &Samples) -> Vec<(f64, f64)> {
+pub(crate) fn percentile_curve(samples: &Samples) -> Vec<(f64, f64)> {
     let end = samples.count() as f64;
     (0..=CURVE_POINTS)
         .filter_map(|step| {
@@ -179,7 +179,7 @@ where
 }
 
 /// Names at the right of the lines' ends, moved apart where they would touch, each joined to its line by a mark of its colour.
-pub(super) fn draw_names<DB: DrawingBackend>(
+pub(crate) fn draw_names<DB: DrawingBackend>(
     root: &DrawingArea<DB, Shift>,
     mut ends: Vec<((i32, i32), &str, &str)>,
     rows: std::ops::Range<i32>,

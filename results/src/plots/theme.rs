@@ -10,11 +10,11 @@ use plotters::prelude::*;
 use plotters::style::{RGBColor, TextStyle, text_anchor};
 
 /// Attribute of the root element; needed in a file, not in a page of HTML.
-pub(super) const NAMESPACE: &str = " xmlns=\"http://www.w3.org/2000/svg\"";
+pub(crate) const NAMESPACE: &str = " xmlns=\"http://www.w3.org/2000/svg\"";
 
 /// A colour in the light version and its partner in the dark one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Paint {
+pub(crate) struct Paint {
     light: (u8, u8, u8),
     dark: &'static str,
 }
@@ -24,18 +24,18 @@ const fn paint(light: (u8, u8, u8), dark: &'static str) -> Paint {
 }
 
 /// Behind everything.
-pub(super) const BACKGROUND: Paint = paint((0xff, 0xff, 0xff), "#15181c");
+pub(crate) const BACKGROUND: Paint = paint((0xff, 0xff, 0xff), "#15181c");
 /// Titles and labels.
-pub(super) const TEXT: Paint = paint((0x1f, 0x23, 0x28), "#e6e8eb");
+pub(crate) const TEXT: Paint = paint((0x1f, 0x23, 0x28), "#e6e8eb");
 /// Axes and their numbers.
-pub(super) const MUTED: Paint = paint((0x59, 0x61, 0x6b), "#a3acb7");
+pub(crate) const MUTED: Paint = paint((0x59, 0x61, 0x6b), "#a3acb7");
 /// Grid lines.
-pub(super) const GRID: Paint = paint((0xe3, 0xe6, 0xea), "#2c3239");
+pub(crate) const GRID: Paint = paint((0xe3, 0xe6, 0xea), "#2c3239");
 
 /// More than in the other cell.
-pub(super) const MORE: Paint = paint((0xd4, 0x5d, 0x01), "#ff9b53");
+pub(crate) const MORE: Paint = paint((0xd4, 0x5d, 0x01), "#ff9b53");
 /// Less than in the other cell.
-pub(super) const LESS: Paint = paint((0x01, 0x71, 0xb1), "#5cb4ed");
+pub(crate) const LESS: Paint = paint((0x01, 0x71, 0xb1), "#5cb4ed");
 
 const PROXIES: [(&str, Paint); 9] = [
     ("none", paint((0x7b, 0x82, 0x8a), "#8f98a3")),
@@ -70,27 +70,27 @@ const RATIOS: [(f64, Paint); 9] = [
     (f64::INFINITY, paint((0xee, 0x98, 0x45), "#9a5606")),
 ];
 /// Behind a cell that has no number.
-pub(super) const EMPTY: Paint = paint((0xfe, 0xfe, 0xfe), "#16191d");
+pub(crate) const EMPTY: Paint = paint((0xfe, 0xfe, 0xfe), "#16191d");
 /// Lines across such a cell.
-pub(super) const HATCH: Paint = paint((0xc9, 0xcf, 0xd6), "#464f59");
+pub(crate) const HATCH: Paint = paint((0xc9, 0xcf, 0xd6), "#464f59");
 
 /// The fill for a ratio.
-pub(super) fn of_ratio(ratio: f64) -> Paint {
+pub(crate) fn of_ratio(ratio: f64) -> Paint {
     RATIOS.iter().find(|(end, _)| ratio < *end).map_or(EMPTY, |(_, paint)| *paint)
 }
 
 /// The fills in order, each with the ratio where it ends; the last has no end.
-pub(super) fn ratio_scale() -> impl ExactSizeIterator<Item = (f64, Paint)> {
+pub(crate) fn ratio_scale() -> impl ExactSizeIterator<Item = (f64, Paint)> {
     RATIOS.into_iter()
 }
 
 /// The fixed colour of a proxy, the same in every plot.
-pub(super) fn of_proxy(proxy: &str) -> Paint {
+pub(crate) fn of_proxy(proxy: &str) -> Paint {
     PROXIES.iter().find(|(name, _)| *name == proxy).map_or(OTHER_PROXY, |(_, paint)| *paint)
 }
 
 /// The fixed colour of a part of a sync.
-pub(super) fn of_part(part: &str) -> Paint {
+pub(crate) fn of_part(part: &str) -> Paint {
     PARTS.iter().find(|(name, _)| *name == part).map_or(MUTED, |(_, paint)| *paint)
 }
 
@@ -109,12 +109,12 @@ impl Paint {
 }
 
 /// Text of `size_px` in the SVG's own pixels; plotters divides by 1.24 when it writes.
-pub(super) fn text(size_px: f64, paint: Paint) -> TextStyle<'static> {
+pub(crate) fn text(size_px: f64, paint: Paint) -> TextStyle<'static> {
     styled(size_px, FontStyle::Normal, paint)
 }
 
 /// The same, bold.
-pub(super) fn bold(size_px: f64, paint: Paint) -> TextStyle<'static> {
+pub(crate) fn bold(size_px: f64, paint: Paint) -> TextStyle<'static> {
     styled(size_px, FontStyle::Bold, paint)
 }
 
@@ -127,12 +127,12 @@ fn styled(size_px: f64, style: FontStyle, paint: Paint) -> TextStyle<'static> {
 }
 
 /// Vertical centre at the given horizontal side.
-pub(super) fn middle(h_pos: text_anchor::HPos) -> text_anchor::Pos {
+pub(crate) fn middle(h_pos: text_anchor::HPos) -> text_anchor::Pos {
     text_anchor::Pos::new(h_pos, text_anchor::VPos::Center)
 }
 
 /// Turns what plotters wrote into a file: scalable, named for screen readers, dark where the reader wants it so.
-pub(super) fn finish(svg: &str, title: &str) -> String {
+pub(crate) fn finish(svg: &str, title: &str) -> String {
     let (head, body) = svg.split_once('>').unwrap_or(("", svg));
     let box_at = head.find("viewBox=").unwrap_or(head.len());
     let view_box = head.get(box_at..).unwrap_or("").replace(NAMESPACE, "");
@@ -144,7 +144,7 @@ pub(super) fn finish(svg: &str, title: &str) -> String {
 }
 
 /// Fonts, and each colour's dark partner.
-pub(super) fn style_sheet() -> String {
+pub(crate) fn style_sheet() -> String {
     let all = [BACKGROUND, TEXT, MUTED, GRID, EMPTY, HATCH, MORE, LESS, OTHER_PROXY];
     let ratios = RATIOS.iter().map(|(_, paint)| *paint);
     let proxies = PROXIES.iter().map(|(_, paint)| *paint);

@@ -2,8 +2,8 @@
 
 use super::{Judged, Point, Test};
 use crate::format::{fixed, list, quantity, quantity_again, thousands};
-use crate::report::markdown::table_text;
-use crate::report::terminal::grid;
+use crate::print::markdown::table_text;
+use crate::print::terminal::grid;
 use crate::tables::{Table, text as column};
 
 /// A table `width` columns wide; as wide as it needs to be without one.

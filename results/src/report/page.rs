@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
+use super::{plots, tables};
 use crate::findings::{self, Findings};
 use crate::format::{list, plain, shell, thousands};
 use crate::kernels::findings::KernelFindings;
 use crate::kernels::{self, Family};
-use crate::plots::{self, Plot};
+use crate::plots::{Plot, style_sheet};
 use crate::record::{Clock, Outcome};
 use crate::report::{Options, ReportError};
-use crate::tables::{self, Table};
+use crate::tables::Table;
 use crate::view::{Group, View};
 
 /// Most headlines before anything else.
@@ -100,7 +101,7 @@ impl KernelSection {
                 family.reference_name()
             ),
             findings,
-            plots: plots::kernels::of_family(family)?,
+            plots: kernels::plot::of_family(family)?,
             tables: kernels::tables::not_compared(family).into_iter().collect(),
         })
     }
@@ -147,7 +148,7 @@ impl Page {
     /// What all plots of a page share.
     #[expect(clippy::unused_self, reason = "the template knows nothing but the page")]
     pub fn plot_style(&self) -> String {
-        plots::style_sheet()
+        style_sheet()
     }
 
     /// Every plot, in order.

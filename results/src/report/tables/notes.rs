@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Table, number, text};
 use crate::format::{fixed, plain, quantity, thousands};
+use crate::tables::{Table, number, text};
 use crate::view::{Group, View};
 
 /// Longest free text in a table, characters.

@@ -3,11 +3,10 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{ReportError, markdown, terminal, write_file};
-use crate::explain::{Explanation, Profiled, SUM_TOLERANCE};
+use super::{Explanation, Profiled, SUM_TOLERANCE, plot, tables};
 use crate::format::{fixed, percent, plain, thousands};
-use crate::plots;
-use crate::tables;
+use crate::print::{markdown, terminal};
+use crate::report::{ReportError, write_file};
 
 /// Folder of explanations in a results folder.
 const FOLDER: &str = "explain";
@@ -48,7 +47,7 @@ pub fn write(explanation: &Explanation, dir: &Path) -> Result<Vec<PathBuf>, Repo
         source: error.into(),
     })?;
     let files = [
-        ("svg", plots::explain(explanation)?),
+        ("svg", plot::draw(explanation)?),
         ("md", text(explanation, &name)),
         ("json", json + "\n"),
     ];

@@ -1,8 +1,8 @@
 //! Tables of connections: by position, by phase, and the keep-alive control.
 
-use super::{Matrix, Table, number, text};
 use crate::format;
 use crate::record::Unit;
+use crate::tables::{Matrix, Table, number, text};
 use crate::view::Group;
 
 /// `connect` at each position, one table for p50 and one for p99.

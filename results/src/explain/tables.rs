@@ -1,8 +1,8 @@
 //! Tables of an explanation: by function, and by area of the kernel.
 
-use super::{Column, Table, number, text};
 use crate::explain::{Explanation, Line};
 use crate::format::{fixed, percent};
+use crate::tables::{Column, Table, number, text};
 
 /// The `top` functions with the largest differences, the rest in one line, and the total.
 pub(crate) fn functions(explanation: &Explanation, top: usize) -> Table {

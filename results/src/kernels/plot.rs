@@ -1,11 +1,11 @@
 //! Plots of several kernels of one place and clock: ladders of ratios and the map of numbers.
 
-use super::heat::{Cell, Map, Row, WIDTH_MIN};
-use super::ladder::{Ladder, Rung};
-use super::{Plot, PlotError, theme};
 use crate::format::{self, thousands};
 use crate::kernels::tables::numbers;
 use crate::kernels::{Family, Point, Quantity};
+use crate::plots::heat::{Cell, Map, Row, WIDTH_MIN};
+use crate::plots::ladder::{Ladder, Rung};
+use crate::plots::{Plot, PlotError, theme};
 use crate::record::Unit;
 use crate::tables::Table;
 

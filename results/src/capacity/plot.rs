@@ -1,9 +1,9 @@
 //! The plot of one condition of a capacity plan: measured points, fits and the limit.
 
-use super::axes::Axis;
-use super::lines::{Chart, Series, Stroke};
-use super::{Plot, PlotError, theme};
 use crate::capacity::{ConditionPlan, GroupPlan, ValueUnit};
+use crate::plots::axes::Axis;
+use crate::plots::lines::{Chart, Series, Stroke};
+use crate::plots::{Plot, PlotError, theme};
 use crate::record::Unit;
 
 /// Draws condition number `at` of a group; nothing when nothing was measured.

@@ -3,9 +3,9 @@
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::lines::{NAMES, TEXT_PX, WIDTH, draw_names};
-use super::{Plot, PlotError, theme};
 use crate::calibration::{Calibration, Point, Slowdown};
+use crate::plots::lines::{NAMES, TEXT_PX, WIDTH, draw_names};
+use crate::plots::{self, Plot, PlotError, theme};
 use crate::record::Clock;
 
 const HEIGHT: u32 = 640;
@@ -33,7 +33,7 @@ pub(crate) fn plot(calibration: &Calibration, clock: Clock) -> Result<Option<Plo
     if series.is_empty() {
         return Ok(None);
     }
-    let svg = super::svg("calibration", (WIDTH, HEIGHT), |root| draw_on(root, &series, clock))?;
+    let svg = plots::svg("calibration", (WIDTH, HEIGHT), |root| draw_on(root, &series, clock))?;
     Ok(Some(Plot {
         name: format!("calibration-{clock}"),
         svg: theme::finish(&svg, &title(clock)),

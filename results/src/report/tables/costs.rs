@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Matrix, Table, number, text};
 use crate::format::{Scale, thousands};
 use crate::record::Unit;
+use crate::tables::{Matrix, Table, number, text};
 use crate::view::Group;
 
 /// Parts of a sync, in the order they happen.

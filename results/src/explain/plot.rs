@@ -4,10 +4,10 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::{PlotError, theme};
+use super::tables::signed;
 use crate::explain::{Explanation, Line};
 use crate::format::fixed;
-use crate::tables::signed;
+use crate::plots::{self, PlotError, theme};
 
 /// Bars drawn; the rest is one bar.
 const BARS_MAX: usize = 25;
@@ -33,7 +33,7 @@ pub(crate) fn draw(explanation: &Explanation) -> Result<String, PlotError> {
     }
     let height = 60 + TOP + PITCH * i32::try_from(bars.len()).unwrap_or(0);
     let size = (WIDTH, height.unsigned_abs());
-    let svg = super::svg("explain", size, |root| draw_on(root, explanation, &bars))?;
+    let svg = plots::svg("explain", size, |root| draw_on(root, explanation, &bars))?;
     Ok(theme::finish(&svg, &title(explanation)))
 }
 

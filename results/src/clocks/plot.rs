@@ -1,9 +1,9 @@
 //! Instructions across, time upwards: one mark for each timing that was measured on both clocks, in the colour of its proxy.
 
-use super::axes::Axis;
-use super::lines::{Chart, Series, Stroke};
-use super::{Plot, PlotError, theme};
 use crate::clocks::{Clocks, Pair};
+use crate::plots::axes::Axis;
+use crate::plots::lines::{Chart, Series, Stroke};
+use crate::plots::{Plot, PlotError, theme};
 use crate::record::Unit;
 use crate::tables::{Table, number, text};
 

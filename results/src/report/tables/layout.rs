@@ -1,7 +1,7 @@
 //! Tables of the layout of VIPs: connections under each, and how full the buckets of IPVS are.
 
-use super::{Matrix, Table, number, text};
 use crate::format::{fixed, thousands};
+use crate::tables::{Matrix, Table, number, text};
 use crate::view::Group;
 
 /// New connections, one column for each layout and position.
