@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
-use lab::topology::{Topology, TopologySpec};
+use lab::topology::{Source, Star, Topology};
 use linux::netns::Namespace;
 use linux::process::{Limits, run};
 use results::Clock;
@@ -31,8 +31,8 @@ const TARGETS: [Target<'_>; 3] = [
     Target { vip: VIP, allowed: &[FIRST, SECOND] },
 ];
 
-fn spec() -> TopologySpec {
-    TopologySpec {
+fn spec() -> Star {
+    Star {
         clients: "172.16.0.0/12".parse().unwrap(),
         services: "10.96.0.0/12".parse().unwrap(),
         endpoints: "10.128.0.0/9".parse().unwrap(),
@@ -43,7 +43,7 @@ fn spec() -> TopologySpec {
 
 /// A lab whose node translates the VIP to both Endpoints in turn, as a proxy would.
 fn lab() -> Topology {
-    let lab = Topology::build(&spec()).unwrap();
+    let lab = Topology::build(&spec().graph().unwrap()).unwrap();
     let (vip, first, second) = (VIP.ip(), FIRST.ip(), SECOND.ip());
     for command in [
         "add table ip nat".to_owned(),
@@ -58,6 +58,10 @@ fn lab() -> Topology {
         lab.node().enter(|| run(nft, limits)).unwrap().unwrap();
     }
     lab
+}
+
+fn outside(lab: &Topology) -> &Namespace {
+    lab.source(Source::Outside).unwrap()
 }
 
 /// Listening sockets of every endpoint host.
@@ -95,10 +99,10 @@ fn leftovers(host: &Namespace) -> String {
 fn bare_connections_reach_endpoints_directly_and_by_vip_and_leave_nothing() {
     let lab = lab();
     let server = BareServer::start(listeners(&lab), Priority::Normal).unwrap();
-    let counted = lab.client().enter(|| counted(&mut bare_client())).unwrap();
+    let counted = outside(&lab).enter(|| counted(&mut bare_client())).unwrap();
     assert_eq!(counted, ([30; 3], 96));
     assert_eq!(server.stop().unwrap(), 96);
-    for host in lab.endpoint_hosts().iter().map(|host| &host.namespace).chain([lab.client()]) {
+    for host in lab.endpoint_hosts().iter().map(|host| &host.namespace).chain([outside(&lab)]) {
         assert_eq!(leftovers(host), "TCP: inuse 0 orphan 0 tw 0", "{}", host.label());
     }
 }
@@ -109,10 +113,10 @@ fn http_connections_reach_endpoints_directly_and_by_vip_and_leave_nothing() {
     let lab = lab();
     let server = HttpServer::start(listeners(&lab), Priority::Normal).unwrap();
     let client = || HttpClient::new(MeasureClock::open(Clock::Wall).unwrap(), TIMEOUT).unwrap();
-    let counted = lab.client().enter(|| counted(&mut client())).unwrap();
+    let counted = outside(&lab).enter(|| counted(&mut client())).unwrap();
     assert_eq!(counted, ([30; 3], 96));
     assert_eq!(server.stop().unwrap(), 96);
-    for host in lab.endpoint_hosts().iter().map(|host| &host.namespace).chain([lab.client()]) {
+    for host in lab.endpoint_hosts().iter().map(|host| &host.namespace).chain([outside(&lab)]) {
         assert_eq!(leftovers(host), "TCP: inuse 0 orphan 0 tw 0", "{}", host.label());
     }
 }
@@ -124,8 +128,7 @@ fn a_connection_kept_alive_stays_with_its_endpoint() {
     let server = BareServer::start(listeners(&lab), Priority::Background).unwrap();
     let mut count = 0;
     let target = Target { vip: VIP, allowed: &[FIRST] };
-    let kept = lab
-        .client()
+    let kept = outside(&lab)
         .enter(|| bare_client().keep_alive(&mut sources(), &target, 25, |_| count += 1));
     kept.unwrap().unwrap();
     assert_eq!((count, server.stop().unwrap()), (25, 26));
@@ -137,8 +140,7 @@ fn a_vip_that_leads_to_a_foreign_endpoint_is_found_out() {
     let lab = lab();
     let server = BareServer::start(listeners(&lab), Priority::Normal).unwrap();
     let targets = [Target { vip: VIP, allowed: &[FIRST] }];
-    let measured = lab
-        .client()
+    let measured = outside(&lab)
         .enter(|| measure(&mut bare_client(), &mut sources(), &targets, ROUNDS, |_, _| ()));
     let error = measured.unwrap().unwrap_err();
     assert!(matches!(error, LoadError::WrongEndpoint { answered: SECOND, .. }), "{error}");
@@ -151,7 +153,7 @@ fn a_vip_that_nobody_programmed_is_an_error_with_both_ends_named() {
     let lab = lab();
     let unknown =
         Target { vip: SocketAddrV4::new(Ipv4Addr::new(10, 96, 7, 7), PORT), allowed: &[FIRST] };
-    let dialled = lab.client().enter(|| bare_client().connection(&mut sources(), &unknown));
+    let dialled = outside(&lab).enter(|| bare_client().connection(&mut sources(), &unknown));
     let error = dialled.unwrap().unwrap_err().to_string();
     assert!(
         error.starts_with("connection 172.16.0.1:10000 -> 10.96.7.7:8080, while connecting: "),

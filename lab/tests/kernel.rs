@@ -6,31 +6,45 @@
 )]
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::mpsc::channel;
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
-use lab::topology::{EndpointHost, Topology, TopologySpec};
+use ipnet::IpNet;
+use lab::topology::{
+    End, EndpointHost, Graph, Host, Link, Medium, Source, Star, Topology, TopologyError,
+};
+use linux::netlink::link::Mac;
 use linux::netns::{Namespace, NamespaceError};
 use linux::process::{Limits, run};
-use linux::sysctl::{SysctlGuard, read as read_sysctl};
+use linux::procnet::counter;
+use linux::sysctl::read as read_sysctl;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 const LIMITS: Limits = Limits { deadline: Duration::from_secs(20), output_bytes_max: 1 << 20 };
 const TIMEOUT: Duration = Duration::from_secs(5);
 const PORT: u16 = 8080;
+const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-fn spec() -> TopologySpec {
-    TopologySpec {
+fn spec() -> Star {
+    Star {
         clients: "172.16.0.0/12".parse().unwrap(),
         services: "10.96.0.0/12".parse().unwrap(),
         endpoints: "10.128.0.0/9".parse().unwrap(),
         links: "198.18.0.0/24".parse().unwrap(),
         endpoint_hosts: 2,
     }
+}
+
+fn client(lab: &Topology) -> &Namespace {
+    lab.source(Source::Outside).unwrap()
+}
+
+fn endpoint_host(lab: &Topology, address: Ipv4Addr) -> &EndpointHost {
+    lab.endpoint_hosts().iter().find(|host| host.addresses.contains(&address)).unwrap()
 }
 
 /// What a program prints in the calling thread's namespace.
@@ -53,25 +67,30 @@ fn lab_links(host: &Namespace) -> usize {
 }
 
 /// Accepts one connection, writes "local peer" to it, and ends.
-fn answer_once(host: &EndpointHost) -> JoinHandle<Result<(), NamespaceError>> {
+fn answer_once(host: &Namespace, any: IpAddr) -> JoinHandle<Result<(), NamespaceError>> {
     let (listening, ready) = channel();
-    let server = host.namespace.spawn_thread("server", move || {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).unwrap();
-        listening.send(()).unwrap();
-        let (mut stream, peer) = listener.accept().unwrap();
-        write!(stream, "{} {peer}", stream.local_addr().unwrap()).unwrap();
+    let host = host.clone();
+    let server = spawn(move || {
+        host.enter(|| {
+            let listener = TcpListener::bind((any, PORT)).unwrap();
+            listening.send(()).unwrap();
+            let (mut stream, peer) = listener.accept().unwrap();
+            write!(stream, "{} {peer}", stream.local_addr().unwrap()).unwrap();
+        })
     });
     ready.recv_timeout(TIMEOUT).unwrap();
-    server.unwrap()
+    server
 }
 
 /// Dials from a chosen source address and returns what the other side says.
-fn dial(from: &Namespace, source: Ipv4Addr, to: SocketAddrV4) -> String {
+fn dial(from: &Namespace, source: impl Into<IpAddr>, to: impl Into<SocketAddr>) -> String {
+    let (source, to) = (SocketAddr::from((source.into(), 20_000)), to.into());
     from.enter(|| {
-        let dialling = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        bind(&dialling, &SocketAddr::from((source, 20_000))).unwrap();
+        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let dialling = socket(family, SocketType::STREAM, None).unwrap();
+        bind(&dialling, &source).unwrap();
         set_socket_timeout(&dialling, Timeout::Send, Some(TIMEOUT)).unwrap();
-        connect(&dialling, &SocketAddr::V4(to)).unwrap();
+        connect(&dialling, &to).unwrap();
         let mut stream = TcpStream::from(dialling);
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let mut said = String::new();
@@ -81,26 +100,22 @@ fn dial(from: &Namespace, source: Ipv4Addr, to: SocketAddrV4) -> String {
     .unwrap()
 }
 
-/// Packets that a host has passed on (`Ip: ... ForwDatagrams`).
+/// Packets that a host has passed on.
 fn forwarded(host: &Namespace) -> u64 {
-    let table =
-        host.enter(|| std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap()).unwrap();
-    let mut rows = table.lines().filter(|line| line.starts_with("Ip:")).map(str::split_whitespace);
-    let column = rows.next().unwrap().position(|name| name == "ForwDatagrams").unwrap();
-    rows.next().unwrap().nth(column).unwrap().parse().unwrap()
+    host.enter(|| counter("snmp", "Ip", "ForwDatagrams").unwrap().unwrap()).unwrap()
 }
 
 #[test]
 #[ignore = "needs root; run by scripts/test"]
 fn any_client_address_reaches_any_endpoint_address_through_the_node() {
-    let lab = Topology::build(&spec()).unwrap();
+    let lab = Topology::build(&spec().graph().unwrap()).unwrap();
     for (source, target) in
         [([172, 16, 0, 1], [10, 128, 0, 1]), ([172, 31, 255, 254], [10, 255, 255, 254])]
     {
         let (source, target) = (Ipv4Addr::from(source), Ipv4Addr::from(target));
-        let server = answer_once(lab.endpoint_host(target).unwrap());
+        let server = answer_once(&endpoint_host(&lab, target).namespace, ANY);
         let before = forwarded(lab.node());
-        let said = dial(lab.client(), source, SocketAddrV4::new(target, PORT));
+        let said = dial(client(&lab), source, SocketAddrV4::new(target, PORT));
         server.join().unwrap().unwrap();
         assert_eq!(said, format!("{target}:{PORT} {source}:20000"));
         // At least SYN, SYN-ACK, ACK, data.
@@ -111,10 +126,10 @@ fn any_client_address_reaches_any_endpoint_address_through_the_node() {
 #[test]
 #[ignore = "needs root; run by scripts/test"]
 fn one_endpoint_dials_another_through_the_node() {
-    let lab = Topology::build(&spec()).unwrap();
+    let lab = Topology::build(&spec().graph().unwrap()).unwrap();
     let [first, second] = lab.endpoint_hosts() else { panic!("two endpoint hosts") };
     let (source, target) = (Ipv4Addr::new(10, 128, 0, 9), Ipv4Addr::new(10, 192, 0, 9));
-    let server = answer_once(second);
+    let server = answer_once(&second.namespace, ANY);
     let said = dial(&first.namespace, source, SocketAddrV4::new(target, PORT));
     server.join().unwrap().unwrap();
     assert_eq!(said, format!("{target}:{PORT} {source}:20000"));
@@ -124,7 +139,7 @@ fn one_endpoint_dials_another_through_the_node() {
 #[test]
 #[ignore = "needs root; run by scripts/test"]
 fn an_endpoint_that_dials_its_own_service_gets_itself_behind_the_node() {
-    let lab = Topology::build(&spec()).unwrap();
+    let lab = Topology::build(&spec().graph().unwrap()).unwrap();
     let (vip, endpoint) = (Ipv4Addr::new(10, 96, 0, 1), Ipv4Addr::new(10, 128, 0, 7));
     for rule in [
         "add table ip nat".to_owned(),
@@ -135,8 +150,8 @@ fn an_endpoint_that_dials_its_own_service_gets_itself_behind_the_node() {
     ] {
         printed_in(lab.node(), "nft", &rule);
     }
-    let host = lab.endpoint_host(endpoint).unwrap();
-    let server = answer_once(host);
+    let host = endpoint_host(&lab, endpoint);
+    let server = answer_once(&host.namespace, ANY);
     let said = dial(&host.namespace, endpoint, SocketAddrV4::new(vip, 80));
     server.join().unwrap().unwrap();
     // The server sees the node's address on its link in place of its own.
@@ -146,10 +161,10 @@ fn an_endpoint_that_dials_its_own_service_gets_itself_behind_the_node() {
 #[test]
 #[ignore = "needs root; run by scripts/test"]
 fn iproute2_sees_the_lab_as_specified_and_no_neighbour_is_ever_learnt() {
-    let lab = Topology::build(&spec()).unwrap();
+    let lab = Topology::build(&spec().graph().unwrap()).unwrap();
     let target = Ipv4Addr::new(10, 128, 0, 1);
-    let server = answer_once(lab.endpoint_host(target).unwrap());
-    dial(lab.client(), Ipv4Addr::new(172, 16, 0, 1), SocketAddrV4::new(target, PORT));
+    let server = answer_once(&endpoint_host(&lab, target).namespace, ANY);
+    dial(client(&lab), Ipv4Addr::new(172, 16, 0, 1), SocketAddrV4::new(target, PORT));
     server.join().unwrap().unwrap();
 
     let links = printed_in(lab.node(), "ip", "-o link show");
@@ -164,9 +179,9 @@ fn iproute2_sees_the_lab_as_specified_and_no_neighbour_is_ever_learnt() {
             "{line}"
         );
     }
-    let local = printed_in(lab.client(), "ip", "route show table local");
+    let local = printed_in(client(&lab), "ip", "route show table local");
     assert!(local.contains("local 172.16.0.0/12 dev lo proto static scope host"), "{local}");
-    let routes = printed_in(lab.client(), "ip", "route show");
+    let routes = printed_in(client(&lab), "ip", "route show");
     for prefix in ["10.96.0.0/12", "10.128.0.0/9"] {
         assert!(routes.contains(&format!("{prefix} via 198.18.0.1 dev node")), "{routes}");
     }
@@ -178,7 +193,7 @@ fn iproute2_sees_the_lab_as_specified_and_no_neighbour_is_ever_learnt() {
         assert!(routes.contains(route), "{routes}");
     }
     let endpoint_hosts = lab.endpoint_hosts().iter().map(|host| &host.namespace);
-    for host in [lab.client(), lab.node()].into_iter().chain(endpoint_hosts) {
+    for host in [client(&lab), lab.node()].into_iter().chain(endpoint_hosts) {
         let neighbours = printed_in(host, "ip", "neighbour show");
         assert!(
             neighbours.lines().all(|line| line.trim_end().ends_with("PERMANENT")),
@@ -195,9 +210,9 @@ fn iproute2_sees_the_lab_as_specified_and_no_neighbour_is_ever_learnt() {
 #[ignore = "needs root; run by scripts/test"]
 fn the_same_spec_gives_the_same_lab() {
     let seen = || {
-        let lab = Topology::build(&spec()).unwrap();
+        let lab = Topology::build(&spec().graph().unwrap()).unwrap();
         let endpoint_hosts = lab.endpoint_hosts().iter().map(|host| &host.namespace);
-        let hosts = [lab.client(), lab.node()].into_iter().chain(endpoint_hosts);
+        let hosts = [client(&lab), lab.node()].into_iter().chain(endpoint_hosts);
         let mut lines = Vec::new();
         for (host, what) in hosts.flat_map(|host| {
             ["address", "route show table all", "neighbour"].map(|what| (host, what))
@@ -227,7 +242,7 @@ fn a_dropped_lab_vanishes_and_the_host_is_as_before() {
             + &printed("nft", "list ruleset")
     };
     let before = host_state();
-    let lab = Topology::build(&spec()).unwrap();
+    let lab = Topology::build(&spec().graph().unwrap()).unwrap();
     assert_eq!(host_state(), before);
     let node = lab.node().clone();
     assert_eq!(lab_links(&node), 3);
@@ -244,10 +259,11 @@ fn a_dropped_lab_vanishes_and_the_host_is_as_before() {
 #[test]
 #[ignore = "needs root; run by scripts/test"]
 fn recorded_sysctls_are_those_in_force() {
-    let mut lab = Topology::build(&spec()).unwrap();
-    lab.set_node_sysctl("net.ipv4.ip_default_ttl", "99").unwrap();
+    let mut graph = spec().graph().unwrap();
+    graph.hosts[1].sysctls.push(("net.ipv4.ip_default_ttl", "99"));
+    let lab = Topology::build(&graph).unwrap();
     assert_eq!(lab.sysctls().get("node.net.ipv4.ip_default_ttl").map(String::as_str), Some("99"));
-    for (host, label) in [(lab.client(), "client."), (lab.node(), "node.")] {
+    for (host, label) in [(client(&lab), "client."), (lab.node(), "node.")] {
         let recorded: Vec<_> = lab
             .sysctls()
             .iter()
@@ -258,7 +274,8 @@ fn recorded_sysctls_are_those_in_force() {
             assert_eq!(&host.enter(|| read_sysctl(name)).unwrap().unwrap(), value, "{label}{name}");
         }
     }
-    let error = lab.set_node_sysctl("net.ipv4.ip_forward", "maybe").unwrap_err().to_string();
+    graph.hosts[1].sysctls.push(("net.ipv4.ip_forward", "maybe"));
+    let error = Topology::build(&graph).unwrap_err().to_string();
     assert!(
         error.contains("node: kernel parameter `net.ipv4.ip_forward`, setting `maybe`"),
         "{error}"
@@ -267,32 +284,139 @@ fn recorded_sysctls_are_those_in_force() {
 
 #[test]
 #[ignore = "needs root; run by scripts/test"]
-fn a_sysctl_guard_restores_the_value() {
-    let host = Namespace::new("guarded").unwrap();
-    host.enter(|| {
-        let before = read_sysctl("net.ipv4.ip_default_ttl").unwrap();
-        let guard = SysctlGuard::set("net.ipv4.ip_default_ttl", "7").unwrap();
-        assert_eq!(read_sysctl("net.ipv4.ip_default_ttl").unwrap(), "7");
-        drop(guard);
-        assert_eq!(read_sysctl("net.ipv4.ip_default_ttl").unwrap(), before);
-    })
-    .unwrap();
+fn a_source_that_the_star_lacks_is_an_error_that_says_what_there_is() {
+    let lab = Topology::build(&spec().graph().unwrap()).unwrap();
+    let error = lab.source(Source::OtherNodePod).unwrap_err();
+    assert!(matches!(error, TopologyError::NoSource { .. }));
+    let expected = "topology `star` has no source `other-node-pod`; it has outside";
+    assert_eq!(error.to_string(), expected);
+}
+
+fn nets(written: &[&str]) -> Vec<IpNet> {
+    written.iter().map(|net| net.parse().unwrap()).collect()
+}
+
+fn end(host: usize, name: &str, index: u32, addresses: &[&str]) -> End {
+    let addresses = nets(addresses);
+    End { host, name: name.to_owned(), index, addresses, owns: Vec::new(), reaches: Vec::new() }
+}
+
+fn wire(number: u8, ends: [End; 2]) -> Link {
+    let macs = [1, 2].map(|side| Mac([2, 0, 0, 0, number, side]));
+    Link { medium: Medium::Veth { macs }, ends }
+}
+
+/// pod 0 - node 1 - node 2 - pod 3. IPv6 is routed between the nodes, IPv4 as well or through a tunnel.
+fn two_nodes(with_tunnel: bool) -> Graph {
+    let host =
+        |name: &str, kind, sysctls| Host { name: name.to_owned(), kind, sysctls, ipv6: true };
+    let node = |name| {
+        let sysctls = vec![("net.ipv4.ip_forward", "1"), ("net.ipv6.conf.all.forwarding", "1")];
+        host(name, "node", sysctls)
+    };
+    let pod = |at, number: u8| End {
+        owns: nets(&[&format!("10.244.{number}.0/24"), &format!("fd00:244:{number}::/64")]),
+        reaches: nets(&["0.0.0.0/0", "::/0"]),
+        ..end(at, "node", 32, &[&format!("10.1.{number}.2/30"), &format!("fd00:1:{number}::2/126")])
+    };
+    let port = |at, number: u8| {
+        end(at, "pod", 33, &[&format!("10.1.{number}.1/30"), &format!("fd00:1:{number}::1/126")])
+    };
+    // What the first node sends to the second is the second pod's, and the other way round.
+    let [mut first, mut second] = [
+        end(1, "other", 34, &["192.168.0.1/30", "fd00:9::1/126"]),
+        end(2, "other", 34, &["192.168.0.2/30", "fd00:9::2/126"]),
+    ];
+    first.reaches = nets(&["fd00:244:2::/64"]);
+    second.reaches = nets(&["fd00:244:1::/64"]);
+    let mut ipv4 = [end(1, "tunnel", 35, &["10.9.0.1/30"]), end(2, "tunnel", 35, &["10.9.0.2/30"])];
+    ipv4[0].reaches = nets(&["10.244.2.0/24"]);
+    ipv4[1].reaches = nets(&["10.244.1.0/24"]);
+    if !with_tunnel {
+        first.reaches.append(&mut ipv4[0].reaches);
+        second.reaches.append(&mut ipv4[1].reaches);
+    }
+    let mut links = vec![
+        wire(0, [port(1, 1), pod(0, 1)]),
+        wire(1, [port(2, 2), pod(3, 2)]),
+        wire(2, [first, second]),
+    ];
+    if with_tunnel {
+        let outer = [1, 2].map(|last| Ipv4Addr::new(192, 168, 0, last));
+        links.push(Link { medium: Medium::Ipip { outer }, ends: ipv4 });
+    }
+    Graph {
+        name: "two nodes",
+        hosts: vec![
+            host("pod", "pod", vec![]),
+            node("node"),
+            node("other-node"),
+            host("other-pod", "pod", vec![]),
+        ],
+        links,
+        node: 1,
+        endpoints: vec![(3, "10.244.2.0/24".parse().unwrap())],
+        sources: vec![(Source::Pod, 0)],
+    }
+}
+
+/// Dials from the first pod to the second, by IPv4 and by IPv6.
+fn assert_pods_reach_each_other(lab: &Topology) {
+    let server = &lab.endpoint_hosts()[0].namespace;
+    let pairs: [(IpAddr, IpAddr, IpAddr); 2] = [
+        (ANY, [10, 244, 1, 7].into(), [10, 244, 2, 5].into()),
+        (
+            Ipv6Addr::UNSPECIFIED.into(),
+            "fd00:244:1::7".parse().unwrap(),
+            "fd00:244:2::5".parse().unwrap(),
+        ),
+    ];
+    for (any, source, target) in pairs {
+        let server = answer_once(server, any);
+        let to = SocketAddr::from((target, PORT));
+        let said = dial(lab.source(Source::Pod).unwrap(), source, to);
+        server.join().unwrap().unwrap();
+        assert_eq!(said, format!("{to} {}", SocketAddr::from((source, 20_000))));
+    }
 }
 
 #[test]
 #[ignore = "needs root; run by scripts/test"]
-fn a_panic_inside_a_namespace_reaches_the_caller() {
-    let host = Namespace::new("panicking").unwrap();
-    let caught = std::panic::catch_unwind(|| host.enter(|| panic!("inside")));
-    assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"inside"));
+fn a_graph_of_two_nodes_carries_ipv4_and_ipv6() {
+    let lab = Topology::build(&two_nodes(false)).unwrap();
+    assert_pods_reach_each_other(&lab);
+    for host in lab.hosts() {
+        let neighbours = printed_in(host, "ip", "neighbour show");
+        // Multicast needs no neighbour and is listed all the same.
+        let learnt = |line: &&str| !line.contains("PERMANENT") && !line.starts_with("ff02:");
+        assert_eq!(neighbours.lines().find(learnt), None, "{}", host.label());
+    }
+}
+
+#[test]
+#[ignore = "needs root and the module ipip; run by scripts/test"]
+fn an_ipip_tunnel_carries_ipv4_between_two_nodes() {
+    let lab = Topology::build(&two_nodes(true)).unwrap();
+    assert_pods_reach_each_other(&lab);
+    let counters = printed_in(lab.node(), "ip", "-o -s link show dev tunnel");
+    let received: u64 = counters
+        .split("bytes")
+        .nth(1)
+        .and_then(|row| row.split('\\').nth(1))
+        .unwrap()
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(received >= 3, "SYN-ACK, data, FIN: {counters}");
 }
 
 #[test]
 #[ignore = "needs root; run by scripts/test"]
 fn a_lab_with_as_many_endpoint_hosts_as_allowed_comes_up() {
-    let spec =
-        TopologySpec { links: "198.18.0.0/22".parse().unwrap(), endpoint_hosts: 64, ..spec() };
-    let lab = Topology::build(&spec).unwrap();
+    let spec = Star { links: "198.18.0.0/22".parse().unwrap(), endpoint_hosts: 64, ..spec() };
+    let lab = Topology::build(&spec.graph().unwrap()).unwrap();
     assert_eq!(lab.endpoint_hosts().len(), 64);
     assert_eq!(lab_links(lab.node()), 65);
 }

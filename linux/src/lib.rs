@@ -7,6 +7,7 @@ mod error;
 pub mod netlink;
 pub mod netns;
 pub mod process;
+pub mod procnet;
 pub mod sysctl;
 pub mod tool;
 pub mod usage;

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle, scope};
+use std::thread::{Builder, scope};
 
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
@@ -90,22 +90,6 @@ impl Namespace {
                 .map_err(|source| self.thread_error(source))?;
             worker.join().unwrap_or_else(|panic| resume_unwind(panic))
         })
-    }
-
-    /// Starts a long-lived thread inside this namespace, under the name `name`.
-    ///
-    /// # Errors
-    /// [`NamespaceError::Thread`] at once; if the namespace cannot be entered, the thread's own result says so.
-    pub fn spawn_thread<T: Send + 'static>(
-        &self,
-        name: &str,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<JoinHandle<Result<T, NamespaceError>>, NamespaceError> {
-        let inside = self.clone();
-        Builder::new()
-            .name(name.to_owned())
-            .spawn(move || inside.join_current_thread().map(|()| work()))
-            .map_err(|source| self.thread_error(source))
     }
 
     /// Never called on a thread that outlives its work here: there is no way back that could not fail.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use generators::{Cluster, Position, Protocol, Service, SplitMix64, SyntheticSpec};
 use lab::Ipv4Net;
-use lab::topology::{Topology, TopologySpec};
+use lab::topology::{Source, Star, Topology};
+use linux::netns::Namespace;
 use proxies::{NftablesOptions, Options, Proxy, ProxyKind, SyncRequest};
 use results::Clock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -26,12 +27,14 @@ const CLIENTS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 20, 0, 0), 16);
 const LINKS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 31, 0, 0), 24);
 /// Two, so that the Endpoints of a Service need not all be in one namespace.
 const ENDPOINT_HOSTS: usize = 2;
+/// Who dials.
+const SOURCE: Source = Source::Outside;
 /// Longest wait for one system call of a client. A lost SYN is sent again after 1 s.
 pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The lab's addresses for a Cluster of this shape.
-pub fn topology_of(cluster: &SyntheticSpec) -> TopologySpec {
-    TopologySpec {
+pub fn topology_of(cluster: &SyntheticSpec) -> Star {
+    Star {
         clients: CLIENTS,
         services: cluster.service_cidr,
         endpoints: cluster.endpoint_cidr,
@@ -95,7 +98,7 @@ impl BenchLab {
         }
         let clock = MeasureClock::open(spec.labels.clock)?;
         let kind: ProxyKind = spec.labels.proxy.parse()?;
-        let topology = Topology::build(&topology_of(&spec.cluster))?;
+        let topology = Topology::build(&topology_of(&spec.cluster).graph()?)?;
         let services = spec.cluster.service_cidr;
         // The client stands for a pod of this node, so VIP traffic from it is not masqueraded (kube-proxy's
         // `--detect-local-mode=NodeCIDR`).
@@ -109,6 +112,11 @@ impl BenchLab {
         };
         let inject = spec.inject;
         Ok(Self { topology, cluster, clock, kind, options, target_ports, inject })
+    }
+
+    /// The namespace that clients dial from.
+    pub(super) fn client(&self) -> anyhow::Result<&Namespace> {
+        Ok(self.topology.source(SOURCE)?)
     }
 
     /// A fresh proxy of the cell's kind, known to work in this kernel. Call it on a thread in the node's namespace.

@@ -37,7 +37,7 @@ pub(super) fn bare(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> 
     super::inject::rules(lab)?;
     let _servers = lab.bare_servers()?;
     let rounds = rounds(lab, spec, spec.load.connections);
-    lab.topology.client().enter(|| {
+    lab.client()?.enter(|| {
         let mut client = BareClient::new(lab.clock, CLIENT_TIMEOUT);
         let mut sources = BenchLab::sources()?;
         let mut measured = by_position(lab, spec, &mut client, &mut sources, rounds, &BARE)?;
@@ -53,7 +53,7 @@ pub(super) fn http(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> 
     lab.load()?;
     let _servers = lab.http_servers()?;
     let rounds = rounds(lab, spec, spec.load.http_connections);
-    lab.topology.client().enter(|| {
+    lab.client()?.enter(|| {
         let mut client = HttpClient::new(lab.clock, CLIENT_TIMEOUT)?;
         by_position(lab, spec, &mut client, &mut BenchLab::sources()?, rounds, &HTTP)
     })?

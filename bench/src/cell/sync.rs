@@ -75,9 +75,8 @@ fn with_client<'a>(
     std::thread::scope(|scope| {
         let (dialler, requests) = mpsc::channel::<Dialled>();
         let (answers, answered) = mpsc::channel::<anyhow::Result<u64>>();
-        let client = scope.spawn(move || {
-            lab.topology.client().enter(move || probe(lab.clock, &requests, &answers))
-        });
+        let host = lab.client()?;
+        let client = scope.spawn(move || host.enter(move || probe(lab.clock, &requests, &answers)));
         let mut syncs = Syncs { lab, dialler, answered, verified: 0 };
         let measured = work(&mut syncs);
         let verified = syncs.verified;

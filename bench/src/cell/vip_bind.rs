@@ -54,7 +54,7 @@ fn bind(lab: &BenchLab, vip_binding: VipBinding, measured: &mut Measured) -> any
 /// A local address without a listener refuses a connection at once; one that is not local stays silent or unreachable.
 fn must_be_local(lab: &BenchLab, position: Position) -> anyhow::Result<()> {
     let dialled = lab.dialled(position, 0)?;
-    let answer = lab.topology.client().enter(|| {
+    let answer = lab.client()?.enter(|| {
         let mut client = BareClient::new(lab.clock, CLIENT_TIMEOUT);
         anyhow::Ok(client.connection(&mut BenchLab::sources()?, &dialled.target()))
     })??;

@@ -58,7 +58,7 @@ fn dial(
     dialled: &Dialled,
     sources: &mut crate::load::Sources,
 ) -> anyhow::Result<()> {
-    lab.topology.client().enter(|| {
+    lab.client()?.enter(|| {
         let mut client = BareClient::new(lab.clock, CLIENT_TIMEOUT);
         client.connection(sources, &dialled.target())?;
         anyhow::Ok(())

@@ -337,6 +337,44 @@ mod tests {
         assert_eq!(error.refused.len(), HEADER_BYTES);
     }
 
+    /// Laid out by hand: a link that exists is to be made again, extended acknowledgements on.
+    fn refusal() -> Vec<u8> {
+        #[rustfmt::skip]
+        let mut bytes = vec![
+            0, 0, 0, 0,  2, 0,  0, 2,  7, 0, 0, 0,  0x39, 0x30, 0, 0, // NLMSG_ERROR, ACK_TLVS, sequence 7
+            239, 255, 255, 255,                                       // -17: EEXIST
+            20, 0, 0, 0,  16, 0,  5, 6,  7, 0, 0, 0,  0, 0, 0, 0,     // the request: RTM_NEWLINK, 20 bytes
+            1, 2, 3, 4,                                               // its payload
+            8, 0, 2, 0,  4, 0, 0, 0,                                  // NLMSGERR_ATTR_OFFS
+            9, 0, 1, 0,  b't', b'h', b'e', b'r', b'e', 0, 0, 0,       // NLMSGERR_ATTR_MSG
+        ];
+        let length = u32::try_from(bytes.len()).expect("short");
+        bytes[..4].copy_from_slice(&length.to_ne_bytes());
+        bytes
+    }
+
+    #[test]
+    fn an_error_with_the_whole_request_is_read() {
+        let bytes = refusal();
+        let message = Messages::of(&bytes).next().expect("one").expect("valid");
+        let error = ErrorReply::of(&message).expect("an error");
+        assert_eq!((message.sequence, error.errno), (7, libc::EEXIST));
+        assert_eq!(error.words.as_deref(), Some("there"));
+        assert!(matches!(Messages::of(&bytes[..30]).next(), Some(Err(_))));
+        assert!(Messages::of(&[]).next().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_flipped_byte_makes_the_decoder_panic(at in 0_usize..60, value: u8) {
+            let mut bytes = refusal();
+            if let Some(byte) = bytes.get_mut(at) { *byte = value; }
+            for message in Messages::of(&bytes).flatten() {
+                let _ = ErrorReply::of(&message);
+            }
+        }
+    }
+
     #[test]
     fn lengths_that_lie_are_refused() {
         for (length, rest) in [(15_u32, 0), (17, 0), (u32::MAX, 8)] {

@@ -1,19 +1,25 @@
 //! Netlink: an encoder for the hot path, a bounds-checked decoder, a socket that hands over
-//! many messages at once, and the few message kinds that make VIPs local and fill sets.
+//! many messages at once, and the objects that are made by them: links, addresses, routes, sets.
 //!
-//! Nothing here knows Services; what an IPVS message looks like is in `ipvs::wire`.
+//! Framing, sequence numbers, acknowledgements and errors are handled here alone. `neli` gives the
+//! numbers of rtnetlink and writes the one generic netlink question; it allocates for each
+//! attribute, which is too much for the messages of a sync.
 
+pub mod conntrack;
 pub mod decode;
 pub mod encode;
 pub mod genl;
+pub mod host;
 pub mod ipset;
 pub mod link;
 pub mod nftables;
 pub mod route;
+mod rtnl;
 pub mod socket;
 
 pub use decode::{Attributes, Malformed, Message};
 pub use encode::{Batch, Encoder};
+pub use rtnl::{Rtnl, RtnlError};
 pub use socket::{NetlinkError, Refusal, Socket};
 
 /// `NLM_F_REQUEST`: every message to the kernel carries it (include/uapi/linux/netlink.h, Linux 6.1; so are the
@@ -50,3 +56,7 @@ const HEADER_BYTES: usize = 16;
 const ATTRIBUTE_HEADER_BYTES: u16 = 4;
 /// `NLMSG_ALIGNTO` and `NLA_ALIGNTO`, bytes.
 const ALIGNMENT: usize = 4;
+
+/// The index of `lo` in every namespace: its first device (`loopback_net_init`,
+/// drivers/net/loopback.c, Linux 6.1).
+pub const LOOPBACK_INDEX: u32 = 1;

@@ -10,7 +10,9 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::socket::{Family, NetlinkError, Socket};
-use super::{Batch, CREATE, DUMP, EXCL, Encoder, Malformed, Message, decode, encode};
+use super::{
+    Batch, CREATE, DUMP, EXCL, Encoder, LOOPBACK_INDEX, Malformed, Message, decode, encode,
+};
 
 /// `RTM_NEWLINK`
 const NEW_LINK: u16 = 16;
@@ -51,9 +53,6 @@ const KIND_LOCAL: u8 = 2;
 /// Marks a route as ours: a routing protocol number that nobody has claimed (values above `RTPROT_STATIC`, 4, are for
 /// user space).
 const PROTOCOL: u8 = 118;
-/// The index of `lo`: the first device of every namespace (`loopback_net_init`, drivers/net/loopback.c, Linux 6.1).
-const LOOPBACK_INDEX: u32 = 1;
-
 /// An IPv4 network, or with length 32 one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Prefix {

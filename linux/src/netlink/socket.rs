@@ -75,7 +75,7 @@ pub struct Refusal {
 #[derive(Debug, thiserror::Error)]
 pub enum NetlinkError {
     /// The kernel refused messages; the others of the same chunk are done, later chunks were not sent.
-    #[error("the kernel refused {count} messages")]
+    #[error("the kernel refuses: {}{}", in_words(first), and_more(*count))]
     Refused {
         /// The first of them, never empty.
         first: Vec<Refusal>,
@@ -93,6 +93,16 @@ pub enum NetlinkError {
     /// The answer cannot be understood.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+}
+
+fn in_words(first: &[Refusal]) -> String {
+    let Some(refusal) = first.first() else { return String::new() };
+    let words = refusal.words.as_ref().map(|words| format!(" ({words})")).unwrap_or_default();
+    format!("{}{words}", io::Error::from_raw_os_error(refusal.errno))
+}
+
+fn and_more(count: usize) -> String {
+    if count > 1 { format!(", and {} more messages", count - 1) } else { String::new() }
 }
 
 impl NetlinkError {
