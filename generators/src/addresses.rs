@@ -3,9 +3,27 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 use crate::random::{Permutation, SplitMix64};
-use crate::spec::VipLayout;
+
+/// How VIPs follow each other. Hash tables in kernels are sensitive to it: before Linux 7.1 IPVS
+/// kept Services in 256 buckets and hashed an IPv4 VIP by its last octet and port alone
+/// (`ip_vs_svc_hashkey`, `net/netfilter/ipvs/ip_vs_ctl.c`, Linux 6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum VipLayout {
+    /// 10.96.0.1, 10.96.0.2, 10.96.0.3, ...
+    Consecutive,
+    /// Distinct addresses anywhere in the range.
+    Random,
+    /// Every `step`-th address, then the same again one address later. With a step of 256 that is
+    /// 10.96.0.1, 10.96.1.1, 10.96.2.1, ...
+    Strided {
+        /// Distance between one VIP and the next, at least 2.
+        step: u32,
+    },
+}
 
 /// The number of addresses of a range that may be given out: all but the first and the last, which
 /// Kubernetes does not give to Services either (`pkg/registry/core/service/ipallocator`, 1.35).

@@ -175,7 +175,7 @@ mod tests {
             SyntheticSpec { services: 3_000, ..SyntheticSpec::default() },
             SyntheticSpec {
                 services: 3_000,
-                vip_layout: crate::spec::VipLayout::Random,
+                vip_layout: crate::addresses::VipLayout::Random,
                 ..SyntheticSpec::default()
             },
         );

@@ -288,7 +288,8 @@ impl<'a> UnusedNames<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{EndpointCount, VipLayout};
+    use crate::addresses::VipLayout;
+    use crate::spec::EndpointCount;
     use crate::synthetic::generate;
 
     const SEED: u64 = 11;

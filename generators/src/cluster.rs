@@ -48,6 +48,38 @@ impl Change {
     }
 }
 
+/// What one incremental sync carries: Changes, and the Clusters before and after them.
+///
+/// Only [`Cluster::step`] makes one, so the Changes always lead from one Cluster to the other.
+#[derive(Debug, Clone)]
+pub struct Step<'a> {
+    before: &'a Cluster,
+    changes: Vec<Change>,
+    after: Cluster,
+}
+
+impl Step<'_> {
+    /// The Cluster that the Changes were applied to.
+    pub fn before(&self) -> &Cluster {
+        self.before
+    }
+
+    /// The Changes, in their order.
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// The Cluster that they lead to.
+    pub fn after(&self) -> &Cluster {
+        &self.after
+    }
+
+    /// The Cluster that they lead to, kept when the Step is over.
+    pub fn into_after(self) -> Cluster {
+        self.after
+    }
+}
+
 impl Cluster {
     /// A Cluster of these Services, in this order. Takes time linear in Services and Endpoints.
     ///
@@ -116,6 +148,20 @@ impl Cluster {
             }
         }
         Ok(Self { services })
+    }
+
+    /// The Step that these Changes make, each applied to the Cluster that the ones before it lead to.
+    ///
+    /// # Errors
+    /// What [`Cluster::apply`] says of the first Change that does not fit.
+    pub fn step(&self, changes: Vec<Change>) -> Result<Step<'_>, ClusterError> {
+        let after = match changes.split_first() {
+            None => self.clone(),
+            Some((first, rest)) => {
+                rest.iter().try_fold(self.apply(first)?, |cluster, change| cluster.apply(change))?
+            }
+        };
+        Ok(Step { before: self, changes, after })
     }
 
     fn check_is_no_vip(
@@ -266,6 +312,24 @@ mod tests {
         assert_eq!(cluster.endpoint_count(), 3);
         assert_eq!(cluster.get(&name("ns/a")), cluster.services().last());
         assert_eq!(cluster.get(&name("ns/a:http")), None);
+    }
+
+    #[test]
+    fn a_step_leads_from_one_cluster_to_the_other_by_its_changes() {
+        let before = two_services();
+        let changes = vec![
+            Change::ServiceAdded(tcp("ns/c", "10.96.0.3", &[])),
+            Change::ServiceRemoved(name("ns/a")),
+        ];
+        let step = before.step(changes.clone()).unwrap();
+        assert_eq!((step.before(), step.changes()), (&before, &changes[..]));
+        assert_eq!(names(step.after()), ["ns/b", "ns/c"]);
+        assert_eq!(before.step(Vec::new()).unwrap().into_after(), before);
+        let twice = [changes.clone(), changes].concat();
+        assert_eq!(
+            before.step(twice).unwrap_err(),
+            ClusterError::DuplicateName { name: name("ns/c") }
+        );
     }
 
     #[test]

@@ -55,9 +55,10 @@ mod service;
 mod spec;
 mod synthetic;
 
+pub use addresses::VipLayout;
 pub use anonymise::AnonymiseError;
 pub use changes::{ChangeKind, ChangesError, UnknownChangeKind, changes};
-pub use cluster::{Change, Cluster};
+pub use cluster::{Change, Cluster, Step};
 pub use error::ClusterError;
 pub use export::{ExportError, ImportError, MAX_JSON_BYTES, SCHEMA, from_json, to_json};
 pub use import::{
@@ -72,6 +73,6 @@ pub use relocate::RelocateError;
 pub use service::{Endpoint, Protocol, Service, ServiceName};
 pub use spec::{
     EndpointCount, MAX_ENDPOINTS_PER_SERVICE, MAX_SERVICES, Protocols, SpecError, SpecErrors,
-    SyntheticSpec, VipLayout,
+    SyntheticSpec,
 };
 pub use synthetic::{GenerateError, generate};

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::addresses::{Vips, usable};
+use crate::addresses::{VipLayout, Vips, usable};
 use crate::quantiles::{Quantiles, zipf_weights};
 use crate::random::SplitMix64;
 use crate::service::Protocol;
@@ -113,24 +113,6 @@ pub struct Protocols {
     /// Weight of SCTP.
     #[serde(default)]
     pub sctp: u32,
-}
-
-/// How VIPs follow each other. Hash tables in kernels are sensitive to it: before Linux 7.1 IPVS
-/// kept Services in 256 buckets and hashed an IPv4 VIP by its last octet and port alone
-/// (`ip_vs_svc_hashkey`, `net/netfilter/ipvs/ip_vs_ctl.c`, Linux 6.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum VipLayout {
-    /// 10.96.0.1, 10.96.0.2, 10.96.0.3, ...
-    Consecutive,
-    /// Distinct addresses anywhere in the range.
-    Random,
-    /// Every `step`-th address, then the same again one address later. With a step of 256 that is
-    /// 10.96.0.1, 10.96.1.1, 10.96.2.1, ...
-    Strided {
-        /// Distance between one VIP and the next, at least 2.
-        step: u32,
-    },
 }
 
 impl SyntheticSpec {
