@@ -33,6 +33,7 @@ pub use plan::plan;
 pub use slo::{Slo, SloError};
 pub(crate) use tables::evidence;
 
+use crate::proxies::Proxies;
 use crate::record::{Clock, Place, Unit};
 use crate::report::ReportError;
 
@@ -93,6 +94,9 @@ pub struct GroupPlan {
     pub proxies: Vec<ProxyPlan>,
     /// What moving to each nftables proxy changes.
     pub moves: Vec<Move>,
+    /// What the runs tell of these proxies.
+    #[serde(skip)]
+    pub(crate) known: Proxies,
 }
 
 /// What the budget allows one proxy.

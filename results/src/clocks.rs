@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::plots::{Plot, PlotError};
+use crate::proxies::Proxies;
 use crate::record::Clock;
 use crate::report::ReportError;
 use crate::stats;
@@ -81,6 +82,9 @@ pub struct Clocks {
     pub pairs: Vec<Pair>,
     /// One entry a metric.
     pub agreements: Vec<Agreement>,
+    /// What the runs tell of these proxies.
+    #[serde(skip)]
+    pub(crate) known: Proxies,
 }
 
 /// Why clocks cannot be compared.
@@ -119,6 +123,7 @@ pub fn compare(wall: &Run, instructions: &Run) -> Result<Clocks, ClocksError> {
     let wall = only_group(&views[0], wall, Clock::Wall)?;
     let instructions = only_group(&views[1], instructions, Clock::Instructions)?;
     let pairs = pairs(wall, instructions);
+    let known = Proxies::of([&views[0].runs[0].record, &views[1].runs[0].record]);
     if pairs.is_empty() {
         return Err(ClocksError::NothingInCommon);
     }
@@ -132,7 +137,7 @@ pub fn compare(wall: &Run, instructions: &Run) -> Result<Clocks, ClocksError> {
         })
         .collect();
     let place = |group: &Group<'_>| format!("{} ({})", group.key.kernel, group.key.place);
-    Ok(Clocks { wall: place(wall), instructions: place(instructions), pairs, agreements })
+    Ok(Clocks { wall: place(wall), instructions: place(instructions), pairs, agreements, known })
 }
 
 fn only_group<'v, 'a>(

@@ -30,7 +30,7 @@ pub use surroundings::Difference;
 /// Schema name of a [`Comparison`] as JSON.
 pub const COMPARE_SCHEMA: &str = "vipbench.compare/1";
 /// The proxy that is no proxy: the floor under every number, and the control of every comparison.
-pub(crate) const CONTROL: &str = "none";
+pub(crate) use crate::proxies::CONTROL;
 
 /// Everything that is found by setting `new` against `base`.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use crate::proxies::PALETTE;
 use crate::record::{
-    CellRecord, Clock, Environment, Labels, Metric, Outcome, Place, RUN_SCHEMA, RunRecord, Unit,
+    CellRecord, Clock, Environment, Labels, Metric, Outcome, Place, ProxyRecord, RUN_SCHEMA,
+    RunRecord, Unit,
 };
 use crate::sampler::Sampler;
 use crate::store::Run;
@@ -128,6 +130,7 @@ fn build(
         started: "2026-11-22T21:40:00Z".into(),
         scenario_name: "quick".into(),
         scenario: serde_json::json!({"connections": 300, "layout": "consecutive", "services": sizes}),
+        proxies: proxies.iter().map(|name| proxy(name)).collect(),
         cells: cells.iter().map(|cell| cell.id.clone()).collect(),
         shard: None,
         environment: Environment {
@@ -136,6 +139,16 @@ fn build(
         guests: Vec::new(),
     };
     (record, cells)
+}
+
+fn proxy(name: &str) -> ProxyRecord {
+    let order = PROXIES.iter().position(|proxy| *proxy == name).unwrap();
+    ProxyRecord {
+        name: name.into(),
+        family: name.split('-').next().unwrap().into(),
+        colour: PALETTE[order].into(),
+        order: u32::try_from(order).unwrap(),
+    }
 }
 
 fn cell(

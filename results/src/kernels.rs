@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use crate::compare::{Comparison, Side, Statistic, compare};
 use crate::format::plain;
 use crate::kernel::{choose, short_names};
+use crate::proxies::Proxies;
 use crate::record::{CellRecord, Clock, Place, Unit};
 use crate::report::ReportError;
 use crate::view::{Group, View};
@@ -136,6 +137,11 @@ impl<'v> Family<'v> {
         self.kernels.get(self.reference).map_or("", |kernel| &kernel.name)
     }
 
+    /// What the runs tell of their proxies.
+    pub fn known(&self) -> &'v Proxies {
+        &self.kernels[0].group.known
+    }
+
     /// Proxies that have this number on any kernel, or cells that should have it, in the fixed order.
     pub fn proxies(&self, quantity: Quantity<'_>) -> Vec<&'v str> {
         let mut proxies: Vec<&str> = Vec::new();
@@ -150,7 +156,7 @@ impl<'v> Family<'v> {
                 }
             }
         }
-        crate::view::sort_proxies(&mut proxies);
+        self.known().sort(&mut proxies);
         proxies
     }
 

@@ -24,6 +24,7 @@ pub mod merge;
 pub mod metrics;
 mod plots;
 mod print;
+mod proxies;
 mod record;
 pub mod replicate;
 pub mod report;
@@ -39,7 +40,7 @@ pub use distribution::{DistributionError, Samples};
 pub use kernel::KernelError;
 pub use record::{
     CellRecord, Clock, Distribution, Environment, GuestRecord, Labels, Metric, Outcome, Place,
-    RUN_SCHEMA, RunRecord, ShardRecord, Unit,
+    ProxyRecord, RUN_SCHEMA, RunRecord, ShardRecord, Unit,
 };
 pub use sampler::{Sampler, SamplerError};
 pub use store::{CELLS_FILE, RUN_FILE, Run, RunWriter, StoreError};

@@ -192,6 +192,19 @@ pub struct ShardRecord {
     pub planned: Vec<String>,
 }
 
+/// What a run tells of one of its proxies, so that tables and plots need to know none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProxyRecord {
+    /// Its name, as in the labels of cells.
+    pub name: String,
+    /// What it has in common with others, for example `nftables`.
+    pub family: String,
+    /// The name of its colour in plots, for example `blue`.
+    pub colour: String,
+    /// Its place in tables and legends; the control has 0.
+    pub order: u32,
+}
+
 /// `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
@@ -207,6 +220,9 @@ pub struct RunRecord {
     pub scenario_name: String,
     /// The scenario as expanded.
     pub scenario: serde_json::Value,
+    /// Its proxies; runs from before they were recorded have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxies: Vec<ProxyRecord>,
     /// Ids of all planned cells, in the order they run.
     pub cells: Vec<String>,
     /// Which part of a larger run this is; a whole run has none.

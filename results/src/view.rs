@@ -3,28 +3,16 @@
 //! Two numbers of one [`Group`] share kernel, place and clock, so they may stand in one table or on one axis. Nothing is said about
 //! them here; that is for `findings`, `tables` and `plots`.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::distribution::Samples;
 use crate::kernel::compare_versions;
-use crate::record::{CellRecord, Clock, Metric, Outcome, Place, Unit};
+use crate::proxies::Proxies;
+use crate::record::{CellRecord, Clock, Labels, Outcome, Place, Unit};
 use crate::report::ReportError;
 use crate::stats::Spread;
 use crate::store::Run;
 
-/// Proxies in the order of every table and legend; others follow, by name.
-const PROXY_ORDER: [&str; 9] = [
-    "none",
-    "iptables-legacy",
-    "iptables-nft",
-    "ipvs",
-    "ipvs-kube-proxy",
-    "nftables-1.33",
-    "nftables-1.36",
-    "nftables-1.37",
-    "ebpf",
-];
 /// Positions of the dialled Service, in the order of the rules.
 const POSITION_ORDER: [&str; 6] = ["first", "p25", "p50", "p75", "last", "random"];
 
@@ -48,6 +36,8 @@ pub(crate) struct Replicate {
 pub(crate) struct Group<'a> {
     pub key: GroupKey,
     pub cells: Vec<&'a CellRecord>,
+    /// What the runs tell of their proxies.
+    pub known: Proxies,
     points: BTreeMap<PointKey, Vec<Replicate>>,
 }
 
@@ -67,26 +57,11 @@ struct PointKey {
     services: u64,
 }
 
-/// A proxy's name, ordered as in [`PROXY_ORDER`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct ProxyName(String);
-
-impl ProxyName {
-    fn rank(&self) -> usize {
-        PROXY_ORDER.iter().position(|name| *name == self.0).unwrap_or(PROXY_ORDER.len())
-    }
-}
-
-impl Ord for ProxyName {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.rank().cmp(&other.rank()).then_with(|| self.0.cmp(&other.0))
-    }
-}
-
-impl PartialOrd for ProxyName {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
+/// A proxy's name, ordered as the runs tell.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct ProxyName {
+    rank: u32,
+    name: String,
 }
 
 impl GroupKey {
@@ -107,6 +82,7 @@ impl<'a> View<'a> {
         if runs.is_empty() {
             return Err(ReportError::NoRuns);
         }
+        let known = Proxies::of(runs.iter().map(|run| &run.record));
         let mut owners: HashMap<&str, &Run> = HashMap::new();
         let mut groups: Vec<Group<'a>> = Vec::new();
         for run in runs {
@@ -118,7 +94,7 @@ impl<'a> View<'a> {
                         second: run.dir.clone(),
                     });
                 }
-                group_of(&mut groups, cell).add(cell)?;
+                group_of(&mut groups, &known, cell).add(cell)?;
             }
         }
         groups.sort_by(|a, b| {
@@ -134,11 +110,16 @@ impl<'a> View<'a> {
     }
 }
 
-fn group_of<'g, 'a>(groups: &'g mut Vec<Group<'a>>, cell: &CellRecord) -> &'g mut Group<'a> {
+fn group_of<'g, 'a>(
+    groups: &'g mut Vec<Group<'a>>,
+    known: &Proxies,
+    cell: &CellRecord,
+) -> &'g mut Group<'a> {
     let labels = &cell.labels;
     let key = GroupKey { kernel: labels.kernel.clone(), place: labels.place, clock: labels.clock };
     let at = groups.iter().position(|group| group.key == key).unwrap_or_else(|| {
-        groups.push(Group { key, cells: Vec::new(), points: BTreeMap::new() });
+        let known = known.clone();
+        groups.push(Group { key, cells: Vec::new(), known, points: BTreeMap::new() });
         groups.len() - 1
     });
     &mut groups[at]
@@ -153,10 +134,24 @@ impl<'a> Group<'a> {
                 source,
             })?;
             let replicate = Replicate { seed: cell.labels.seed, samples };
-            self.points.entry(PointKey::of(cell, metric)).or_default().push(replicate);
+            let Labels { proxy, services, .. } = &cell.labels;
+            let key = self.point_key(metric.unit, &metric.name, &metric.label, proxy, *services);
+            self.points.entry(key).or_default().push(replicate);
         }
         self.cells.push(cell);
         Ok(())
+    }
+
+    fn point_key(
+        &self,
+        unit: Unit,
+        metric: &str,
+        label: &str,
+        proxy: &str,
+        services: u64,
+    ) -> PointKey {
+        let proxy = ProxyName { rank: self.known.rank(proxy), name: proxy.to_owned() };
+        PointKey { metric: metric.to_owned(), label: label.to_owned(), unit, proxy, services }
     }
 
     /// Unit of the timings here.
@@ -172,13 +167,13 @@ impl<'a> Group<'a> {
             .filter(|key| key.is(metric, label, self.unit()))
             .map(|key| &key.proxy)
             .collect();
-        names.into_iter().map(|name| name.0.as_str()).collect()
+        names.into_iter().map(|name| name.name.as_str()).collect()
     }
 
     /// All proxies, in the fixed order.
     pub fn all_proxies(&self) -> Vec<&str> {
         let names: BTreeSet<&ProxyName> = self.points.keys().map(|key| &key.proxy).collect();
-        names.into_iter().map(|name| name.0.as_str()).collect()
+        names.into_iter().map(|name| name.name.as_str()).collect()
     }
 
     /// Sizes at which any proxy has this timing, ascending.
@@ -218,7 +213,7 @@ impl<'a> Group<'a> {
         self.points
             .keys()
             .filter(|key| key.metric == metric && key.label == label)
-            .map(|key| (key.unit, key.proxy.0.as_str(), key.services))
+            .map(|key| (key.unit, key.proxy.name.as_str(), key.services))
             .collect()
     }
 
@@ -248,13 +243,7 @@ impl<'a> Group<'a> {
         proxy: &str,
         services: u64,
     ) -> &[Replicate] {
-        let key = PointKey {
-            metric: metric.to_owned(),
-            label: label.to_owned(),
-            unit,
-            proxy: ProxyName(proxy.to_owned()),
-            services,
-        };
+        let key = self.point_key(unit, metric, label, proxy, services);
         self.points.get(&key).map_or(&[], Vec::as_slice)
     }
 
@@ -342,24 +331,9 @@ impl<'a> Group<'a> {
 }
 
 impl PointKey {
-    fn of(cell: &CellRecord, metric: &Metric) -> Self {
-        Self {
-            metric: metric.name.clone(),
-            label: metric.label.clone(),
-            unit: metric.unit,
-            proxy: ProxyName(cell.labels.proxy.clone()),
-            services: cell.labels.services,
-        }
-    }
-
     fn is(&self, metric: &str, label: &str, unit: Unit) -> bool {
         self.metric == metric && self.label == label && self.unit == unit
     }
-}
-
-/// Sorts names of proxies as every table and legend has them.
-pub(crate) fn sort_proxies(proxies: &mut [&str]) {
-    proxies.sort_by_cached_key(|proxy| ProxyName((*proxy).to_owned()));
 }
 
 fn spread(replicates: &[Replicate], quantile: f64) -> Option<Spread> {

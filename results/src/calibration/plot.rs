@@ -11,8 +11,8 @@ use crate::record::Clock;
 const HEIGHT: u32 = 640;
 /// Slowdowns that are labelled, shares.
 const TICKS: [f64; 8] = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
-/// Whose colours lines have, by their place: those of proxies, for they can be told apart in print and by everybody.
-const COLOURS: [&str; 5] = ["none", "iptables-nft", "ipvs", "iptables-legacy", "nftables-1.33"];
+/// The colours of the lines, by their place: they can be told apart in print and by everybody.
+const COLOURS: [&str; 5] = ["grey", "pink", "blue", "orange", "green"];
 /// Room above and below 0% and 100%.
 const MARGIN: f64 = 0.03;
 
@@ -119,7 +119,7 @@ fn draw_on<DB: DrawingBackend>(
         .axis_desc_style(theme::text(TEXT_PX, theme::TEXT))
         .draw()?;
     for one in series {
-        let colour = theme::of_proxy(one.colour).color();
+        let colour = theme::named(one.colour).color();
         chart.draw_series(LineSeries::new(one.scaled.clone(), colour.stroke_width(4)))?;
         chart
             .draw_series(one.scaled.iter().map(|point| Circle::new(*point, 6, colour.filled())))?;
@@ -130,7 +130,7 @@ fn draw_on<DB: DrawingBackend>(
     let area = chart.plotting_area();
     let ends = series.iter().filter_map(|one| {
         let end = one.scaled.last().or(one.real.last())?;
-        Some((area.map_coordinate(end), one.label.as_str(), one.colour))
+        Some((area.map_coordinate(end), one.label.as_str(), theme::named(one.colour)))
     });
     let (_, rows) = area.get_pixel_range();
     draw_names(root, ends.collect(), rows.start..rows.end)

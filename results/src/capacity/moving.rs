@@ -5,10 +5,17 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::proxies::Proxies;
+
 use super::{ConditionPlan, Options, ProxyPlan, Size, ValueUnit, Verdict};
 
-/// Proxies that one moves to begin so.
-pub(super) const TO: &str = "nftables-";
+/// The family of the proxies that one moves to.
+const TO: &str = "nftables";
+
+/// Whether one moves to this proxy.
+pub(super) fn is_target(known: &Proxies, proxy: &str) -> bool {
+    known.is_of(proxy, TO)
+}
 
 /// One proxy in the place of another.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -43,8 +50,8 @@ pub struct MoveChange {
 }
 
 /// Every move from another kind of proxy to an nftables proxy.
-pub(super) fn moves(proxies: &[ProxyPlan], options: &Options) -> Vec<Move> {
-    let is_target = |proxy: &&ProxyPlan| proxy.proxy.starts_with(TO);
+pub(super) fn moves(proxies: &[ProxyPlan], known: &Proxies, options: &Options) -> Vec<Move> {
+    let is_target = |proxy: &&ProxyPlan| is_target(known, &proxy.proxy);
     let from = || proxies.iter().filter(|proxy| !is_target(proxy));
     let pairs = from().flat_map(|from| proxies.iter().filter(is_target).map(move |to| (from, to)));
     pairs.filter_map(|(from, to)| one(from, to, options)).collect()

@@ -81,7 +81,7 @@ impl Planner<'_, '_> {
     fn group(&self, group: &Group<'_>) -> Result<GroupPlan, CapacityError> {
         let mut proxies: Vec<&str> =
             group.cells.iter().map(|cell| cell.labels.proxy.as_str()).collect();
-        crate::view::sort_proxies(&mut proxies);
+        group.known.sort(&mut proxies);
         proxies.dedup();
         let proxies = proxies.into_iter().filter(|proxy| *proxy != series::CONTROL);
         let ratio = |cell: &&crate::CellRecord| {
@@ -96,7 +96,8 @@ impl Planner<'_, '_> {
             place: group.key.place,
             clock: group.key.clock,
             endpoints_per_service: ratios.map_or((0.0, 0.0), |ratios| (ratios.min, ratios.max)),
-            moves: moving::moves(&proxies, self.options),
+            moves: moving::moves(&proxies, &group.known, self.options),
+            known: group.known.clone(),
             proxies,
         })
     }

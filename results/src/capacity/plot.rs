@@ -4,6 +4,7 @@ use crate::capacity::{ConditionPlan, GroupPlan, ValueUnit};
 use crate::plots::axes::Axis;
 use crate::plots::lines::{Chart, Series, Stroke};
 use crate::plots::{Plot, PlotError, theme};
+use crate::proxies::Proxies;
 use crate::record::Unit;
 
 /// Draws condition number `at` of a group; nothing when nothing was measured.
@@ -18,13 +19,13 @@ pub(crate) fn draw(group: &GroupPlan, at: usize) -> Result<Option<Plot>, PlotErr
     let Some((_, first)) = plans().next() else { return Ok(None) };
     let mut series: Vec<Series> = Vec::new();
     for (proxy, plan) in plans() {
-        series.extend(of_condition(proxy, plan));
+        series.extend(of_condition(&group.known, proxy, plan));
     }
     let points = || series.iter().flat_map(|one| &one.points);
     let (from, to) = points()
         .fold((f64::INFINITY, 0.0_f64), |(from, to), point| (from.min(point.0), to.max(point.0)));
     series.push(Series {
-        proxy: "limit".to_owned(),
+        paint: theme::OTHER,
         stroke: Stroke::Curve,
         label: Some("limit".to_owned()),
         points: vec![(from, first.limit), (to, first.limit)],
@@ -64,9 +65,14 @@ pub(crate) fn draw(group: &GroupPlan, at: usize) -> Result<Option<Plot>, PlotErr
 }
 
 /// Measured medians, and the fit from the smallest measured size to as far as it is used.
-fn of_condition(proxy: &str, plan: &ConditionPlan) -> Vec<Series> {
+fn of_condition(known: &Proxies, proxy: &str, plan: &ConditionPlan) -> Vec<Series> {
     let points = plan.points.iter().map(|point| (point.services as f64, point.median)).collect();
-    let series = |stroke, label, points| Series { proxy: proxy.to_owned(), stroke, label, points };
+    let series = |stroke, label, points| Series {
+        paint: theme::of_proxy(known, proxy),
+        stroke,
+        label,
+        points,
+    };
     let curve: Vec<(f64, f64)> = plan.curve().into_iter().filter(|(_, cost)| *cost > 0.0).collect();
     vec![
         series(Stroke::Dots, None, points),

@@ -12,7 +12,7 @@ use crate::record::{CellRecord, Outcome, Unit};
 use crate::view::{Group, Replicate, View};
 
 /// The control, which a limit may be relative to.
-pub(super) const CONTROL: &str = "none";
+pub(super) use crate::proxies::CONTROL;
 
 /// Position, part or detail that a condition means in this group.
 pub(super) fn label(group: &Group<'_>, condition: &Condition) -> Option<String> {

@@ -104,13 +104,14 @@ pub(super) fn caveats(plan: &CapacityPlan) -> Vec<String> {
                 .to_owned(),
         );
     }
+    let known = plan.groups.first().map(|group| group.known.clone()).unwrap_or_default();
     let mut measured: Vec<&str> =
         plan.groups.iter().flat_map(|group| &group.proxies).map(|one| one.proxy.as_str()).collect();
-    crate::view::sort_proxies(&mut measured);
+    known.sort(&mut measured);
     measured.dedup();
     let names = list(&measured.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     lines.push(format!("Measured here: {names}."));
-    if measured.iter().any(|name| name.starts_with(moving::TO)) {
+    if measured.iter().any(|name| moving::is_target(&known, name)) {
         lines.push(MOVING_BEHAVES.to_owned());
         if measured.contains(&"ipvs") {
             lines.push(MOVING_FROM_IPVS.to_owned());

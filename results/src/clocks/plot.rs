@@ -4,6 +4,7 @@ use crate::clocks::{Clocks, Pair};
 use crate::plots::axes::Axis;
 use crate::plots::lines::{Chart, Series, Stroke};
 use crate::plots::{Plot, PlotError, theme};
+use crate::proxies::Proxies;
 use crate::record::Unit;
 use crate::tables::{Table, number, text};
 
@@ -23,15 +24,15 @@ pub(crate) fn draw(clocks: &Clocks) -> Result<Plot, PlotError> {
         y_title: "time".to_owned(),
         x,
         y,
-        series: series(pairs),
+        series: series(&clocks.known, pairs),
     };
     let svg = theme::finish(&chart.draw("clocks")?, &title);
     Ok(Plot { name: "clocks".to_owned(), title, svg, table: table(pairs), wide: false })
 }
 
-fn series(pairs: &[Pair]) -> Vec<Series> {
+fn series(known: &Proxies, pairs: &[Pair]) -> Vec<Series> {
     let mut proxies: Vec<&str> = pairs.iter().map(|pair| pair.proxy.as_str()).collect();
-    crate::view::sort_proxies(&mut proxies);
+    known.sort(&mut proxies);
     proxies.dedup();
     let of = |proxy: &str| {
         let mine = pairs.iter().filter(|pair| pair.proxy == proxy);
@@ -39,7 +40,7 @@ fn series(pairs: &[Pair]) -> Vec<Series> {
             mine.map(|pair| (pair.instructions, pair.wall_ns)).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         Series {
-            proxy: proxy.to_owned(),
+            paint: theme::of_proxy(known, proxy),
             stroke: Stroke::Dots,
             label: Some(proxy.to_owned()),
             points,

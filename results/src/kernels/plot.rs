@@ -81,7 +81,8 @@ fn ladder(
                 }
             });
         }
-        rungs.push(Rung { proxy: proxy.to_owned(), ratios });
+        let paint = theme::of_proxy(family.known(), proxy);
+        rungs.push(Rung { proxy: proxy.to_owned(), paint, ratios });
     }
     if rungs.iter().all(|rung| rung.ratios.iter().all(Option::is_none)) {
         return Ok(None);

@@ -6,6 +6,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::lines::{NAMES, TEXT_PX, WIDTH, draw_names};
+use super::theme::Paint;
 use super::{PlotError, theme};
 use crate::format;
 
@@ -26,6 +27,7 @@ const VERY_WIDE: f64 = 1e3;
 #[derive(Debug, Clone)]
 pub(crate) struct Rung {
     pub proxy: String,
+    pub paint: Paint,
     pub ratios: Vec<Option<f64>>,
 }
 
@@ -113,7 +115,7 @@ impl Ladder {
             Some((
                 area.map_coordinate(&(last as f64, ratio)),
                 rung.proxy.as_str(),
-                rung.proxy.as_str(),
+                rung.paint,
             ))
         });
         let (across, down) = area.get_pixel_range();
@@ -146,7 +148,7 @@ where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    let color = theme::of_proxy(&rung.proxy).color();
+    let color = rung.paint.color();
     let points: Vec<(f64, Option<f64>)> =
         rung.ratios.iter().enumerate().map(|(at, ratio)| (at as f64, *ratio)).collect();
     for stretch in points.split(|(_, ratio)| ratio.is_none()) {
@@ -234,7 +236,11 @@ mod tests {
             title: "t".into(),
             subtitle: "s".into(),
             kernels: ["5.10", "6.1", "6.12"].map(String::from).to_vec(),
-            rungs: vec![Rung { proxy: "ipvs".into(), ratios: vec![Some(1.0), None, Some(1.1)] }],
+            rungs: vec![Rung {
+                proxy: "ipvs".into(),
+                paint: theme::OTHER,
+                ratios: vec![Some(1.0), None, Some(1.1)],
+            }],
             missing: vec!["ipvs on 6.1: unsupported".into()],
         };
         let svg = ladder.draw("t").unwrap();

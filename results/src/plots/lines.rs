@@ -6,6 +6,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::axes::Axis;
+use super::theme::Paint;
 use super::{PlotError, theme};
 use crate::distribution::Samples;
 use crate::view::Group;
@@ -40,7 +41,7 @@ pub(crate) enum Stroke {
 /// One line.
 #[derive(Debug, Clone)]
 pub(crate) struct Series {
-    pub proxy: String,
+    pub paint: Paint,
     pub stroke: Stroke,
     /// Name at its right end, if it is to have one.
     pub label: Option<String>,
@@ -73,7 +74,7 @@ impl Series {
     ) -> Self {
         let points = group.series(metric, label, proxy, quantile);
         Self {
-            proxy: proxy.to_owned(),
+            paint: theme::of_proxy(&group.known, proxy),
             stroke,
             label: name.map(str::to_owned),
             points: points
@@ -140,7 +141,7 @@ impl Chart {
         let area = chart.plotting_area();
         let ends = self.series.iter().filter_map(|series| {
             let (label, end) = (series.label.as_ref()?, series.points.last()?);
-            Some((area.map_coordinate(end), label.as_str(), series.proxy.as_str()))
+            Some((area.map_coordinate(end), label.as_str(), series.paint))
         });
         let (_, vertical) = area.get_pixel_range();
         draw_names(root, ends.collect(), vertical.start..vertical.end)
@@ -156,7 +157,7 @@ where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    let color = theme::of_proxy(&series.proxy).color();
+    let color = series.paint.color();
     let points = || series.points.iter().copied();
     match series.stroke {
         Stroke::Thick => chart.draw_series(LineSeries::new(points(), color.stroke_width(5)))?,
@@ -181,14 +182,14 @@ where
 /// Names at the right of the lines' ends, moved apart where they would touch, each joined to its line by a mark of its colour.
 pub(crate) fn draw_names<DB: DrawingBackend>(
     root: &DrawingArea<DB, Shift>,
-    mut ends: Vec<((i32, i32), &str, &str)>,
+    mut ends: Vec<((i32, i32), &str, Paint)>,
     rows: std::ops::Range<i32>,
 ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
     ends.sort_by_key(|((_, y), ..)| *y);
     let wanted: Vec<i32> = ends.iter().map(|((_, y), ..)| *y).collect();
     let at = i32::try_from(WIDTH).unwrap_or(i32::MAX) - NAMES;
-    for ((end, name, proxy), y) in ends.iter().zip(spread_apart(&wanted, &rows)) {
-        let color = theme::of_proxy(proxy).color();
+    for ((end, name, paint), y) in ends.iter().zip(spread_apart(&wanted, &rows)) {
+        let color = paint.color();
         let lead = vec![(end.0.max(at - 8), end.1), (at + 4, y), (at + 14, y)];
         root.draw(&PathElement::new(lead, color.stroke_width(3)))?;
         let style = theme::text(TEXT_PX, theme::TEXT).pos(theme::middle(HPos::Left));

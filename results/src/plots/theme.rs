@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 use plotters::prelude::*;
 use plotters::style::{RGBColor, TextStyle, text_anchor};
 
+use crate::proxies::Proxies;
+
 /// Attribute of the root element; needed in a file, not in a page of HTML.
 pub(crate) const NAMESPACE: &str = " xmlns=\"http://www.w3.org/2000/svg\"";
 
@@ -37,18 +39,20 @@ pub(crate) const MORE: Paint = paint((0xd4, 0x5d, 0x01), "#ff9b53");
 /// Less than in the other cell.
 pub(crate) const LESS: Paint = paint((0x01, 0x71, 0xb1), "#5cb4ed");
 
-const PROXIES: [(&str, Paint); 9] = [
-    ("none", paint((0x7b, 0x82, 0x8a), "#8f98a3")),
-    ("iptables-legacy", paint((0xd5, 0x5e, 0x00), "#ff9a52")),
-    ("iptables-nft", paint((0xb0, 0x56, 0x8a), "#e59cc7")),
-    ("ipvs", paint((0x00, 0x72, 0xb2), "#5bb3ec")),
-    ("ipvs-kube-proxy", paint((0x2f, 0x9e, 0xd8), "#a9dcff")),
-    ("nftables-1.33", paint((0x00, 0x9e, 0x73), "#46d3a8")),
-    ("nftables-1.36", paint((0x7a, 0x8b, 0x00), "#c6d64e")),
-    ("nftables-1.37", paint((0x5c, 0x4b, 0x99), "#ad9fea")),
-    ("ebpf", paint((0xb8, 0x86, 0x0b), "#f2c452")),
+/// The colours that proxies may have, by name; how they are given out is in [`PALETTE`](crate::proxies::PALETTE).
+const NAMED: [(&str, Paint); 9] = [
+    ("grey", paint((0x7b, 0x82, 0x8a), "#8f98a3")),
+    ("orange", paint((0xd5, 0x5e, 0x00), "#ff9a52")),
+    ("pink", paint((0xb0, 0x56, 0x8a), "#e59cc7")),
+    ("blue", paint((0x00, 0x72, 0xb2), "#5bb3ec")),
+    ("sky", paint((0x2f, 0x9e, 0xd8), "#a9dcff")),
+    ("green", paint((0x00, 0x9e, 0x73), "#46d3a8")),
+    ("olive", paint((0x7a, 0x8b, 0x00), "#c6d64e")),
+    ("violet", paint((0x5c, 0x4b, 0x99), "#ad9fea")),
+    ("gold", paint((0xb8, 0x86, 0x0b), "#f2c452")),
 ];
-const OTHER_PROXY: Paint = paint((0x8c, 0x56, 0x4b), "#cd9f94");
+/// What is no proxy, or one that nobody knows.
+pub(crate) const OTHER: Paint = paint((0x8c, 0x56, 0x4b), "#cd9f94");
 
 const PARTS: [(&str, Paint); 4] = [
     ("prepare", paint((0xa6, 0xae, 0xb8), "#6a737e")),
@@ -84,9 +88,14 @@ pub(crate) fn ratio_scale() -> impl ExactSizeIterator<Item = (f64, Paint)> {
     RATIOS.into_iter()
 }
 
-/// The fixed colour of a proxy, the same in every plot.
-pub(crate) fn of_proxy(proxy: &str) -> Paint {
-    PROXIES.iter().find(|(name, _)| *name == proxy).map_or(OTHER_PROXY, |(_, paint)| *paint)
+/// The colour of a proxy, the same in every plot.
+pub(crate) fn of_proxy(proxies: &Proxies, proxy: &str) -> Paint {
+    proxies.colour(proxy).map_or(OTHER, named)
+}
+
+/// A colour by its name.
+pub(crate) fn named(colour: &str) -> Paint {
+    NAMED.iter().find(|(name, _)| *name == colour).map_or(OTHER, |(_, paint)| *paint)
 }
 
 /// The fixed colour of a part of a sync.
@@ -145,9 +154,9 @@ pub(crate) fn finish(svg: &str, title: &str) -> String {
 
 /// Fonts, and each colour's dark partner.
 pub(crate) fn style_sheet() -> String {
-    let all = [BACKGROUND, TEXT, MUTED, GRID, EMPTY, HATCH, MORE, LESS, OTHER_PROXY];
+    let all = [BACKGROUND, TEXT, MUTED, GRID, EMPTY, HATCH, MORE, LESS, OTHER];
     let ratios = RATIOS.iter().map(|(_, paint)| *paint);
-    let proxies = PROXIES.iter().map(|(_, paint)| *paint);
+    let proxies = NAMED.iter().map(|(_, paint)| *paint);
     let parts = PARTS.iter().map(|(_, paint)| *paint);
     let mut rules = String::new();
     for paint in all.into_iter().chain(proxies).chain(parts).chain(ratios) {
@@ -173,15 +182,21 @@ mod tests {
 
     #[test]
     fn no_two_roles_share_a_literal_colour() {
-        let all: Vec<String> =
-            [BACKGROUND, TEXT, MUTED, GRID, EMPTY, HATCH, MORE, LESS, OTHER_PROXY]
-                .into_iter()
-                .chain(PROXIES.iter().map(|(_, paint)| *paint))
-                .chain(PARTS.iter().map(|(_, paint)| *paint))
-                .chain(RATIOS.iter().map(|(_, paint)| *paint))
-                .map(Paint::attribute)
-                .collect();
+        let all: Vec<String> = [BACKGROUND, TEXT, MUTED, GRID, EMPTY, HATCH, MORE, LESS, OTHER]
+            .into_iter()
+            .chain(NAMED.iter().map(|(_, paint)| *paint))
+            .chain(PARTS.iter().map(|(_, paint)| *paint))
+            .chain(RATIOS.iter().map(|(_, paint)| *paint))
+            .map(Paint::attribute)
+            .collect();
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+    }
+
+    #[test]
+    fn every_name_of_the_palette_is_a_colour() {
+        for name in crate::proxies::PALETTE {
+            assert_ne!(named(name).attribute(), OTHER.attribute(), "{name}");
+        }
     }
 
     #[test]

@@ -124,7 +124,7 @@ fn percentiles(group: &Group<'_>) -> Result<Option<Plot>, PlotError> {
         let pooled = group.pooled("connect", position, proxy, size);
         let points = lines::percentile_curve(&pooled);
         series.push(Series {
-            proxy: proxy.to_owned(),
+            paint: theme::of_proxy(&group.known, proxy),
             stroke: Stroke::Curve,
             label: Some(proxy.to_owned()),
             points,

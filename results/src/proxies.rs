@@ -1,0 +1,125 @@
+//! What runs tell of their proxies: order in tables and legends, family, colour. Knows none by name but the control.
+
+use std::sync::Arc;
+
+use crate::record::{ProxyRecord, RunRecord};
+
+/// The proxy that is none: the floor under every number.
+pub(crate) const CONTROL: &str = "none";
+
+/// Names of colours (`plots::theme`), in the order in which proxies without a colour of their own get them.
+pub(crate) const PALETTE: [&str; 9] =
+    ["grey", "orange", "pink", "blue", "green", "olive", "violet", "sky", "gold"];
+
+/// The proxies of one or several runs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Proxies(Arc<[ProxyRecord]>);
+
+impl Proxies {
+    /// Those of all these runs; of two that tell of the same proxy the first counts.
+    pub fn of<'a>(runs: impl IntoIterator<Item = &'a RunRecord>) -> Self {
+        let mut all: Vec<ProxyRecord> = Vec::new();
+        for run in runs {
+            let recorded =
+                if run.proxies.is_empty() { from_scenario(run) } else { run.proxies.clone() };
+            for proxy in recorded {
+                if all.iter().all(|known| known.name != proxy.name) {
+                    all.push(proxy);
+                }
+            }
+        }
+        Self(all.into())
+    }
+
+    /// Sorts names as every table and legend has them: the control, those of the runs, others by name.
+    pub fn sort(&self, names: &mut [&str]) {
+        names.sort_by_key(|name| (self.rank(name), *name));
+    }
+
+    /// The place of a proxy before or behind others.
+    pub fn rank(&self, name: &str) -> u32 {
+        match self.find(name) {
+            Some(known) => known.order,
+            None if name == CONTROL => 0,
+            None => u32::MAX,
+        }
+    }
+
+    /// The name of its colour, if it has one.
+    pub fn colour(&self, name: &str) -> Option<&str> {
+        self.find(name).map(|known| known.colour.as_str())
+    }
+
+    /// Whether it is of this family.
+    pub fn is_of(&self, name: &str, family: &str) -> bool {
+        self.find(name).map_or_else(|| family_in(name), |known| &known.family) == family
+    }
+
+    fn find(&self, name: &str) -> Option<&ProxyRecord> {
+        self.0.iter().find(|known| known.name == name)
+    }
+}
+
+/// The proxies of a run from before they were recorded: the scenario's, the control first.
+fn from_scenario(run: &RunRecord) -> Vec<ProxyRecord> {
+    let named = run.scenario.get("proxies").and_then(serde_json::Value::as_array);
+    let named = named.into_iter().flatten().filter_map(serde_json::Value::as_str);
+    let others = named.filter(|name| *name != CONTROL);
+    (0..)
+        .zip(std::iter::once(CONTROL).chain(others))
+        .zip(PALETTE.into_iter().cycle())
+        .map(|((order, name), colour)| ProxyRecord {
+            name: name.to_owned(),
+            family: family_in(name).to_owned(),
+            colour: colour.to_owned(),
+            order,
+        })
+        .collect()
+}
+
+/// `nftables` of `nftables-1.37`.
+fn family_in(name: &str) -> &str {
+    name.split_once('-').map_or(name, |(family, _)| family)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn sorted<'n>(proxies: &Proxies, mut names: Vec<&'n str>) -> Vec<&'n str> {
+        proxies.sort(&mut names);
+        names
+    }
+
+    #[test]
+    fn an_older_run_has_the_order_of_its_scenario_with_the_control_first() {
+        let mut run = fixture::stored().record;
+        run.scenario = serde_json::json!({ "proxies": ["ipvs", "none", "iptables-nft"] });
+        run.proxies.clear();
+        let proxies = Proxies::of([&run]);
+        let names = vec!["b", "iptables-nft", "a", "ipvs", "none"];
+        assert_eq!(sorted(&proxies, names), ["none", "ipvs", "iptables-nft", "a", "b"]);
+        assert_eq!(proxies.colour("none"), Some("grey"));
+        assert_eq!(proxies.colour("a"), None);
+        assert!(
+            proxies.is_of("iptables-nft", "iptables") && proxies.is_of("nftables-9", "nftables")
+        );
+    }
+
+    #[test]
+    fn a_run_that_tells_of_its_proxies_is_believed() {
+        let mut run = fixture::stored().record;
+        let toy = ProxyRecord {
+            name: "toy".into(),
+            family: "game".into(),
+            colour: "gold".into(),
+            order: 1,
+        };
+        run.proxies = vec![toy];
+        let proxies = Proxies::of([&run]);
+        assert_eq!(sorted(&proxies, vec!["a", "toy", "none"]), ["none", "toy", "a"]);
+        assert_eq!(proxies.colour("toy"), Some("gold"));
+        assert!(proxies.is_of("toy", "game"));
+    }
+}
