@@ -130,6 +130,7 @@ fn run_record(
         started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         scenario_name: scenario.name.clone(),
         scenario: serde_json::to_value(scenario)?,
+        proxies: Vec::new(),
         cells: cells.iter().map(CellSpec::id).collect(),
         shard: None,
         environment: Environment { facts },
