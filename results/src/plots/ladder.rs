@@ -112,11 +112,7 @@ impl Ladder {
         let ends = self.rungs.iter().filter_map(|rung| {
             let last = rung.ratios.iter().rposition(Option::is_some)?;
             let ratio = (*rung.ratios.get(last)?)?;
-            Some((
-                area.map_coordinate(&(last as f64, ratio)),
-                rung.proxy.as_str(),
-                rung.paint,
-            ))
+            Some((area.map_coordinate(&(last as f64, ratio)), rung.proxy.as_str(), rung.paint))
         });
         let (across, down) = area.get_pixel_range();
         draw_names(root, ends.collect(), down.clone())?;
