@@ -12,7 +12,6 @@ pub mod load;
 pub mod place;
 pub mod run;
 pub mod scenario;
-pub mod seeds;
 
 /// An error with its causes in one line. A message that already quotes its cause is not followed by it again.
 pub fn in_words(error: &anyhow::Error) -> String {

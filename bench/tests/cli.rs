@@ -358,6 +358,70 @@ fn standard_output_that_is_full_or_closed_is_an_error() {
 }
 
 #[test]
+fn a_file_that_may_never_end_is_refused_wherever_a_user_names_one() {
+    let dir = TempDir::new().unwrap();
+    let run = reference_run().canonicalize().unwrap().display().to_string();
+    std::process::Command::new("mkfifo").arg(dir.path().join("fifo")).status().unwrap();
+    fs::write(dir.path().join("large"), vec![b' '; (1 << 20) + 1]).unwrap();
+    let commands: [&[&str]; 7] = [
+        &["run"],
+        &["replicate"],
+        &["generate", "--scenario"],
+        &["generate", "--cluster"],
+        &["gate", &run, &run, "--thresholds"],
+        &["capacity", &run, "--slo", "connect.p50 < 150k", "--cluster"],
+        &["run", "s.toml", "--place", "host", "--dry-run", "--cluster"],
+    ];
+    fs::write(dir.path().join("s.toml"), GOOD).unwrap();
+    for command in commands {
+        for file in ["/dev/zero", "fifo", "large"] {
+            let output = vipbench(dir.path()).args(command).arg(file).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{command:?} {file}: {said}");
+            let is_cluster = command.contains(&"--cluster");
+            match file {
+                "large" if is_cluster => {}
+                "large" => assert_says(&said, &["large", "too many bytes"]),
+                _ => assert_says(&said, &[file, "a pipe or a device"]),
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_may_be_written_as_people_write_them() {
+    let said = refused(GOOD, &["--services", "100,1_000", "--seeds", "1,2..3", "--proxy", "envoy"]);
+    assert_says(&said, &["envoy"]);
+    assert_says(&refused(GOOD, &["--services", "1k"]), &["write a number, such as 1000 or 1_000"]);
+    assert_says(&refused(GOOD, &["--seeds", "1-3"]), &["write a seed, or a range as 1..20"]);
+}
+
+#[test]
+fn a_missing_place_for_files_is_named_by_its_variable() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("s.toml"), GOOD).unwrap();
+    let said = |command: &mut Command| {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let mut homeless = vipbench(dir.path());
+    homeless.env_remove("HOME").env_remove("VIPBENCH_CACHE").env_remove("XDG_CACHE_HOME");
+    assert_says(&said(homeless.args(["kernels", "fetch", "6.1"])), &["set VIPBENCH_CACHE"]);
+    let mut without_room = vipbench(dir.path());
+    without_room.env("TMPDIR", "/nowhere");
+    let guest = ["guest", "--kernel", "vmlinuz=s.toml,modules=.", "--", "/bin/true"];
+    assert_says(&said(without_room.args(guest)), &["/nowhere", "TMPDIR"]);
+}
+
+#[test]
+fn cells_are_tried_again_only_when_a_run_goes_on() {
+    assert_says(&refused(GOOD, &["--retry", "failed"]), &["--resume"]);
+    let said = refused(GOOD, &["--resume", "--retry", "failed,slow"]);
+    assert_says(&said, &["slow", "censored"]);
+}
+
+#[test]
 fn a_run_without_an_emulator_says_what_to_install_and_creates_nothing() {
     let dir = TempDir::new().unwrap();
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/quick.toml");

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::process::ExitCode;
 
 use results::{CellRecord, Run};
 
@@ -10,17 +11,19 @@ use crate::console;
 /// Missing cells that are named one by one.
 const NAMED_MAX: usize = 20;
 
-/// Writes the report of the run in `folder` and prints its summary, or its rows as JSON.
+/// Writes the report of the run in `folder` and prints its summary, or its rows as JSON. The exit code is 0 if something was
+/// measured and no cell went wrong, unless that is what `keep_going` is for.
 ///
 /// # Errors
 /// A folder that cannot be read or written.
-pub(super) fn conclude(folder: &Path, json: bool) -> anyhow::Result<()> {
+pub(super) fn conclude(folder: &Path, json: bool, keep_going: bool) -> anyhow::Result<ExitCode> {
     let run = Run::read(folder)?;
     let files = results::report::write(std::slice::from_ref(&run), folder)?;
     if json {
         let mut out = console::stdout();
         results::export::json(&run, &mut out)?;
-        return Ok(out.flush()?);
+        out.flush()?;
+        return Ok(exit_code(&run, keep_going));
     }
     let summary = results::report::terminal::summary(std::slice::from_ref(&run), console::width())?;
     console::line(summary)?;
@@ -29,7 +32,25 @@ pub(super) fn conclude(folder: &Path, json: bool) -> anyhow::Result<()> {
     for file in files.iter().filter(|file| file.extension().is_some_and(|kind| kind != "svg")) {
         console::line(file.display())?;
     }
-    Ok(())
+    Ok(exit_code(&run, keep_going))
+}
+
+/// Says on standard error why it is not 0.
+fn exit_code(run: &Run, keep_going: bool) -> ExitCode {
+    let count = |kind| run.cells.iter().filter(|cell| cell.outcome.kind() == kind).count();
+    let wrong = count("failed") + count("invalid");
+    if count("measured") == 0 {
+        console::error("nothing was measured");
+    } else if wrong > 0 && !keep_going {
+        let folder = run.dir.display();
+        console::error(format_args!(
+            "cells that went wrong: {wrong}; `--resume -o {folder} --retry failed,invalid` runs them again, and with --keep-going \
+             they do not matter to the exit code"
+        ));
+    } else {
+        return ExitCode::SUCCESS;
+    }
+    ExitCode::from(1)
 }
 
 /// How many cells ended in which way, those that were measured first.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::cli::DoctorArgs;
 use crate::console;
-use crate::place::{Probed, TOOLS, WorkDir, missing_on_host, probe_kvm};
+use crate::place::{Probed, TOOLS, WorkDir, known_kvm, missing_on_host, probe_kvm};
 use crate::run::progress::Progress;
 
 /// One thing that was looked at.
@@ -85,9 +85,7 @@ fn kvm_finding(again: bool, no_qemu: bool) -> Finding {
         return Finding { what, good: false, detail: "not probed: QEMU is not installed".into() };
     }
     let progress = Progress::new();
-    let probed: anyhow::Result<Probed> = WorkDir::new().and_then(|work| {
-        probe_kvm("default", again, work.path(), &|what| progress.preparing(what))
-    });
+    let probed = probed_kvm(again, &|what| progress.preparing(what));
     progress.clear();
     match probed {
         Ok(probed) => Finding { what, good: probed.works, detail: probed.detail },
@@ -96,6 +94,13 @@ fn kvm_finding(again: bool, no_qemu: bool) -> Finding {
             good: false,
             detail: format!("could not be probed: {}", crate::in_words(&error)),
         },
+    }
+}
+
+fn probed_kvm(again: bool, progress: &dyn Fn(&str)) -> anyhow::Result<Probed> {
+    match known_kvm()? {
+        Some(known) if !again => Ok(known),
+        _ => probe_kvm("default", WorkDir::new()?.path(), progress),
     }
 }
 

@@ -7,10 +7,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use lab::guest::{Accelerator, Bounds, Job, Task};
+use lab::guest::{Bounds, Job, Task};
 
 use crate::cli::GuestArgs;
-use crate::place::{GuestOptions, GuestPlace, WorkDir};
+use crate::place::{GuestOptions, GuestPlace, WorkDir, ended_well};
 use crate::scenario::Limits;
 
 /// Where the program is found inside the guest.
@@ -26,30 +26,26 @@ pub(super) fn run(args: &GuestArgs) -> anyhow::Result<ExitCode> {
     let there =
         PathBuf::from(PROGRAM_DIR).join(here.file_name().context("a program has a file name")?);
     let options = GuestOptions {
-        accelerator: Accelerator::Tcg,
-        memory_mib: Limits::default().guest_memory_mib,
         kernel_cmdline: args.kernel_cmdline.clone(),
         boot_limit: Duration::from_secs(args.limit_s),
         files: vec![(here, there.clone())],
+        ..GuestOptions::emulated(&Limits::default())
     };
+    let work = WorkDir::new()?;
     let progress = crate::run::progress::Progress::new();
-    let place = GuestPlace::open(&args.kernel, &options, &|what| progress.preparing(what))?;
+    let kernel = args.kernel.parse().with_context(|| format!("kernel {:?}", args.kernel))?;
+    let place = GuestPlace::open(&kernel, &options, &|what| progress.preparing(what))?;
     progress.clear();
     let mut line = vec![there.display().to_string()];
     line.extend(arguments.iter().cloned());
     let job = Job { seed: args.seed, task: Task::Exec { argv: line } };
-    let work = WorkDir::new()?;
     let limit = Duration::from_secs(args.limit_s);
     let bounds = Bounds { dir: work.path(), limit, aborted: &AtomicBool::new(false) };
     let report = place.run_job(&job, bounds, &mut |text| {
         // A reader who has enough of the program's output does not end the program.
         let _ = write!(io::stdout(), "{text}");
     })?;
-    if let Some(splat) = report.splat {
-        bail!("kernel splat in {}: {splat}", report.release);
-    }
-    match report.error {
-        Some(error) => bail!("in the guest ({}): {error}", report.release),
-        None => Ok(ExitCode::SUCCESS),
-    }
+    let release = report.release.clone();
+    ended_well(report).with_context(|| format!("in the guest ({release})"))?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -15,7 +15,7 @@ pub(super) fn run(args: &MergeArgs) -> anyhow::Result<ExitCode> {
         writer.append(cell)?;
     }
     drop(writer);
-    super::conclude::conclude(&args.output, args.json)?;
+    let code = super::conclude::conclude(&args.output, args.json, false)?;
     let missing = merged.record.cells.len() - merged.cells.len();
     if missing > 0 {
         console::note(format_args!(
@@ -23,6 +23,7 @@ pub(super) fn run(args: &MergeArgs) -> anyhow::Result<ExitCode> {
              shards were run with, runs them here",
             args.output.display()
         ));
+        return Ok(ExitCode::from(1));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use results::{Clock, Place};
 
+use super::conclude::conclude;
 use crate::cli::{ClockChoice, PlaceChoice, RunArgs};
 use crate::console;
 use crate::run::plan::Overrides;
@@ -27,10 +28,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             console::note(format_args!("interrupted: {left} cells left; {how}"));
             Ok(ExitCode::from(1))
         }
-        Ended::Complete(folder) => {
-            super::conclude::conclude(&folder, args.json)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Ended::Complete(folder) => conclude(&folder, args.json, args.keep_going),
     }
 }
 
@@ -63,6 +61,7 @@ pub(super) fn request(args: &RunArgs) -> anyhow::Result<RunRequest> {
         },
         output: args.output.clone(),
         resume: args.resume,
+        retry: args.retry.clone(),
         shard: args.shard.as_deref().map(str::parse).transpose()?,
         jobs: args.jobs,
         dry_run: args.dry_run,

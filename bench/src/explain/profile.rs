@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use lab::guest::{Accelerator, Only, Profile, Profiler, Symbols};
+use lab::guest::{Only, Profile, Profiler, Symbols};
 use lab::image::Cache;
 use results::explain::{EXPLAIN_SCHEMA, Explanation, Part, Profiled};
 use results::{CellRecord, Distribution, Metric, Outcome, Run};
@@ -103,13 +103,9 @@ impl<'a> Lens<'a> {
     }
 
     fn open(&self, release: &str) -> anyhow::Result<Kernel> {
-        let memory_mib = self.scenario.limits.guest_memory_mib;
         let options = GuestOptions {
-            accelerator: Accelerator::Tcg,
-            memory_mib,
-            files: Vec::new(),
             kernel_cmdline: self.scenario.kernel_cmdline.clone(),
-            boot_limit: Duration::from_secs(self.scenario.limits.boot_s),
+            ..GuestOptions::emulated(&self.scenario.limits)
         };
         let mut place = self.place(release, &options)?;
         let work = WorkDir::new()?;
@@ -121,12 +117,12 @@ impl<'a> Lens<'a> {
     /// A kernel named by files is found by trying them; any other by its release.
     fn place(&self, release: &str, options: &GuestOptions) -> anyhow::Result<GuestPlace> {
         for spec in self.scenario.kernels.iter().filter(|spec| spec.contains(['/', '='])) {
-            let place = GuestPlace::open(spec, options, self.progress)?;
+            let place = GuestPlace::open(&spec.parse()?, options, self.progress)?;
             if place.release() == release {
                 return Ok(place);
             }
         }
-        GuestPlace::open(release, options, self.progress)
+        GuestPlace::open(&release.parse()?, options, self.progress)
             .with_context(|| format!("kernel {release} of {}", self.run.dir.display()))
     }
 }

@@ -10,6 +10,7 @@ use lab::image::Cache;
 use serde::{Deserialize, Serialize};
 
 use super::guest::{GuestOptions, GuestPlace};
+use crate::scenario::Limits;
 
 /// A guest under KVM reaches PID 1 in a second or two.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -25,30 +26,42 @@ pub struct Probed {
     pub detail: String,
 }
 
-/// Boots `kernel` under KVM with a deadline, or takes the answer of an earlier probe since this machine booted.
+/// Boots `kernel` under KVM with a deadline, and keeps the answer.
 ///
 /// # Errors
 /// A kernel that cannot be found, a cache that cannot be written. KVM that does not work is an answer, not an error.
-pub fn probe_kvm(
-    kernel: &str,
-    again: bool,
-    work: &Path,
-    progress: &dyn Fn(&str),
-) -> anyhow::Result<Probed> {
-    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
-    let file = cached_answer(&Cache::open()?);
-    if let Some(probed) = read(&file).filter(|probed| probed.boot_id == boot_id && !again) {
-        return Ok(probed);
+pub fn probe_kvm(kernel: &str, work: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<Probed> {
+    let boot_id = boot_id()?;
+    if let Some(absent) = absent(&boot_id) {
+        return Ok(absent);
     }
-    let (works, detail) = if fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
-        (false, "/dev/kvm cannot be opened".to_owned())
-    } else {
-        progress("probing KVM by booting a guest");
-        boot(kernel, work, progress)?
-    };
+    progress("probing KVM by booting a guest");
+    let (works, detail) = boot(kernel, work, progress)?;
     let probed = Probed { boot_id, works, detail };
-    fs::write(&file, serde_json::to_vec(&probed)?)?;
+    fs::write(cached_answer(&Cache::open()?), serde_json::to_vec(&probed)?)?;
     Ok(probed)
+}
+
+/// What is known of KVM without booting: there is no device, or it was probed since this machine booted.
+///
+/// # Errors
+/// A cache that has no place.
+pub fn known_kvm() -> anyhow::Result<Option<Probed>> {
+    let boot_id = boot_id()?;
+    if let Some(absent) = absent(&boot_id) {
+        return Ok(Some(absent));
+    }
+    Ok(read(&cached_answer(&Cache::open()?)).filter(|probed| probed.boot_id == boot_id))
+}
+
+fn absent(boot_id: &str) -> Option<Probed> {
+    let opened = fs::File::options().read(true).write(true).open("/dev/kvm");
+    let detail = "/dev/kvm cannot be opened".to_owned();
+    opened.is_err().then(|| Probed { boot_id: boot_id.to_owned(), works: false, detail })
+}
+
+fn boot_id() -> anyhow::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 fn cached_answer(cache: &Cache) -> PathBuf {
@@ -63,11 +76,10 @@ fn boot(kernel: &str, work: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<(b
     let options = GuestOptions {
         accelerator: Accelerator::Kvm,
         memory_mib: 1024,
-        kernel_cmdline: String::new(),
         boot_limit: LIMIT,
-        files: Vec::new(),
+        ..GuestOptions::emulated(&Limits::default())
     };
-    let place = GuestPlace::open(kernel, &options, progress)?;
+    let place = GuestPlace::open(&kernel.parse()?, &options, progress)?;
     let dir = tempfile::tempdir_in(work)?;
     let bounds = Bounds { dir: dir.path(), limit: LIMIT, aborted: &AtomicBool::new(false) };
     let job = Job {

@@ -1,14 +1,14 @@
-//! Chooses where cells run and on which clock, from what is asked and what this machine can do, and opens every place.
+//! Chooses where cells run and on which clock, from what is asked and what this machine can do, and opens every place of a run.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use anyhow::{Context, bail, ensure};
 use lab::guest::Accelerator;
-use lab::image::{Cache, KernelSpec};
+use lab::image::{Cache, KernelSpec, look_up};
 use results::{Clock, Place};
 
 use super::{
-    GuestOptions, GuestPlace, HostPlace, Places, WorkDir, missing_on_host, probe_kvm,
+    GuestOptions, GuestPlace, HostPlace, Places, WorkDir, known_kvm, missing_on_host, probe_kvm,
     require_emulator,
 };
 use crate::console;
@@ -23,40 +23,78 @@ pub struct Setting {
     pub clock: Clock,
 }
 
-/// Decides place and clock, as far as neither is asked for, and opens every place; lists and ranges of kernels in the
-/// scenario become single ones. Downloads kernels if need be, boots only to probe KVM.
+/// Where a run's cells run. Nothing of it is opened.
+pub struct Chosen {
+    /// The same for every cell.
+    pub setting: Setting,
+    /// Single kernels and how to run them; nothing on the host.
+    guests: Option<(Vec<KernelSpec>, GuestOptions)>,
+}
+
+/// What is asked of [`choose`], where neither the scenario nor this machine shall decide.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// Host or guest.
+    pub place: Option<Place>,
+    /// What timings count.
+    pub clock: Option<Clock>,
+    /// Whether nothing may be downloaded or booted: KVM that was not probed yet is then believed to work.
+    pub only_look: bool,
+}
+
+/// Decides place and clock; lists and ranges of kernels in the scenario become single ones. Boots only to probe KVM.
 ///
 /// # Errors
 /// Place, clock and kernels that do not go together; what this machine lacks.
-pub fn open_places(
+pub fn choose(
     scenario: &mut Scenario,
-    place: Option<Place>,
-    clock: Option<Clock>,
+    asked: Asked,
     progress: &dyn Fn(&str),
-) -> anyhow::Result<(Places, Setting)> {
-    if is_on_host(scenario, place.or(scenario.place), clock)? {
+) -> anyhow::Result<Chosen> {
+    if is_on_host(scenario, asked.place.or(scenario.place), asked.clock)? {
         let setting = Setting { place: Place::Host, clock: Clock::Wall };
-        return Ok((Places::host(HostPlace::open()?)?, setting));
+        return Ok(Chosen { setting, guests: None });
     }
     require_emulator()?;
     let kernels = select_kernels(&scenario.kernels, &Cache::open()?, progress)?;
     scenario.kernels = kernels.iter().map(ToString::to_string).collect();
     let kernel = scenario.kernels.first().context("kernels: name at least one")?;
-    let accelerator = accelerator(kernel, clock, progress)?;
+    let accelerator = accelerator(kernel, asked, progress)?;
     let options = GuestOptions {
         accelerator,
-        memory_mib: scenario.limits.guest_memory_mib,
         kernel_cmdline: scenario.kernel_cmdline.clone(),
-        boot_limit: Duration::from_secs(scenario.limits.boot_s),
-        files: Vec::new(),
+        ..GuestOptions::emulated(&scenario.limits)
     };
-    let guests: anyhow::Result<Vec<GuestPlace>> = scenario
-        .kernels
-        .iter()
-        .map(|kernel| GuestPlace::open(kernel, &options, progress))
-        .collect();
     let clock = if accelerator == Accelerator::Tcg { Clock::Instructions } else { Clock::Wall };
-    Ok((Places::guests(guests?)?, Setting { place: Place::Guest, clock }))
+    let setting = Setting { place: Place::Guest, clock };
+    Ok(Chosen { setting, guests: Some((kernels, options)) })
+}
+
+impl Chosen {
+    /// Opens every place. Downloads kernels if need be.
+    ///
+    /// # Errors
+    /// Not root (host); a kernel that cannot be had (guest).
+    pub fn open(&self, progress: &dyn Fn(&str)) -> anyhow::Result<Places> {
+        let Some((kernels, options)) = &self.guests else {
+            return Places::host(HostPlace::open()?);
+        };
+        let guests = kernels.iter().map(|kernel| GuestPlace::open(kernel, options, progress));
+        Places::guests(guests.collect::<anyhow::Result<_>>()?)
+    }
+
+    /// The kernel releases that [`Self::open`] would find, from the cache and the package indexes alone.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn releases(&self, progress: &dyn Fn(&str)) -> anyhow::Result<Vec<String>> {
+        let Some((kernels, _)) = &self.guests else {
+            return Ok(vec![HostPlace::open()?.release().to_owned()]);
+        };
+        let cache = Cache::open()?;
+        let releases = kernels.iter().map(|kernel| look_up(kernel, &cache, progress));
+        Ok(releases.collect::<Result<BTreeSet<_>, _>>()?.into_iter().collect())
+    }
 }
 
 fn is_on_host(
@@ -84,17 +122,16 @@ fn is_on_host(
     Ok(!needs_instructions && !names_kernel && !has_own_cmdline && host_serves())
 }
 
-fn accelerator(
-    kernel: &str,
-    clock: Option<Clock>,
-    progress: &dyn Fn(&str),
-) -> anyhow::Result<Accelerator> {
-    if clock == Some(Clock::Instructions) {
+fn accelerator(kernel: &str, asked: Asked, progress: &dyn Fn(&str)) -> anyhow::Result<Accelerator> {
+    if asked.clock == Some(Clock::Instructions) {
         return Ok(Accelerator::Tcg);
     }
-    let work = WorkDir::new()?;
-    let probed = probe_kvm(kernel, false, work.path(), progress)?;
-    match (probed.works, clock) {
+    let probed = match known_kvm()? {
+        Some(probed) => probed,
+        None if asked.only_look => return Ok(Accelerator::Kvm),
+        None => probe_kvm(kernel, WorkDir::new()?.path(), progress)?,
+    };
+    match (probed.works, asked.clock) {
         (true, _) => Ok(Accelerator::Kvm),
         (false, None) => Ok(Accelerator::Tcg),
         (false, Some(_)) => bail!(

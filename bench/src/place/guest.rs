@@ -18,6 +18,7 @@ use results::{GuestRecord, Outcome};
 use sha2::{Digest, Sha256};
 
 use crate::cell::{CellAnswer, CellSpec};
+use crate::scenario::Limits;
 
 /// Saved guests kept in the cache, last used first. Each takes some 260 MB.
 const SNAPSHOTS_KEPT: usize = 8;
@@ -56,19 +57,31 @@ pub struct GuestOptions {
     pub files: Vec<(PathBuf, PathBuf)>,
 }
 
+impl GuestOptions {
+    /// An emulated guest within these limits that needs nothing else.
+    pub fn emulated(limits: &Limits) -> Self {
+        Self {
+            accelerator: Accelerator::Tcg,
+            memory_mib: limits.guest_memory_mib,
+            kernel_cmdline: String::new(),
+            boot_limit: Duration::from_secs(limits.boot_s),
+            files: Vec::new(),
+        }
+    }
+}
+
 impl GuestPlace {
     /// Finds (downloads, if need be) the kernel and builds its initramfs; boots nothing yet.
     ///
     /// # Errors
     /// An unknown or unreachable kernel, an unreadable image, a missing tool.
     pub fn open(
-        spec: &str,
+        spec: &KernelSpec,
         options: &GuestOptions,
         progress: &dyn Fn(&str),
     ) -> anyhow::Result<Self> {
         let cache = Cache::open()?;
-        let spec: KernelSpec = spec.parse().with_context(|| format!("kernel {spec:?}"))?;
-        let kernel = lab::image::resolve(&spec, &cache, progress)?;
+        let kernel = lab::image::resolve(spec, &cache, progress)?;
         progress(&format!("building the initramfs for {}", kernel.release));
         let init = std::env::current_exe().context("finding this program's own file")?;
         let initramfs = InitramfsSpec { files: options.files.clone(), ..InitramfsSpec::new(init) };
@@ -298,11 +311,22 @@ fn answer(report: GuestReport) -> anyhow::Result<CellAnswer> {
             ..CellAnswer::without_numbers(outcome)
         });
     }
-    if let Some(error) = report.error {
-        bail!("{error}");
-    }
-    let answer = report.answer.context("the guest ended well but gave no answer")?;
+    let answer = ended_well(report)?.context("the guest ended well but gave no answer")?;
     serde_json::from_str(&answer).context("the guest's answer is not understood")
+}
+
+/// The answer, if any, of a guest whose kernel and job both ended well.
+///
+/// # Errors
+/// The kernel's splat or the job's error.
+pub fn ended_well(report: GuestReport) -> anyhow::Result<Option<String>> {
+    if let Some(splat) = report.splat {
+        bail!("kernel splat: {splat}");
+    }
+    match report.error {
+        Some(error) => bail!("{error}"),
+        None => Ok(report.answer),
+    }
 }
 
 /// Notes that a saved guest or an image is in use; if it cannot be noted, it is pruned earlier and made again.

@@ -15,9 +15,9 @@ use std::time::Duration;
 use lab::guest::GuestError;
 use results::{GuestRecord, Metric, Outcome};
 
-pub use accelerator::{Probed, probe_kvm};
-pub use choose::{Setting, open_places, select_kernels};
-pub use guest::{GuestOptions, GuestPlace};
+pub use accelerator::{Probed, known_kvm, probe_kvm};
+pub use choose::{Asked, Setting, choose, select_kernels};
+pub use guest::{GuestOptions, GuestPlace, ended_well};
 pub use host::{HostPlace, missing_on_host, run_child};
 pub use tools::{TOOLS, Tool, require_emulator, tool_versions};
 pub use work::{WorkDir, abandoned, remove_work_folders};

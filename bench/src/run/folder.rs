@@ -4,7 +4,7 @@ use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use results::{RunRecord, RunWriter};
+use results::{CellRecord, Outcome, RunRecord, RunWriter};
 
 use super::RunRequest;
 use crate::cell::CellSpec;
@@ -36,15 +36,47 @@ pub(super) fn open(
     folder: &Path,
     record: &RunRecord,
     cells: Vec<CellSpec>,
-    resume: bool,
+    request: &RunRequest,
 ) -> anyhow::Result<(RunWriter, Vec<CellSpec>)> {
-    if !resume {
+    if !request.resume {
         return Ok((RunWriter::create(folder, record)?, cells));
     }
-    let writer = RunWriter::resume(folder, record)?;
+    let is_again = |cell: &CellRecord| is_retried(&cell.outcome, &request.retry);
+    let writer = RunWriter::resume_without(folder, record, is_again)?;
     for warning in writer.warnings() {
         console::warn(warning);
     }
     let left = cells.into_iter().filter(|cell| !writer.holds(&cell.id())).collect();
     Ok((writer, left))
+}
+
+/// Larger cells were skipped for one that was censored, and go with it.
+fn is_retried(outcome: &Outcome, retry: &[String]) -> bool {
+    let kind = match outcome {
+        Outcome::Skipped { .. } => "censored",
+        other => other.kind(),
+    };
+    retry.iter().any(|retried| retried == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_retried_is_what_ended_so_and_what_was_skipped_for_it() {
+        let retry = ["failed".to_owned(), "censored".to_owned()];
+        let reason = String::new;
+        let ends = [
+            (Outcome::Failed { reason: reason() }, true),
+            (Outcome::Censored { limit_s: 1 }, true),
+            (Outcome::Skipped { reason: reason() }, true),
+            (Outcome::Invalid { reason: reason() }, false),
+            (Outcome::Measured, false),
+        ];
+        for (outcome, wanted) in ends {
+            assert_eq!(is_retried(&outcome, &retry), wanted, "{outcome:?}");
+        }
+        assert!(!is_retried(&Outcome::Skipped { reason: reason() }, &retry[..1]));
+    }
 }

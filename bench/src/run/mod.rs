@@ -11,12 +11,12 @@ mod signals;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use results::{Clock, Environment, Place, RunRecord};
+use anyhow::{Context, bail, ensure};
+use results::{Clock, Environment, Place, RunRecord, ShardRecord};
 
 use crate::cell::CellSpec;
 use crate::console;
-use crate::place::{Places, Setting, open_places};
+use crate::place::{Asked, Places, Setting, choose};
 use crate::scenario::Scenario;
 use imported::CLUSTER_FACT;
 use plan::{Overrides, expand, validated};
@@ -41,6 +41,8 @@ pub struct RunRequest {
     pub output: Option<PathBuf>,
     /// Keep the finished cells of the folder.
     pub resume: bool,
+    /// Ends of cells (`Outcome::kind`) that are no reason to keep them.
+    pub retry: Vec<String>,
     /// Run only this part of the plan.
     pub shard: Option<Shard>,
     /// Cells at a time [default: by clock and cores].
@@ -84,26 +86,26 @@ pub fn run(request: &RunRequest, interrupt: &Interrupt) -> anyhow::Result<Ended>
     let folder = folder::choose(request, &scenario.name)?;
     let progress = Progress::new();
     let preparing = |what: &str| progress.preparing(what);
-    let (mut places, setting) =
-        open_places(&mut scenario, request.place, request.clock, &preparing)?;
-    let plan = expand(&scenario, setting, &places.releases())?;
-    let shard = request.shard.map(|part| part.record(&plan));
-    let cells = match request.shard {
-        Some(part) => part.cells(plan),
-        None => plan,
-    };
+    let asked = Asked { place: request.place, clock: request.clock, only_look: request.dry_run };
+    let chosen = choose(&mut scenario, asked, &preparing)?;
+    let setting = chosen.setting;
+    let jobs = jobs(request.jobs, setting)?;
     if request.dry_run {
+        let releases = chosen.releases(&preparing)?;
+        let (cells, _) = part(expand(&scenario, setting, &releases)?, request.shard)?;
         progress.clear();
         return Ok(Ended::Planned { cells, setting });
     }
+    let mut places = chosen.open(&preparing)?;
+    let (cells, shard) = part(expand(&scenario, setting, &places.releases())?, request.shard)?;
     let record = RunRecord { shard, ..run_record(&scenario, &cells, &places)? };
-    let (mut writer, cells) = folder::open(&folder, &record, cells, request.resume)?;
+    let (mut writer, cells) = folder::open(&folder, &record, cells, request)?;
     interrupt.resumes_in(&folder);
     preparing("preparing");
     places.prepare(&cells, &preparing)?;
     let runner = Runner {
         places: &places,
-        jobs: jobs(request.jobs, setting)?,
+        jobs,
         limit: Duration::from_secs(scenario.limits.cell_s),
         interrupt,
     };
@@ -113,6 +115,22 @@ pub fn run(request: &RunRequest, interrupt: &Interrupt) -> anyhow::Result<Ended>
     drop(writer);
     progress.clear();
     Ok(if left > 0 { Ended::Interrupted { folder, left } } else { Ended::Complete(folder) })
+}
+
+/// The cells of a plan that are to run here, and what is stored of the division.
+fn part(
+    plan: Vec<CellSpec>,
+    shard: Option<Shard>,
+) -> anyhow::Result<(Vec<CellSpec>, Option<ShardRecord>)> {
+    let Some(shard) = shard else { return Ok((plan, None)) };
+    let record = shard.record(&plan);
+    let cells = shard.cells(plan);
+    ensure!(
+        !cells.is_empty(),
+        "--shard: no cell is left for this one; the plan has {}, so name no more shards than that",
+        record.planned.len()
+    );
+    Ok((cells, Some(record)))
 }
 
 fn run_record(

@@ -252,6 +252,10 @@ pub fn expand(
         }
     }
     ensure!(
+        !cells.is_empty(),
+        "the scenario makes no cell: its measures do not apply to its proxies, or [only] leaves none of its seeds and services"
+    );
+    ensure!(
         cells.len() <= CELLS_MAX,
         "the scenario makes {} cells; the limit is {CELLS_MAX}",
         cells.len()
@@ -376,6 +380,18 @@ mod tests {
             let error =
                 format!("{:#}", validated(scenario(text), Overrides::default()).unwrap_err());
             assert!(error.contains(wanted), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_plan_without_cells_is_an_error() {
+        let only = "measures = ['sync']\n[only.sync]\nservices = [7]";
+        let cases = ["measures = ['vip_bind']", only];
+        for rest in cases {
+            let text = format!("name = 'x'\nservices = [5]\nproxies = ['iptables-nft']\n{rest}");
+            let plan = validated(scenario(&text), Overrides::default()).unwrap();
+            let error = expand(&plan, GUEST, &["6.1".into()]).unwrap_err().to_string();
+            assert!(error.contains("makes no cell"), "{error}");
         }
     }
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::cache::{Cache, folder_bytes, sha256};
+use super::choose::release_of;
 use super::deb::Deb;
 use super::error::{ImageError, at};
 use super::modules::ModuleTree;
-use super::package::{Fetched, PackageRecord, fetch, from_file};
+use super::package::{Fetched, PackageRecord, fetch, from_file, on_offer};
 use super::spec::KernelSpec;
 use super::vmlinux::{extract, has_pvh_entry, release};
 
@@ -76,6 +77,26 @@ pub fn resolve(
         Some(folder) => load(&folder),
         None => find(spec, cache, progress),
     }
+}
+
+/// The release of the kernel that [`resolve`] would give, without fetching a kernel.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn look_up(
+    spec: &KernelSpec,
+    cache: &Cache,
+    progress: &dyn Fn(&str),
+) -> Result<String, ImageError> {
+    if let Some(folder) = cache.answer(&spec.to_string()) {
+        return Ok(load(&folder)?.release);
+    }
+    if let KernelSpec::Host | KernelSpec::Files { .. } | KernelSpec::Package(_) = spec {
+        return Ok(resolve(spec, cache, progress)?.release);
+    }
+    let _lock = cache.lock()?;
+    let image = on_offer(spec, cache, progress)?.1.name;
+    Ok(release_of(&image).unwrap_or(&image).to_owned())
 }
 
 /// The kernel that `spec` names now, and will name for [`resolve`] from now on.
@@ -231,9 +252,13 @@ fn unpack_image(image: &[u8], vmlinuz: &Path, folder: &Path) -> Result<bool, Ima
 }
 
 fn read_image(path: &Path) -> Result<Vec<u8>, ImageError> {
-    let size = fs::metadata(path).map_err(at("look at", path))?.len();
-    if size > IMAGE_BYTES_MAX {
-        return Err(malformed(path, format!("{size} bytes are too many for a kernel")));
+    let metadata = fs::metadata(path).map_err(at("look at", path))?;
+    if !metadata.is_file() {
+        return Err(malformed(path, "it is no file".to_owned()));
+    }
+    if metadata.len() > IMAGE_BYTES_MAX {
+        let problem = format!("{} bytes are too many for a kernel", metadata.len());
+        return Err(malformed(path, problem));
     }
     fs::read(path).map_err(at("read", path))
 }

@@ -31,7 +31,7 @@ pub use initramfs::{
     DEFAULT_MODULES, DEFAULT_TOOLS, GUEST_MODULE_LIST, GUEST_PATH, Initramfs, InitramfsSpec,
     build_initramfs,
 };
-pub use kernel::{Kernel, Manifest, cached_kernels, refresh, resolve};
+pub use kernel::{Kernel, Manifest, cached_kernels, look_up, refresh, resolve};
 pub use modules::{Closure, Module, ModuleTree};
 pub use package::PackageRecord;
 pub use selection::{Selected, Selection, parse, parse_all, select};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::apt::{Apt, package_file, source_places};
+use super::apt::{Apt, Offer, package_file, source_places};
 use super::cache::{Cache, sha256};
 use super::choose::{companions, default_image, is_offered, is_optional, newest};
 use super::control::{Dependency, Stanza};
@@ -42,17 +42,7 @@ pub(super) fn fetch(
     cache: &Cache,
     progress: &dyn Fn(&str),
 ) -> Result<Vec<Fetched>, ImageError> {
-    let (apt, image) = if *spec == KernelSpec::Default {
-        cache.must_have_room()?;
-        progress("reading the package indexes");
-        let apt = Apt::open(cache.apt("own"), &own_sources()?)?;
-        let image = default_image(&apt)?;
-        (apt, image)
-    } else {
-        let apt = every_suite(cache, progress)?;
-        let image = newest(spec, &apt)?;
-        (apt, image)
-    };
+    let (apt, image) = on_offer(spec, cache, progress)?;
     let into = cache.downloads(&format!("{}-{}", image.name, image.version))?;
     let download = |name: &str, version: Option<&str>| {
         progress(&format!("fetching {name}"));
@@ -65,6 +55,24 @@ pub(super) fn fetch(
         }
         download(&needed.name, needed.exact_version.as_deref()).map(Some)
     })
+}
+
+/// The image package that `spec` (a default, series or release) names, and the indexes that it is in.
+pub(super) fn on_offer(
+    spec: &KernelSpec,
+    cache: &Cache,
+    progress: &dyn Fn(&str),
+) -> Result<(Apt, Offer), ImageError> {
+    if *spec == KernelSpec::Default {
+        cache.must_have_room()?;
+        progress("reading the package indexes");
+        let apt = Apt::open(cache.apt("own"), &own_sources()?)?;
+        let image = default_image(&apt)?;
+        return Ok((apt, image));
+    }
+    let apt = every_suite(cache, progress)?;
+    let image = newest(spec, &apt)?;
+    Ok((apt, image))
 }
 
 /// The packages of the kernel whose image package is the file `deb`; others it needs lie beside it.

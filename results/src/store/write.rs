@@ -65,6 +65,18 @@ impl RunWriter {
     /// # Errors
     /// [`StoreError::Differs`] naming the first thing that differs, [`StoreError::Busy`], and what reading can fail with.
     pub fn resume(dir: &Path, record: &RunRecord) -> Result<Self, StoreError> {
+        Self::resume_without(dir, record, |_| false)
+    }
+
+    /// The same, and removes stored cells that are to be run again.
+    ///
+    /// # Errors
+    /// As [`Self::resume`].
+    pub fn resume_without(
+        dir: &Path,
+        record: &RunRecord,
+        is_again: impl Fn(&CellRecord) -> bool,
+    ) -> Result<Self, StoreError> {
         check_record(&dir.join(RUN_FILE), record)?;
         let stored = read_record(dir)?;
         same_plan(dir, &stored, record)?;
@@ -85,7 +97,7 @@ impl RunWriter {
                 cells.torn_bytes
             ));
         }
-        Ok(Self {
+        let mut writer = Self {
             path,
             file,
             planned: stored.cells.into_iter().collect(),
@@ -94,7 +106,9 @@ impl RunWriter {
             good_bytes: cells.good_bytes,
             torn: false,
             warnings,
-        })
+        };
+        writer.forget(dir, is_again)?;
+        Ok(writer)
     }
 
     /// The file of cells.
@@ -115,6 +129,34 @@ impl RunWriter {
     /// What the person who resumes should know.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Removes stored cells; those that stay are safe at any moment.
+    fn forget(
+        &mut self,
+        dir: &Path,
+        is_meant: impl Fn(&CellRecord) -> bool,
+    ) -> Result<(), StoreError> {
+        let stored = self.done.len();
+        self.done.retain(|cell| !is_meant(cell));
+        if self.done.len() == stored {
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        for cell in &self.done {
+            serde_json::to_writer(&mut text, cell)
+                .map_err(|error| io_error("encode", &self.path)(io::Error::other(error)))?;
+            text.push(b'\n');
+        }
+        let file = flushed(dir, &text, &self.path)?;
+        lock(file.as_file(), &self.path)?;
+        self.file = file
+            .persist(&self.path)
+            .map_err(|error| io_error("replace", &self.path)(error.error))?;
+        sync_folder(dir)?;
+        self.good_bytes = text.len() as u64;
+        self.done_ids = self.done.iter().map(|cell| cell.id.clone()).collect();
+        Ok(())
     }
 
     /// Stores one cell; when this returns, it is on the disk.
@@ -208,13 +250,19 @@ fn encoded(dir: &Path, record: &RunRecord) -> Result<tempfile::NamedTempFile, St
     let mut text = serde_json::to_vec_pretty(record)
         .map_err(|error| io_error("encode", &path)(io::Error::other(error)))?;
     text.push(b'\n');
+    flushed(dir, &text, &path)
+}
+
+/// A flushed file in `dir` that is to become `path`; what is written to it later goes to its end.
+fn flushed(dir: &Path, text: &[u8], path: &Path) -> Result<tempfile::NamedTempFile, StoreError> {
     let mut file = tempfile::Builder::new()
-        .prefix(".run.json.")
+        .prefix(".vipbench.")
         .permissions(Permissions::from_mode(0o666)) // less the umask, as for any other file
+        .append(true)
         .tempfile_in(dir)
         .map_err(io_error("create a file in", dir))?;
-    file.write_all(&text).map_err(io_error("write", &path))?;
-    file.as_file().sync_all().map_err(io_error("flush", &path))?;
+    file.write_all(text).map_err(io_error("write", path))?;
+    file.as_file().sync_all().map_err(io_error("flush", path))?;
     Ok(file)
 }
 
@@ -265,14 +313,17 @@ fn same_plan(dir: &Path, stored: &RunRecord, wanted: &RunRecord) -> Result<(), S
     Ok(())
 }
 
-/// Key and values of the first place where two scenarios differ. Depth is bounded by the parser's recursion limit.
+/// What a cell may take changes no number that it gives: memory, which might, is a fact of the guest.
+const LIMITS: &str = "limits";
+
+/// Key and values of the first place where two scenarios differ, limits apart. Depth is bounded by the parser's recursion limit.
 pub(crate) fn first_difference(
     at: &str,
     stored: &serde_json::Value,
     wanted: &serde_json::Value,
 ) -> Option<(String, String, String)> {
     use serde_json::Value::Object;
-    if stored == wanted {
+    if stored == wanted || at == LIMITS {
         return None;
     }
     if let (Object(stored), Object(wanted)) = (stored, wanted) {
@@ -402,6 +453,36 @@ mod tests {
         });
         assert_eq!(what, "guest, tool or build of vipbench");
         assert!(detail.ends_with("now \"max\""), "{detail}");
+    }
+
+    #[test]
+    fn limits_may_be_others_when_a_run_goes_on() {
+        let (mut record, _) = fixture::run();
+        let dir = TempDir::new().unwrap();
+        record.scenario["limits"] = serde_json::json!({ "cell_s": 600 });
+        drop(RunWriter::create(dir.path(), &record).unwrap());
+        record.scenario["limits"]["cell_s"] = 60.into();
+        RunWriter::resume(dir.path(), &record).unwrap();
+    }
+
+    #[test]
+    fn cells_that_are_to_run_again_are_removed_and_may_be_stored_again() {
+        let (record, cells) = fixture::run();
+        let dir = TempDir::new().unwrap();
+        let mut writer = RunWriter::create(dir.path(), &record).unwrap();
+        for cell in &cells {
+            writer.append(cell).unwrap();
+        }
+        drop(writer);
+        let again = |cell: &CellRecord| cell.id == cells[0].id;
+        let mut writer = RunWriter::resume_without(dir.path(), &record, again).unwrap();
+        assert!(!writer.holds(&cells[0].id));
+        assert_eq!(writer.resumed(), &cells[1..]);
+        assert_eq!(Run::read(dir.path()).unwrap().cells, cells[1..]);
+        let busy = RunWriter::resume(dir.path(), &record).unwrap_err();
+        assert!(matches!(busy, StoreError::Busy { .. }), "{busy}");
+        writer.append(&cells[0]).unwrap();
+        assert_eq!(Run::read(dir.path()).unwrap().cells, cells);
     }
 
     #[test]

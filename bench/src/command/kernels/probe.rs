@@ -5,16 +5,16 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use lab::guest::{Accelerator, Bounds, Job, Task};
-use lab::image::Cache;
+use anyhow::Context;
+use lab::guest::{Bounds, Job, Task};
+use lab::image::{Cache, KernelSpec};
 use serde::Serialize;
 
 use super::selected;
 use crate::cli::KernelsProbeArgs;
 use crate::console;
 use crate::features::{self, Tried, groups, summary};
-use crate::place::{GuestOptions, GuestPlace, WorkDir};
+use crate::place::{GuestOptions, GuestPlace, WorkDir, ended_well};
 use crate::run::progress::Progress;
 use crate::scenario::Limits;
 
@@ -37,8 +37,7 @@ pub(super) fn run(args: &KernelsProbeArgs) -> anyhow::Result<ExitCode> {
     let probed: anyhow::Result<Vec<Probed>> = specs
         .iter()
         .map(|spec| {
-            let spec = spec.to_string();
-            probe(&spec, &|what| progress.preparing(what)).with_context(|| format!("kernel {spec}"))
+            probe(spec, &|what| progress.preparing(what)).with_context(|| format!("kernel {spec}"))
         })
         .collect();
     progress.clear();
@@ -51,14 +50,8 @@ pub(super) fn run(args: &KernelsProbeArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn probe(spec: &str, progress: &dyn Fn(&str)) -> anyhow::Result<Probed> {
-    let options = GuestOptions {
-        accelerator: Accelerator::Tcg,
-        memory_mib: Limits::default().guest_memory_mib,
-        files: Vec::new(),
-        kernel_cmdline: String::new(),
-        boot_limit: Duration::from_secs(Limits::default().boot_s),
-    };
+fn probe(spec: &KernelSpec, progress: &dyn Fn(&str)) -> anyhow::Result<Probed> {
+    let options = GuestOptions::emulated(&Limits::default());
     let work = WorkDir::new()?;
     let mut place = GuestPlace::open(spec, &options, progress)?;
     place.prepare(work.path(), progress)?;
@@ -67,15 +60,9 @@ fn probe(spec: &str, progress: &dyn Fn(&str)) -> anyhow::Result<Probed> {
     let bounds = Bounds { dir: dir.path(), limit: LIMIT, aborted: &AtomicBool::new(false) };
     let job = Job { seed: 1, task: Task::Call { payload: features::QUESTION.to_owned() } };
     let report = place.run_job(&job, bounds, &mut |_| {})?;
-    if let Some(splat) = report.splat {
-        bail!("kernel splat: {splat}");
-    }
-    if let Some(error) = report.error {
-        bail!("in the guest: {error}");
-    }
-    let answer = report.answer.context("the guest ended well but gave no answer")?;
+    let answer = ended_well(report)?.context("the guest ended well but gave no answer")?;
     let features = serde_json::from_str(&answer).context("the guest's answer is not understood")?;
-    Ok(Probed { spec: spec.to_owned(), kernel: place.release().to_owned(), features })
+    Ok(Probed { spec: spec.to_string(), kernel: place.release().to_owned(), features })
 }
 
 /// A table with a row a kernel, and below it why what is missing does not work.

@@ -1,0 +1,100 @@
+//! The command line as typed: subcommands, options and their help. What they mean is decided in `command`.
+
+mod capacity;
+mod cluster;
+mod gate;
+mod machine;
+mod numbers;
+mod run;
+mod stored;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub use capacity::{CapacityArgs, CapacityCommand, CapacitySearchArgs};
+pub use cluster::{ClusterFormat, GenerateArgs, ImportArgs};
+pub use gate::{AcrossChoice, CalibrateArgs, GateArgs, GateFormat};
+pub use machine::{
+    CleanArgs, DoctorArgs, GuestArgs, KernelsArgs, KernelsCommand, KernelsFetchArgs,
+    KernelsListArgs, KernelsProbeArgs,
+};
+pub use run::{ClockChoice, MergeArgs, PlaceChoice, ReplicateArgs, RunArgs};
+pub use stored::{ClocksArgs, CompareArgs, ExplainArgs, ExportArgs, ExportFormat, ReportArgs};
+
+const EXAMPLES: &str = "\
+Examples:
+  vipbench doctor                            what can run on this machine
+  vipbench run scenarios/quick.toml          five proxies, three sizes, a report
+  vipbench run scenarios/quick.toml --proxy ipvs --proxy none --services 1000
+  vipbench run scenarios/quick.toml -o runs/mine --resume
+  vipbench export runs/mine --format csv > mine.csv
+  vipbench run scenarios/quick.toml --cluster mine.json    your own cluster, see `vipbench import --help`
+  vipbench compare runs/kernels --base-kernel 6.1 --new-kernel 6.12
+  vipbench gate runs/before runs/after       a verdict for a pipeline
+  vipbench capacity runs/mine --slo 'connect.p99 < 500us'
+
+Exit codes: 0 good; 1 the tool failed or the input is wrong; 2 regression; 3 inconclusive; 4 invalid.";
+
+/// Which Service data plane, on which kernel, at my size, and did anything get slower?
+#[derive(Debug, Parser)]
+#[command(name = "vipbench", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tell what can run here, what is missing, and the command that installs it
+    Doctor(DoctorArgs),
+    /// Run a scenario and write a results folder with a report
+    Run(RunArgs),
+    /// Write a synthetic Cluster as JSON, Kubernetes objects, iptables or IPVS text
+    Generate(GenerateArgs),
+    /// Make a Cluster of a real cluster's Services and `EndpointSlices`, to run scenarios on
+    Import(ImportArgs),
+    /// Make one run of shards that ran apart, on any machines
+    Merge(MergeArgs),
+    /// Print a run as flat rows, one a metric
+    Export(ExportArgs),
+    /// Set a run against another, or two kernels of a run: what changed, and by how much
+    Compare(CompareArgs),
+    /// Judge a run against another: pass, regression, inconclusive or invalid
+    #[command(after_help = gate::GATE_EXAMPLES)]
+    Gate(GateArgs),
+    /// Measure the gate itself: false alarms, and slowdowns that it finds
+    #[command(after_help = gate::CALIBRATE_EXAMPLES)]
+    Calibrate(CalibrateArgs),
+    /// Tell how many Services each proxy serves within a budget
+    Capacity(CapacityArgs),
+    /// Tell which kernel functions a cell's instructions went to, or where two cells differ
+    Explain(ExplainArgs),
+    /// Write one HTML page, one Markdown file and the plots of one or more runs
+    Report(ReportArgs),
+    /// Set time against instructions: the same cells on both clocks
+    #[command(after_help = stored::CLOCKS_EXAMPLES)]
+    Clocks(ClocksArgs),
+    /// Put published claims to the test: run the scenarios that test them, and judge
+    #[command(after_help = run::REPLICATE_EXAMPLES)]
+    Replicate(ReplicateArgs),
+    /// Remove what a crashed run left behind
+    Clean(CleanArgs),
+    /// Run a program inside a guest kernel (used by the tests; handy for looking around)
+    Guest(GuestArgs),
+    /// List and fetch guest kernels, and find out what they can do
+    Kernels(KernelsArgs),
+    /// Print shell completions
+    Completions {
+        /// The shell to write for
+        shell: clap_complete::Shell,
+    },
+    /// Run one cell of a run on the host: what `run` starts for each of them
+    #[command(hide = true)]
+    Cell {
+        /// The cell as JSON
+        job: PathBuf,
+    },
+}
