@@ -1,6 +1,9 @@
 //! Child processes that cannot outlive their deadline, their output limit, their guard or this process.
 //!
-//! What is run, and what its output means, is the caller's business.
+//! For programs whose own cost is nobody's question; one that is measured is a [`Tool`], which takes no
+//! thread and no pipe. What is run, and what its output means, is the caller's business.
+//!
+//! [`Tool`]: crate::Tool
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -103,11 +106,19 @@ pub struct Output {
 /// [`ProcessError`]: not installed, too slow, too much output, or a bad end.
 pub fn run(command: Command, limits: Limits) -> Result<Output, ProcessError> {
     let program = describe(&command);
-    let output = Child::spawn(command, limits)?.wait()?;
+    let output = output(command, limits)?;
     if output.status.success() {
         return Ok(output);
     }
     Err(ProcessError::Failed { program, status: output.status, stderr: shown(&output.stderr) })
+}
+
+/// The same, whatever the exit status says.
+///
+/// # Errors
+/// [`ProcessError`]: not installed, too slow, or too much output.
+pub fn output(command: Command, limits: Limits) -> Result<Output, ProcessError> {
+    Child::spawn(command, limits)?.wait()
 }
 
 /// A running child. It is killed when this guard drops, when its deadline passes, or when this process dies.
@@ -246,6 +257,12 @@ fn supervise(
 
 fn start(mut command: Command) -> io::Result<process::Child> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    die_with_parent(&mut command);
+    command.spawn()
+}
+
+/// Makes the kernel kill a child as soon as the thread that starts it ends.
+pub(crate) fn die_with_parent(command: &mut Command) {
     let parent = getpid();
     // SAFETY: between fork and exec only system calls are made, which is all that is allowed there.
     unsafe {
@@ -255,7 +272,6 @@ fn start(mut command: Command) -> io::Result<process::Child> {
             if getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
         });
     }
-    command.spawn()
 }
 
 fn watch(

@@ -86,14 +86,16 @@ fn refused(name: &str, doing: String, source: io::Error) -> SysctlError {
     }
 }
 
-/// Parameters set in one namespace that will vanish: nothing is restored, everything is remembered.
+/// Parameters set in one namespace: what was set is remembered, and what was changed can be put back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sysctls {
     values: BTreeMap<String, String>,
+    before: Vec<(String, String)>,
 }
 
 impl Sysctls {
-    /// Sets `name` in the namespace of the calling thread and remembers the value that the kernel then shows.
+    /// Sets `name` in the namespace of the calling thread for as long as that exists, and remembers
+    /// the value that the kernel then shows.
     ///
     /// # Errors
     /// [`SysctlError`]: no such parameter, or a value the kernel refuses.
@@ -115,35 +117,29 @@ impl Sysctls {
         }
     }
 
-    /// Every parameter set so far, by name, with the value in force after the last setting.
+    /// Every parameter of [`Sysctls::set`], by name, with the value in force after the last setting.
     pub fn values(&self) -> &BTreeMap<String, String> {
         &self.values
     }
-}
 
-/// A parameter that belongs to the whole kernel, set for a time: it gets its old value back on drop.
-#[derive(Debug)]
-pub struct SysctlGuard {
-    name: String,
-    before: String,
-}
-
-impl SysctlGuard {
-    /// Sets `name` to `value` until the guard drops.
+    /// Gives `name` a value that it does not have, until [`Sysctls::restore`].
     ///
     /// # Errors
     /// [`SysctlError`]: no such parameter, or a value the kernel refuses; then nothing has changed.
-    pub fn set(name: &str, value: &str) -> Result<Self, SysctlError> {
+    pub fn change(&mut self, name: &str, value: &str) -> Result<(), SysctlError> {
         let before = read(name)?;
-        write(name, value)?;
-        Ok(Self { name: name.to_owned(), before })
+        if before != value {
+            write(name, value)?;
+            self.before.push((name.to_owned(), before));
+        }
+        Ok(())
     }
-}
 
-impl Drop for SysctlGuard {
-    fn drop(&mut self) {
-        // The kernel accepted this value a moment ago and a drop has nobody to tell.
-        let _ = write(&self.name, &self.before);
+    /// Puts back what was changed, the last first. Repeatable; goes on after an error and returns
+    /// every one.
+    pub fn restore(&mut self) -> Vec<SysctlError> {
+        let changed = self.before.drain(..).rev();
+        changed.filter_map(|(name, value)| write(&name, &value).err()).collect()
     }
 }
 

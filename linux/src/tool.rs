@@ -2,12 +2,11 @@
 //! CPU time.
 //!
 //! One process a call, no shell, no pipe and no helper thread, so that a measured hand-over costs
-//! what
-//! `tool < file` costs. What the text means is the caller's business.
+//! what `tool < file` costs. What the text means is the caller's business.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::IoError;
+use crate::process::die_with_parent;
 use crate::usage::{self, CpuTime};
 
 /// How much of a tool's complaint is kept, bytes.
@@ -93,7 +93,8 @@ impl Tool<'_> {
     /// Runs the tool with `text` on its standard input; what it prints is dropped. Returns the CPU
     /// time of the tool and of this thread meanwhile.
     ///
-    /// # Errors [`ToolError::Failed`] with the line of `text` that the tool named, or why the tool
+    /// # Errors
+    /// [`ToolError::Failed`] with the line of `text` that the tool named, or why the tool
     /// could not be run to its end.
     pub fn feed(&self, text: &[u8]) -> Result<CpuTime, ToolError> {
         let before = usage::of_this_thread();
@@ -132,12 +133,7 @@ impl Tool<'_> {
         let own = stderr.try_clone().map_err(IoError::of("share the errors of", self.program))?;
         let mut command = Command::new(self.program);
         command.args(self.args).envs(self.env).stdin(stdin).stdout(stdout).stderr(own);
-        // SAFETY: the closure makes one system call (prctl) and neither allocates nor takes a lock.
-        unsafe {
-            command.pre_exec(|| {
-                Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
-            });
-        }
+        die_with_parent(&mut command);
         let child = command.spawn().map_err(|source| self.not_started(source))?;
         let (status, used) = self.wait(child.id())?;
         if status.success() {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use linux::sysctl::SysctlError;
 use linux::{IoError, ToolError};
 
 use crate::ProxyKind;
@@ -15,6 +16,9 @@ pub enum ProxyError {
     /// The operating system refused a file or a process.
     #[error(transparent)]
     Io(#[from] IoError),
+    /// A kernel parameter could not be read or set.
+    #[error(transparent)]
+    Sysctl(#[from] SysctlError),
     /// The kernel refused a netlink message, or a netlink socket failed.
     #[error("netlink: cannot {operation} {object}: {source}")]
     Netlink {

@@ -12,11 +12,11 @@ use std::process::{Command, Stdio};
 
 use rustix::mount::{MountFlags, mount};
 
-use super::port::Ports;
+use super::io_port::Ports;
 use super::wire::{
     CONSOLE_PORT, EXIT_PORT, JOB_FILE, Job, Line, PAUSE_PORT, PAUSE_VALUE, SNAPSHOT_WORD, Task,
 };
-use super::{MODULE_LIST, fw_cfg, symbols};
+use super::{MODULE_LIST, PATH, firmware_file, symbols};
 
 /// Seed of the random pool until a job brings its own.
 const BOOT_SEED: u64 = 0x7669_7062_656e_6368;
@@ -52,7 +52,7 @@ fn set_up() -> io::Result<()> {
     }
     stir_random_pool(BOOT_SEED)?;
     // SAFETY: no other thread exists yet.
-    unsafe { std::env::set_var("PATH", "/usr/sbin:/usr/bin:/sbin:/bin") };
+    unsafe { std::env::set_var("PATH", PATH) };
     load_modules()?;
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     send(&Line::Hello { release })?;
@@ -115,7 +115,7 @@ fn named(what: &str, source: &io::Error) -> io::Error {
 }
 
 fn run_job(handler: &dyn Fn(&str) -> Result<String, String>) -> io::Result<()> {
-    let bytes = fw_cfg::read(JOB_FILE)?
+    let bytes = firmware_file::read(JOB_FILE)?
         .ok_or_else(|| io::Error::other("the host gave no job (firmware file opt/vipbench/job)"))?;
     let job: Job = serde_json::from_slice(&bytes)?;
     stir_random_pool(job.seed)?;

@@ -8,19 +8,19 @@ compile_error!(
     "guests are x86-64 machines and talk to QEMU through its I/O ports; build on x86-64"
 );
 
-mod core;
-mod fw_cfg;
+mod firmware_file;
+mod host_core;
 mod init;
+mod io_port;
 mod machine;
 pub mod mark;
-mod port;
 mod profile;
 mod qmp;
 mod run;
+mod scheduling;
 mod snapshot;
 mod splat;
 mod symbols;
-mod threads;
 mod watch;
 mod wire;
 
@@ -34,3 +34,5 @@ pub use wire::{Job, Task, WireError};
 
 /// Where the initramfs lists the modules to load: one absolute path a line, in load order.
 pub const MODULE_LIST: &str = "/etc/vipbench/modules";
+/// Where a guest looks for tools, and where they are looked for on the host to be put there.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use linux::process::{Child, Limits, Output, ProcessError};
 
-use super::core::Core;
+use super::host_core::Core;
 use super::machine::{Accelerator, Machine, Paths, QEMU, Start};
 use super::qmp::Monitor;
 use super::watch::ConsoleWatch;
 use super::wire::{Job, Line, WireError};
-use super::{Profile, ProfileError, Profiler, Snapshot, splat, threads};
+use super::{Profile, ProfileError, Profiler, Snapshot, scheduling, splat};
 
 const POLL: Duration = Duration::from_millis(5);
 /// More than any honest guest writes: a cell's answer is some hundred kilobytes.
@@ -186,10 +186,10 @@ impl<'a> Qemu<'a> {
         let mut monitor = self.monitor()?;
         let placed = match self.accelerator {
             Accelerator::Tcg => {
-                threads::order(&self.core, self.child.as_ref().map_or(0, Child::pid))
+                scheduling::order(&self.core, self.child.as_ref().map_or(0, Child::pid))
             }
             Accelerator::Kvm => {
-                monitor.processor_threads().and_then(|ids| threads::pin(&self.core, &ids))
+                monitor.processor_threads().and_then(|ids| scheduling::pin(&self.core, &ids))
             }
         };
         placed

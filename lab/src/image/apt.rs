@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use linux::process::{Child, Limits, Output, ProcessError, run};
+use linux::process::{Limits, Output, ProcessError, output, run};
 
 use super::control::{Stanza, stanzas};
 use super::error::{ImageError, MAKE_ROOM, at};
@@ -233,9 +233,7 @@ impl Apt {
     ) -> Result<Output, ImageError> {
         let mut command = self.command(program);
         command.args(words);
-        let child =
-            Child::spawn(command, limits(deadline)).map_err(|error| source_error(&error))?;
-        child.wait().map_err(|error| source_error(&error))
+        output(command, limits(deadline)).map_err(|error| source_error(&error))
     }
 
     /// `program` of apt with our configuration.
@@ -313,9 +311,8 @@ pub(super) fn source_places() -> Result<(PathBuf, PathBuf), ImageError> {
 pub(super) fn is_newer(a: &str, b: &str) -> Result<bool, ImageError> {
     let mut command = Command::new("dpkg");
     command.args(["--compare-versions", a, "gt", b]);
-    let child =
-        Child::spawn(command, limits(QUERY_DEADLINE)).map_err(|error| source_error(&error))?;
-    Ok(child.wait().map_err(|error| source_error(&error))?.status.success())
+    let output = output(command, limits(QUERY_DEADLINE)).map_err(|error| source_error(&error))?;
+    Ok(output.status.success())
 }
 
 /// Reads a line of `apt-cache madison`: ` NAME | VERSION | URI SUITE/COMPONENT ARCHITECTURE Packages`.

@@ -10,17 +10,14 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::guest::{MODULE_LIST, PATH};
+
 use super::cache::{Cache, HashingWriter};
 use super::elf::{LibraryFolders, closure};
 use super::error::{ImageError, at};
 use super::kernel::Kernel;
 use super::modules::ModuleTree;
 use super::tree::{Node, Tree};
-
-/// Where the guest's tools are: the value of `PATH` for `/init`.
-pub const GUEST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// File in the guest that lists the module files to load, one absolute path a line, in load order.
-pub const GUEST_MODULE_LIST: &str = "/etc/vipbench/modules";
 
 /// Tools put into a guest: what the proxies of this project start. `iptables` without a suffix is whichever of the two
 /// the machine prefers.
@@ -238,7 +235,7 @@ fn add_tools(tree: &mut Tree, spec: &InitramfsSpec) -> Result<Vec<String>, Image
 /// The program called `name` in `PATH`, or in a folder that only an administrator's `PATH` has.
 fn find_tool(name: &str) -> Option<PathBuf> {
     let own = std::env::var_os("PATH").unwrap_or_default();
-    let usual = std::env::split_paths(GUEST_PATH).collect::<Vec<_>>();
+    let usual = std::env::split_paths(PATH).collect::<Vec<_>>();
     // Folders that the guest's own PATH has come first, so that a tool is found there too.
     let folders = usual.into_iter().chain(std::env::split_paths(&own));
     let mut paths = folders.map(|folder| folder.join(name));
@@ -263,7 +260,7 @@ fn add_modules(
         list.push('\n');
         tree.add(&path, Node::Module(module.file));
     }
-    tree.add(Path::new(GUEST_MODULE_LIST), Node::Text(list));
+    tree.add(Path::new(MODULE_LIST), Node::Text(list));
     Ok(closure.missing)
 }
 

@@ -2,10 +2,10 @@
 //!
 //! All constants are from `include/uapi/linux/{rtnetlink,if_addr,if_link}.h`, Linux 6.1.
 
-use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
@@ -53,54 +53,6 @@ const KIND_LOCAL: u8 = 2;
 /// Marks a route as ours: a routing protocol number that nobody has claimed (values above `RTPROT_STATIC`, 4, are for
 /// user space).
 const PROTOCOL: u8 = 118;
-/// An IPv4 network, or with length 32 one address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Prefix {
-    address: Ipv4Addr,
-    length: u8,
-}
-
-impl Prefix {
-    /// The network of that length (at most 32) that holds the address.
-    pub fn new(address: Ipv4Addr, length: u8) -> Option<Self> {
-        let mask = Self::mask(length)?;
-        Some(Self { address: Ipv4Addr::from_bits(address.to_bits() & mask), length })
-    }
-
-    /// One address.
-    pub const fn host(address: Ipv4Addr) -> Self {
-        Self { address, length: 32 }
-    }
-
-    /// The longest prefix that holds both addresses.
-    pub fn spanning(first: Ipv4Addr, second: Ipv4Addr) -> Self {
-        let differing = first.to_bits() ^ second.to_bits();
-        let length = u8::try_from(differing.leading_zeros()).unwrap_or(32);
-        Self::new(first, length).unwrap_or(Self::host(first))
-    }
-
-    /// Whether the address is in it.
-    pub fn contains(self, address: Ipv4Addr) -> bool {
-        Self::new(address, self.length) == Some(self)
-    }
-
-    /// The first address.
-    pub const fn address(self) -> Ipv4Addr {
-        self.address
-    }
-
-    fn mask(length: u8) -> Option<u32> {
-        let host_bits = 32_u32.checked_sub(length.into())?;
-        Some(u32::MAX.checked_shl(host_bits).unwrap_or(0))
-    }
-}
-
-impl fmt::Display for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
-    }
-}
-
 /// Makes a dummy link of that name; it stays down.
 pub fn create_dummy(encoder: &mut Encoder, name: &str) {
     encoder.message(NEW_LINK, CREATE | EXCL, |content| {
@@ -129,14 +81,26 @@ pub fn address(encoder: &mut Encoder, kind: u16, link: u32, address: Ipv4Addr) {
 }
 
 /// Adds ([`NEW_ROUTE`]) or removes ([`DELETE_ROUTE`]) what `ip route add local PREFIX dev lo` adds.
-pub fn local_route(encoder: &mut Encoder, kind: u16, prefix: Prefix) {
+pub fn local_route(encoder: &mut Encoder, kind: u16, prefix: Ipv4Net) {
     let flags = if kind == NEW_ROUTE { CREATE | EXCL } else { 0 };
     encoder.message(kind, flags, |content| {
-        let header =
-            [IPV4, prefix.length, 0, 0, TABLE_LOCAL, PROTOCOL, SCOPE_HOST, KIND_LOCAL, 0, 0, 0, 0];
+        let header = [
+            IPV4,
+            prefix.prefix_len(),
+            0,
+            0,
+            TABLE_LOCAL,
+            PROTOCOL,
+            SCOPE_HOST,
+            KIND_LOCAL,
+            0,
+            0,
+            0,
+            0,
+        ];
         content.fixed(header);
         content.small([
-            encode::ipv4(ROUTE_DESTINATION, prefix.address),
+            encode::ipv4(ROUTE_DESTINATION, prefix.addr()),
             encode::u32(ROUTE_LINK, LOOPBACK_INDEX),
         ]);
     });
@@ -181,7 +145,7 @@ fn link_address(message: &Message<'_>) -> Result<Option<LinkAddress>, Malformed>
 ///
 /// # Errors
 /// A failed socket or a malformed answer.
-pub fn local_routes() -> Result<Vec<Prefix>, NetlinkError> {
+pub fn local_routes() -> Result<Vec<Ipv4Net>, NetlinkError> {
     let request = Batch::single(GET_ROUTE, DUMP, |content| {
         content.fixed([IPV4, 0, 0, 0, TABLE_LOCAL, 0, 0, 0, 0, 0, 0, 0]);
     });
@@ -194,7 +158,7 @@ pub fn local_routes() -> Result<Vec<Prefix>, NetlinkError> {
 }
 
 /// Reads an `RTM_NEWROUTE`; nothing if it is not one that [`local_route`] made.
-fn own_route(message: &Message<'_>) -> Result<Option<Prefix>, Malformed> {
+fn own_route(message: &Message<'_>) -> Result<Option<Ipv4Net>, Malformed> {
     let (header, attributes) = message.fixed::<12>()?;
     let [family, length, _, _, table, protocol, _, kind, ..] = *header;
     let own = [family, table, protocol, kind] == [IPV4, TABLE_LOCAL, PROTOCOL, KIND_LOCAL];
@@ -205,7 +169,8 @@ fn own_route(message: &Message<'_>) -> Result<Option<Prefix>, Malformed> {
         Some(value) => decode::ipv4(value)?,
         None => Ipv4Addr::UNSPECIFIED,
     };
-    let prefix = Prefix::new(address, length).ok_or(Malformed("a prefix is longer than 32"))?;
+    let prefix =
+        Ipv4Net::new(address, length).map_err(|_| Malformed("a prefix is longer than 32"))?;
     Ok(Some(prefix))
 }
 
@@ -272,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_route_that_is_listed_is_the_one_that_was_added() {
-        let prefix = Prefix::new(Ipv4Addr::new(10, 96, 7, 1), 12).expect("a prefix");
+        let prefix: Ipv4Net = "10.96.0.0/12".parse().expect("a prefix");
         let mut encoder = Encoder::default();
         local_route(&mut encoder, NEW_ROUTE, prefix);
         let batch = encoder.finish();
@@ -281,22 +246,7 @@ mod tests {
         assert_eq!(prefix.to_string(), "10.96.0.0/12");
     }
 
-    #[test]
-    fn a_spanning_prefix_is_as_long_as_it_can_be() {
-        let span = |a: [u8; 4], b: [u8; 4]| Prefix::spanning(a.into(), b.into()).to_string();
-        assert_eq!(span([10, 96, 0, 1], [10, 96, 0, 1]), "10.96.0.1/32");
-        assert_eq!(span([10, 96, 0, 1], [10, 96, 39, 16]), "10.96.0.0/18");
-        assert_eq!(span([10, 0, 0, 1], [192, 0, 0, 1]), "0.0.0.0/0");
-    }
-
     proptest! {
-        #[test]
-        fn a_prefix_contains_what_it_spans(a: u32, b: u32) {
-            let (a, b) = (Ipv4Addr::from_bits(a), Ipv4Addr::from_bits(b));
-            let prefix = Prefix::spanning(a, b);
-            prop_assert!(prefix.contains(a) && prefix.contains(b));
-        }
-
         #[test]
         fn arbitrary_content_never_panics(kind in 16_u16..30, content: Vec<u8>) {
             let message = Message { kind, flags: 0, sequence: 1, content: &content };

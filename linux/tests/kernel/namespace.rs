@@ -1,19 +1,25 @@
 //! Namespaces, kernel parameters and `/proc/net`.
 
 use linux::netns::Namespace;
-use linux::sysctl::{SysctlGuard, read as read_sysctl};
+use linux::sysctl::{Sysctls, read as read_sysctl};
 
 use crate::in_new_namespace;
 
 #[test]
 #[ignore = "needs root; run by scripts/test"]
-fn a_sysctl_guard_restores_the_value() {
+fn a_changed_sysctl_is_put_back_and_only_once() {
     in_new_namespace(|| {
         let before = read_sysctl("net.ipv4.ip_default_ttl").unwrap();
-        let guard = SysctlGuard::set("net.ipv4.ip_default_ttl", "7").unwrap();
-        assert_eq!(read_sysctl("net.ipv4.ip_default_ttl").unwrap(), "7");
-        drop(guard);
+        let mut sysctls = Sysctls::default();
+        for value in ["7", "7", "8"] {
+            sysctls.change("net.ipv4.ip_default_ttl", value).unwrap();
+            assert_eq!(read_sysctl("net.ipv4.ip_default_ttl").unwrap(), value);
+        }
+        assert!(sysctls.restore().is_empty());
         assert_eq!(read_sysctl("net.ipv4.ip_default_ttl").unwrap(), before);
+        Sysctls::default().set("net.ipv4.ip_default_ttl", "9").unwrap();
+        assert!(sysctls.restore().is_empty());
+        assert_eq!(read_sysctl("net.ipv4.ip_default_ttl").unwrap(), "9");
     });
 }
 

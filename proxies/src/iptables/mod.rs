@@ -10,12 +10,12 @@ mod jumps;
 mod names;
 mod render;
 mod saved;
-mod sysctl;
 mod teardown;
 mod text;
 mod verify;
 
 use generators::Cluster;
+use linux::sysctl::Sysctls;
 use linux::{CpuTime, Tool, ToolError};
 
 use crate::error::ProxyError;
@@ -23,7 +23,6 @@ use crate::open::Options;
 use crate::proxy::{Payload, Program, Proxy, ProxyKind, Size, SyncRequest};
 use dump::Dump;
 use names::Chain;
-use sysctl::RouteLocalnet;
 
 /// Which of the two implementations of the iptables tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +70,7 @@ pub(crate) struct Iptables {
     options: Options,
     /// Chains of Services that `prepare` found in the namespace.
     existing: Vec<Chain>,
-    route_localnet: RouteLocalnet,
+    sysctls: Sysctls,
 }
 
 /// A rule of every kind that a sync writes, in chains that nothing leads to.
@@ -115,7 +114,7 @@ impl Iptables {
             variant,
             options: options.clone(),
             existing: Vec::new(),
-            route_localnet: RouteLocalnet::default(),
+            sysctls: Sysctls::default(),
         }
     }
 
@@ -191,7 +190,7 @@ impl Proxy for Iptables {
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
         if let SyncRequest::Full(_) = request {
             if self.options.has_localhost_node_ports() {
-                self.route_localnet.enable()?;
+                self.sysctls.change("net.ipv4.conf.all.route_localnet", "1")?;
             }
             if !self.options.iptables.replace_tables {
                 jumps::ensure(self.variant)?;
@@ -235,7 +234,7 @@ impl Proxy for Iptables {
         self.existing.clear();
         let mut errors = Vec::new();
         errors.extend(self.remove_rules().err());
-        errors.extend(self.route_localnet.reset().err());
+        errors.extend(self.sysctls.restore().into_iter().map(ProxyError::from));
         ProxyError::gather(errors)
     }
 }

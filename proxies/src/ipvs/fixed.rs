@@ -8,13 +8,13 @@ use generators::Cluster;
 use linux::netlink::ipset::SetKind;
 use linux::netlink::socket::Family;
 use linux::netlink::{Encoder, NetlinkError, Socket, ipset};
+use linux::sysctl::Sysctls;
 
 use super::layout::Layout;
 use super::observe::Observed;
 use super::refusal::netlink_failed;
 use super::rules::{self, Features};
 use super::sets::{SIZE_MIN, Set, size_for};
-use super::sysctl::Sysctls;
 use super::wire::Writer;
 use crate::differences::Differences;
 use crate::error::ProxyError;
@@ -27,6 +27,17 @@ const BUSY_RETRIES: usize = 100;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// `IPSET_ERR_BUSY` (`include/uapi/linux/netfilter/ipset/ip_set.h`, Linux 6.1).
 const SET_BUSY: i32 = 4096 + 4;
+
+/// Kernel parameters (`NewProxier`, pkg/proxy/ipvs/proxier.go, Kubernetes 1.30). `conn_reuse_mode`
+/// stays as it is, which is what kube-proxy does from Linux 5.9 on.
+const SYSCTLS: [(&str, &str); 3] = [
+    ("net.ipv4.vs.expire_nodest_conn", "1"),
+    ("net.ipv4.vs.expire_quiescent_template", "1"),
+    ("net.ipv4.ip_forward", "1"),
+];
+/// Makes IPVS confirm its connections to connection tracking, without which nothing can masquerade
+/// them.
+const CONNTRACK: (&str, &str) = ("net.ipv4.vs.conntrack", "1");
 
 /// The fixed state of one namespace.
 #[derive(Debug)]
@@ -89,7 +100,10 @@ impl Fixed {
         observed: &Observed,
         cluster: &Cluster,
     ) -> Result<(), ProxyError> {
-        self.sysctls.set(self.options.ipvs.masquerade)?;
+        let conntrack = self.options.ipvs.masquerade.then_some(CONNTRACK);
+        for (name, value) in SYSCTLS.into_iter().chain(conntrack) {
+            self.sysctls.change(name, value)?;
+        }
         if let Some(timeouts) = self.options.ipvs.timeouts {
             let mut encoder = Encoder::default();
             Writer { encoder: &mut encoder, family }.set_timeouts(timeouts);
@@ -140,7 +154,7 @@ impl Fixed {
         self.features = Features::default();
         let mut errors: Vec<_> =
             Set::ALL.into_iter().filter_map(|set| destroy(set.name()).err()).collect();
-        errors.extend(self.sysctls.reset().err());
+        errors.extend(self.sysctls.restore().into_iter().map(ProxyError::from));
         ProxyError::gather(errors)
     }
 

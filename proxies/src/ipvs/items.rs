@@ -6,8 +6,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
+use ipnet::Ipv4Net;
 use linux::netlink::ipset::Member;
-use linux::netlink::route::Prefix;
 
 use super::sets::Set;
 
@@ -15,7 +15,7 @@ use super::sets::Set;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Item {
     /// An address or range that packets are delivered for.
-    Local(Prefix),
+    Local(Ipv4Net),
     /// A member of a set.
     Member(Set, Member),
 }
@@ -128,7 +128,7 @@ mod tests {
         let mut items = Items::default();
         for (label, last) in (0..).zip(addresses) {
             let address = Ipv4Addr::new(10, 96, 0, *last);
-            items.push(Item::Local(Prefix::host(address)), label);
+            items.push(Item::Local(Ipv4Net::from(address)), label);
             items.push(Item::Member(Set::IpvsIps, Member { address, ..Member::NONE }), label);
         }
         items.sort();

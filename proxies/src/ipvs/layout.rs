@@ -6,8 +6,8 @@
 use std::net::Ipv4Addr;
 
 use generators::{Cluster, Endpoint, Protocol, Service};
+use ipnet::Ipv4Net;
 use linux::netlink::ipset::Member;
-use linux::netlink::route::Prefix;
 
 use super::items::Item;
 use super::options::{IpvsOptions, VipBinding};
@@ -26,7 +26,7 @@ const WEIGHT: u32 = 1;
 pub(super) struct Layout {
     options: IpvsOptions,
     /// The range that one local route serves.
-    range: Option<Prefix>,
+    range: Option<Ipv4Net>,
     /// Addresses of the node's own links, which need no binding.
     own_addresses: Vec<Ipv4Addr>,
     /// Where node ports answer.
@@ -67,7 +67,7 @@ impl Layout {
 
     /// The range that one local route serves, if VIPs are bound so. All of it is local, so rules deal with all of it,
     /// and its addresses are not in the set of bound ones.
-    pub fn range(&self) -> Option<Prefix> {
+    pub fn range(&self) -> Option<Ipv4Net> {
         self.range
     }
 
@@ -136,7 +136,7 @@ impl Layout {
             each(Item::Local(local));
             if masquerade {
                 each(Item::Member(set, Member { address, transport, port, ..Member::NONE }));
-                if local == Prefix::host(address) {
+                if local == Ipv4Net::from(address) {
                     each(Item::Member(Set::IpvsIps, Member { address, ..Member::NONE }));
                 }
             }
@@ -158,7 +158,7 @@ impl Layout {
     pub fn is_own(&self, item: &Item) -> bool {
         match item {
             Item::Local(prefix) => {
-                self.own_addresses.iter().any(|address| Prefix::host(*address) == *prefix)
+                self.own_addresses.iter().any(|address| Ipv4Net::from(*address) == *prefix)
             }
             Item::Member(..) => false,
         }
@@ -178,17 +178,17 @@ impl Layout {
         }
     }
 
-    fn local(&self, address: Ipv4Addr) -> Prefix {
-        self.range.filter(|range| range.contains(address)).unwrap_or(Prefix::host(address))
+    fn local(&self, address: Ipv4Addr) -> Ipv4Net {
+        self.range.filter(|range| range.contains(&address)).unwrap_or(Ipv4Net::from(address))
     }
 }
 
 /// The range that a local route is to serve: the one given, or the smallest that holds every VIP.
-fn range_of(cluster: &Cluster, given: Option<(Ipv4Addr, u8)>) -> Result<Prefix, ProxyError> {
+fn range_of(cluster: &Cluster, given: Option<(Ipv4Addr, u8)>) -> Result<Ipv4Net, ProxyError> {
     let vips = || cluster.services().iter().map(Service::vip);
     let range = match (given, vips().min(), vips().max()) {
-        (Some((address, length)), ..) => Prefix::new(address, length),
-        (None, Some(lowest), Some(highest)) => Some(Prefix::spanning(lowest, highest)),
+        (Some((address, length)), ..) => Ipv4Net::new(address, length).ok().map(|net| net.trunc()),
+        (None, Some(lowest), Some(highest)) => Some(spanning(lowest, highest)),
         _ => None,
     };
     let range = range.ok_or_else(|| ProxyError::Unsupported {
@@ -204,9 +204,20 @@ fn range_of(cluster: &Cluster, given: Option<(Ipv4Addr, u8)>) -> Result<Prefix, 
     Ok(range)
 }
 
+/// The longest prefix that holds both addresses.
+fn spanning(first: Ipv4Addr, second: Ipv4Addr) -> Ipv4Net {
+    let common = (first.to_bits() ^ second.to_bits()).leading_zeros();
+    let length = u8::try_from(common).unwrap_or(32);
+    Ipv4Net::new(first, length).map_or(Ipv4Net::from(first), |net| net.trunc())
+}
+
 /// An Endpoint in the range would get no packet any more: all of them would be delivered to the node.
-fn refuse_in_range(range: Prefix, service: &Service, endpoint: Endpoint) -> Result<(), ProxyError> {
-    if !range.contains(endpoint.address) {
+fn refuse_in_range(
+    range: Ipv4Net,
+    service: &Service,
+    endpoint: Endpoint,
+) -> Result<(), ProxyError> {
+    if !range.contains(&endpoint.address) {
         return Ok(());
     }
     Err(ProxyError::Unsupported {
@@ -218,6 +229,8 @@ fn refuse_in_range(range: Prefix, service: &Service, endpoint: Endpoint) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::ipvs::options::Forwarding;
     use crate::ipvs::render::tests::{cluster, endpoint, service};
@@ -309,5 +322,22 @@ mod tests {
         );
         options.node_addresses = vec![[192, 0, 2, 2].into()];
         assert_eq!(keys(&options), ["10.96.0.1:80/tcp", "192.0.2.2:30080/tcp"]);
+    }
+
+    #[test]
+    fn a_spanning_prefix_is_as_long_as_it_can_be() {
+        let span = |a: [u8; 4], b: [u8; 4]| spanning(a.into(), b.into()).to_string();
+        assert_eq!(span([10, 96, 0, 1], [10, 96, 0, 1]), "10.96.0.1/32");
+        assert_eq!(span([10, 96, 0, 1], [10, 96, 39, 16]), "10.96.0.0/18");
+        assert_eq!(span([10, 0, 0, 1], [192, 0, 0, 1]), "0.0.0.0/0");
+    }
+
+    proptest! {
+        #[test]
+        fn a_prefix_contains_what_it_spans(a: u32, b: u32) {
+            let (a, b) = (Ipv4Addr::from_bits(a), Ipv4Addr::from_bits(b));
+            let prefix = spanning(a, b);
+            prop_assert!(prefix.contains(&a) && prefix.contains(&b));
+        }
     }
 }

@@ -18,7 +18,6 @@ mod render;
 mod rules;
 mod scheduler;
 mod sets;
-mod sysctl;
 mod text;
 mod verify;
 mod wire;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use linux::netlink::route::{LinkAddress, Prefix};
+use ipnet::Ipv4Net;
+use linux::netlink::route::LinkAddress;
 use linux::netlink::socket::Family;
 use linux::netlink::{Socket, ipset, route};
 
@@ -56,7 +57,7 @@ pub(super) fn read(
     match binding {
         VipBinding::Dummy => {
             for found in addresses.iter().filter(|address| Some(address.link) == link) {
-                observed.items.push(Item::Local(Prefix::host(found.address)), NO_SERVICE);
+                observed.items.push(Item::Local(Ipv4Net::from(found.address)), NO_SERVICE);
             }
         }
         VipBinding::LocalRoute => {

@@ -256,7 +256,7 @@ impl<'a> Draft<'a> {
                 match self.layout.vip_binding() {
                     VipBinding::Dummy => {
                         let kind = if add { route::NEW_ADDRESS } else { route::DELETE_ADDRESS };
-                        route::address(encoder, kind, self.numbers.link, prefix.address());
+                        route::address(encoder, kind, self.numbers.link, prefix.addr());
                     }
                     VipBinding::LocalRoute => {
                         let kind = if add { route::NEW_ROUTE } else { route::DELETE_ROUTE };

@@ -5,7 +5,7 @@
 //! load balancers, source ranges or health checks would fill are left out too. Nothing here runs a tool.
 
 use generators::{Cluster, Service};
-use linux::netlink::route::Prefix;
+use ipnet::Ipv4Net;
 
 use crate::open::{Options, network};
 
@@ -16,12 +16,12 @@ pub(super) struct Features {
     /// By protocol, in the order of their declaration.
     node_ports: [bool; 3],
     /// The range of VIPs that is local as a whole.
-    range: Option<Prefix>,
+    range: Option<Ipv4Net>,
 }
 
 impl Features {
     /// What a Cluster needs, of whose VIPs this range is local.
-    pub fn of(cluster: &Cluster, range: Option<Prefix>) -> Self {
+    pub fn of(cluster: &Cluster, range: Option<Ipv4Net>) -> Self {
         cluster.services().iter().fold(Self { range, ..Self::default() }, Self::and)
     }
 
@@ -216,7 +216,7 @@ mod tests {
         let service = service("a", "10.96.0.1", &[])
             .with_node_port(30_080)
             .and_then(|service| service.with_external_ips(vec![[198, 51, 100, 7].into()]));
-        let range = Prefix::new([10, 96, 0, 0].into(), 12);
+        let range = Ipv4Net::new([10, 96, 0, 0].into(), 12).ok();
         Features::of(&cluster(vec![service.expect("a Service")]), range)
     }
 

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use super::port::Ports;
+use super::io_port::Ports;
 
 const SELECTOR: u16 = 0x510;
 const DATA: u16 = 0x511;

@@ -1,6 +1,6 @@
 //! Which processor core of the host a guest gets, among those that this process may use.
 //!
-//! Keeps count only; who is put there, and with which priority, is decided in `threads`.
+//! Keeps count only; who is put there, and with which priority, is decided in `scheduling`.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};

@@ -1,13 +1,13 @@
 //! Where the threads of one QEMU process run, and which of them goes first.
 //!
-//! Which core that is, `core` decides; when it is done, `run`.
+//! Which core that is, `host_core` decides; when it is done, `run`.
 
 use std::fs;
 use std::io;
 
 use rustix::process::Pid;
 
-use super::core::Core;
+use super::host_core::Core;
 
 /// Puts both threads of an emulated guest, its processor and QEMU's main loop, on one core, and lets the loop go first
 /// (with real-time priority; if that is not allowed, last). When the guest goes idle, it wakes the loop, which moves
