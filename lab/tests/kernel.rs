@@ -1,4 +1,5 @@
-//! The lab in a real kernel, with iproute2 and nft as independent witnesses. Needs root; makes its own namespaces only.
+//! The lab in a real kernel, with iproute2 and nft as independent witnesses. Needs root; makes its
+//! own namespaces only.
 
 #![expect(
     clippy::unwrap_used,
@@ -247,7 +248,8 @@ fn a_dropped_lab_vanishes_and_the_host_is_as_before() {
     let node = lab.node().clone();
     assert_eq!(lab_links(&node), 3);
     drop(lab);
-    // A veth goes when the namespace of its other end does, which the kernel's cleanup work does in its own time.
+    // A veth goes when the namespace of its other end does, which the kernel's cleanup work does in
+    // its own time.
     let started = Instant::now();
     while lab_links(&node) > 0 {
         assert!(started.elapsed() < TIMEOUT, "the links are still there");
@@ -306,7 +308,8 @@ fn wire(number: u8, ends: [End; 2]) -> Link {
     Link { medium: Medium::Veth { macs }, ends }
 }
 
-/// pod 0 - node 1 - node 2 - pod 3. IPv6 is routed between the nodes, IPv4 as well or through a tunnel.
+/// pod 0 - node 1 - node 2 - pod 3. IPv6 is routed between the nodes, IPv4 as well or through a
+/// tunnel.
 fn two_nodes(with_tunnel: bool) -> Graph {
     let host =
         |name: &str, kind, sysctls| Host { name: name.to_owned(), kind, sysctls, ipv6: true };

@@ -1,7 +1,8 @@
-//! Anonymous network namespaces: made by a short-lived thread, held by a file descriptor, gone when it drops.
+//! Anonymous network namespaces: made by a short-lived thread, held by a file descriptor, gone when
+//! it drops.
 //!
-//! Nothing is pinned in the file system, so a killed run leaves nothing. What is put into a namespace (links,
-//! addresses, sysctls) is the business of `topology`.
+//! Nothing is pinned in the file system, so a killed run leaves nothing. What is put into a
+//! namespace (links, addresses, sysctls) is the business of `topology`.
 
 use std::fs::File;
 use std::io;
@@ -45,10 +46,11 @@ pub enum NamespaceError {
     },
 }
 
-/// A network namespace that lives as long as this value, a thread inside, or a socket opened inside.
+/// A network namespace that lives as long as this value, a thread inside, or a socket opened
+/// inside.
 ///
-/// A socket belongs to the namespace of the thread that called `socket(2)`, wherever it is used later
-/// (`net/socket.c`, `sock_create`, Linux 6.1).
+/// A socket belongs to the namespace of the thread that called `socket(2)`, wherever it is used
+/// later (`net/socket.c`, `sock_create`, Linux 6.1).
 #[derive(Debug, Clone)]
 pub struct Namespace {
     label: Arc<str>,
@@ -56,7 +58,8 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes an empty namespace: only `lo`, which is down. `label` appears in errors and thread names.
+    /// Makes an empty namespace: only `lo`, which is down. `label` appears in errors and thread
+    /// names.
     ///
     /// # Errors
     /// [`NamespaceError`]: not root, no `/proc`, no threads left.
@@ -78,7 +81,8 @@ impl Namespace {
 
     /// Runs `work` on a thread of its own inside this namespace and waits for it.
     ///
-    /// Child processes and threads started by `work` are inside as well. A panic of `work` goes on in the caller.
+    /// Child processes and threads started by `work` are inside as well. A panic of `work` goes on
+    /// in the caller.
     ///
     /// # Errors
     /// [`NamespaceError`]: the namespace could not be entered, and `work` has not run.
@@ -92,7 +96,8 @@ impl Namespace {
         })
     }
 
-    /// Never called on a thread that outlives its work here: there is no way back that could not fail.
+    /// Never called on a thread that outlives its work here: there is no way back that could not
+    /// fail.
     fn join_current_thread(&self) -> Result<(), NamespaceError> {
         move_into_link_name_space(self.fd.as_fd(), Some(LinkNameSpaceType::Network))
             .map_err(|errno| refused(&self.label, "entering it", errno.into()))
@@ -109,12 +114,15 @@ impl AsFd for Namespace {
     }
 }
 
-/// Leaves the calling thread, which must end soon, in a new namespace and returns a descriptor of it.
+/// Leaves the calling thread, which must end soon, in a new namespace and returns a descriptor of
+/// it.
 fn make(label: &str) -> Result<OwnedFd, NamespaceError> {
-    // SAFETY: NEWNET does not touch the descriptor table, the only thing that makes `unshare` unsafe.
+    // SAFETY: NEWNET does not touch the descriptor table, the only thing that makes `unshare`
+    // unsafe.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
         .map_err(|errno| refused(label, "making it", errno.into()))?;
-    // `thread-self`, because `self` names the process's first thread, which is still in the old namespace.
+    // `thread-self`, because `self` names the process's first thread, which is still in the old
+    // namespace.
     File::open("/proc/thread-self/ns/net")
         .map(OwnedFd::from)
         .map_err(|source| refused(label, "opening /proc/thread-self/ns/net", source))

@@ -1,7 +1,8 @@
-//! Child processes that cannot outlive their deadline, their output limit, their guard or this process.
+//! Child processes that cannot outlive their deadline, their output limit, their guard or this
+//! process.
 //!
-//! For programs whose own cost is nobody's question; one that is measured is a [`Tool`], which takes no
-//! thread and no pipe. What is run, and what its output means, is the caller's business.
+//! For programs whose own cost is nobody's question; one that is measured is a [`Tool`], which
+//! takes no thread and no pipe. What is run, and what its output means, is the caller's business.
 //!
 //! [`Tool`]: crate::Tool
 
@@ -121,10 +122,11 @@ pub fn output(command: Command, limits: Limits) -> Result<Output, ProcessError> 
     Child::spawn(command, limits)?.wait()
 }
 
-/// A running child. It is killed when this guard drops, when its deadline passes, or when this process dies.
+/// A running child. It is killed when this guard drops, when its deadline passes, or when this
+/// process dies.
 ///
-/// It has a process group of its own, so that a key pressed at a terminal reaches only this process, which then ends
-/// it in good order. Only the child itself is killed.
+/// It has a process group of its own, so that a key pressed at a terminal reaches only this
+/// process, which then ends it in good order. Only the child itself is killed.
 #[derive(Debug)]
 pub struct Child {
     pid: u32,
@@ -145,8 +147,9 @@ impl Child {
         let canceled = cancel.try_clone().map_err(start_error)?;
         let (started, starting) = channel();
         let name = program.clone();
-        // The thread that starts the child stays with it: a parent-death signal is sent at the death of the parent
-        // *thread* (`kernel/exit.c`, `forget_original_parent`, Linux 6.1), and this one lives exactly as long as it should.
+        // The thread that starts the child stays with it: a parent-death signal is sent at the
+        // death of the parent *thread* (`kernel/exit.c`, `forget_original_parent`, Linux 6.1), and
+        // this one lives exactly as long as it should.
         let supervisor = Builder::new()
             .name("supervisor".to_owned())
             .spawn(move || supervise(&name, command, limits, &canceled, &started))
@@ -234,7 +237,8 @@ fn supervise(
     let mut captures =
         [Capture::new(limits.output_bytes_max), Capture::new(limits.output_bytes_max)];
     let watched = watch(&mut child, &mut captures, deadline, canceled);
-    // Dead already, unless the watch ended early: only this child, by its own handle, is ever signalled.
+    // Dead already, unless the watch ended early: only this child, by its own handle, is ever
+    // signalled.
     let _ = child.kill();
     let finished = child.wait().and_then(|status| {
         let end = if drain(&mut captures)? { watched? } else { End::Flood };

@@ -1,8 +1,9 @@
-//! Reads and sets kernel parameters below `/proc/sys`, and remembers what was set for the record of the environment.
+//! Reads and sets kernel parameters below `/proc/sys`, and remembers what was set for the record of
+//! the environment.
 //!
-//! `/proc/sys/net` shows the network namespace of the calling thread (`net/sysctl_net.c`, `net_ctl_header_lookup`,
-//! Linux 6.1), so these functions work on whatever namespace they are called in. Which values a lab needs is decided
-//! in `topology`.
+//! `/proc/sys/net` shows the network namespace of the calling thread (`net/sysctl_net.c`,
+//! `net_ctl_header_lookup`, Linux 6.1), so these functions work on whatever namespace they are
+//! called in. Which values a lab needs is decided in `topology`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -60,7 +61,8 @@ fn write(name: &str, value: &str) -> Result<(), SysctlError> {
         .map_err(|source| refused(name, format!("setting `{value}`"), source))
 }
 
-/// `net.ipv4.ip_forward` is `/proc/sys/net/ipv4/ip_forward`; a slash stands for a dot inside one part, as in sysctl(8).
+/// `net.ipv4.ip_forward` is `/proc/sys/net/ipv4/ip_forward`; a slash stands for a dot inside one
+/// part, as in sysctl(8).
 fn path(name: &str) -> Result<PathBuf, SysctlError> {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
     let valid = name.len() <= NAME_BYTES_MAX
@@ -86,7 +88,8 @@ fn refused(name: &str, doing: String, source: io::Error) -> SysctlError {
     }
 }
 
-/// Parameters set in one namespace: what was set is remembered, and what was changed can be put back.
+/// Parameters set in one namespace: what was set is remembered, and what was changed can be put
+/// back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sysctls {
     values: BTreeMap<String, String>,
@@ -117,7 +120,8 @@ impl Sysctls {
         }
     }
 
-    /// Every parameter of [`Sysctls::set`], by name, with the value in force after the last setting.
+    /// Every parameter of [`Sysctls::set`], by name, with the value in force after the last
+    /// setting.
     pub fn values(&self) -> &BTreeMap<String, String> {
         &self.values
     }

@@ -228,7 +228,8 @@ fn reap(pid: Pid) -> io::Result<(ExitStatus, CpuTime)> {
     Err(io::ErrorKind::Interrupted.into())
 }
 
-/// The line of the input that a complaint names ("line 12 failed", "line: 12", "/dev/stdin:12:1-9"), with its number.
+/// The line of the input that a complaint names ("line 12 failed", "line: 12",
+/// "/dev/stdin:12:1-9"), with its number.
 fn named_line(said: &str, input: &[u8]) -> Option<String> {
     let after = |word: &str| {
         said.match_indices(word).find_map(|(at, word)| {

@@ -1,7 +1,8 @@
 //! Reads a named file from QEMU's firmware configuration device, from user space inside the guest.
 //!
-//! Reading is synchronous and the content belongs to the QEMU process that runs now: a restored snapshot sees the
-//! file its own process was started with. Layout: `docs/specs/fw_cfg.rst`, QEMU 7.2.
+//! Reading is synchronous and the content belongs to the QEMU process that runs now: a restored
+//! snapshot sees the file its own process was started with. Layout: `docs/specs/fw_cfg.rst`, QEMU
+//! 7.2.
 
 use std::io;
 

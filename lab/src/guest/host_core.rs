@@ -26,7 +26,8 @@ impl Core {
         let mut cores = GUESTS_BY_CORE.lock().unwrap_or_else(PoisonError::into_inner);
         if cores.is_empty() {
             let mut allowed = numbers(&sched_getaffinity(None)?);
-            // Several runs on one machine, each with a guest or two, do not all begin with the same core.
+            // Several runs on one machine, each with a guest or two, do not all begin with the same
+            // core.
             let first = std::process::id() as usize % allowed.len().max(1);
             allowed.rotate_left(first);
             *cores = allowed.into_iter().map(|number| (number, 0)).collect();

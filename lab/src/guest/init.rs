@@ -1,7 +1,7 @@
 //! PID 1 of a guest: mounts, random pool, modules, snapshot point, one task, the end.
 //!
-//! Runs only inside a guest. What a task measures is the handler's business; this file sees to it that the kernel
-//! is in a known state when it starts and that its answer gets out.
+//! Runs only inside a guest. What a task measures is the handler's business; this file sees to it
+//! that the kernel is in a known state when it starts and that its answer gets out.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -64,8 +64,9 @@ fn set_up() -> io::Result<()> {
 
 /// Credits 512 bits derived from `seed` to the kernel's random pool and makes it reseed.
 ///
-/// Without this the pool never becomes ready (the CPU's own source is off, for determinism) and from Linux 5.18 on
-/// each `get_random_*` extracts anew: tens of thousands of instructions in every connect.
+/// Without this the pool never becomes ready (the CPU's own source is off, for determinism) and
+/// from Linux 5.18 on each `get_random_*` extracts anew: tens of thousands of instructions in every
+/// connect.
 fn stir_random_pool(seed: u64) -> io::Result<()> {
     const RNDADDENTROPY: libc::Ioctl = 0x4008_5203;
     const RNDRESEEDCRNG: libc::Ioctl = 0x5207;
@@ -82,7 +83,8 @@ fn stir_random_pool(seed: u64) -> io::Result<()> {
         words: std::array::from_fn(|_| split_mix(&mut draw)),
     };
     let device = OpenOptions::new().write(true).open("/dev/random")?;
-    // SAFETY: RNDADDENTROPY reads a `rand_pool_info` of exactly this layout; RNDRESEEDCRNG takes no argument.
+    // SAFETY: RNDADDENTROPY reads a `rand_pool_info` of exactly this layout; RNDRESEEDCRNG takes no
+    // argument.
     let failed = unsafe {
         libc::ioctl(device.as_raw_fd(), RNDADDENTROPY, &raw const pool) != 0
             || libc::ioctl(device.as_raw_fd(), RNDRESEEDCRNG) != 0
@@ -90,7 +92,8 @@ fn stir_random_pool(seed: u64) -> io::Result<()> {
     if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// One step of `SplitMix64` (Steele, Lea, Flood 2014): fixed by its definition, unlike a library's "small" generator.
+/// One step of `SplitMix64` (Steele, Lea, Flood 2014): fixed by its definition, unlike a library's
+/// "small" generator.
 fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;
@@ -175,7 +178,8 @@ fn kernel_log() -> Vec<String> {
     lines
 }
 
-/// The message of one `/dev/kmsg` record, if its level is warning or worse (`Documentation/ABI/testing/dev-kmsg`).
+/// The message of one `/dev/kmsg` record, if its level is warning or worse
+/// (`Documentation/ABI/testing/dev-kmsg`).
 fn parse_record(record: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(record);
     let (header, message) = text.split_once(';')?;

@@ -1,15 +1,16 @@
 //! x86 I/O ports from user space: how PID 1 talks to QEMU's simplest devices.
 //!
-//! A device register is not memory: nothing here can be used on another architecture, or without root. Which port
-//! means what is known to the callers.
+//! A device register is not memory: nothing here can be used on another architecture, or without
+//! root. Which port means what is known to the callers.
 
 use std::arch::asm;
 use std::io;
 
 /// Permission to use a range of I/O ports, given back on drop.
 ///
-/// It is dropped before anything is measured: while a thread holds it, the kernel copies its port bitmap at each
-/// context switch (`arch/x86/kernel/process.c`, `native_tss_update_io_bitmap`, Linux 6.1), and threads inherit it.
+/// It is dropped before anything is measured: while a thread holds it, the kernel copies its port
+/// bitmap at each context switch (`arch/x86/kernel/process.c`, `native_tss_update_io_bitmap`, Linux
+/// 6.1), and threads inherit it.
 #[derive(Debug)]
 pub(super) struct Ports {
     first: u16,
@@ -53,7 +54,8 @@ impl Ports {
     /// Writes all of `bytes` to one port, by a string instruction.
     pub(super) fn write_all(&self, port: u16, bytes: &[u8]) -> io::Result<()> {
         self.assert_held(port)?;
-        // SAFETY: `rep outsb` reads exactly `bytes.len()` bytes from `bytes`; the kernel gave this thread the port.
+        // SAFETY: `rep outsb` reads exactly `bytes.len()` bytes from `bytes`; the kernel gave this
+        // thread the port.
         unsafe {
             asm!("rep outsb", in("dx") port, inout("rsi") bytes.as_ptr() => _, inout("rcx") bytes.len() => _,
                 options(readonly, nostack, preserves_flags));
@@ -64,7 +66,8 @@ impl Ports {
     /// Fills `bytes` from one port, by a string instruction.
     pub(super) fn read_exact(&self, port: u16, bytes: &mut [u8]) -> io::Result<()> {
         self.assert_held(port)?;
-        // SAFETY: `rep insb` writes exactly `bytes.len()` bytes into `bytes`; the kernel gave this thread the port.
+        // SAFETY: `rep insb` writes exactly `bytes.len()` bytes into `bytes`; the kernel gave this
+        // thread the port.
         unsafe {
             asm!("rep insb", in("dx") port, inout("rdi") bytes.as_mut_ptr() => _, inout("rcx") bytes.len() => _,
                 options(nostack, preserves_flags));
@@ -75,7 +78,8 @@ impl Ports {
 
 impl Drop for Ports {
     fn drop(&mut self) {
-        // Taking away a right that this thread holds cannot fail, and nothing could be done if it did.
+        // Taking away a right that this thread holds cannot fail, and nothing could be done if it
+        // did.
         let _ = set_permission(self.first, self.count, false);
     }
 }

@@ -1,4 +1,5 @@
-//! The virtual machine as QEMU is told of it: every option that makes instruction counts repeatable, with its reason.
+//! The virtual machine as QEMU is told of it: every option that makes instruction counts
+//! repeatable, with its reason.
 //!
 //! Describes only; starting and stopping it is in `run`.
 
@@ -70,10 +71,10 @@ pub(super) enum Start<'a> {
 }
 
 impl Machine {
-    /// The CPU model. Off, each for a measured reason:
-    /// `rdrand`, `rdseed`: entropy from the host would differ from run to run.
-    /// `cx16`: QEMU 7.2 corrupts flags in `cmpxchg16b %gs:`, on which Linux 6.12 panics under load.
-    /// `erms`, `fsrm`: with them the kernel clears and copies by `rep movsb`, one "instruction" a byte.
+    /// The CPU model. Off, each for a measured reason: `rdrand`, `rdseed`: entropy from the host
+    /// would differ from run to run. `cx16`: QEMU 7.2 corrupts flags in `cmpxchg16b %gs:`, on which
+    /// Linux 6.12 panics under load. `erms`, `fsrm`: with them the kernel clears and copies by `rep
+    /// movsb`, one "instruction" a byte.
     pub fn cpu_model(&self) -> &'static str {
         match self.accelerator {
             Accelerator::Tcg => "max,-rdrand,-rdseed,-cx16,-erms,-fsrm",
@@ -83,10 +84,11 @@ impl Machine {
 
     /// The kernel's command line.
     ///
-    /// `percpu_alloc=page`: with the default, a kernel of one CPU gives per-CPU memory in chunks of 2 MiB, and each
-    /// allocation searches what is left of its chunk (`pcpu_next_md_free_region`, `mm/percpu.c`, Linux 6.1): 19,700 of
-    /// the 31,900 instructions that IPVS took a Service at 10,000 Services. Nodes have many CPUs and so smaller chunks
-    /// (2 MiB divided by their number, rounded); with pages, one CPU has them too, and a connection costs what it did.
+    /// `percpu_alloc=page`: with the default, a kernel of one CPU gives per-CPU memory in chunks of
+    /// 2 MiB, and each allocation searches what is left of its chunk (`pcpu_next_md_free_region`,
+    /// `mm/percpu.c`, Linux 6.1): 19,700 of the 31,900 instructions that IPVS took a Service at
+    /// 10,000 Services. Nodes have many CPUs and so smaller chunks (2 MiB divided by their number,
+    /// rounded); with pages, one CPU has them too, and a connection costs what it did.
     pub fn command_line(&self) -> String {
         let fixed = "console=ttyS0 quiet panic=-1 oops=panic nokaslr tsc=reliable random.trust_cpu=0 nowatchdog \
                      percpu_alloc=page";
@@ -100,7 +102,8 @@ impl Machine {
         let mut push = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
         push(&["-nodefaults", "-no-user-config", "-display", "none", "-net", "none", "-no-reboot"]);
         match self.accelerator {
-            // `sleep=off`: waiting costs no host time. `clock=vm`: the guest's date follows its instructions.
+            // `sleep=off`: waiting costs no host time. `clock=vm`: the guest's date follows its
+            // instructions.
             Accelerator::Tcg => push(&["-accel", "tcg", "-icount", "shift=0,sleep=off"]),
             Accelerator::Kvm => push(&["-accel", "kvm"]),
         }
@@ -115,7 +118,8 @@ impl Machine {
         if !matches!(start, Start::Boot) {
             command_line = format!("{command_line} {SNAPSHOT_WORD}");
         }
-        // PID 1 stops the boot at its snapshot point as if by a panic; any other is one, and ends QEMU.
+        // PID 1 stops the boot at its snapshot point as if by a panic; any other is one, and ends
+        // QEMU.
         let action = if matches!(start, Start::BootToSnapshot) { "pause" } else { "shutdown" };
         push(&["-action", &format!("panic={action}")]);
         // Stopped, until its threads are where they belong.

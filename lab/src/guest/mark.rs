@@ -1,7 +1,8 @@
 //! Marks for the profiler: one instruction that does nothing, with a code in its operand.
 //!
-//! They cost one instruction whether a profiler looks on or not, so a profiled run gives the same digits as any other.
-//! What codes mean to the profiler is decided in `lab/plugin/profile.c`; what regions and labels stand for, by the caller.
+//! They cost one instruction whether a profiler looks on or not, so a profiled run gives the same
+//! digits as any other. What codes mean to the profiler is decided in `lab/plugin/profile.c`; what
+//! regions and labels stand for, by the caller.
 
 use std::arch::asm;
 
@@ -29,7 +30,8 @@ pub fn begin() {
 #[inline(always)]
 pub fn enter<const R: u8>() {
     const { assert!(R < REGIONS, "no such region") };
-    // A constant expression of a parameter cannot be passed on; the match is decided when compiling.
+    // A constant expression of a parameter cannot be passed on; the match is decided when
+    // compiling.
     match R {
         0 => mark::<0>(),
         1 => mark::<1>(),
@@ -42,7 +44,8 @@ pub fn enter<const R: u8>() {
     }
 }
 
-/// Adds all that was counted since [`begin`] to `label`, as one sample. Labels from [`LABELS`] on are ignored.
+/// Adds all that was counted since [`begin`] to `label`, as one sample. Labels from [`LABELS`] on
+/// are ignored.
 pub fn keep(label: u8) {
     macro_rules! keep_one {
         ($($number:literal)*) => {

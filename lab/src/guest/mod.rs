@@ -1,7 +1,8 @@
-//! Guest kernels: a virtual machine that boots a stock kernel with this binary as PID 1, and what passes between them.
+//! Guest kernels: a virtual machine that boots a stock kernel with this binary as PID 1, and what
+//! passes between them.
 //!
-//! One binary everywhere: on the host, [`run`](fn@run) and [`save`] drive QEMU; inside, [`run_pid1`] is PID 1. Getting kernels and
-//! making the initramfs is in `image`.
+//! One binary everywhere: on the host, [`run`](fn@run) and [`save`] drive QEMU; inside,
+//! [`run_pid1`] is PID 1. Getting kernels and making the initramfs is in `image`.
 
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!(

@@ -1,4 +1,5 @@
-//! The profiler: QEMU's plugin compiled at first use, what to ask of it, and what it wrote, read with suspicion.
+//! The profiler: QEMU's plugin compiled at first use, what to ask of it, and what it wrote, read
+//! with suspicion.
 //!
 //! The plugin itself is `lab/plugin/profile.c`; addresses get names in `symbols`.
 
@@ -18,7 +19,8 @@ use super::mark::{LABELS, OUTSIDE, REGIONS};
 const SOURCE: &str = include_str!("../../plugin/profile.c");
 const COMPILER: &str = "cc";
 const FLAGS: [&str; 7] = ["-std=c11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-xc", "-"];
-/// Every kernel block of every label and region: some hundred thousand short lines at the very most.
+/// Every kernel block of every label and region: some hundred thousand short lines at the very
+/// most.
 const FILE_BYTES_MAX: u64 = 512 << 20;
 const SAMPLES_MAX: usize = 2_000_000;
 const COUNTS_MAX: usize = 20_000_000;

@@ -1,6 +1,7 @@
 //! The few words of QEMU's monitor protocol that a snapshot needs. Every wait has a deadline.
 //!
-//! One request at a time over a Unix socket, one JSON object a line (`docs/interop/qmp-spec.txt`, QEMU 7.2).
+//! One request at a time over a Unix socket, one JSON object a line (`docs/interop/qmp-spec.txt`,
+//! QEMU 7.2).
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -62,8 +63,8 @@ impl Monitor {
         Err(io::Error::other(format!("QEMU did not answer `{command}`")))
     }
 
-    /// Waits until `query` answers with a `status` that `wanted` accepts. For a guest that does not run: each question
-    /// is work for QEMU's main loop.
+    /// Waits until `query` answers with a `status` that `wanted` accepts. For a guest that does not
+    /// run: each question is work for QEMU's main loop.
     pub(super) fn wait_status(
         &mut self,
         query: &str,
@@ -85,7 +86,8 @@ impl Monitor {
         }
     }
 
-    /// Waits until QEMU tells of `event` by itself. `look` is asked now and then whether waiting is still worth it.
+    /// Waits until QEMU tells of `event` by itself. `look` is asked now and then whether waiting is
+    /// still worth it.
     pub(super) fn wait_event(
         &mut self,
         event: &str,

@@ -1,6 +1,8 @@
-//! Runs one job in one guest: start QEMU, wait with a deadline, read what PID 1 wrote, judge the kernel's log.
+//! Runs one job in one guest: start QEMU, wait with a deadline, read what PID 1 wrote, judge the
+//! kernel's log.
 //!
-//! Knows nothing of what a job means. Snapshots are made in `snapshot`, the machine is described in `machine`.
+//! Knows nothing of what a job means. Snapshots are made in `snapshot`, the machine is described in
+//! `machine`.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -37,7 +39,8 @@ pub struct GuestReport {
     pub splat: Option<String>,
     /// Kernel messages of level warning and worse.
     pub kernel_log: Vec<String>,
-    /// From the start of the emulator to the first instruction of a restored guest; nothing for one that booted.
+    /// From the start of the emulator to the first instruction of a restored guest; nothing for one
+    /// that booted.
     pub restored_in: Option<Duration>,
 }
 
@@ -89,7 +92,8 @@ pub enum GuestError {
         /// Where it got to, as far as its console tells.
         last_words: String,
     },
-    /// The guest's kernel reported a fault of its own, and then neither the task nor the guest ended.
+    /// The guest's kernel reported a fault of its own, and then neither the task nor the guest
+    /// ended.
     #[error("the guest's kernel hung: {splat}")]
     Hung {
         /// The first lines of its report.
@@ -180,8 +184,9 @@ impl<'a> Qemu<'a> {
         Ok(monitor)
     }
 
-    /// Lets a guest that waits for it go on, once its threads are where they belong. The monitor that comes back is to be
-    /// kept until the guest has ended: QEMU's main loop shall have nothing to do while the guest runs.
+    /// Lets a guest that waits for it go on, once its threads are where they belong. The monitor
+    /// that comes back is to be kept until the guest has ended: QEMU's main loop shall have nothing
+    /// to do while the guest runs.
     pub(super) fn set_going(&mut self) -> Result<Monitor, GuestError> {
         let mut monitor = self.monitor()?;
         let placed = match self.accelerator {
@@ -304,7 +309,8 @@ struct Collected {
 
 impl Collected {
     fn open(path: &Path) -> Result<Self, GuestError> {
-        // QEMU makes the file when it starts; making it here too means there is never a moment without it.
+        // QEMU makes the file when it starts; making it here too means there is never a moment
+        // without it.
         let file = File::options().create(true).truncate(false).write(true).read(true).open(path);
         let file = file.map_err(|source| file_error(path, source))?;
         Ok(Self { file, read: 0, pending: Vec::new(), lines: Vec::new() })
@@ -335,7 +341,8 @@ impl Collected {
 /// Runs one job: from `snapshot` if there is one, else from boot.
 ///
 /// # Errors
-/// [`GuestError`]; a task that fails inside the guest is not an error here but `error` in the report.
+/// [`GuestError`]; a task that fails inside the guest is not an error here but `error` in the
+/// report.
 pub fn run(
     machine: &Machine,
     snapshot: Option<&Snapshot>,
@@ -349,7 +356,8 @@ pub fn run(
     finish(qemu, started, snapshot, on_output).map(|(report, _)| report)
 }
 
-/// Runs one job from `snapshot` with the profiler looking on, which changes nothing that the guest can see.
+/// Runs one job from `snapshot` with the profiler looking on, which changes nothing that the guest
+/// can see.
 ///
 /// # Errors
 /// As [`run`], and [`ProfileError`].

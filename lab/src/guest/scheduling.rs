@@ -9,14 +9,15 @@ use rustix::process::Pid;
 
 use super::host_core::Core;
 
-/// Puts both threads of an emulated guest, its processor and QEMU's main loop, on one core, and lets the loop go first
-/// (with real-time priority; if that is not allowed, last). When the guest goes idle, it wakes the loop, which moves
-/// the guest's clock to the next timer. Should the loop look again, still busy with the time before, between the
-/// guest's last instruction and the moment it is accounted for, the clock lands that much too far
-/// (`softmmu/icount.c`, `icount_start_warp_timer`, and `accel/tcg/tcg-accel-ops-rr.c`, QEMU 7.2). A loop that goes
-/// first is asleep by the time the guest goes on, whatever else the machine does. One that goes last runs only while
-/// the guest waits, unless a third program takes the core from the guest: on a busy machine 3 of 13 cells differed
-/// by some instructions.
+/// Puts both threads of an emulated guest, its processor and QEMU's main loop, on one core, and
+/// lets the loop go first (with real-time priority; if that is not allowed, last). When the guest
+/// goes idle, it wakes the loop, which moves the guest's clock to the next timer. Should the loop
+/// look again, still busy with the time before, between the guest's last instruction and the moment
+/// it is accounted for, the clock lands that much too far (`softmmu/icount.c`,
+/// `icount_start_warp_timer`, and `accel/tcg/tcg-accel-ops-rr.c`, QEMU 7.2). A loop that goes first
+/// is asleep by the time the guest goes on, whatever else the machine does. One that goes last runs
+/// only while the guest waits, unless a third program takes the core from the guest: on a busy
+/// machine 3 of 13 cells differed by some instructions.
 ///
 /// # Errors
 /// A thread or core that is gone.

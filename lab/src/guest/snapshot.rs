@@ -1,7 +1,8 @@
-//! Boots a guest once to its snapshot point and saves it; `run` restores a job from the file in a fraction of a second.
+//! Boots a guest once to its snapshot point and saves it; `run` restores a job from the file in a
+//! fraction of a second.
 //!
-//! The stop is chosen by the guest itself (a write to the pvpanic device), so it falls on the same instruction each
-//! time; a stop sent from outside would not.
+//! The stop is chosen by the guest itself (a write to the pvpanic device), so it falls on the same
+//! instruction each time; a stop sent from outside would not.
 
 use std::fs;
 use std::io;
@@ -25,7 +26,8 @@ pub struct Snapshot {
 /// Boots `machine` to its snapshot point and saves it as `path`.
 ///
 /// # Errors
-/// [`GuestError`]: QEMU missing, a kernel that does not reach PID 1 in time, a module that does not load, a full disk.
+/// [`GuestError`]: QEMU missing, a kernel that does not reach PID 1 in time, a module that does not
+/// load, a full disk.
 pub fn save(machine: &Machine, path: &Path, bounds: Bounds<'_>) -> Result<Snapshot, GuestError> {
     let mut qemu = Qemu::start(machine, Start::BootToSnapshot, None, bounds)?;
     let mut monitor = qemu.set_going()?;
@@ -34,13 +36,15 @@ pub fn save(machine: &Machine, path: &Path, bounds: Bounds<'_>) -> Result<Snapsh
         None => Ok(()),
     });
     let release = released(&qemu);
-    // Whatever broke the wait, the guest's own lines and its console say more of it than QEMU's monitor. A kernel
-    // that has the device's driver built in stops here too when it panics, but without PID 1's greeting.
+    // Whatever broke the wait, the guest's own lines and its console say more of it than QEMU's
+    // monitor. A kernel that has the device's driver built in stops here too when it panics, but
+    // without PID 1's greeting.
     if stopped.is_err() || release.is_empty() {
         drop(monitor);
         return Err(qemu.finish_early());
     }
-    // Several runs may save the same guest at once: each has a file of its own, and the last one stays.
+    // Several runs may save the same guest at once: each has a file of its own, and the last one
+    // stays.
     let mut partial = path.as_os_str().to_owned();
     partial.push(format!(".partial-{}", std::process::id()));
     let partial = PathBuf::from(partial);

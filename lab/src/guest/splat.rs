@@ -2,9 +2,10 @@
 //!
 //! Looks at text only; which log to read is the caller's business.
 
-/// Parts of the messages that Linux prints when something is broken. Texts as in Linux 6.1 (`arch/x86/kernel/dumpstack.c`,
-/// `kernel/panic.c`, `kernel/rcu/tree_stall.h`, `kernel/watchdog*.c`, `kernel/hung_task.c`, `mm/oom_kill.c`,
-/// `mm/page_alloc.c`, `net/core/dev.c`, `lib/ubsan.c`).
+/// Parts of the messages that Linux prints when something is broken. Texts as in Linux 6.1
+/// (`arch/x86/kernel/dumpstack.c`, `kernel/panic.c`, `kernel/rcu/tree_stall.h`,
+/// `kernel/watchdog*.c`, `kernel/hung_task.c`, `mm/oom_kill.c`, `mm/page_alloc.c`,
+/// `net/core/dev.c`, `lib/ubsan.c`).
 const MARKERS: [&str; 21] = [
     "kernel BUG at",
     "Call Trace:",
@@ -65,8 +66,9 @@ fn is_bug(line: &str) -> bool {
     })
 }
 
-/// `WARNING: CPU: 0 PID: 1 at FILE.c:1 ...` (`kernel/panic.c`, `__warn`, up to Linux 6.16), `WARNING: FILE.c:1 at ...` (later), or a
-/// report of the lock and RCU checkers. Other lines that begin so tell of settings.
+/// `WARNING: CPU: 0 PID: 1 at FILE.c:1 ...` (`kernel/panic.c`, `__warn`, up to Linux 6.16),
+/// `WARNING: FILE.c:1 at ...` (later), or a report of the lock and RCU checkers. Other lines that
+/// begin so tell of settings.
 fn is_warning(line: &str) -> bool {
     let Some(rest) = line.strip_prefix("WARNING: ") else { return false };
     let place = [".c:", ".h:"].iter().any(|suffix| rest.contains(suffix)) && rest.contains(" at ");

@@ -1,4 +1,5 @@
-//! Names of kernel functions, from the guest's own `/proc/kallsyms`: read inside, parsed with suspicion outside.
+//! Names of kernel functions, from the guest's own `/proc/kallsyms`: read inside, parsed with
+//! suspicion outside.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -36,7 +37,8 @@ fn is_function(line: &str) -> bool {
 /// A kernel function.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Function {
-    /// Name without the suffixes of compiler passes (`.isra.0`, `.constprop.0`, `.cold`), which differ from build to build.
+    /// Name without the suffixes of compiler passes (`.isra.0`, `.constprop.0`, `.cold`), which
+    /// differ from build to build.
     pub name: String,
     /// The module it is in; `None` for the kernel itself.
     pub module: Option<String>,
@@ -59,11 +61,12 @@ pub struct SymbolsError {
 }
 
 impl Symbols {
-    /// Parses `ADDRESS TYPE NAME [MODULE]` lines (`kernel/kallsyms.c`, `s_show`, Linux 6.1). Of several names of one
-    /// address, a global one wins, then the first.
+    /// Parses `ADDRESS TYPE NAME [MODULE]` lines (`kernel/kallsyms.c`, `s_show`, Linux 6.1). Of
+    /// several names of one address, a global one wins, then the first.
     ///
     /// # Errors
-    /// [`SymbolsError`]: a line of another form, too many of them, or addresses that the kernel hides.
+    /// [`SymbolsError`]: a line of another form, too many of them, or addresses that the kernel
+    /// hides.
     pub fn parse(text: &str) -> Result<Self, SymbolsError> {
         let mut ranked: BTreeMap<u64, (bool, Function)> = BTreeMap::new();
         for (line, whole) in (1..).zip(text.lines()) {

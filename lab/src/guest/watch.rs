@@ -1,4 +1,5 @@
-//! Watches the console of a running guest for a splat, so that a kernel that has hurt itself is not waited for in vain.
+//! Watches the console of a running guest for a splat, so that a kernel that has hurt itself is not
+//! waited for in vain.
 //!
 //! Reads the console's file only; what follows from a splat is decided in `run`.
 

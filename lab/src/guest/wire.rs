@@ -1,8 +1,8 @@
 //! What host and guest say to each other: one job in, JSON lines out.
 //!
-//! The job is a file of the firmware configuration device. The answer goes through QEMU's debug console, a byte sink
-//! at one I/O port without interrupts or a driver, after the measuring is over. Guest output is untrusted: the host
-//! bounds it and demands exactly one closing line.
+//! The job is a file of the firmware configuration device. The answer goes through QEMU's debug
+//! console, a byte sink at one I/O port without interrupts or a driver, after the measuring is
+//! over. Guest output is untrusted: the host bounds it and demands exactly one closing line.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,8 +43,8 @@ pub enum Task {
 /// A task and the seed of the guest's random pool while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Stirred into the kernel's random pool before the task: hash seeds, sequence numbers and user-space
-    /// randomness follow from it alone.
+    /// Stirred into the kernel's random pool before the task: hash seeds, sequence numbers and
+    /// user-space randomness follow from it alone.
     pub seed: u64,
     /// What to do.
     pub task: Task,

@@ -1,5 +1,5 @@
-//! Asks the machine's package sources through apt, with indexes of our own, so that the system's stay as they are. apt
-//! itself checks signatures and hashes. Chooses no package.
+//! Asks the machine's package sources through apt, with indexes of our own, so that the system's
+//! stay as they are. apt itself checks signatures and hashes. Chooses no package.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,8 @@ use super::sources::Source;
 const UPDATE_DEADLINE: Duration = Duration::from_mins(10);
 /// A kernel package is up to 110 MB.
 const DOWNLOAD_DEADLINE: Duration = Duration::from_mins(15);
-/// apt first reads all indexes into a form of its own: a second, or minutes on a machine whose cores are taken by others.
+/// apt first reads all indexes into a form of its own: a second, or minutes on a machine whose
+/// cores are taken by others.
 const QUERY_DEADLINE: Duration = Duration::from_mins(10);
 const OUTPUT_BYTES_MAX: usize = 64 << 20;
 /// How long fetched indexes are good enough.
@@ -32,7 +33,8 @@ const NO_SUCH_SUITE: &str = "does not have a Release file";
 const NO_ROOM: [&str; 3] = ["No space left on device", "enough free space", "Disk quota exceeded"];
 /// Code name of Debian's `experimental`, by which the archives do not answer.
 const EXPERIMENTS: &str = "rc-buggy";
-/// What apt says of suites that are there and cannot be trusted: no key for them here, or withdrawn long ago.
+/// What apt says of suites that are there and cannot be trusted: no key for them here, or withdrawn
+/// long ago.
 const NO_TRUSTED_SUITE: [&str; 3] = ["is not signed", "GPG error", "is expired"];
 
 /// Package indexes of our own, in a folder.
@@ -62,8 +64,9 @@ impl Apt {
         Ok(apt)
     }
 
-    /// Names of the suites that `source` has among its `suites`, by their own names: `stable` is answered by the name of
-    /// the release, which the archives keep more current than the moving names.
+    /// Names of the suites that `source` has among its `suites`, by their own names: `stable` is
+    /// answered by the name of the release, which the archives keep more current than the moving
+    /// names.
     ///
     /// # Errors
     /// When apt is absent, or the archive does not answer at all.
@@ -112,7 +115,8 @@ impl Apt {
         Ok(text.lines().filter_map(offer).collect())
     }
 
-    /// Description of `package`: of the version in `NAME=VERSION`, or of the one this machine would install.
+    /// Description of `package`: of the version in `NAME=VERSION`, or of the one this machine would
+    /// install.
     pub(super) fn show(&self, package: &str) -> Result<Option<Stanza>, ImageError> {
         // No such package is said by a bad exit, and is no error here.
         let output =
@@ -127,12 +131,14 @@ impl Apt {
         }
         let words = ["show", "--no-all-versions"].into_iter();
         let words: Vec<&str> = words.chain(packages.iter().map(String::as_str)).collect();
-        // Those that are not on offer are said on standard error, and by a bad exit if there is no other.
+        // Those that are not on offer are said on standard error, and by a bad exit if there is no
+        // other.
         let output = self.run_any("apt-cache", &words, QUERY_DEADLINE)?;
         Ok(stanzas(&String::from_utf8_lossy(&output.stdout)))
     }
 
-    /// Fetches the package `name` in `version` into the folder `into`, continuing what an earlier try left there.
+    /// Fetches the package `name` in `version` into the folder `into`, continuing what an earlier
+    /// try left there.
     ///
     /// # Errors
     /// When it cannot be fetched, or its hash is not the one in the signed index.
@@ -188,8 +194,8 @@ impl Apt {
         fs::write(&stamp, b"").map_err(at("write", &stamp))
     }
 
-    /// Fetches indexes. A suite that does not exist is passed over, and so is one that apt speaks of in `tolerated`
-    /// words; apt reports these by a bad exit, as everything else.
+    /// Fetches indexes. A suite that does not exist is passed over, and so is one that apt speaks
+    /// of in `tolerated` words; apt reports these by a bad exit, as everything else.
     fn update(&self, options: &[&str], tolerated: &[&str]) -> Result<(), ImageError> {
         let output = self.run_any("apt-get", &[&["update"], options].concat(), UPDATE_DEADLINE)?;
         let words = String::from_utf8_lossy(&output.stderr);
@@ -243,8 +249,8 @@ impl Apt {
         command
     }
 
-    /// Our sources and folders in place of the system's (apt.conf(5)); of the system's configuration the proxy settings
-    /// and the like remain, its pins do not.
+    /// Our sources and folders in place of the system's (apt.conf(5)); of the system's
+    /// configuration the proxy settings and the like remain, its pins do not.
     fn configuration(&self) -> Result<String, ImageError> {
         let folder = self.folder.to_string_lossy();
         if folder.contains(['"', '\n']) {
@@ -315,7 +321,8 @@ pub(super) fn is_newer(a: &str, b: &str) -> Result<bool, ImageError> {
     Ok(output.status.success())
 }
 
-/// Reads a line of `apt-cache madison`: ` NAME | VERSION | URI SUITE/COMPONENT ARCHITECTURE Packages`.
+/// Reads a line of `apt-cache madison`: ` NAME | VERSION | URI SUITE/COMPONENT ARCHITECTURE
+/// Packages`.
 fn offer(line: &str) -> Option<Offer> {
     let mut fields = line.split('|').map(str::trim);
     let (name, version, place) = (fields.next()?, fields.next()?, fields.next()?);

@@ -1,5 +1,5 @@
-//! The folder where kernels and initramfs images are kept between runs: where it is, how things get in whole or not at
-//! all, and what can be thrown away. Fetches, unpacks and builds nothing.
+//! The folder where kernels and initramfs images are kept between runs: where it is, how things get
+//! in whole or not at all, and what can be thrown away. Fetches, unpacks and builds nothing.
 //!
 //! ```text
 //! ROOT/lock                       held by the run that fetches or builds
@@ -23,15 +23,18 @@ use tempfile::TempDir;
 
 use super::error::{ImageError, MAKE_ROOM, at};
 
-/// How long to wait for another run that fetches or builds: longer than a fetch over a slow line takes.
+/// How long to wait for another run that fetches or builds: longer than a fetch over a slow line
+/// takes.
 const LOCK_WAIT: Duration = Duration::from_mins(15);
 const LOCK_POLL: Duration = Duration::from_millis(100);
 /// Images kept; one is about 20 MB, and each build of the program makes a new one.
 const INITRAMFS_KEPT: usize = 8;
-/// An image that was used within this time may be part of a run that goes on: who boots or restores with it touches it.
+/// An image that was used within this time may be part of a run that goes on: who boots or restores
+/// with it touches it.
 const INITRAMFS_IN_USE: Duration = Duration::from_hours(1);
-/// What a fetch may need at once, bytes: indexes with what apt computes from them (200 MB), and a kernel with its packages.
-/// apt itself waits for ever when the disk is full (`apt-get update`, apt 2.6).
+/// What a fetch may need at once, bytes: indexes with what apt computes from them (200 MB), and a
+/// kernel with its packages. apt itself waits for ever when the disk is full (`apt-get update`, apt
+/// 2.6).
 const FETCH_BYTES: u64 = 500_000_000;
 /// How deep [`Cache::bytes`] looks.
 const DEPTH_MAX: usize = 24;
@@ -78,7 +81,8 @@ pub(super) struct CacheLock {
 }
 
 impl Cache {
-    /// Opens `$VIPBENCH_CACHE`, else `$XDG_CACHE_HOME/vipbench`, else `~/.cache/vipbench`, and makes it if needed.
+    /// Opens `$VIPBENCH_CACHE`, else `$XDG_CACHE_HOME/vipbench`, else `~/.cache/vipbench`, and
+    /// makes it if needed.
     ///
     /// # Errors
     /// When none of these variables is set, or the folder cannot be made.
@@ -133,7 +137,8 @@ impl Cache {
             .collect()
     }
 
-    /// Removes everything of the cache and nothing else; its folder too, unless other files are in it.
+    /// Removes everything of the cache and nothing else; its folder too, unless other files are in
+    /// it.
     ///
     /// # Errors
     /// When something cannot be removed, or another run is fetching.
@@ -153,7 +158,8 @@ impl Cache {
         }
     }
 
-    /// Removes what an interrupted fetch or build left, and package indexes; kernels and images stay.
+    /// Removes what an interrupted fetch or build left, and package indexes; kernels and images
+    /// stay.
     ///
     /// # Errors
     /// When something cannot be removed, or another run is fetching.
@@ -222,7 +228,8 @@ impl Cache {
         TempDir::new_in(&path).map_err(at("create a folder in", &path))
     }
 
-    /// Folder for downloads of `name`; it stays until the kernel is in the cache, so that a broken fetch resumes.
+    /// Folder for downloads of `name`; it stays until the kernel is in the cache, so that a broken
+    /// fetch resumes.
     pub(super) fn downloads(&self, name: &str) -> Result<PathBuf, ImageError> {
         let path = self.root.join("downloads").join(file_name(name));
         fs::create_dir_all(&path).map_err(at("create", &path))?;

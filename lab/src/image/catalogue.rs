@@ -1,4 +1,5 @@
-//! Every kernel that the machine's package sources offer, found with three questions to apt. Fetches no package.
+//! Every kernel that the machine's package sources offer, found with three questions to apt.
+//! Fetches no package.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -9,7 +9,8 @@ use super::error::ImageError;
 use super::spec::KernelSpec;
 
 pub(super) const IMAGE_PREFIX: &str = "linux-image-";
-/// Kinds of kernel, best first: the smallest with all that is needed, then those with drivers a guest has no use for.
+/// Kinds of kernel, best first: the smallest with all that is needed, then those with drivers a
+/// guest has no use for.
 pub(super) const FLAVOURS: [&str; 3] = ["cloud-amd64", "amd64", "generic"];
 /// Most other packages a kernel is spread over.
 const COMPANIONS_MAX: usize = 8;
@@ -33,8 +34,9 @@ pub(super) fn default_image(apt: &Apt) -> Result<Offer, ImageError> {
     })
 }
 
-/// The newest image package that `spec` (a series or release) names, of the best flavour there is, whose kernel can be
-/// had whole: archives keep image packages longer than the packages that hold their modules.
+/// The newest image package that `spec` (a series or release) names, of the best flavour there is,
+/// whose kernel can be had whole: archives keep image packages longer than the packages that hold
+/// their modules.
 pub(super) fn newest(spec: &KernelSpec, apt: &Apt) -> Result<Offer, ImageError> {
     let names = apt.search(&format!("^{IMAGE_PREFIX}[0-9]"))?;
     let releases: Vec<&str> = names.iter().filter_map(|name| release_of(name)).collect();
@@ -70,9 +72,9 @@ pub(super) fn newest(spec: &KernelSpec, apt: &Apt) -> Result<Offer, ImageError> 
     }
 }
 
-/// The other packages of the same release that an image package depends on: Debian's `linux-image-RELEASE` needs
-/// `linux-base-RELEASE` from Linux 6.18 on, and from 6.19 on is empty and needs `linux-binary-RELEASE` and
-/// `linux-modules-RELEASE`.
+/// The other packages of the same release that an image package depends on: Debian's
+/// `linux-image-RELEASE` needs `linux-base-RELEASE` from Linux 6.18 on, and from 6.19 on is empty
+/// and needs `linux-binary-RELEASE` and `linux-modules-RELEASE`.
 pub(super) fn companions(image: &Stanza) -> Vec<Dependency> {
     let Some(release) = image.get("Package").and_then(release_of) else { return Vec::new() };
     let ending = format!("-{release}");
@@ -81,8 +83,8 @@ pub(super) fn companions(image: &Stanza) -> Vec<Dependency> {
     image.depends().into_iter().filter(same_release).take(COMPANIONS_MAX).collect()
 }
 
-/// Whether a kernel boots without this companion: `linux-base-RELEASE` holds its configuration and the list of what is
-/// built in.
+/// Whether a kernel boots without this companion: `linux-base-RELEASE` holds its configuration and
+/// the list of what is built in.
 pub(super) fn is_optional(companion: &Dependency) -> bool {
     companion.name.starts_with("linux-base-")
 }
@@ -123,8 +125,8 @@ fn newest_offer(offers: &[Offer]) -> Result<Option<Offer>, ImageError> {
     Ok(best.cloned())
 }
 
-/// Whether a package is a kernel's, and no meta-package such as linux-image-6.12-cloud-amd64, which has the newest
-/// version too and stands for another image package.
+/// Whether a package is a kernel's, and no meta-package such as linux-image-6.12-cloud-amd64, which
+/// has the newest version too and stands for another image package.
 pub(super) fn is_kernel(package: &Stanza) -> bool {
     !package.depends().iter().any(|needed| release_of(&needed.name).is_some())
 }
@@ -135,7 +137,8 @@ pub(super) fn release_of(package: &str) -> Option<&str> {
     release.starts_with(|c: char| c.is_ascii_digit()).then_some(release)
 }
 
-/// What follows the version in a release: `amd64` in `6.1.0-30-amd64`, `rt-amd64` in `6.1.0-30-rt-amd64`.
+/// What follows the version in a release: `amd64` in `6.1.0-30-amd64`, `rt-amd64` in
+/// `6.1.0-30-rt-amd64`.
 pub(super) fn flavour_of(release: &str) -> &str {
     let mut flavour = "";
     for (at, _) in release.rmatch_indices('-') {
@@ -163,8 +166,8 @@ fn matches(spec: &KernelSpec, release: &str, flavour: &str) -> bool {
     }
 }
 
-/// What an error offers instead of `spec`: all series, or the releases that share most of their beginning with it,
-/// newest first.
+/// What an error offers instead of `spec`: all series, or the releases that share most of their
+/// beginning with it, newest first.
 fn near(spec: &KernelSpec, releases: &[&str]) -> Vec<String> {
     let releases = releases.iter().filter(|release| FLAVOURS.contains(&flavour_of(release)));
     if let KernelSpec::Series(..) | KernelSpec::Newest(_) = spec {

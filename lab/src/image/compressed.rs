@@ -2,7 +2,8 @@
 
 use std::io::{self, Cursor, Read};
 
-/// Largest dictionary or window a stream may ask for, in bytes: what `zstd -22 --ultra` uses for kernels.
+/// Largest dictionary or window a stream may ask for, in bytes: what `zstd -22 --ultra` uses for
+/// kernels.
 const WINDOW_BYTES_MAX: u64 = 128 << 20;
 
 const XZ_MAGIC: &[u8] = b"\xfd7zXZ\0";

@@ -1,4 +1,5 @@
-//! The `Name: value` stanzas of package descriptions and package sources (deb822). Reads text; decides nothing.
+//! The `Name: value` stanzas of package descriptions and package sources (deb822). Reads text;
+//! decides nothing.
 
 /// One stanza: fields in their order, values with their continuation lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

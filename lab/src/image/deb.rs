@@ -1,5 +1,5 @@
-//! Reads a Debian package: its control fields, and of its files those that belong to a kernel. Runs no script of it,
-//! and verifies no signature (apt has done so for packages it fetched).
+//! Reads a Debian package: its control fields, and of its files those that belong to a kernel. Runs
+//! no script of it, and verifies no signature (apt has done so for packages it fetched).
 
 use std::fmt;
 use std::fs::{self, File};
@@ -81,11 +81,12 @@ impl Deb {
         Err(self.malformed("it has no control file"))
     }
 
-    /// Writes the kernel image, its configuration and its modules into the folder `into`, as `vmlinuz`, `config` and
-    /// `modules/`; all else in the package is passed over.
+    /// Writes the kernel image, its configuration and its modules into the folder `into`, as
+    /// `vmlinuz`, `config` and `modules/`; all else in the package is passed over.
     ///
     /// # Errors
-    /// When the package is damaged, holds unsafe paths or links among the kernel's files, or is absurdly large.
+    /// When the package is damaged, holds unsafe paths or links among the kernel's files, or is
+    /// absurdly large.
     pub(super) fn unpack(&self, into: &Path) -> Result<Unpacked, ImageError> {
         let data = decompressed(self.member("data.tar")?).map_err(|error| self.malformed(error))?;
         let mut archive = tar::Archive::new(data.take(UNPACKED_BYTES_MAX));
@@ -159,8 +160,9 @@ struct Place {
     release: Option<String>,
 }
 
-/// Place of the package file `path`, if it belongs to a kernel. Debian up to Linux 6.18 has `boot/vmlinuz-RELEASE` and
-/// `lib/modules/RELEASE/`, from 6.19 on `usr/lib/modules/RELEASE/vmlinuz` beside the modules.
+/// Place of the package file `path`, if it belongs to a kernel. Debian up to Linux 6.18 has
+/// `boot/vmlinuz-RELEASE` and `lib/modules/RELEASE/`, from 6.19 on
+/// `usr/lib/modules/RELEASE/vmlinuz` beside the modules.
 fn kernel_file(path: &Path) -> Result<Option<Place>, String> {
     let mut parts = Vec::new();
     for component in path.components() {

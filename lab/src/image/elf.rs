@@ -1,5 +1,5 @@
-//! Finds the loader and the shared libraries that programs need, the way the dynamic loader does. Runs nothing, and does
-//! not see what a program opens by itself later (plug-ins).
+//! Finds the loader and the shared libraries that programs need, the way the dynamic loader does.
+//! Runs nothing, and does not see what a program opens by itself later (plug-ins).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,8 +11,8 @@ use object::read::elf::{ElfFile, FileHeader, ProgramHeader};
 
 use super::error::{ImageError, at};
 
-/// Folders a loader looks in without being told, on the distributions in use (ld.so(8)). It finds nothing elsewhere
-/// when there is no `/etc/ld.so.cache`.
+/// Folders a loader looks in without being told, on the distributions in use (ld.so(8)). It finds
+/// nothing elsewhere when there is no `/etc/ld.so.cache`.
 const DEFAULT_FOLDERS: [&str; 6] = [
     "/lib/x86_64-linux-gnu",
     "/usr/lib/x86_64-linux-gnu",
@@ -74,7 +74,8 @@ impl LibraryFolders {
         if let Some(host) = find_in(&self.configured, name)
             && !host.parent().is_some_and(|folder| self.default.iter().any(|known| known == folder))
         {
-            // The guest has no loader cache: what is found by configuration alone goes where its C library is.
+            // The guest has no loader cache: what is found by configuration alone goes where its C
+            // library is.
             let guest = self.c_library_folder().map_or_else(|| host.clone(), |f| f.join(name));
             return Some(Needed { host, guest });
         }

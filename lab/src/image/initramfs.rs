@@ -1,7 +1,8 @@
-//! Builds the file system a guest boots with: this program as `/init`, the tools that program the kernel, and kernel
-//! modules. Boots nothing.
+//! Builds the file system a guest boots with: this program as `/init`, the tools that program the
+//! kernel, and kernel modules. Boots nothing.
 //!
-//! The archive is not compressed: under TCG a guest spends more on unpacking it than the host saves on reading it.
+//! The archive is not compressed: under TCG a guest spends more on unpacking it than the host saves
+//! on reading it.
 
 use std::fs;
 use std::io::BufWriter;
@@ -19,8 +20,8 @@ use super::kernel::Kernel;
 use super::modules::ModuleTree;
 use super::tree::{Node, Tree};
 
-/// Tools put into a guest: what the proxies of this project start. `iptables` without a suffix is whichever of the two
-/// the machine prefers.
+/// Tools put into a guest: what the proxies of this project start. `iptables` without a suffix is
+/// whichever of the two the machine prefers.
 pub const DEFAULT_TOOLS: [&str; 13] = [
     "ip",
     "ipset",
@@ -37,14 +38,16 @@ pub const DEFAULT_TOOLS: [&str; 13] = [
     "nft",
 ];
 
-/// Modules put into a guest, by what needs them. A kernel that lacks some, or has them built in, is no error.
+/// Modules put into a guest, by what needs them. A kernel that lacks some, or has them built in, is
+/// no error.
 pub const DEFAULT_MODULES: &[&str] = &[
     // The lab: its links, VIPs on a dummy device, and tunnels.
     "veth",
     "dummy",
     "bridge",
     "ipip",
-    // The checksum that conntrack, NAT and IPVS ask for by name (`libcrc32c` in 6.12, and gone in 7.2).
+    // The checksum that conntrack, NAT and IPVS ask for by name (`libcrc32c` in 6.12, and gone in
+    // 7.2).
     "crc32c_intel",
     "crc32c_generic",
     "libcrc32c",

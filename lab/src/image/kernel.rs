@@ -1,4 +1,5 @@
-//! From a SPEC to a kernel that can boot: in the cache already, or fetched, unpacked and put there. Boots nothing.
+//! From a SPEC to a kernel that can boot: in the cache already, or fetched, unpacked and put there.
+//! Boots nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,8 @@ const HASH_DIGITS: usize = 16;
 pub struct Kernel {
     /// What `uname -r` says in it.
     pub release: String,
-    /// What to boot: the unpacked ELF kernel, which QEMU starts directly through PVH; the packed one for a kernel
-    /// without a PVH entry.
+    /// What to boot: the unpacked ELF kernel, which QEMU starts directly through PVH; the packed
+    /// one for a kernel without a PVH entry.
     pub vmlinux: PathBuf,
     /// The boot image as packaged.
     pub vmlinuz: PathBuf,
@@ -57,8 +58,9 @@ pub struct Manifest {
     pub unpacked_bytes: u64,
 }
 
-/// The kernel that `spec` names. A default, series or release that was answered before is answered with the same
-/// kernel again, so that measurements stay comparable; [`refresh`] looks for a newer one.
+/// The kernel that `spec` names. A default, series or release that was answered before is answered
+/// with the same kernel again, so that measurements stay comparable; [`refresh`] looks for a newer
+/// one.
 ///
 /// # Errors
 /// When there is none, it cannot be fetched, or what was fetched is damaged: see [`ImageError`].
@@ -240,7 +242,8 @@ fn from_files(vmlinuz: &Path, modules: &Path, cache: &Cache) -> Result<Kernel, I
     load(&cache.insert_kernel(partial, &name)?)
 }
 
-/// Writes the ELF kernel inside `image`, read from `vmlinuz`, into `folder`; returns whether it has a PVH entry.
+/// Writes the ELF kernel inside `image`, read from `vmlinuz`, into `folder`; returns whether it has
+/// a PVH entry.
 fn unpack_image(image: &[u8], vmlinuz: &Path, folder: &Path) -> Result<bool, ImageError> {
     let kernel = extract(image).map_err(|problem| malformed(vmlinuz, problem))?;
     let pvh = has_pvh_entry(&kernel);

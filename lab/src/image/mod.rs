@@ -1,7 +1,9 @@
-//! What a guest boots: stock distribution kernels, found through the machine's own package sources, unpacked and kept,
-//! and the initial file system with this program, the tools and the kernel modules.
+//! What a guest boots: stock distribution kernels, found through the machine's own package sources,
+//! unpacked and kept, and the initial file system with this program, the tools and the kernel
+//! modules.
 //!
-//! Starts no guest. Nothing here names an archive; what is fetched is checked by apt against the distribution's keys.
+//! Starts no guest. Nothing here names an archive; what is fetched is checked by apt against the
+//! distribution's keys.
 
 mod apt;
 mod cache;

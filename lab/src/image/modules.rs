@@ -1,7 +1,7 @@
 //! Finds kernel modules and the order in which they must be loaded. Loads none.
 //!
-//! Packages ship no `modules.dep`, so dependencies are read from the modules themselves, and only from those that are
-//! asked for: about a hundred of some thousand files.
+//! Packages ship no `modules.dep`, so dependencies are read from the modules themselves, and only
+//! from those that are asked for: about a hundred of some thousand files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -40,8 +40,8 @@ pub struct Module {
 pub struct Closure {
     /// Modules to load, each after those it needs.
     pub ordered: Vec<Module>,
-    /// Names of those asked for that this kernel has neither as a file nor built in, or only as a file that cannot be
-    /// loaded, since a module it needs is absent.
+    /// Names of those asked for that this kernel has neither as a file nor built in, or only as a
+    /// file that cannot be loaded, since a module it needs is absent.
     pub missing: Vec<String>,
 }
 
@@ -85,8 +85,8 @@ impl ModuleTree {
         self.files.is_empty() && self.builtin.is_empty()
     }
 
-    /// The modules called `names` (`-` and `_` are equal) and all they need, in load order. Names built into the kernel
-    /// need no loading.
+    /// The modules called `names` (`-` and `_` are equal) and all they need, in load order. Names
+    /// built into the kernel need no loading.
     ///
     /// # Errors
     /// When a module file cannot be read, is damaged, or dependencies never end.
@@ -103,8 +103,9 @@ impl ModuleTree {
         Ok(closure)
     }
 
-    /// Puts the module, after those it needs, into the closure; whether the kernel can have it. `visited` has the answers
-    /// so far; of a module that is being looked at, in a circle, it is assumed.
+    /// Puts the module, after those it needs, into the closure; whether the kernel can have it.
+    /// `visited` has the answers so far; of a module that is being looked at, in a circle, it is
+    /// assumed.
     fn visit(
         &self,
         name: &str,
@@ -121,7 +122,8 @@ impl ModuleTree {
         if depth >= DEPTH_MAX {
             return Err(malformed(file, "its dependencies never end".to_owned()));
         }
-        // What is built in never stands in `depends=`: without the file of one named there, the kernel refuses the module.
+        // What is built in never stands in `depends=`: without the file of one named there, the
+        // kernel refuses the module.
         for needed in &needs.depends {
             if !self.visit(needed, depth + 1, visited, closure)? {
                 visited.insert(name.to_owned(), false);
@@ -174,8 +176,8 @@ struct Needs {
     after: Vec<String>,
 }
 
-/// Reads `depends=` and `softdep=` of the section `.modinfo` (include/linux/module.h, `MODULE_INFO` and
-/// `MODULE_SOFTDEP`, Linux 6.1).
+/// Reads `depends=` and `softdep=` of the section `.modinfo` (include/linux/module.h, `MODULE_INFO`
+/// and `MODULE_SOFTDEP`, Linux 6.1).
 fn needs(module: &[u8]) -> Result<Needs, String> {
     let file = object::File::parse(module).map_err(|error| format!("no module: {error}"))?;
     let section = file.section_by_name(".modinfo").ok_or("no module: it has no .modinfo")?;

@@ -1,4 +1,5 @@
-//! Gets the packages of a kernel, from the machine's package sources or from a folder. Unpacks none.
+//! Gets the packages of a kernel, from the machine's package sources or from a folder. Unpacks
+//! none.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,8 @@ pub(super) struct Fetched {
     pub(super) record: PackageRecord,
 }
 
-/// Fetches the packages of the kernel that `spec` (a default, series or release) names: its image package first.
+/// Fetches the packages of the kernel that `spec` (a default, series or release) names: its image
+/// package first.
 pub(super) fn fetch(
     spec: &KernelSpec,
     cache: &Cache,
@@ -57,7 +59,8 @@ pub(super) fn fetch(
     })
 }
 
-/// The image package that `spec` (a default, series or release) names, and the indexes that it is in.
+/// The image package that `spec` (a default, series or release) names, and the indexes that it is
+/// in.
 pub(super) fn on_offer(
     spec: &KernelSpec,
     cache: &Cache,
@@ -89,7 +92,8 @@ pub(super) fn from_file(deb: &Path) -> Result<Vec<Fetched>, ImageError> {
     })
 }
 
-/// The image package at `image`, and the other packages its kernel is spread over, as `get` finds them.
+/// The image package at `image`, and the other packages its kernel is spread over, as `get` finds
+/// them.
 fn with_companions(
     image: &Path,
     suite: Option<&str>,
@@ -135,7 +139,8 @@ pub(super) fn every_suite(cache: &Cache, progress: &dyn Fn(&str)) -> Result<Apt,
 /// The archives of `own` with every suite they have.
 fn all_suites(own: &[Source], cache: &Cache) -> Result<Vec<Source>, ImageError> {
     let mut all = Vec::new();
-    // Archives of releases first: they tell the names of the releases that an archive of corrections may be asked for.
+    // Archives of releases first: they tell the names of the releases that an archive of
+    // corrections may be asked for.
     let mut own: Vec<(usize, &Source)> = own.iter().enumerate().collect();
     own.sort_by_key(|(_, source)| source.is_corrections_only());
     for (number, source) in own {

@@ -1,4 +1,5 @@
-//! Which kernels a user means by `6.12,7.x` or `5.10..7.3`: splits lists and turns ranges into series. Fetches no kernel.
+//! Which kernels a user means by `6.12,7.x` or `5.10..7.3`: splits lists and turns ranges into
+//! series. Fetches no kernel.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -17,8 +18,8 @@ type Series = (u32, u32);
 pub enum Selection {
     /// A single kernel: an error if it cannot be had.
     One(KernelSpec),
-    /// `5.10..7.3`: the newest release of each series between the two, both included. A series that cannot be had whole
-    /// is passed over with a warning.
+    /// `5.10..7.3`: the newest release of each series between the two, both included. A series that
+    /// cannot be had whole is passed over with a warning.
     Range {
         /// The oldest series.
         from: Series,
@@ -36,8 +37,8 @@ pub struct Selected {
     pub warnings: Vec<String>,
 }
 
-/// Splits a list at its commas. `vmlinuz=PATH,modules=DIR` holds a comma itself and takes all that follows, so it comes
-/// last.
+/// Splits a list at its commas. `vmlinuz=PATH,modules=DIR` holds a comma itself and takes all that
+/// follows, so it comes last.
 ///
 /// # Errors
 /// [`ImageError::Spec`] for the first word that names no kernel.
@@ -74,11 +75,12 @@ impl FromStr for Selection {
     }
 }
 
-/// The kernels that `lists` name. What a range came to is kept in the cache, so that a later run measures the same
-/// kernels, and needs no network for it.
+/// The kernels that `lists` name. What a range came to is kept in the cache, so that a later run
+/// measures the same kernels, and needs no network for it.
 ///
 /// # Errors
-/// A word that names no kernel; for a range that was not asked before, [`offered_kernels`]' own; a range without a kernel.
+/// A word that names no kernel; for a range that was not asked before, [`offered_kernels`]' own; a
+/// range without a kernel.
 pub fn select(
     lists: &[impl AsRef<str>],
     cache: &Cache,

@@ -1,5 +1,5 @@
-//! Which package sources this machine is configured to use, and the suites beside them that may hold other kernels.
-//! Fetches nothing; names no archive of its own.
+//! Which package sources this machine is configured to use, and the suites beside them that may
+//! hold other kernels. Fetches nothing; names no archive of its own.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use super::control::{Stanza, stanzas};
 use super::error::{ImageError, at};
 
-/// Suites that a distribution may offer, by the names that move with each release (Debian's; others lack them).
+/// Suites that a distribution may offer, by the names that move with each release (Debian's; others
+/// lack them).
 const MOVING_SUITES: [&str; 6] =
     ["stable", "oldstable", "oldoldstable", "testing", "unstable", "experimental"];
 /// Names of suites besides those of releases, for machines that follow no release.
@@ -38,9 +39,9 @@ impl Source {
         self.suites.iter().all(|suite| suite.ends_with("-security"))
     }
 
-    /// Suites of this archive worth asking for, its own among them. An archive of corrections has no releases proper,
-    /// and the other way round. Such an archive may know an old release by its own name only: `releases` are the names
-    /// that other archives told.
+    /// Suites of this archive worth asking for, its own among them. An archive of corrections has
+    /// no releases proper, and the other way round. Such an archive may know an old release by its
+    /// own name only: `releases` are the names that other archives told.
     pub(super) fn possible_suites(&self, releases: &[String]) -> Vec<String> {
         let has_security = self.suites.iter().any(|suite| suite.ends_with("-security"));
         let has_releases = self.suites.iter().any(|suite| !suite.ends_with("-security"));
@@ -80,8 +81,8 @@ impl Source {
     }
 }
 
-/// The sources for the distribution itself among all configured ones: those whose suite is the release `codename`, or
-/// one of the moving names.
+/// The sources for the distribution itself among all configured ones: those whose suite is the
+/// release `codename`, or one of the moving names.
 ///
 /// # Errors
 /// When the configuration cannot be read, or names no such source.

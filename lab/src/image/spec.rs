@@ -9,7 +9,8 @@ use super::error::ImageError;
 /// Names a kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum KernelSpec {
-    /// `default`: the newest kernel for virtual machines of the distribution release this machine runs.
+    /// `default`: the newest kernel for virtual machines of the distribution release this machine
+    /// runs.
     Default,
     /// `host`: the installed image of the kernel that runs this machine.
     Host,
@@ -21,7 +22,8 @@ pub enum KernelSpec {
     Release(String),
     /// `PATH.deb`: a package file.
     Package(PathBuf),
-    /// `vmlinuz=PATH,modules=DIR`: a boot image (or an ELF `vmlinux`), and what is its `/lib/modules/RELEASE`.
+    /// `vmlinuz=PATH,modules=DIR`: a boot image (or an ELF `vmlinux`), and what is its
+    /// `/lib/modules/RELEASE`.
     Files {
         /// The image.
         vmlinuz: PathBuf,

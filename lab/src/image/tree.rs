@@ -1,7 +1,8 @@
-//! The file tree of a guest, made of files of this machine and of text, and written as a `newc` archive. Does not know what
-//! a guest needs.
+//! The file tree of a guest, made of files of this machine and of text, and written as a `newc`
+//! archive. Does not know what a guest needs.
 //!
-//! The same tree gives the same bytes: entries are sorted, inode numbers count from 1, times are 0 and owners root.
+//! The same tree gives the same bytes: entries are sorted, inode numbers count from 1, times are 0
+//! and owners root.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,7 +15,8 @@ use cpio::newc::{Builder, ModeFileType, trailer};
 use super::error::{ImageError, at};
 use super::modules::read_module;
 
-/// Longest chain of symbolic links followed, as in the kernel (include/linux/namei.h, `MAXSYMLINKS`, Linux 6.1).
+/// Longest chain of symbolic links followed, as in the kernel (include/linux/namei.h,
+/// `MAXSYMLINKS`, Linux 6.1).
 const LINKS_MAX: usize = 40;
 /// Largest file put into a guest, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -72,7 +74,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>, ImageError> {
     Ok(bytes)
 }
 
-/// The guest's files by path without the leading slash. Sorted, so a folder comes before what is in it.
+/// The guest's files by path without the leading slash. Sorted, so a folder comes before what is in
+/// it.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     nodes: BTreeMap<PathBuf, Node>,
@@ -106,8 +109,9 @@ impl Tree {
         path
     }
 
-    /// Puts the file at the absolute path `host` at the same path of the guest, with every link on the way there: tools
-    /// are links to one program that looks at its name, and folders such as `/lib` are links too.
+    /// Puts the file at the absolute path `host` at the same path of the guest, with every link on
+    /// the way there: tools are links to one program that looks at its name, and folders such as
+    /// `/lib` are links too.
     pub(super) fn add_from_host(&mut self, host: &Path) -> Result<(), ImageError> {
         let mut rest = plain(host);
         for _ in 0..LINKS_MAX {

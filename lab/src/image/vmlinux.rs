@@ -1,5 +1,5 @@
-//! Takes the ELF kernel out of a compressed x86 boot image, so that QEMU can start it directly through PVH and the guest
-//! need not unpack it. Boots nothing.
+//! Takes the ELF kernel out of a compressed x86 boot image, so that QEMU can start it directly
+//! through PVH and the guest need not unpack it. Boots nothing.
 
 use std::io;
 use std::ops::Range;
@@ -12,7 +12,8 @@ use super::compressed::read_all;
 
 /// Largest kernel unpacked, in bytes (distribution kernels: 50 to 110 MB).
 const KERNEL_BYTES_MAX: usize = 512 << 20;
-/// Where the parts of the setup header are ("The Linux/x86 Boot Protocol", Documentation/x86/boot.rst, Linux 6.1).
+/// Where the parts of the setup header are ("The Linux/x86 Boot Protocol",
+/// Documentation/x86/boot.rst, Linux 6.1).
 const SETUP_SECTS: usize = 0x1f1;
 const HEADER_MAGIC: Range<usize> = 0x202..0x206;
 const PROTOCOL_VERSION: usize = 0x206;
@@ -56,7 +57,8 @@ pub(super) fn extract(image: &[u8]) -> Result<Vec<u8>, String> {
         return Ok(image.to_vec());
     }
     let payload = payload(image)?;
-    // After the packed kernel its unpacked length is written (arch/x86/boot/compressed/mkpiggy.c, Linux 6.1).
+    // After the packed kernel its unpacked length is written (arch/x86/boot/compressed/mkpiggy.c,
+    // Linux 6.1).
     let length = payload.len().checked_sub(4).and_then(|at| u32_at(payload, at));
     let length = length.ok_or("its payload is empty")? as usize;
     if length > KERNEL_BYTES_MAX {
@@ -78,7 +80,8 @@ pub(super) fn extract(image: &[u8]) -> Result<Vec<u8>, String> {
     Ok(kernel)
 }
 
-/// Whether QEMU can start the ELF kernel `kernel` directly: the kernel was built with `CONFIG_PVH=y`.
+/// Whether QEMU can start the ELF kernel `kernel` directly: the kernel was built with
+/// `CONFIG_PVH=y`.
 pub(super) fn has_pvh_entry(kernel: &[u8]) -> bool {
     let notes = || -> object::read::Result<bool> {
         let header = FileHeader64::<LittleEndian>::parse(kernel)?;
@@ -119,7 +122,8 @@ fn payload(image: &[u8]) -> Result<&[u8], String> {
     }
     let range = || {
         let sectors = match *image.get(SETUP_SECTS)? {
-            // "For backwards compatibility, if the setup_sects field contains 0, the real value is 4."
+            // "For backwards compatibility, if the setup_sects field contains 0, the real value is
+            // 4."
             0 => 4,
             sectors => usize::from(sectors),
         };

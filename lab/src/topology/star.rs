@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! client (owns the client prefix) --veth-- node (forwards)
-//!                                          node --veth-- endpoint host 0 (owns slice 0 of the endpoint prefix)
-//!                                          node --veth-- endpoint host 1 ...
+//! node --veth-- endpoint host 0 (owns slice 0 of the endpoint prefix)
+//! node --veth-- endpoint host 1 ...
 //! ```
 
 use std::collections::BTreeMap;
@@ -15,14 +15,16 @@ use linux::netlink::link::Mac;
 use super::TopologyError;
 use super::graph::{End, Graph, Host, Link, Medium, Source};
 
-/// Most endpoint hosts of a lab. A real node has one an endpoint; beyond two they differ only in address.
+/// Most endpoint hosts of a lab. A real node has one an endpoint; beyond two they differ only in
+/// address.
 pub const ENDPOINT_HOSTS_MAX: usize = 64;
 /// Position of the node among the hosts.
 const NODE: usize = 1;
 /// Point-to-point prefix: two hosts, network and broadcast address.
 const LINK_PREFIX_LEN: u8 = 30;
-/// Index of the only veth of client and endpoint hosts; the node's come one a link from here on. Above those of the
-/// fallback devices that tunnel modules make in every namespace (`tunl0`; `net/ipv4/ip_tunnel.c`, Linux 6.1).
+/// Index of the only veth of client and endpoint hosts; the node's come one a link from here on.
+/// Above those of the fallback devices that tunnel modules make in every namespace (`tunl0`;
+/// `net/ipv4/ip_tunnel.c`, Linux 6.1).
 const FIRST_INDEX: u32 = 32;
 /// The accept queue's limit: `listen` silently cuts its backlog to it.
 const ENDPOINT_SYSCTLS: [(&str, &str); 1] = [("net.core.somaxconn", "65535")];
@@ -62,8 +64,9 @@ pub struct Star {
     pub endpoints: Ipv4Net,
     /// Addresses of the links themselves, one /30 a host.
     pub links: Ipv4Net,
-    /// How many namespaces share the Endpoints: a power of two, at most [`ENDPOINT_HOSTS_MAX`]. Two let one Endpoint
-    /// dial another through the node; those of one host reach each other without it.
+    /// How many namespaces share the Endpoints: a power of two, at most [`ENDPOINT_HOSTS_MAX`]. Two
+    /// let one Endpoint dial another through the node; those of one host reach each other without
+    /// it.
     pub endpoint_hosts: usize,
 }
 
@@ -71,8 +74,8 @@ impl Star {
     /// Finds every mistake before anything touches the kernel.
     ///
     /// # Errors
-    /// [`TopologyError::Spec`]: overlapping or ill-formed prefixes, a number of hosts that is no power of two, prefixes
-    /// too small for the hosts.
+    /// [`TopologyError::Spec`]: overlapping or ill-formed prefixes, a number of hosts that is no
+    /// power of two, prefixes too small for the hosts.
     pub fn validate(&self) -> Result<(), TopologyError> {
         let wrong = |reason: String| Err(TopologyError::Spec { reason });
         let prefixes = [

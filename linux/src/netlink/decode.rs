@@ -1,6 +1,7 @@
 //! Reads what the kernel sends: messages, attributes, values, and the two forms of an error.
 //!
-//! Nothing that arrives can make it panic or read outside its buffer; what does not fit is [`Malformed`].
+//! Nothing that arrives can make it panic or read outside its buffer; what does not fit is
+//! [`Malformed`].
 
 use std::net::Ipv4Addr;
 
@@ -93,7 +94,8 @@ impl<'a> Iterator for Messages<'a> {
     }
 }
 
-/// Attributes, as type (without its two flag bits) and value. Ends after the first that is malformed.
+/// Attributes, as type (without its two flag bits) and value. Ends after the first that is
+/// malformed.
 #[derive(Debug, Clone)]
 pub struct Attributes<'a> {
     rest: &'a [u8],
@@ -320,7 +322,8 @@ mod tests {
 
     #[test]
     fn a_capped_error_with_words_is_read() {
-        // The answer to RTM_NEWROUTE for 10.96.0.1/12, NETLINK_CAP_ACK and NETLINK_EXT_ACK on, Linux 6.18.
+        // The answer to RTM_NEWROUTE for 10.96.0.1/12, NETLINK_CAP_ACK and NETLINK_EXT_ACK on,
+        // Linux 6.18.
         #[rustfmt::skip]
         let captured = [
             80, 0, 0, 0,  2, 0,  0, 3,  1, 0, 0, 0,  28, 2, 0, 0, // NLMSG_ERROR, NLM_F_CAPPED | NLM_F_ACK_TLVS, sequence 1

@@ -1,8 +1,9 @@
 //! Writes netlink messages, one after the other, into one buffer that is ready to send.
 //!
-//! Rendering is measured, so nothing is allocated a message and every length is filled in afterwards in place. The
-//! encoder knows headers and attributes; what they mean is the caller's business. It cannot fail: the caller keeps the
-//! content of one attribute below 64 KiB, which debug builds check.
+//! Rendering is measured, so nothing is allocated a message and every length is filled in
+//! afterwards in place. The encoder knows headers and attributes; what they mean is the caller's
+//! business. It cannot fail: the caller keeps the content of one attribute below 64 KiB, which
+//! debug builds check.
 
 use std::net::Ipv4Addr;
 use std::ops::Range;
@@ -12,8 +13,8 @@ use super::{ACK, ALIGNMENT, ATTRIBUTE_HEADER_BYTES, HEADER_BYTES, NESTED, REQUES
 /// How many messages go into one send at most. The kernel answers each refused one apart, and
 /// [`Socket`](super::Socket) has room for that many answers.
 pub const CHUNK_MESSAGES: usize = 2048;
-/// After how many bytes a send is closed: large enough that the cost of a system call vanishes beside 1,000 messages,
-/// small enough for one socket buffer.
+/// After how many bytes a send is closed: large enough that the cost of a system call vanishes
+/// beside 1,000 messages, small enough for one socket buffer.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Messages under construction.
@@ -41,8 +42,8 @@ impl Encoder {
         }
     }
 
-    /// Appends one request of type `kind`; `content` writes what follows the header. Its sequence number is its
-    /// position, counted from 1.
+    /// Appends one request of type `kind`; `content` writes what follows the header. Its sequence
+    /// number is its position, counted from 1.
     #[inline]
     pub fn message(&mut self, kind: u16, flags: u16, content: impl FnOnce(&mut Content<'_>)) {
         let start = self.bytes.len();
@@ -76,8 +77,9 @@ impl Encoder {
         Batch { bytes: self.bytes, ends: self.ends, chunk_ends: self.chunk_ends }
     }
 
-    /// Asks for an acknowledgement of the last message. Errors come unasked, and the kernel works through a send in
-    /// order, so one answer tells that all is done (`netlink_rcv_skb`, `net/netlink/af_netlink.c`, Linux 6.1).
+    /// Asks for an acknowledgement of the last message. Errors come unasked, and the kernel works
+    /// through a send in order, so one answer tells that all is done (`netlink_rcv_skb`,
+    /// `net/netlink/af_netlink.c`, Linux 6.1).
     fn close_chunk(&mut self) {
         let last = self.ends.len().checked_sub(2).and_then(|at| self.ends.get(at)).copied();
         let flags_at = last.unwrap_or(0) + 6;
@@ -164,7 +166,8 @@ impl<'a> Content<'a> {
         self.pad();
     }
 
-    /// Attributes of up to four bytes, such as [`fn@u16`] makes. Several at once cost little more than one.
+    /// Attributes of up to four bytes, such as [`fn@u16`] makes. Several at once cost little more
+    /// than one.
     #[inline]
     pub fn small<const N: usize>(&mut self, attributes: [Small; N]) {
         self.bytes.extend_from_slice(attributes.as_flattened());

@@ -1,6 +1,7 @@
 //! Generic netlink: from the name of a family to its number.
 //!
-//! One question a sync at most, so `neli` writes it. The socket with its deadline and the checked decoder are ours.
+//! One question a sync at most, so `neli` writes it. The socket with its deadline and the checked
+//! decoder are ours.
 
 use std::io::Cursor;
 
@@ -17,7 +18,8 @@ const CONTROLLER: u16 = 0x10;
 /// `GENL_HDRLEN`: command, version, two reserved bytes.
 pub const HEADER_BYTES: usize = 4;
 
-/// The number of a family, such as `IPVS`. Asking makes the kernel load a module that declares the family, if it can.
+/// The number of a family, such as `IPVS`. Asking makes the kernel load a module that declares the
+/// family, if it can.
 ///
 /// # Errors
 /// [`NetlinkError::Refused`] with `ENOENT` if there is no such family.

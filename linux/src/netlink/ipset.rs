@@ -1,8 +1,9 @@
 //! The ipset protocol: sets made, listed and destroyed, and members added and removed in bulk.
 //!
-//! Protocol version 6 (Linux 2.6.39 to date); constants from `include/uapi/linux/netfilter/ipset/ip_set.h`, Linux 6.1.
-//! One message carries many members, as `ipset restore` packs them, and each has a line number by which the kernel
-//! says which one it refused.
+//! Protocol version 6 (Linux 2.6.39 to date); constants from
+//! `include/uapi/linux/netfilter/ipset/ip_set.h`, Linux 6.1. One message carries many members, as
+//! `ipset restore` packs them, and each has a line number by which the kernel says which one it
+//! refused.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -118,7 +119,8 @@ impl fmt::Display for Member {
     }
 }
 
-/// How many members one message carries: 44 bytes each at most, and the list must stay below 64 KiB.
+/// How many members one message carries: 44 bytes each at most, and the list must stay below 64
+/// KiB.
 const MEMBERS_PER_MESSAGE: usize = 1024;
 const _: () = assert!(MEMBERS_PER_MESSAGE * 56 < u16::MAX as usize, "a list fits one attribute");
 
@@ -131,7 +133,8 @@ pub struct HashSize {
     pub max_elements: u32,
 }
 
-/// Makes a set: `ipset create NAME TYPE family inet hashsize N maxelem N`, or `... range 0-65535`, which needs no size.
+/// Makes a set: `ipset create NAME TYPE family inet hashsize N maxelem N`, or `... range 0-65535`,
+/// which needs no size.
 pub fn create(encoder: &mut Encoder, name: &str, kind: SetKind, size: HashSize) {
     let (type_name, revision) = kind.name();
     encoder.message(CREATE_SET, CREATE | EXCL, |content| {
@@ -156,7 +159,8 @@ pub fn destroy(encoder: &mut Encoder, name: &str) {
     encoder.message(DESTROY_SET, 0, |content| head(content, name));
 }
 
-/// Adds ([`ADD`]) or removes ([`REMOVE`]) members. A member that is there already, or is not there, is refused.
+/// Adds ([`ADD`]) or removes ([`REMOVE`]) members. A member that is there already, or is not there,
+/// is refused.
 pub fn change(encoder: &mut Encoder, command: u16, name: &str, kind: SetKind, members: &[Member]) {
     for part in members.chunks(MEMBERS_PER_MESSAGE) {
         encoder.message(command, EXCL, |content| {
@@ -267,8 +271,8 @@ fn nested_address(nest: &[u8]) -> Result<Ipv4Addr, Malformed> {
     decode::ipv4(value.ok_or(Malformed("a set member has no IPv4 address"))?)
 }
 
-/// What a message of ours asks for, for an error: verb and object. `refused` is the message as the kernel sent it back,
-/// which says which member it stumbled over.
+/// What a message of ours asks for, for an error: verb and object. `refused` is the message as the
+/// kernel sent it back, which says which member it stumbled over.
 pub fn describe(message: &Message<'_>, refused: &[u8]) -> Option<(&'static str, String)> {
     let (_, attributes) = message.fixed::<FIXED_BYTES>().ok()?;
     let name = decode::text(attributes.find(SET_NAME).ok()??).ok()?;
@@ -284,7 +288,8 @@ pub fn describe(message: &Message<'_>, refused: &[u8]) -> Option<(&'static str, 
     Some((verb, format!("member {} of ipset {name}", read_member(data).ok()?)))
 }
 
-/// The line number in a refused message that the kernel sent back: which member it is, counted from 1.
+/// The line number in a refused message that the kernel sent back: which member it is, counted from
+/// 1.
 fn refused_line(refused: &[u8]) -> Option<u32> {
     let content = refused.get(super::HEADER_BYTES + FIXED_BYTES..)?;
     // The message may be cut after its first attributes; the line is among them.
@@ -336,8 +341,8 @@ mod tests {
 
     #[test]
     fn an_added_member_is_written_as_ipset_writes_it() {
-        // The member is byte for byte that of `ipset add S 10.96.0.1,tcp:80` (strace of ipset 7.17), save for the line,
-        // which ipset marks as big-endian and numbers 0.
+        // The member is byte for byte that of `ipset add S 10.96.0.1,tcp:80` (strace of ipset
+        // 7.17), save for the line, which ipset marks as big-endian and numbers 0.
         let mut encoder = Encoder::default();
         change(&mut encoder, ADD, "KUBE-CLUSTER-IP", SetKind::AddressPort, &[member(1)]);
         #[rustfmt::skip]

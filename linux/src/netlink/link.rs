@@ -101,11 +101,11 @@ impl VethEnd<'_> {
 }
 
 impl Rtnl {
-    /// Makes a veth pair, `peer` being born in `peer_namespace`:
-    /// `ip link add NAME type veth peer name PEER netns FD`.
+    /// Makes a veth pair, `peer` being born in `peer_namespace`: `ip link add NAME type veth peer
+    /// name PEER netns FD`.
     ///
-    /// One transmit and one receive queue an end, on every kernel: the default became one a possible
-    /// processor (`drivers/net/veth.c`, `veth_get_num_queues`, since 5.17).
+    /// One transmit and one receive queue an end, on every kernel: the default became one a
+    /// possible processor (`drivers/net/veth.c`, `veth_get_num_queues`, since 5.17).
     ///
     /// # Errors
     /// [`RtnlError`]: a refusal, or a parameter that no kernel would accept.

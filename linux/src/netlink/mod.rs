@@ -22,8 +22,8 @@ pub use encode::{Batch, Encoder};
 pub use rtnl::{Rtnl, RtnlError};
 pub use socket::{NetlinkError, Refusal, Socket};
 
-/// `NLM_F_REQUEST`: every message to the kernel carries it (include/uapi/linux/netlink.h, Linux 6.1; so are the
-/// constants below).
+/// `NLM_F_REQUEST`: every message to the kernel carries it (include/uapi/linux/netlink.h, Linux
+/// 6.1; so are the constants below).
 const REQUEST: u16 = 0x1;
 /// `NLM_F_ACK`: answer also when all went well.
 const ACK: u16 = 0x4;

@@ -1,4 +1,5 @@
-//! The `nf_tables` protocol, as far as it is needed to list chains, sets and elements of one IPv4 table.
+//! The `nf_tables` protocol, as far as it is needed to list chains, sets and elements of one IPv4
+//! table.
 //!
 //! Constants from `include/uapi/linux/netfilter/nf_tables.h`, Linux 6.1.
 
@@ -66,8 +67,8 @@ pub fn sets(table: &str) -> Result<Vec<String>, NetlinkError> {
 }
 
 fn names(command: u16, table: &str, name: u16) -> Result<Vec<String>, NetlinkError> {
-    // Asked for the table, though the kernel lists the chains of all (`nf_tables_dump_chains`, net/netfilter/nf_tables_api.c,
-    // Linux 6.1).
+    // Asked for the table, though the kernel lists the chains of all (`nf_tables_dump_chains`,
+    // net/netfilter/nf_tables_api.c, Linux 6.1).
     let request = Batch::single(command, DUMP, |content| head(content, table));
     let mut found = Vec::new();
     let answer = Socket::open(Family::Netfilter)?.ask(&request, |message| {

@@ -1,4 +1,5 @@
-//! The few rtnetlink messages that make VIPs local: a dummy link, its addresses, and routes of type local.
+//! The few rtnetlink messages that make VIPs local: a dummy link, its addresses, and routes of type
+//! local.
 //!
 //! All constants are from `include/uapi/linux/{rtnetlink,if_addr,if_link}.h`, Linux 6.1.
 
@@ -50,8 +51,8 @@ const TABLE_LOCAL: u8 = 255;
 const SCOPE_HOST: u8 = 254;
 /// `RTN_LOCAL`
 const KIND_LOCAL: u8 = 2;
-/// Marks a route as ours: a routing protocol number that nobody has claimed (values above `RTPROT_STATIC`, 4, are for
-/// user space).
+/// Marks a route as ours: a routing protocol number that nobody has claimed (values above
+/// `RTPROT_STATIC`, 4, are for user space).
 const PROTOCOL: u8 = 118;
 /// Makes a dummy link of that name; it stays down.
 pub fn create_dummy(encoder: &mut Encoder, name: &str) {
@@ -222,7 +223,8 @@ mod tests {
 
     #[test]
     fn an_address_is_the_message_that_ip_sends() {
-        // What `ip addr add 10.96.0.1/32 dev v0` sends (strace, iproute2 6.1), sequence number and all.
+        // What `ip addr add 10.96.0.1/32 dev v0` sends (strace, iproute2 6.1), sequence number and
+        // all.
         let mut encoder = Encoder::default();
         address(&mut encoder, NEW_ADDRESS, 3, Ipv4Addr::new(10, 96, 0, 1));
         #[rustfmt::skip]

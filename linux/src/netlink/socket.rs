@@ -1,7 +1,9 @@
-//! A netlink socket to the kernel: batches go out a chunk at a time, answers are matched to the messages they are for.
+//! A netlink socket to the kernel: batches go out a chunk at a time, answers are matched to the
+//! messages they are for.
 //!
-//! The socket belongs to the network namespace of the thread that opened it, so it is opened for one act and dropped;
-//! then no answer of an earlier act can be taken for one of this. It knows sequence numbers and nothing of Services.
+//! The socket belongs to the network namespace of the thread that opened it, so it is opened for
+//! one act and dropped; then no answer of an earlier act can be taken for one of this. It knows
+//! sequence numbers and nothing of Services.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -16,18 +18,20 @@ use super::decode::{self, ErrorReply, Messages};
 use super::encode::CHUNK_MESSAGES;
 use super::{Batch, DONE, DUMP_INTR, ERROR, Malformed, Message};
 
-/// How long one answer may take. The kernel answers before the send returns, so this only ends a wait for an answer
-/// that was lost.
+/// How long one answer may take. The kernel answers before the send returns, so this only ends a
+/// wait for an answer that was lost.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// Room for what is sent at once: a chunk and its bookkeeping.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
-/// Room for answers: one for every message of a chunk at 1 KiB of socket memory each (a capped error takes 768 bytes,
-/// `skb->truesize`), since what does not fit is dropped, and one full ipset message sent back.
+/// Room for answers: one for every message of a chunk at 1 KiB of socket memory each (a capped
+/// error takes 768 bytes, `skb->truesize`), since what does not fit is dropped, and one full ipset
+/// message sent back.
 const RECEIVE_BUFFER_BYTES: usize = CHUNK_MESSAGES * 1024 + (1 << 20);
-/// The longest datagram that is read: above the largest dump part (32 KiB) and the largest error, which holds a refused
-/// ipset message of up to 64 KiB.
+/// The longest datagram that is read: above the largest dump part (32 KiB) and the largest error,
+/// which holds a refused ipset message of up to 64 KiB.
 const DATAGRAM_MAX: usize = 128 * 1024;
-/// How many messages one act may bring in. A million Services with ten Endpoints each are within it.
+/// How many messages one act may bring in. A million Services with ten Endpoints each are within
+/// it.
 const MESSAGES_MAX: usize = 20_000_000;
 /// How many refusals are kept; the rest are counted.
 const REFUSALS_MAX: usize = 8;
@@ -74,7 +78,8 @@ pub struct Refusal {
 /// Why an act on a socket failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NetlinkError {
-    /// The kernel refused messages; the others of the same chunk are done, later chunks were not sent.
+    /// The kernel refused messages; the others of the same chunk are done, later chunks were not
+    /// sent.
     #[error("the kernel refuses: {}{}", in_words(first), and_more(*count))]
     Refused {
         /// The first of them, never empty.
@@ -162,10 +167,12 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends one request (the only message of `request`) and passes every message of the answer to `each`.
+    /// Sends one request (the only message of `request`) and passes every message of the answer to
+    /// `each`.
     ///
     /// # Errors
-    /// [`NetlinkError::Refused`], or what `each` found malformed. A list that changed meanwhile is an error too.
+    /// [`NetlinkError::Refused`], or what `each` found malformed. A list that changed meanwhile is
+    /// an error too.
     pub fn ask(
         &mut self,
         request: &Batch,
@@ -174,7 +181,8 @@ impl Socket {
         self.exchange(request.bytes(), request.len(), each)
     }
 
-    /// Sends `bytes` and reads until the message with sequence number `last` is answered or a list has ended.
+    /// Sends `bytes` and reads until the message with sequence number `last` is answered or a list
+    /// has ended.
     fn exchange(
         &mut self,
         bytes: &[u8],
@@ -257,7 +265,8 @@ impl Refusals {
         }
     }
 
-    /// `NLMSG_DONE` carries an error number too (`netlink_dump_done`, `net/netlink/af_netlink.c`, Linux 6.1).
+    /// `NLMSG_DONE` carries an error number too (`netlink_dump_done`, `net/netlink/af_netlink.c`,
+    /// Linux 6.1).
     fn add_end_of_list(&mut self, message: &Message<'_>) -> Result<(), Malformed> {
         let Some(value) = message.content.first_chunk::<4>() else { return Ok(()) };
         // The number is negative, or zero.
