@@ -1,7 +1,7 @@
 //! Standard output and standard error: all that commands print goes through here.
 //!
-//! A reader of standard output who has gone, such as `head`, ends this process without a word. One that cannot be written
-//! to is an error.
+//! A reader of standard output who has gone, such as `head`, ends this process without a word. One
+//! that cannot be written to is an error.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -19,13 +19,13 @@ const STYLE: TableStyle =
 /// The live line on standard error, which other lines must not run into.
 static LIVE: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// Whether standard output was closed when this process began: before `main` the standard library opens `/dev/null` in its
-/// place, and all that is printed would be lost without a word.
+/// Whether standard output was closed when this process began: before `main` the standard library
+/// opens `/dev/null` in its place, and all that is printed would be lost without a word.
 static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 #[used]
-// SAFETY: the loader calls each function in this section once before `main` (System V ABI, "Initialization and Termination
-// Functions"); what it passes may be ignored.
+// SAFETY: the loader calls each function in this section once before `main` (System V ABI,
+// "Initialization and Termination Functions"); what it passes may be ignored.
 #[unsafe(link_section = ".init_array")]
 static BEFORE_MAIN: extern "C" fn() = note_closed;
 
@@ -56,7 +56,8 @@ impl Write for Stdout {
     }
 }
 
-/// Ends this process as other Unix programs end when their reader has gone; any other error names the place.
+/// Ends this process as other Unix programs end when their reader has gone; any other error names
+/// the place.
 fn refused(error: &io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::BrokenPipe {
         // SAFETY: gives a signal that nothing of ours handles its default action, and raises it.
@@ -145,7 +146,8 @@ pub fn width_of_notes() -> usize {
     size.map_or(COLUMNS_USUAL, |size| usize::from(size.ws_col))
 }
 
-/// Columns of the terminal that standard output is; nothing when it is something else, which gets tables as wide as they are.
+/// Columns of the terminal that standard output is; nothing when it is something else, which gets
+/// tables as wide as they are.
 pub fn width() -> Option<u16> {
     /// What a table needs at least to be one.
     const COLUMNS_MIN: u16 = 60;

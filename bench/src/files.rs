@@ -1,4 +1,5 @@
-//! Files that users name: read within bounds, whatever they turn out to be, and the files of a page written into a folder.
+//! Files that users name: read within bounds, whatever they turn out to be, and the files of a page
+//! written into a folder.
 
 use std::fs::{self, File};
 use std::io::Read;

@@ -1,4 +1,5 @@
-//! The command line, plan, runner, places, cells and load clients of `vipbench`. The binary adds only `main`.
+//! The command line, plan, runner, places, cells and load clients of `vipbench`. The binary adds
+//! only `main`.
 #![warn(clippy::print_stdout, clippy::print_stderr)] // `console` prints
 
 pub mod cell;
@@ -13,7 +14,8 @@ pub mod place;
 pub mod run;
 pub mod scenario;
 
-/// An error with its causes in one line. A message that already quotes its cause is not followed by it again.
+/// An error with its causes in one line. A message that already quotes its cause is not followed by
+/// it again.
 pub fn in_words(error: &anyhow::Error) -> String {
     let mut words = String::new();
     for cause in error.chain().map(ToString::to_string) {

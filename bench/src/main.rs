@@ -1,4 +1,5 @@
-//! The binary `vipbench`: the command line on a host, PID 1 in a guest. Both are decided here, and nothing else is.
+//! The binary `vipbench`: the command line on a host, PID 1 in a guest. Both are decided here, and
+//! nothing else is.
 
 use std::process::ExitCode;
 

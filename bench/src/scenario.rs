@@ -1,4 +1,5 @@
-//! The scenario as written: a TOML file, read and bounded, nothing expanded. What it means is worked out in `plan`.
+//! The scenario as written: a TOML file, read and bounded, nothing expanded. What it means is
+//! worked out in `plan`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::run::imported::ImportedCluster;
 
-/// A scenario file. Every key has a documented default except `name`, `proxies`, and one of `services` and `cluster_file`.
+/// A scenario file. Every key has a documented default except `name`, `proxies`, and one of
+/// `services` and `cluster_file`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
@@ -25,7 +27,7 @@ pub struct Scenario {
     /// Numbers of Services; of an imported Cluster its first ones [default: all of these].
     #[serde(default)]
     pub services: Vec<u32>,
-    /// Proxies by name (DESIGN section 8).
+    /// Proxies by name (`vipbench doctor` lists them).
     pub proxies: Vec<String>,
     /// Where to run where `--place` does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,21 +38,23 @@ pub struct Scenario {
     /// Kernels; `default` is the newest stable cloud kernel of this machine's package source.
     #[serde(default = "default_kernels")]
     pub kernels: Vec<String>,
-    /// More words for the guest kernels' command line, after those that vipbench needs; the last of two settings holds.
+    /// More words for the guest kernels' command line, after those that vipbench needs; the last of
+    /// two settings holds.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kernel_cmdline: String,
     /// Seeds of Cluster, Changes, source ports and the guest's random pool.
     #[serde(default = "default_seeds")]
     pub seeds: Vec<u64>,
-    /// Measures that are not run for every seed and size, such as `[only.restart]` with `services = [100]`.
+    /// Measures that are not run for every seed and size, such as `[only.restart]` with
+    /// `services = [100]`.
     #[serde(default)]
     pub only: BTreeMap<Measure, Only>,
-    /// Shape of the Cluster; its `services` is taken from the list above. Beside an imported Cluster: the lab's ranges, and the
-    /// shape of Services that Changes add.
+    /// Shape of the Cluster; its `services` is taken from the list above. Beside an imported
+    /// Cluster: the lab's ranges, and the shape of Services that Changes add.
     #[serde(default)]
     pub cluster: SyntheticSpec,
-    /// An imported Cluster (`vipbench import`) in place of generated ones; seeds still decide everything else. In a file it is
-    /// relative to the file's folder.
+    /// An imported Cluster (`vipbench import`) in place of generated ones; seeds still decide
+    /// everything else. In a file it is relative to the file's folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_file: Option<PathBuf>,
     /// What is in that file, once the scenario is validated.
@@ -94,13 +98,15 @@ pub enum Measure {
     Http,
     /// Making every VIP local, by both strategies (IPVS only).
     VipBind,
-    /// New connections with the Cluster's layout of VIPs against consecutive ones, and how full IPVS' buckets are.
+    /// New connections with the Cluster's layout of VIPs against consecutive ones, and how full
+    /// IPVS' buckets are.
     VipLayout,
     /// Our own programming against `iptables-restore` or `ipvsadm -R` with the same content.
     Baseline,
     /// One rule added by one call of the `iptables` tool, to tables that hold the whole Cluster.
     Append,
-    /// Rules of the nat table that a new connection's first packet is compared with, counted (iptables only).
+    /// Rules of the nat table that a new connection's first packet is compared with, counted
+    /// (iptables only).
     Walk,
 }
 
@@ -174,7 +180,8 @@ pub struct Limits {
     pub cell_s: u64,
     /// Memory of a guest, MiB.
     pub guest_memory_mib: u32,
-    /// Wall-time limit of a guest kernel's boot, seconds. Stock kernels take 9 to 16 s under emulation; more on a busy machine; beyond this it hangs.
+    /// Wall-time limit of a guest kernel's boot, seconds. Stock kernels take 9 to 16 s under
+    /// emulation; more on a busy machine; beyond this it hangs.
     pub boot_s: u64,
 }
 
@@ -184,13 +191,15 @@ impl Default for Limits {
     }
 }
 
-/// Slowdowns put in on purpose in the measure `connect` of every proxy but `none`, which stays what it is: the control.
+/// Slowdowns put in on purpose in the measure `connect` of every proxy but `none`, which stays what
+/// it is: the control.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Inject {
     /// Rules that match nothing, at the head of every chain of the proxies `iptables-*`.
     pub rules_per_chain: u32,
-    /// Work of the server before each answer, nanoseconds: shows in `request`, and never in `connect`.
+    /// Work of the server before each answer, nanoseconds: shows in `request`, and never in
+    /// `connect`.
     pub answer_delay_ns: u64,
 }
 

@@ -422,6 +422,21 @@ fn cells_are_tried_again_only_when_a_run_goes_on() {
 }
 
 #[test]
+fn a_merged_run_that_lacks_cells_exits_with_one() {
+    let dir = TempDir::new().unwrap();
+    let part = dir.path().join("part");
+    fs::create_dir(&part).unwrap();
+    fs::copy(reference_run().join("run.json"), part.join("run.json")).unwrap();
+    let cells = fs::read_to_string(reference_run().join("cells.jsonl")).unwrap();
+    let first: Vec<&str> = cells.lines().take(1).collect();
+    fs::write(part.join("cells.jsonl"), format!("{}\n", first[0])).unwrap();
+    let output = vipbench(dir.path()).args(["merge", "part", "-o", "whole"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_says(&said, &["cells are missing", "--resume -o whole"]);
+}
+
+#[test]
 fn a_run_without_an_emulator_says_what_to_install_and_creates_nothing() {
     let dir = TempDir::new().unwrap();
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/quick.toml");

@@ -193,13 +193,48 @@ fn an_interrupt_ends_the_run_in_good_order() {
     let desk = Desk::new();
     let mut run = desk.start("stopped");
     wait_for_cells(&desk.folder("stopped"), 1);
-    let killed = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
-    assert!(killed.success());
+    send("-INT", &run);
     assert_eq!(run.wait().unwrap().code(), Some(1));
     assert!(desk.export("stopped").lines().count() > 1, "finished cells stay readable");
     let leftovers = succeeded(desk.call(&["clean", "--dry-run"]));
     let own = format!("vipbench-{}-", run.id());
     assert!(!leftovers.contains(&own), "an interrupted run cleans up after itself: {leftovers}");
+}
+
+#[test]
+#[ignore = "needs root, QEMU and a kernel package; run by scripts/test"]
+fn a_terminal_that_goes_away_ends_the_run_in_good_order_and_a_second_signal_at_once() {
+    let desk = Desk::new();
+    for signal in ["-HUP", "-QUIT"] {
+        let mut run = desk.start(signal);
+        wait_for_cells(&desk.folder(signal), 1);
+        send(signal, &run);
+        assert_eq!(run.wait().unwrap().code(), Some(1), "{signal}");
+    }
+    // While a guest boots, nothing looks whether the first one came.
+    let mut booting =
+        desk.command(&["run", "tiny.toml", "--clock", "instructions", "-o", "booting"]);
+    booting.args(["--kernel-cmdline", "booting.anew=1"]).stderr(Stdio::piped());
+    let mut run = booting.stdout(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    while !desk.folder("booting").join("run.json").exists() {
+        assert!(started.elapsed() < WAIT_MAX);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    send("-INT", &run);
+    std::thread::sleep(Duration::from_secs(1));
+    send("-INT", &run);
+    let pid = run.id();
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    let said = std::io::read_to_string(run.stderr.take().unwrap()).unwrap();
+    assert!(said.contains("ended at once") && said.contains("--resume -o booting"), "{said}");
+    let leftovers = succeeded(desk.call(&["clean", "--dry-run"]));
+    assert!(!leftovers.contains(&format!("vipbench-{pid}-")), "{leftovers}");
+}
+
+fn send(signal: &str, run: &Child) {
+    let id = run.id().to_string();
+    assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
 }
 
 #[test]

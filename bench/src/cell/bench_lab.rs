@@ -2,12 +2,11 @@
 //!
 //! Measures nothing itself.
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use anyhow::Context;
-use generators::{Cluster, Position, Protocol, Service, SplitMix64, SyntheticSpec};
+use generators::{Cluster, Position, Service, SplitMix64, SyntheticSpec};
 use lab::Ipv4Net;
 use lab::topology::{Source, Star, Topology};
 use linux::netns::Namespace;
@@ -16,6 +15,7 @@ use results::Clock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::CellSpec;
+use super::dialable::{is_dialable, target_ports_of};
 use crate::load::{
     BareServer, HttpServer, MeasureClock, Priority, SOURCE_PORTS, Sources, Target, listen,
 };
@@ -198,19 +198,6 @@ impl BenchLab {
             self.kind,
         )
     }
-}
-
-/// Whether a client can open a connection to a Service.
-pub fn is_dialable(service: &Service) -> bool {
-    service.protocol() == Protocol::Tcp && !service.endpoints().is_empty()
-}
-
-/// Every port at which an Endpoint of the Cluster, or of a Service added to it, is dialled.
-pub fn target_ports_of(cluster: &Cluster, added: u16) -> Vec<u16> {
-    let dialable = cluster.services().iter().filter(|service| is_dialable(service));
-    let ports = dialable.flat_map(Service::endpoints).map(|endpoint| endpoint.port);
-    let ports: BTreeSet<u16> = ports.chain([added]).collect();
-    ports.into_iter().collect()
 }
 
 /// Lets this process have so many sockets beside its other files.

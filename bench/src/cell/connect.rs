@@ -9,7 +9,7 @@ use results::{Clock, Metric};
 use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled, position_draws};
 use super::{CellSpec, Measured};
 use crate::load::{
-    BareClient, HttpClient, LoadClient, MeasureClock, Rounds, Sources, Timing, Window, measure,
+    BareClient, HttpClient, LoadClient, MeasureClock, Rounds, Sample, Sources, Timing, measure,
 };
 
 /// What the bare client measures.
@@ -116,7 +116,7 @@ fn by_position(
             let Some((at, _)) = fixed.get(target) else { return };
             if let (Some(recorder), Some(position)) = (recorders.get_mut(*at), positions.get(*at)) {
                 recorder.record(timing);
-                Window::Connection(*position).keep();
+                Sample::Connection(*position).keep();
             }
         })?;
     }
@@ -129,7 +129,7 @@ fn by_position(
             if let Some(recorder) = recorders.get_mut(at) {
                 recorder.record(timing);
             }
-            Window::Connection(Position::Random).keep();
+            Sample::Connection(Position::Random).keep();
         }
     }
     let mut metrics = Vec::new();

@@ -7,6 +7,7 @@ mod append;
 mod baseline;
 mod bench_lab;
 mod connect;
+pub mod dialable;
 mod inject;
 mod sync;
 mod tool;
@@ -22,7 +23,7 @@ use results::metrics::MetricKind;
 use results::{Labels, Metric, Outcome};
 use serde::{Deserialize, Serialize};
 
-pub use bench_lab::{is_dialable, target_ports_of, topology_of};
+pub use bench_lab::topology_of;
 pub(crate) use sync::metric_of;
 
 use crate::scenario::{Inject, LoadSpec, Measure};

@@ -15,9 +15,10 @@ use proxies::{Proxy, Size, SyncRequest};
 use results::metrics::{self, MetricKind};
 use results::{Clock, Metric};
 
-use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled, is_dialable};
+use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled};
+use super::dialable::is_dialable;
 use super::{CellSpec, Measured};
-use crate::load::{BareClient, LoadClient, MeasureClock, Window, window};
+use crate::load::{BareClient, LoadClient, MeasureClock, Sample, region};
 
 /// What a full sync with Changes after it measures.
 pub(super) const SYNC_EMITS: &[MetricKind] = &[
@@ -131,7 +132,7 @@ impl Syncs<'_> {
         let mut proxy = self.lab.open_proxy()?;
         let full = self.full(proxy.as_mut(), &cluster)?;
         let after = kernel_memory();
-        Window::Full.keep();
+        Sample::Full.keep();
         self.report(&full, metrics::SYNC_FULL, &mut metrics);
         if let (Some(before), Some(after)) = (before, after) {
             let grown = vec![after.saturating_sub(before)];
@@ -160,7 +161,7 @@ impl Syncs<'_> {
         let mut metrics = Vec::new();
         let mut proxy = self.lab.open_proxy()?;
         let series = self.full(proxy.as_mut(), &self.lab.cluster)?;
-        Window::Restart.keep();
+        Sample::Restart.keep();
         self.report(&series, metrics::SYNC_RESTART, &mut metrics);
         proxy.verify(&self.lab.cluster)?;
         Ok(metrics)
@@ -213,7 +214,7 @@ impl Syncs<'_> {
                 changes: std::slice::from_ref(&change),
             };
             self.sync(proxy, &request, dialled, &mut series)?;
-            Window::Change(kind).keep();
+            Sample::Change(kind).keep();
             *cluster = after;
         }
         Ok(series)
@@ -228,14 +229,14 @@ impl Syncs<'_> {
     ) -> anyhow::Result<()> {
         let clock = self.lab.clock;
         mark::begin();
-        mark::enter::<{ window::PREPARE }>();
+        mark::enter::<{ region::PREPARE }>();
         let started = clock.now();
         proxy.prepare(request)?;
         let prepared = clock.now();
-        mark::enter::<{ window::RENDER }>();
+        mark::enter::<{ region::RENDER }>();
         let program = proxy.render(request)?;
         let rendered = clock.now();
-        mark::enter::<{ window::SUBMIT }>();
+        mark::enter::<{ region::SUBMIT }>();
         let applied = proxy.submit(&program)?;
         let submitted = clock.now();
         mark::enter::<{ mark::OUTSIDE }>();
@@ -246,7 +247,7 @@ impl Syncs<'_> {
             effective: None,
         };
         if let Some(dialled) = dialled {
-            mark::enter::<{ window::EFFECTIVE }>();
+            mark::enter::<{ region::EFFECTIVE }>();
             if self.dialler.send(dialled).is_err() {
                 bail!("the client ended early");
             }

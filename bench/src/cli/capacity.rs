@@ -64,7 +64,8 @@ pub struct CapacityArgs {
 /// The subcommand of `vipbench capacity`.
 #[derive(Debug, Subcommand)]
 pub enum CapacityCommand {
-    /// Measure at few, well-placed sizes until the largest within the budget is known closely enough
+    /// Measure at few, well-placed sizes until the largest within the budget is known closely
+    /// enough
     #[command(after_help = CAPACITY_SEARCH_EXAMPLES)]
     Search(Box<CapacitySearchArgs>),
 }
@@ -78,7 +79,8 @@ pub struct CapacitySearchArgs {
     /// The budget: conditions joined by `and`
     #[arg(long, value_name = "EXPR")]
     pub slo: String,
-    /// How close to come, per cent between the largest size within the budget and the smallest over it
+    /// How close to come, per cent between the largest size within the budget and the smallest over
+    /// it
     #[arg(long, value_name = "PERCENT", default_value_t = 25, value_parser = clap::value_parser!(u8).range(2..))]
     pub within: u8,
 }

@@ -62,7 +62,8 @@ pub struct GenerateArgs {
     /// Take the Cluster section of a scenario instead of defaults
     #[arg(long, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
-    /// Write the Cluster of this file (see `vipbench import`) in another form, instead of making one
+    /// Write the Cluster of this file (see `vipbench import`) in another form, instead of making
+    /// one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["services", "endpoints", "seed", "scenario"])]
     pub cluster: Option<PathBuf>,
     /// What to write

@@ -126,7 +126,8 @@ pub struct CalibrateArgs {
     /// Results folders without and with slowdowns put in, or a folder of them
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
-    /// Gates of each kind on the wall clock; the most pairs of repetitions on the instructions clock
+    /// Gates of each kind on the wall clock; the most pairs of repetitions on the instructions
+    /// clock
     #[arg(long, default_value_t = 400, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub gates: u32,
     /// Replicates on each side, wall clock (repeatable, or with commas)
@@ -135,7 +136,8 @@ pub struct CalibrateArgs {
     /// Seed of every draw
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub random_seed: u64,
-    /// Folder for calibration.html, calibration.md, calibration.json and the plots [default: only print]
+    /// Folder for calibration.html, calibration.md, calibration.json and the plots [default: only
+    /// print]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Print JSON (results/schema/vipbench.calibration-1.json)

@@ -1,4 +1,5 @@
-//! What concerns this machine and its guest kernels, as typed: `doctor`, `kernels`, `guest`, `clean`.
+//! What concerns this machine and its guest kernels, as typed: `doctor`, `kernels`, `guest`,
+//! `clean`.
 
 use clap::{Args, Subcommand};
 
@@ -28,7 +29,8 @@ pub enum KernelsCommand {
     List(KernelsListArgs),
     /// Put kernels into the cache
     Fetch(KernelsFetchArgs),
-    /// Boot kernels and print which proxies, matches, targets and schedulers work there, found by trying
+    /// Boot kernels and print which proxies, matches, targets and schedulers work there, found by
+    /// trying
     Probe(KernelsProbeArgs),
 }
 

@@ -1,4 +1,5 @@
-//! The command line as typed: subcommands, options and their help. What they mean is decided in `command`.
+//! The command line as typed: subcommands, options and their help. What they mean is decided in
+//! `command`.
 
 mod capacity;
 mod cluster;

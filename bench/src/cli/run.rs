@@ -52,8 +52,9 @@ pub struct RunArgs {
     /// What timings count
     #[arg(long, value_enum, default_value = "auto")]
     pub clock: ClockChoice,
-    /// Guest kernels: `6.1`, `7.x`, `5.10..7.3`, an exact release, `PATH.deb`, `vmlinuz=PATH,modules=DIR`, `host`, or a list such
-    /// as `6.1,7.x` (repeatable; replaces the scenario's)
+    /// Guest kernels: `6.1`, `7.x`, `5.10..7.3`, an exact release, `PATH.deb`,
+    /// `vmlinuz=PATH,modules=DIR`, `host`, or a list such as `6.1,7.x` (repeatable; replaces the
+    /// scenario's)
     #[arg(long = "kernel", value_name = "SPEC")]
     pub kernels: Vec<String>,
     /// Proxy to run (repeatable; replaces the scenario's)
@@ -62,20 +63,22 @@ pub struct RunArgs {
     /// Numbers of Services, such as `100,1_000` (repeatable; replaces the scenario's)
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = numbers::count)]
     pub services: Vec<u32>,
-    /// An imported Cluster (see `vipbench import`) instead of generated ones; all of its Services, unless --services tells how
-    /// many of the first ones
+    /// An imported Cluster (see `vipbench import`) instead of generated ones; all of its Services,
+    /// unless --services tells how many of the first ones
     #[arg(long, value_name = "FILE")]
     pub cluster: Option<PathBuf>,
     /// Seeds and ranges of them, such as `1,2` or `1..20` (repeatable; replaces the scenario's)
     #[arg(long, value_name = "SEED", value_delimiter = ',', value_parser = numbers::seeds)]
     pub seeds: Vec<Vec<u64>>,
-    /// Slow every proxy down on purpose, for the calibration of the gate: rules that match nothing, at the head of every chain
+    /// Slow every proxy down on purpose, for the calibration of the gate: rules that match nothing,
+    /// at the head of every chain
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub inject_rules: Option<u32>,
     /// The same by work of the server before each answer, nanoseconds
     #[arg(long, value_name = "NS", hide_short_help = true)]
     pub inject_delay_ns: Option<u64>,
-    /// More words for the guest kernels' command line, such as `mitigations=off` (replaces the scenario's)
+    /// More words for the guest kernels' command line, such as `mitigations=off` (replaces the
+    /// scenario's)
     #[arg(long, value_name = "STRING")]
     pub kernel_cmdline: Option<String>,
     /// Run only part K of N, for spreading a run over machines; `merge` makes one run of the parts

@@ -19,7 +19,8 @@ pub struct ReportArgs {
     /// Folder for report.html, report.md and plots/ [default: the first run's]
     #[arg(short, long, value_name = "DIR")]
     pub output: Option<PathBuf>,
-    /// Kernel that others are compared with: its release or the beginning of it [default: the oldest]
+    /// Kernel that others are compared with: its release or the beginning of it [default: the
+    /// oldest]
     #[arg(long, value_name = "RELEASE")]
     pub reference_kernel: Option<String>,
 }

@@ -1,4 +1,5 @@
-//! `vipbench clean`: removes what a killed run left. Namespaces and guests die with their process; files do not.
+//! `vipbench clean`: removes what a killed run left. Namespaces and guests die with their process;
+//! files do not.
 
 use std::fs;
 use std::process::ExitCode;

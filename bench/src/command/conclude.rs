@@ -37,20 +37,27 @@ pub(super) fn conclude(folder: &Path, json: bool, keep_going: bool) -> anyhow::R
 
 /// Says on standard error why it is not 0.
 fn exit_code(run: &Run, keep_going: bool) -> ExitCode {
-    let count = |kind| run.cells.iter().filter(|cell| cell.outcome.kind() == kind).count();
-    let wrong = count("failed") + count("invalid");
-    if count("measured") == 0 {
-        console::error("nothing was measured");
-    } else if wrong > 0 && !keep_going {
-        let folder = run.dir.display();
-        console::error(format_args!(
-            "cells that went wrong: {wrong}; `--resume -o {folder} --retry failed,invalid` runs them again, and with --keep-going \
-             they do not matter to the exit code"
-        ));
-    } else {
-        return ExitCode::SUCCESS;
+    match fault(&run.cells, keep_going) {
+        None => ExitCode::SUCCESS,
+        Some(fault) => {
+            console::error(fault);
+            ExitCode::from(1)
+        }
     }
-    ExitCode::from(1)
+}
+
+fn fault(cells: &[CellRecord], keep_going: bool) -> Option<String> {
+    let count = |kind| cells.iter().filter(|cell| cell.outcome.kind() == kind).count();
+    if count("measured") == 0 {
+        return Some("nothing was measured".into());
+    }
+    let wrong = count("failed") + count("invalid");
+    (wrong > 0 && !keep_going).then(|| {
+        format!(
+            "{wrong} cells went wrong; `--resume --retry failed,invalid` runs them again, and with \
+             --keep-going they do not matter to the exit code"
+        )
+    })
 }
 
 /// How many cells ended in which way, those that were measured first.
@@ -94,8 +101,7 @@ mod tests {
     use super::*;
     use results::{Clock, Labels, Outcome, Place};
 
-    #[test]
-    fn every_way_to_end_is_counted_and_measured_is_always_said() {
+    fn cell(outcome: Outcome) -> CellRecord {
         let labels = Labels {
             kernel: "6.1".into(),
             place: Place::Guest,
@@ -106,7 +112,24 @@ mod tests {
             seed: 1,
             measure: "connect".into(),
         };
-        let cell = |outcome| CellRecord::new(labels.clone(), outcome);
+        CellRecord::new(labels, outcome)
+    }
+
+    #[test]
+    fn what_went_wrong_and_what_was_never_measured_are_faults() {
+        let failed = || cell(Outcome::Failed { reason: "x".into() });
+        let measured = || cell(Outcome::Measured);
+        let censored = || cell(Outcome::Censored { limit_s: 1 });
+        assert_eq!(fault(&[measured(), censored()], false), None);
+        assert!(fault(&[measured(), failed()], false).unwrap().starts_with("1 cells went wrong"));
+        assert_eq!(fault(&[measured(), failed()], true), None);
+        for keep_going in [false, true] {
+            assert_eq!(fault(&[censored()], keep_going).unwrap(), "nothing was measured");
+        }
+    }
+
+    #[test]
+    fn every_way_to_end_is_counted_and_measured_is_always_said() {
         let invalid = || cell(Outcome::Invalid { reason: "kernel splat: x".into() });
         assert_eq!(counts(&[invalid(), invalid()]), "cells: 0 measured, 2 invalid");
         let cells = [cell(Outcome::Measured), cell(Outcome::Censored { limit_s: 1 }), invalid()];

@@ -1,4 +1,5 @@
-//! `vipbench guest`: runs a program of this machine inside a guest kernel and passes on what it prints.
+//! `vipbench guest`: runs a program of this machine inside a guest kernel and passes on what it
+//! prints.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! `vipbench import`: a real cluster's Kubernetes objects as a Cluster, and a summary of what else they held.
+//! `vipbench import`: a real cluster's Kubernetes objects as a Cluster, and a summary of what else
+//! they held.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! `vipbench replicate`: runs the scenarios that carry published claims, or reads their runs, and prints what became of each claim.
+//! `vipbench replicate`: runs the scenarios that carry published claims, or reads their runs, and
+//! prints what became of each claim.
 //!
 //! What a verdict follows from is in `results::replicate`.
 
@@ -72,7 +73,8 @@ fn all() -> anyhow::Result<Vec<PathBuf>> {
     Ok(scenarios)
 }
 
-/// Runs one scenario, or what is left of it. What this machine cannot run makes its claims untested.
+/// Runs one scenario, or what is left of it. What this machine cannot run makes its claims
+/// untested.
 fn tested(
     file: &Path,
     scenario: Scenario,

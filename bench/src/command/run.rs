@@ -7,7 +7,7 @@ use results::{Clock, Place};
 use super::conclude::conclude;
 use crate::cli::{ClockChoice, PlaceChoice, RunArgs};
 use crate::console;
-use crate::run::plan::Overrides;
+use crate::run::check::Overrides;
 use crate::run::{Ended, Interrupt, RunRequest, how_to_resume};
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {

@@ -1,4 +1,5 @@
-//! Finds what the user means in a stored run: a cell by its id or some of it, a metric, and what the profiler calls it.
+//! Finds what the user means in a stored run: a cell by its id or some of it, a metric, and what
+//! the profiler calls it.
 
 use anyhow::{Context, bail, ensure};
 use generators::{ChangeKind, Position};
@@ -7,25 +8,26 @@ use results::{CellRecord, Clock, Outcome, Place, Run};
 use serde::Deserialize;
 
 use crate::cell::{CellSpec, emits, metric_of};
-use crate::load::{Window, window};
+use crate::load::{Sample, region};
 use crate::place::Setting;
+use crate::run::check::{Overrides, validated};
 use crate::run::imported::CLUSTER_FACT;
-use crate::run::plan::{Overrides, expand, validated};
+use crate::run::plan::expand;
 use crate::scenario::{Measure, Scenario};
 
 /// Cells named in an error.
 const SHOWN_MAX: usize = 12;
 /// All parts of a sync, the probing connection's phases included.
 const SYNC: &[u8] = &[
-    window::PREPARE,
-    window::RENDER,
-    window::SUBMIT,
-    window::EFFECTIVE,
-    window::CONNECT,
-    window::REQUEST,
-    window::CLOSE,
+    region::PREPARE,
+    region::RENDER,
+    region::SUBMIT,
+    region::EFFECTIVE,
+    region::CONNECT,
+    region::REQUEST,
+    region::CLOSE,
 ];
-const EFFECTIVE: &[u8] = &[window::EFFECTIVE, window::CONNECT, window::REQUEST, window::CLOSE];
+const EFFECTIVE: &[u8] = &[region::EFFECTIVE, region::CONNECT, region::REQUEST, region::CLOSE];
 
 /// What the user typed.
 #[derive(Debug, Clone, Copy)]
@@ -49,9 +51,9 @@ pub struct Target<'a> {
     pub metric: String,
     /// The metric's label.
     pub label: String,
-    /// Samples of which window.
-    pub window: Window,
-    /// The parts of that window that the metric is made of.
+    /// Which samples.
+    pub sample: Sample,
+    /// The parts of them that the metric is made of.
     pub regions: &'static [u8],
 }
 
@@ -76,7 +78,7 @@ pub fn choose<'a>(run: &'a Run, choice: Choice<'_>) -> anyhow::Result<Target<'a>
         Some(label) => label,
         None => usual_label(stored, metric)?,
     };
-    let (window, regions) = profiled(metric, label)?;
+    let (sample, regions) = profiled(metric, label)?;
     ensure!(
         stored.metrics.iter().any(|one| one.name == metric && one.label == label),
         "cell {} has no metric {metric} with label {label}; it has {}",
@@ -84,7 +86,7 @@ pub fn choose<'a>(run: &'a Run, choice: Choice<'_>) -> anyhow::Result<Target<'a>
         list(stored.metrics.iter().map(|one| format!("{} {}", one.name, one.label)))
     );
     let spec = spec(run, stored)?;
-    Ok(Target { stored, spec, metric: metric.into(), label: label.into(), window, regions })
+    Ok(Target { stored, spec, metric: metric.into(), label: label.into(), sample, regions })
 }
 
 fn find<'a>(run: &'a Run, choice: Choice<'_>) -> anyhow::Result<&'a CellRecord> {
@@ -193,34 +195,34 @@ fn usual_label<'a>(stored: &'a CellRecord, metric: &str) -> anyhow::Result<&'a s
 }
 
 /// The profiler's names for a metric.
-fn profiled(metric: &str, label: &str) -> anyhow::Result<(Window, &'static [u8])> {
+fn profiled(metric: &str, label: &str) -> anyhow::Result<(Sample, &'static [u8])> {
     let phases: [(MetricKind, &'static [u8]); 3] = [
-        (metrics::CONNECT, &[window::CONNECT]),
-        (metrics::REQUEST, &[window::REQUEST]),
-        (metrics::CLOSE, &[window::CLOSE]),
+        (metrics::CONNECT, &[region::CONNECT]),
+        (metrics::REQUEST, &[region::REQUEST]),
+        (metrics::CLOSE, &[region::CLOSE]),
     ];
     if let Some((_, phase)) = phases.into_iter().find(|(kind, _)| kind.name == metric) {
         let position = Position::ALL.into_iter().find(|position| position.as_str() == label);
         let position = position.with_context(|| format!("{metric}: {label} is no position"))?;
-        return Ok((Window::Connection(position), phase));
+        return Ok((Sample::Connection(position), phase));
     }
-    let windows = [(metrics::SYNC_FULL, Window::Full), (metrics::SYNC_RESTART, Window::Restart)];
-    let changes = ChangeKind::ALL.map(|kind| (metric_of(kind), Window::Change(kind)));
-    let mut windows = windows.into_iter().chain(changes);
-    let window = windows.find(|(kind, _)| kind.name == metric).map(|(_, window)| window);
-    let window = window.with_context(|| {
+    let syncs = [(metrics::SYNC_FULL, Sample::Full), (metrics::SYNC_RESTART, Sample::Restart)];
+    let changes = ChangeKind::ALL.map(|kind| (metric_of(kind), Sample::Change(kind)));
+    let mut kinds = syncs.into_iter().chain(changes);
+    let sample = kinds.find(|(kind, _)| kind.name == metric).map(|(_, sample)| sample);
+    let sample = sample.with_context(|| {
         let explained = metrics::used_by(Use::Explain).map(|kind| kind.name.to_owned());
         format!("metric {metric} cannot be explained; choose among {}", list(explained))
     })?;
     let regions: &'static [u8] = match label {
         "total" => SYNC,
-        "prepare" => &[window::PREPARE],
-        "render" => &[window::RENDER],
-        "submit" => &[window::SUBMIT],
+        "prepare" => &[region::PREPARE],
+        "render" => &[region::RENDER],
+        "submit" => &[region::SUBMIT],
         "effective" => EFFECTIVE,
         _ => bail!("{metric}: label {label} is none of total, prepare, render, submit, effective"),
     };
-    Ok((window, regions))
+    Ok((sample, regions))
 }
 
 /// The cell as the run's scenario makes it.

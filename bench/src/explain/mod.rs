@@ -1,5 +1,5 @@
-//! Explains a cell of a stored run: which cell and which of its metrics are meant, run again under the profiler, its
-//! counts by function.
+//! Explains a cell of a stored run: which cell and which of its metrics are meant, run again under
+//! the profiler, its counts by function.
 //!
 //! What comes out is `results::explain`; how it is shown is decided there.
 

@@ -1,4 +1,5 @@
-//! Runs a stored cell again with the profiler looking on, and turns its counts by address into counts by function.
+//! Runs a stored cell again with the profiler looking on, and turns its counts by address into
+//! counts by function.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicBool;
@@ -136,7 +137,7 @@ fn profiled(
 ) -> anyhow::Result<Profiled> {
     let stored = target.stored;
     let clocked = values(&answer.metrics, target)?;
-    let label = target.window.label();
+    let label = target.sample.label();
     let samples: Vec<_> = profile.samples.iter().filter(|one| one.label == label).collect();
     ensure!(
         samples.len() == clocked.len(),
@@ -189,7 +190,7 @@ fn same_numbers(stored: &CellRecord, answer: CellAnswer) -> anyhow::Result<bool>
 
 /// Instructions by function, the largest first.
 fn parts(target: &Target<'_>, profile: &Profile, symbols: &Symbols) -> Vec<Part> {
-    let label = target.window.label();
+    let label = target.sample.label();
     let wanted = profile
         .blocks
         .iter()

@@ -1,7 +1,8 @@
-//! The bare client: one blocking TCP connection at a time by plain system calls, each phase timed apart.
+//! The bare client: one blocking TCP connection at a time by plain system calls, each phase timed
+//! apart.
 //!
-//! Nothing but the system calls of a phase is inside its timed window: no allocation, no lock, no runtime. The other
-//! side is in `server`.
+//! Nothing but the system calls of a phase is inside its timed window: no allocation, no lock, no
+//! runtime. The other side is in `server`.
 
 use std::io;
 use std::net::SocketAddrV4;
@@ -17,7 +18,7 @@ use rustix::net::{
 };
 
 use super::server::{ANSWER_BYTES, REQUEST, decode_answer};
-use super::{LoadClient, LoadError, MeasureClock, Sources, Target, Timing, window};
+use super::{LoadClient, LoadError, MeasureClock, Sources, Target, Timing, region};
 
 /// Dials from the namespace of the thread it is used on.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +33,9 @@ impl BareClient {
         Self { clock, timeout }
     }
 
-    /// The control that should show nothing of the proxy: `requests` further requests on one open connection, each
-    /// timed as [`Timing::request`] and handed to `record`. The connection's first request is not among them.
+    /// The control that should show nothing of the proxy: `requests` further requests on one open
+    /// connection, each timed as [`Timing::request`] and handed to `record`. The connection's first
+    /// request is not among them.
     ///
     /// # Errors
     /// [`LoadError`]: as for a new connection.
@@ -61,7 +63,7 @@ impl BareClient {
         let (from, to) = (sources.take()?, target.vip);
         let opened = self.open(from);
         let socket = opened.map_err(|errno| failed(from, to, "opening the socket", errno))?;
-        mark::enter::<{ window::CONNECT }>();
+        mark::enter::<{ region::CONNECT }>();
         let started = self.clock.now();
         let connected = connect(&socket, &to);
         let taken = self.clock.now() - started;
@@ -77,7 +79,8 @@ impl BareClient {
         set_socket_linger(&socket, Some(Duration::ZERO))?;
         set_tcp_nodelay(&socket, true)?;
         set_socket_timeout(&socket, Timeout::Recv, Some(self.timeout))?;
-        // `connect()` waits no longer than this either (`net/ipv4/af_inet.c`, `inet_stream_connect`).
+        // `connect()` waits no longer than this either (`net/ipv4/af_inet.c`,
+        // `inet_stream_connect`).
         set_socket_timeout(&socket, Timeout::Send, Some(self.timeout))?;
         bind(&socket, &from)?;
         Ok(socket)
@@ -86,7 +89,7 @@ impl BareClient {
     /// One request and its verified answer; what it took until the first byte of the answer.
     fn exchange(&self, connection: &Connection, target: &Target<'_>) -> Result<u64, LoadError> {
         let mut answer = [0; ANSWER_BYTES];
-        mark::enter::<{ window::REQUEST }>();
+        mark::enter::<{ region::REQUEST }>();
         let started = self.clock.now();
         let sent = send(&connection.socket, &REQUEST, SendFlags::NOSIGNAL);
         let first = recv(&connection.socket, &mut answer[..], RecvFlags::empty());
@@ -109,7 +112,7 @@ impl LoadClient for BareClient {
     ) -> Result<Timing, LoadError> {
         let (connection, connect) = self.dial(sources, target)?;
         let request = self.exchange(&connection, target)?;
-        mark::enter::<{ window::CLOSE }>();
+        mark::enter::<{ region::CLOSE }>();
         let started = self.clock.now();
         drop(connection.socket);
         let close = self.clock.now() - started;

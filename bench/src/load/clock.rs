@@ -1,6 +1,7 @@
 //! The clock of a measurement, and what reading it costs.
 //!
-//! Two clocks, never mixed: nanoseconds of the machine, or instructions of a guest. What is timed is not known here.
+//! Two clocks, never mixed: nanoseconds of the machine, or instructions of a guest. What is timed
+//! is not known here.
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, _rdtsc};
@@ -11,11 +12,13 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::Timing;
 
-/// What QEMU's TCG answers to CPUID leaf `0x4000_0000` (`target/i386/cpu.c`, `TCGTCGTCGTCG`, QEMU 7.2).
+/// What QEMU's TCG answers to CPUID leaf `0x4000_0000` (`target/i386/cpu.c`, `TCGTCGTCGTCG`, QEMU
+/// 7.2).
 const TCG_SIGNATURE: [u8; 12] = *b"TCGTCGTCGTCG";
 /// Turns of the loop that probes the counter, two instructions each.
 const PROBE_TURNS: u64 = 10_000;
-/// What the counter may show beyond the loop's own instructions: reading it, and setting up the loop.
+/// What the counter may show beyond the loop's own instructions: reading it, and setting up the
+/// loop.
 const PROBE_SLACK: u64 = 50;
 /// A timer interrupt may hit some probes, never all.
 const PROBES: usize = 8;
@@ -41,11 +44,12 @@ pub struct MeasureClock {
 }
 
 impl MeasureClock {
-    /// Opens a clock: `CLOCK_MONOTONIC` in nanoseconds, or the time stamp counter as a count of instructions.
+    /// Opens a clock: `CLOCK_MONOTONIC` in nanoseconds, or the time stamp counter as a count of
+    /// instructions.
     ///
-    /// Under QEMU's TCG with `-icount shift=0`, one nanosecond of guest time passes an instruction executed, and the
-    /// counter shows guest time (`softmmu/cpus.c`, `cpus_get_elapsed_ticks`, QEMU 7.2). Whether it really does is
-    /// tried here, by a loop of known length.
+    /// Under QEMU's TCG with `-icount shift=0`, one nanosecond of guest time passes an instruction
+    /// executed, and the counter shows guest time (`softmmu/cpus.c`, `cpus_get_elapsed_ticks`, QEMU
+    /// 7.2). Whether it really does is tried here, by a loop of known length.
     ///
     /// # Errors
     /// [`ClockError`] for [`Clock::Instructions`] anywhere but in such a guest.
@@ -75,7 +79,8 @@ impl MeasureClock {
         }
     }
 
-    /// Pairs of readings with nothing between them: what every timing contains. Metric `harness.clock`.
+    /// Pairs of readings with nothing between them: what every timing contains. Metric
+    /// `harness.clock`.
     pub fn pair_costs(self, samples: usize) -> Vec<u64> {
         let mut costs = Vec::with_capacity(samples);
         for _ in 0..samples {
@@ -85,8 +90,8 @@ impl MeasureClock {
         costs
     }
 
-    /// All that a client does around one connection but the connection: six readings, three differences, and `record`.
-    /// Metric `harness.sample`.
+    /// All that a client does around one connection but the connection: six readings, three
+    /// differences, and `record`. Metric `harness.sample`.
     pub fn sample_costs(self, samples: usize, mut record: impl FnMut(Timing)) -> Vec<u64> {
         let mut costs = Vec::with_capacity(samples);
         for _ in 0..samples {

@@ -1,7 +1,9 @@
-//! The HTTP client and its server: a real HTTP/1.1 GET on a new connection each, by tokio and hyper.
+//! The HTTP client and its server: a real HTTP/1.1 GET on a new connection each, by tokio and
+//! hyper.
 //!
-//! One request in flight on a runtime of one thread: with more, a timing would contain the wait for the others. The
-//! runtime's own work is inside the timed windows, as it is in any program built on it; `bare` has none.
+//! One request in flight on a runtime of one thread: with more, a timing would contain the wait for
+//! the others. The runtime's own work is inside the timed windows, as it is in any program built on
+//! it; `bare` has none.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -74,7 +76,8 @@ impl LoadClient for HttpClient {
     }
 }
 
-/// One connection with one GET; the second value is what the server says it is. `doing` tells how far it has come.
+/// One connection with one GET; the second value is what the server says it is. `doing` tells how
+/// far it has come.
 async fn get(
     clock: MeasureClock,
     from: SocketAddrV4,
@@ -127,7 +130,8 @@ async fn read_answer(response: Response<hyper::body::Incoming>) -> io::Result<So
         .map_err(|_| io::Error::other(format!("the server answers `{text}`, which is no address")))
 }
 
-/// A running server: answers every request with its own address and port as text. It stops when it drops.
+/// A running server: answers every request with its own address and port as text. It stops when it
+/// drops.
 #[derive(Debug)]
 pub struct HttpServer {
     stop: Option<oneshot::Sender<()>>,
@@ -151,7 +155,8 @@ impl HttpServer {
         Ok(Self { stop: Some(stop), answered, thread: Some(thread) })
     }
 
-    /// Ends it: listeners and connections are closed when this returns. Returns how many requests it has answered.
+    /// Ends it: listeners and connections are closed when this returns. Returns how many requests
+    /// it has answered.
     ///
     /// # Errors
     /// [`ServerError::Run`]: it had ended before, and why.
@@ -208,7 +213,8 @@ async fn accept(
             Ok((stream, _)) => {
                 let answered = Arc::clone(&answered);
                 tokio::spawn(async move {
-                    // A client that resets its connection, as ours do, ends it here; nothing is left to say.
+                    // A client that resets its connection, as ours do, ends it here; nothing is
+                    // left to say.
                     let _ = answer(stream, &answered).await;
                     drop(place);
                 });

@@ -1,16 +1,18 @@
-//! Puts load on Services: a bare socket client and an HTTP client, their servers, source addresses, the clock.
+//! Puts load on Services: a bare socket client and an HTTP client, their servers, source addresses,
+//! the clock.
 //!
-//! A client makes one connection at a time and times its three phases apart; it knows nothing of proxies, Clusters or
-//! stored results. Sockets belong to the namespace of the thread that opens them, so everything here runs wherever its
-//! caller has put it.
+//! A client makes one connection at a time and times its three phases apart; it knows nothing of
+//! proxies, Clusters or stored results. Sockets belong to the namespace of the thread that opens
+//! them, so everything here runs wherever its caller has put it.
 
 mod bare;
 mod clock;
 mod http;
 mod priority;
+pub mod region;
+mod sample;
 mod server;
 mod source;
-pub mod window;
 
 use std::io;
 use std::net::SocketAddrV4;
@@ -24,9 +26,9 @@ pub use bare::BareClient;
 pub use clock::{ClockError, MeasureClock};
 pub use http::{HttpClient, HttpServer};
 pub use priority::Priority;
+pub use sample::Sample;
 pub use server::{BareServer, ServerError, listen};
 pub use source::{SOURCE_PORTS, SourceError, Sources};
-pub use window::Window;
 
 /// Something to dial, and who may answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +54,8 @@ impl Target<'_> {
 pub struct Timing {
     /// From just before `connect()` to established.
     pub connect: u64,
-    /// From just before the request is written to the first byte of the answer (HTTP: its head) being read.
+    /// From just before the request is written to the first byte of the answer (HTTP: its head)
+    /// being read.
     pub request: u64,
     /// From just before `close()` to its return. Connections end by RST, so nothing lingers.
     pub close: u64,
@@ -100,7 +103,8 @@ pub enum LoadError {
 
 /// A client that makes new connections, one in flight.
 pub trait LoadClient {
-    /// Opens a connection from the next free source, sends one request, verifies the answer, and closes it by RST.
+    /// Opens a connection from the next free source, sends one request, verifies the answer, and
+    /// closes it by RST.
     ///
     /// # Errors
     /// [`LoadError`]: any step failed or took too long, or the wrong Endpoint answered. Then there is no timing.
@@ -125,9 +129,10 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// The pause that makes connections alike on this clock. Without one, some find their server still awake and some
-    /// have to wake it (1,470 instructions on Linux 6.1), as the order of the targets will have it. On the wall clock
-    /// a pause would let the processor go to sleep, which costs more than it evens out.
+    /// The pause that makes connections alike on this clock. Without one, some find their server
+    /// still awake and some have to wake it (1,470 instructions on Linux 6.1), as the order of the
+    /// targets will have it. On the wall clock a pause would let the processor go to sleep, which
+    /// costs more than it evens out.
     pub const fn pause_of(clock: Clock) -> Duration {
         match clock {
             Clock::Instructions => Duration::from_millis(1),
@@ -153,9 +158,10 @@ impl Rounds {
     }
 }
 
-/// Dials each target once a round, so that drift of the machine meets all targets alike, and in a new order each round:
-/// the kernel refills its caches every so many connections, which must not fall on the same target each time. `record` gets the position of the target in `targets`. Returns
-/// how many connections were made and verified, those of the warm-up included.
+/// Dials each target once a round, so that drift of the machine meets all targets alike, and in a
+/// new order each round: the kernel refills its caches every so many connections, which must not
+/// fall on the same target each time. `record` gets the position of the target in `targets`.
+/// Returns how many connections were made and verified, those of the warm-up included.
 ///
 /// # Errors
 /// The first [`LoadError`]: a measurement with a wrong answer in it is worth nothing.

@@ -1,17 +1,20 @@
-//! How a server's thread and the client's share a processor. Which one a measurement wants is decided by its caller.
+//! How a server's thread and the client's share a processor. Which one a measurement wants is
+//! decided by its caller.
 
 use std::io;
 
 /// How a server's thread stands to the client's when both want the same processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
-    /// As any thread: whether accepting and cleaning up fall into the client's `connect` and `close` is up to the
-    /// scheduler. For throughput, where client and server have processors of their own.
+    /// As any thread: whether accepting and cleaning up fall into the client's `connect` and
+    /// `close` is up to the scheduler. For throughput, where client and server have processors of
+    /// their own.
     Normal,
-    /// Never takes the processor from the client, always gives it up to it (`SCHED_IDLE`; `kernel/sched/fair.c`,
-    /// `check_preempt_wakeup`, Linux 6.1), so that `connect` and `close` hold no work of the server's. For latency, on
-    /// either clock, with client and server on one processor; on several, waking the other processor is in `connect`.
-    /// On Linux 6.1 under the instructions clock, `connect` is 42,900 this way and 55,300 as [`Priority::Normal`].
+    /// Never takes the processor from the client, always gives it up to it (`SCHED_IDLE`;
+    /// `kernel/sched/fair.c`, `check_preempt_wakeup`, Linux 6.1), so that `connect` and `close`
+    /// hold no work of the server's. For latency, on either clock, with client and server on one
+    /// processor; on several, waking the other processor is in `connect`. On Linux 6.1 under the
+    /// instructions clock, `connect` is 42,900 this way and 55,300 as [`Priority::Normal`].
     Background,
 }
 

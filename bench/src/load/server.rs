@@ -1,7 +1,8 @@
-//! The bare server: answers each request with its own address and port, at a small and constant cost.
+//! The bare server: answers each request with its own address and port, at a small and constant
+//! cost.
 //!
-//! One thread, level-triggered epoll, no allocation once it runs. Which request belongs to which measurement is not
-//! known here. The other side of the protocol is in `bare`.
+//! One thread, level-triggered epoll, no allocation once it runs. Which request belongs to which
+//! measurement is not known here. The other side of the protocol is in `bare`.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
@@ -75,7 +76,8 @@ impl From<Errno> for ServerError {
     }
 }
 
-/// Listening sockets in the namespace of the calling thread, where they stay wherever they are served.
+/// Listening sockets in the namespace of the calling thread, where they stay wherever they are
+/// served.
 ///
 /// # Errors
 /// [`ServerError::Listen`]: an address is taken, or not of this host.
@@ -113,7 +115,8 @@ impl BareServer {
         Self::start_slowed(listeners, priority, Duration::ZERO)
     }
 
-    /// The same, working for `delay` before each answer: a slowdown put in on purpose, which shows in `request`.
+    /// The same, working for `delay` before each answer: a slowdown put in on purpose, which shows
+    /// in `request`.
     ///
     /// # Errors
     /// [`ServerError::Run`]: no descriptor or thread left.
@@ -131,7 +134,8 @@ impl BareServer {
         Ok(Self { stop, thread: Some(thread) })
     }
 
-    /// Ends it: listeners and connections are closed when this returns. Returns how many requests it has answered.
+    /// Ends it: listeners and connections are closed when this returns. Returns how many requests
+    /// it has answered.
     ///
     /// # Errors
     /// [`ServerError::Run`]: it had ended before, and why.

@@ -1,9 +1,10 @@
 //! Source addresses and ports for clients: chosen here, in a fixed order, each used once.
 //!
-//! When a client leaves the choice to the kernel, `connect()` searches for a free port, and that search changed by
-//! integer factors between kernels (6.1, 6.8, 6.15) and slows down as ports fill up: it would be measured in place of
-//! the proxy. With an explicit bind before the timed window there is no search, and because no pair of source address
-//! and port returns within a cell, no leftover of an earlier connection (`TIME_WAIT`, conntrack) is ever met.
+//! When a client leaves the choice to the kernel, `connect()` searches for a free port, and that
+//! search changed by integer factors between kernels (6.1, 6.8, 6.15) and slows down as ports fill
+//! up: it would be measured in place of the proxy. With an explicit bind before the timed window
+//! there is no search, and because no pair of source address and port returns within a cell, no
+//! leftover of an earlier connection (`TIME_WAIT`, conntrack) is ever met.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::RangeInclusive;
@@ -38,8 +39,8 @@ pub enum SourceError {
     },
 }
 
-/// A space of source addresses and ports, handed out once each: addresses change first, so that a port is in use at
-/// one address only, for as long as addresses last.
+/// A space of source addresses and ports, handed out once each: addresses change first, so that a
+/// port is in use at one address only, for as long as addresses last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sources {
     first_address: u32,

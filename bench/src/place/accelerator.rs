@@ -1,4 +1,5 @@
-//! Which accelerator works: found out by booting, never by looking at `/dev/kvm`. The answer is cached until the next boot.
+//! Which accelerator works: found out by booting, never by looking at `/dev/kvm`. The answer is
+//! cached until the next boot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,8 @@ pub fn probe_kvm(kernel: &str, work: &Path, progress: &dyn Fn(&str)) -> anyhow::
     Ok(probed)
 }
 
-/// What is known of KVM without booting: there is no device, or it was probed since this machine booted.
+/// What is known of KVM without booting: there is no device, or it was probed since this machine
+/// booted.
 ///
 /// # Errors
 /// A cache that has no place.

@@ -1,4 +1,5 @@
-//! Chooses where cells run and on which clock, from what is asked and what this machine can do, and opens every place of a run.
+//! Chooses where cells run and on which clock, from what is asked and what this machine can do, and
+//! opens every place of a run.
 
 use std::collections::BTreeSet;
 
@@ -38,11 +39,13 @@ pub struct Asked {
     pub place: Option<Place>,
     /// What timings count.
     pub clock: Option<Clock>,
-    /// Whether nothing may be downloaded or booted: KVM that was not probed yet is then believed to work.
+    /// Whether nothing may be downloaded or booted: KVM that was not probed yet is then believed to
+    /// work.
     pub only_look: bool,
 }
 
-/// Decides place and clock; lists and ranges of kernels in the scenario become single ones. Boots only to probe KVM.
+/// Decides place and clock; lists and ranges of kernels in the scenario become single ones. Boots
+/// only to probe KVM.
 ///
 /// # Errors
 /// Place, clock and kernels that do not go together; what this machine lacks.
@@ -83,7 +86,8 @@ impl Chosen {
         Places::guests(guests.collect::<anyhow::Result<_>>()?)
     }
 
-    /// The kernel releases that [`Self::open`] would find, from the cache and the package indexes alone.
+    /// The kernel releases that [`Self::open`] would find, from the cache and the package indexes
+    /// alone.
     ///
     /// # Errors
     /// As [`Self::open`].

@@ -1,4 +1,5 @@
-//! A guest kernel as a place: resolved and unpacked once, booted once to a snapshot, restored for every cell.
+//! A guest kernel as a place: resolved and unpacked once, booted once to a snapshot, restored for
+//! every cell.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,7 +23,8 @@ use crate::scenario::Limits;
 
 /// Saved guests kept in the cache, last used first. Each takes some 260 MB.
 const SNAPSHOTS_KEPT: usize = 8;
-/// A saved guest that was used within this time may be part of a run that goes on: a cell touches it when it starts.
+/// A saved guest that was used within this time may be part of a run that goes on: a cell touches
+/// it when it starts.
 const SNAPSHOT_IN_USE: Duration = Duration::from_hours(1);
 
 /// One guest kernel, ready to run cells.
@@ -153,8 +155,8 @@ impl GuestPlace {
         ])
     }
 
-    /// Boots to the snapshot point, unless the cache holds exactly this guest already. A kernel that dies or hangs on the way is
-    /// no error here: it makes every cell of this place invalid.
+    /// Boots to the snapshot point, unless the cache holds exactly this guest already. A kernel
+    /// that dies or hangs on the way is no error here: it makes every cell of this place invalid.
     ///
     /// # Errors
     /// QEMU that does not start, a full disk, an image that is another kernel's.
@@ -329,12 +331,14 @@ pub fn ended_well(report: GuestReport) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Notes that a saved guest or an image is in use; if it cannot be noted, it is pruned earlier and made again.
+/// Notes that a saved guest or an image is in use; if it cannot be noted, it is pruned earlier and
+/// made again.
 fn touch(path: &Path) {
     let _ = fs::File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
 }
 
-/// Removes the saved guests that were not used for longest; one that cannot be removed is tried again next time.
+/// Removes the saved guests that were not used for longest; one that cannot be removed is tried
+/// again next time.
 fn prune(dir: &Path) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     let dated = |entry: fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));

@@ -1,4 +1,5 @@
-//! This machine's own kernel as a place: each cell in a child process of its own, inside throw-away namespaces.
+//! This machine's own kernel as a place: each cell in a child process of its own, inside throw-away
+//! namespaces.
 //!
 //! The child makes the namespaces and takes them with it, however it ends.
 
@@ -45,7 +46,8 @@ impl HostPlace {
     pub fn facts(&self) -> BTreeMap<String, String> {
         let read =
             |path: &str| std::fs::read_to_string(path).map(|text| text.trim().to_owned()).ok();
-        // What `taskset` and `chrt` decide: on several processors, or with a server that may take the client's, `connect` has modes.
+        // What `taskset` and `chrt` decide: on several processors, or with a server that may take
+        // the client's, `connect` has modes.
         let allowed = read("/proc/self/status").and_then(|text| {
             let line = text.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
             Some(line.trim().to_owned())
@@ -75,7 +77,8 @@ impl HostPlace {
         let mut command =
             Command::new(std::env::current_exe().context("finding this program's own file")?);
         command.arg("cell").arg(&job);
-        // The legacy tools lock one file a mount namespace; labs that have nothing in common should not meet there.
+        // The legacy tools lock one file a mount namespace; labs that have nothing in common should
+        // not meet there.
         command.env("XTABLES_LOCKFILE", dir.join("xtables.lock"));
         let child =
             Child::spawn(command, Limits { deadline: limit, output_bytes_max: ANSWER_BYTES_MAX })?;
@@ -129,7 +132,8 @@ pub fn run_child(job: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What this machine's kernel lacks for the named proxies, found by trying in a throw-away namespace.
+/// What this machine's kernel lacks for the named proxies, found by trying in a throw-away
+/// namespace.
 ///
 /// # Errors
 /// Namespaces cannot be made (not root).

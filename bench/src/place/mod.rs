@@ -1,4 +1,5 @@
-//! Where cells run: this machine's own kernel, or guests. Chooses, prepares, runs one cell, reports the environment.
+//! Where cells run: this machine's own kernel, or guests. Chooses, prepares, runs one cell, reports
+//! the environment.
 
 mod accelerator;
 mod choose;

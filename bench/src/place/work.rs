@@ -1,6 +1,8 @@
-//! A run's folder for working files: locked while its process lives, so that `vipbench clean` knows what is left over.
+//! A run's folder for working files: locked while its process lives, so that `vipbench clean` knows
+//! what is left over.
 //!
-//! The system gives the lock back however the process ends. What becomes of the files in the folder is their owners' business.
+//! The system gives the lock back however the process ends. What becomes of the files in the folder
+//! is their owners' business.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -50,8 +52,8 @@ impl WorkDir {
     }
 }
 
-/// Removes the work folders of this process, which is about to end without dropping them. What cannot be removed is left to
-/// `vipbench clean`.
+/// Removes the work folders of this process, which is about to end without dropping them. What
+/// cannot be removed is left to `vipbench clean`.
 pub fn remove_work_folders() {
     for dir in lock(&HELD).drain(..) {
         let _ = fs::remove_dir_all(dir);
@@ -77,8 +79,8 @@ pub fn abandoned(parent: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(entries.filter_map(Result::ok).filter(is_ours).map(|entry| entry.path()).collect())
 }
 
-/// Whether a process holds the folder's lock. One that was killed, or has only just begun, before there was a lock is known
-/// by its id.
+/// Whether a process holds the folder's lock. One that was killed, or has only just begun, before
+/// there was a lock is known by its id.
 fn is_held(dir: &Path, pid: u32) -> bool {
     match File::open(dir.join(LOCK)) {
         Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err(),

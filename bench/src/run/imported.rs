@@ -1,4 +1,5 @@
-//! A Cluster from a file in place of generated ones: read, checked, and moved to where the lab can carry it.
+//! A Cluster from a file in place of generated ones: read, checked, and moved to where the lab can
+//! carry it.
 //!
 //! How Kubernetes objects become such a file is the business of `generators`.
 
@@ -11,7 +12,7 @@ use data_encoding::HEXLOWER;
 use generators::{Cluster, MAX_SERVICES, Protocol, Service, SyntheticSpec};
 use sha2::{Digest, Sha256};
 
-use crate::cell::{is_dialable, target_ports_of};
+use crate::cell::dialable::{is_dialable, target_ports_of};
 use crate::files;
 
 /// The fact of a run that says which file it was.
@@ -28,7 +29,8 @@ pub struct ImportedCluster {
 }
 
 impl ImportedCluster {
-    /// Reads a file that `vipbench import` or `generate` wrote. Addresses outside of the ranges in `lab` are moved into them.
+    /// Reads a file that `vipbench import` or `generate` wrote. Addresses outside of the ranges in
+    /// `lab` are moved into them.
     ///
     /// # Errors
     /// An unreadable file, one that is no Cluster, addresses that find no room, nothing that a client could dial.
@@ -38,7 +40,8 @@ impl ImportedCluster {
             .context("write it with `vipbench import`, which reads Kubernetes objects")?;
         let sha256 = HEXLOWER.encode(&file.hash.finalize());
         let mut warnings = Vec::new();
-        // No guest loads the module that matches SCTP, and one rule that is refused takes the others with it.
+        // No guest loads the module that matches SCTP, and one rule that is refused takes the
+        // others with it.
         let (kept, sctp): (Vec<Service>, Vec<Service>) = cluster
             .services()
             .iter()

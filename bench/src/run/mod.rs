@@ -1,5 +1,7 @@
-//! A run: from a request to a results folder with every cell of the plan. Knows no command line and prints no result.
+//! A run: from a request to a results folder with every cell of the plan. Knows no command line and
+//! prints no result.
 
+pub mod check;
 mod folder;
 pub mod imported;
 pub mod plan;
@@ -18,8 +20,9 @@ use crate::cell::CellSpec;
 use crate::console;
 use crate::place::{Asked, Places, Setting, choose};
 use crate::scenario::Scenario;
+use check::{Overrides, validated};
 use imported::CLUSTER_FACT;
-use plan::{Overrides, expand, validated};
+use plan::expand;
 use progress::Progress;
 use runner::Runner;
 use shard::Shard;

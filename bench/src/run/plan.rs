@@ -1,18 +1,12 @@
-//! The plan: a scenario with the command line applied, validated and expanded into cells with stable ids.
+//! The plan: a checked scenario expanded into cells with stable ids.
 //!
-//! Every user error is found here, before anything is created. Nothing here touches a kernel or the network: which
-//! kernels and which place there are is told by the caller.
+//! Which kernels and which place there are is told by the caller.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use anyhow::{Context, ensure};
-use generators::VipLayout;
+use anyhow::ensure;
 use proxies::ProxyKind;
 use results::Labels;
-use results::replicate::Claim;
 
-use super::imported::ImportedCluster;
+use super::check::parse_proxy;
 use crate::cell::CellSpec;
 use crate::place::Setting;
 use crate::scenario::{Inject, Measure, Scenario};
@@ -20,179 +14,10 @@ use crate::scenario::{Inject, Measure, Scenario};
 /// Largest run: a scenario beyond it is a typing error.
 const CELLS_MAX: usize = 20_000;
 
-/// What the command line changes in a scenario.
-#[derive(Debug, Clone, Default)]
-pub struct Overrides {
-    /// Proxies instead of the scenario's.
-    pub proxies: Vec<String>,
-    /// Sizes instead of the scenario's.
-    pub services: Vec<u32>,
-    /// Kernels instead of the scenario's.
-    pub kernels: Vec<String>,
-    /// Words for the guest kernels' command line instead of the scenario's.
-    pub kernel_cmdline: Option<String>,
-    /// An imported Cluster instead of the scenario's, and all of its Services instead of the scenario's numbers.
-    pub cluster_file: Option<PathBuf>,
-    /// Seeds instead of the scenario's.
-    pub seeds: Vec<u64>,
-    /// Rules that slow every chain down, instead of the scenario's.
-    pub inject_rules: Option<u32>,
-    /// Delay before every answer in nanoseconds, instead of the scenario's.
-    pub inject_delay_ns: Option<u64>,
-}
-
-/// Applies the command line to a scenario and checks every value.
-///
-/// # Errors
-/// The first wrong value, with its key and the remedy.
-pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result<Scenario> {
-    let Overrides { proxies, services, kernels, kernel_cmdline, cluster_file, seeds, .. } =
-        overrides;
-    let inject = &mut scenario.inject;
-    inject.rules_per_chain = overrides.inject_rules.unwrap_or(inject.rules_per_chain);
-    inject.answer_delay_ns = overrides.inject_delay_ns.unwrap_or(inject.answer_delay_ns);
-    if !seeds.is_empty() {
-        scenario.seeds = seeds;
-    }
-    if cluster_file.is_some() {
-        scenario.cluster_file = cluster_file;
-        scenario.services.clear();
-    }
-    for (kept, given) in [(&mut scenario.proxies, proxies), (&mut scenario.kernels, kernels)] {
-        if !given.is_empty() {
-            *kept = given;
-        }
-    }
-    if !services.is_empty() {
-        scenario.services = services;
-    }
-    if let Some(words) = kernel_cmdline {
-        scenario.kernel_cmdline = words;
-    }
-    check_kernel_cmdline(&scenario.kernel_cmdline)?;
-    let name_fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    ensure!(
-        !scenario.name.is_empty()
-            && scenario.name.len() <= 64
-            && scenario.name.chars().all(name_fits),
-        "name = {:?}: use 1 to 64 letters, digits, `-` and `_`, it becomes part of a folder name",
-        scenario.name
-    );
-    import(&mut scenario)?;
-    scenario.services = distinct("services", &scenario.services)?;
-    scenario.proxies = distinct("proxies", &scenario.proxies)?;
-    scenario.kernels = distinct("kernels", &scenario.kernels)?;
-    lab::image::parse_all(&scenario.kernels).context("kernels")?;
-    scenario.seeds = distinct("seeds", &scenario.seeds)?;
-    for seed in scenario.only.values().filter_map(|only| only.seeds.as_ref()).flatten() {
-        ensure!(
-            scenario.seeds.contains(seed),
-            "only: seed {seed} is not among seeds; add it there"
-        );
-    }
-    scenario.measures = distinct("measures", &scenario.measures)?;
-    ensure!(
-        !scenario.measures.contains(&Measure::VipLayout)
-            || scenario.cluster.vip_layout != VipLayout::Consecutive,
-        "measures: vip_layout compares a layout with consecutive VIPs; write another \
-         cluster.vip_layout, such as {{ strided = {{ step = 256 }} }}"
-    );
-    scenario.services.sort_unstable();
-    for proxy in &scenario.proxies {
-        parse_proxy(proxy)?;
-    }
-    for &services in &scenario.services {
-        let mut cluster = scenario.cluster.clone();
-        cluster.services = services;
-        cluster.validate().with_context(|| format!("[cluster] with services = {services}"))?;
-    }
-    crate::cell::topology_of(&scenario.cluster)
-        .validate()
-        .context("[cluster] does not fit into the lab")?;
-    check_load(&scenario)?;
-    scenario.claims.iter().try_for_each(Claim::check)?;
-    Ok(scenario)
-}
-
-/// Reads the imported Cluster, if there is to be one, and checks that it can be measured at each size.
-fn import(scenario: &mut Scenario) -> anyhow::Result<()> {
-    let Some(file) = &scenario.cluster_file else { return Ok(()) };
-    ensure!(
-        !scenario.measures.contains(&Measure::VipLayout),
-        "measures: vip_layout generates one Cluster in two layouts, and cluster_file brings its own; remove one of them"
-    );
-    let imported = ImportedCluster::read(file, &scenario.cluster)
-        .with_context(|| format!("cluster file {}", file.display()))?;
-    if scenario.services.is_empty() {
-        scenario.services = vec![imported.services()];
-    }
-    for &services in &scenario.services {
-        imported.check(services).with_context(|| format!("cluster file {}", file.display()))?;
-    }
-    scenario.imported = Some(Arc::new(imported));
-    Ok(())
-}
-
-/// A guest kernel's command line has room for 2,047 bytes (`COMMAND_LINE_SIZE`, `arch/x86/include/asm/setup.h`, Linux 6.1), of which
-/// vipbench needs some.
-fn check_kernel_cmdline(words: &str) -> anyhow::Result<()> {
-    const BYTES_MAX: usize = 1_700;
-    ensure!(
-        words.len() <= BYTES_MAX && words.bytes().all(|byte| matches!(byte, b' '..=b'~')),
-        "kernel_cmdline: write at most {BYTES_MAX} printable ASCII characters on one line"
-    );
-    Ok(())
-}
-
-fn parse_proxy(name: &str) -> anyhow::Result<ProxyKind> {
-    name.parse().map_err(|_| {
-        let known: Vec<String> = ProxyKind::ALL.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("proxies: {name:?} is unknown; choose among {}", known.join(", "))
-    })
-}
-
-fn distinct<T: Clone + PartialEq + std::fmt::Debug>(
-    key: &str,
-    values: &[T],
-) -> anyhow::Result<Vec<T>> {
-    ensure!(!values.is_empty(), "{key} = []: name at least one");
-    for (index, value) in values.iter().enumerate() {
-        ensure!(
-            !values[..index].contains(value),
-            "{key}: {value:?} stands there twice; remove one"
-        );
-    }
-    Ok(values.to_vec())
-}
-
-fn check_load(scenario: &Scenario) -> anyhow::Result<()> {
-    let load = &scenario.load;
-    distinct("load.positions", &load.positions)?;
-    let counts = [
-        ("load.connections", load.connections, 1, 100_000),
-        ("load.http_connections", load.http_connections, 1, 100_000),
-        ("load.warmup", load.warmup, 0, 10_000),
-        ("load.keepalive_requests", load.keepalive_requests, 1, 100_000),
-        ("load.changes", load.changes, 1, 1_000),
-        ("inject.rules_per_chain", scenario.inject.rules_per_chain, 0, 1_000),
-        ("limits.guest_memory_mib", scenario.limits.guest_memory_mib, 512, 65_536),
-    ];
-    for (key, value, least, most) in counts {
-        ensure!((least..=most).contains(&value), "{key} = {value}: choose {least} to {most}");
-    }
-    let delay = scenario.inject.answer_delay_ns;
-    ensure!(delay <= 1_000_000_000, "inject.answer_delay_ns = {delay}: choose 0 to 1000000000");
-    let limits = [("cell_s", scenario.limits.cell_s), ("boot_s", scenario.limits.boot_s)];
-    for (key, limit) in limits {
-        ensure!((1..=86_400).contains(&limit), "limits.{key} = {limit}: choose 1 to 86400 seconds");
-    }
-    Ok(())
-}
-
 /// Expands a validated scenario into cells, for kernels of these releases.
 ///
-/// The order goes from small to large and turns the order of proxies and kernels round from block to block, so that a drifting
-/// machine does not show up as a difference between them.
+/// The order goes from small to large and turns the order of proxies and kernels round from block
+/// to block, so that a drifting machine does not show up as a difference between them.
 ///
 /// # Errors
 /// A Cluster that cannot be made; too many cells.
@@ -290,6 +115,7 @@ mod tests {
     use results::{Clock, Place};
 
     use super::*;
+    use crate::run::check::{Overrides, validated};
 
     fn scenario(text: &str) -> Scenario {
         toml::from_str(text).unwrap()
@@ -347,43 +173,6 @@ mod tests {
     }
 
     #[test]
-    fn bad_values_are_named_with_key_and_remedy() {
-        let cases = [
-            ("name = 'x'\nservices = []\nproxies = ['none']", "services = []"),
-            ("name = 'x'\nservices = [0]\nproxies = ['none']", "services = 0"),
-            ("name = 'x'\nservices = [1]\nproxies = ['envoy']", "choose among none"),
-            ("name = 'a b'\nservices = [1]\nproxies = ['none']", "name = \"a b\""),
-            ("name = 'x'\nservices = [1, 1]\nproxies = ['none']", "twice"),
-            (
-                "name = 'x'\nservices = [1]\nproxies = ['none']\nmeasures = ['vip_layout']",
-                "cluster.vip_layout",
-            ),
-            (
-                "name = 'x'\nservices = [1]\nproxies = ['none']\nkernels = ['6.1,newest']",
-                "`newest` names no kernel",
-            ),
-            (
-                "name = 'x'\nservices = [1]\nproxies = ['none']\n[load]\nconnections = 0",
-                "load.connections = 0",
-            ),
-            (
-                "name = 'x'\nservices = [1]\nproxies = ['none']\nkernel_cmdline = \"a\\nb\"",
-                "kernel_cmdline",
-            ),
-            ("name = 'x'\nservices = [1]\nproxies = ['none']\n[limits]\nboot_s = 0", "boot_s = 0"),
-            (
-                "name = 'x'\nservices = [1]\nproxies = ['none']\n[inject]\nrules_per_chain = 1001",
-                "inject.rules_per_chain = 1001",
-            ),
-        ];
-        for (text, wanted) in cases {
-            let error =
-                format!("{:#}", validated(scenario(text), Overrides::default()).unwrap_err());
-            assert!(error.contains(wanted), "{text}: {error}");
-        }
-    }
-
-    #[test]
     fn a_plan_without_cells_is_an_error() {
         let only = "measures = ['sync']\n[only.sync]\nservices = [7]";
         let cases = ["measures = ['vip_bind']", only];
@@ -393,12 +182,5 @@ mod tests {
             let error = expand(&plan, GUEST, &["6.1".into()]).unwrap_err().to_string();
             assert!(error.contains("makes no cell"), "{error}");
         }
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_by_name() {
-        let error =
-            toml::from_str::<Scenario>("name = 'x'\nservice = [1]").unwrap_err().to_string();
-        assert!(error.contains("service"), "{error}");
     }
 }

@@ -1,4 +1,5 @@
-//! Runs a plan's cells: several at a time where that cannot change a result, each answer stored as soon as it is there.
+//! Runs a plan's cells: several at a time where that cannot change a result, each answer stored as
+//! soon as it is there.
 //!
 //! Knows nothing of what a cell measures (`cell`) or where it runs (`place`).
 
@@ -46,7 +47,8 @@ struct Queue {
 }
 
 impl Runner<'_> {
-    /// Runs `cells`, appends each record to `writer`, and gives the number of cells that an interrupt left over.
+    /// Runs `cells`, appends each record to `writer`, and gives the number of cells that an
+    /// interrupt left over.
     ///
     /// # Errors
     /// Results that cannot be stored. What was stored before stays readable, and `--resume` goes on from there.

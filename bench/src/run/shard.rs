@@ -1,6 +1,8 @@
-//! Parts of a run for several machines: which cells are whose, so that all are done at about the same time.
+//! Parts of a run for several machines: which cells are whose, so that all are done at about the
+//! same time.
 //!
-//! Decided by the plan alone: every machine comes to the same division without hearing of the others.
+//! Decided by the plan alone: every machine comes to the same division without hearing of the
+//! others.
 
 use anyhow::bail;
 use results::{Labels, ShardRecord};
@@ -40,7 +42,8 @@ impl Shard {
         ShardRecord { index: self.index, count: self.count, planned }
     }
 
-    /// Its cells, in the order of the plan. Costliest first, each cell goes to the shard with the least to do so far.
+    /// Its cells, in the order of the plan. Costliest first, each cell goes to the shard with the
+    /// least to do so far.
     pub fn cells(self, plan: Vec<CellSpec>) -> Vec<CellSpec> {
         let mut by_cost: Vec<(usize, u64)> = plan.iter().map(cost_ms).enumerate().collect();
         // Stable: cells of equal cost stay in the order of the plan.
@@ -59,15 +62,16 @@ impl Shard {
     }
 }
 
-/// Roughly how long a cell takes, milliseconds on a machine of 2026: good for dividing work, for nothing else.
+/// Roughly how long a cell takes, milliseconds on a machine of 2026: good for dividing work, for
+/// nothing else.
 ///
 /// Fitted to `duration_ms` in `results/reference/quick-6.1/cells.jsonl`.
 pub fn cost_ms(cell: &CellSpec) -> u64 {
     const GUEST_MS: u64 = 2_000;
     let Labels { proxy, endpoints, services, .. } = &cell.labels;
     let (services, endpoints) = (*services, *endpoints);
-    // Full sync: fixed, and a thousand Endpoints; incremental syncs: a million pairs of Endpoints; a thousand connections: a
-    // thousand Services before the one that is dialled.
+    // Full sync: fixed, and a thousand Endpoints; incremental syncs: a million pairs of Endpoints;
+    // a thousand connections: a thousand Services before the one that is dialled.
     let (fixed, per_1000, pairs, per_rule) = match proxy.as_str() {
         "none" => (0, 0, 0, 0),
         name if name.starts_with("iptables-nft") => (2_600, 1_500, 1_700, 500),
@@ -109,7 +113,8 @@ pub fn cost_ms(cell: &CellSpec) -> u64 {
 mod tests {
     use super::*;
     use crate::place::Setting;
-    use crate::run::plan::{Overrides, expand, validated};
+    use crate::run::check::{Overrides, validated};
+    use crate::run::plan::expand;
     use proptest::prelude::*;
     use results::{Clock, Place};
 

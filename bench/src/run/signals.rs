@@ -1,4 +1,5 @@
-//! What ends a run early: Ctrl-C, a polite kill, a terminal that goes away. A second one ends it at once.
+//! What ends a run early: Ctrl-C, a polite kill, a terminal that goes away. A second one ends it at
+//! once.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,8 @@ use signal_hook::iterator::Signals;
 use crate::console;
 use crate::place::remove_work_folders;
 
-/// One request may arrive as several signals: `timeout` sends one to the process and one to its group.
+/// One request may arrive as several signals: `timeout` sends one to the process and one to its
+/// group.
 const SAME_REQUEST: Duration = Duration::from_millis(300);
 
 /// Whether the user wants to stop, and where what is left can go on.
@@ -22,8 +24,8 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// From now on the first signal asks the run to stop, and a second one ends this process. Signals that whoever started
-    /// it wants ignored, as `nohup` does, stay so.
+    /// From now on the first signal asks the run to stop, and a second one ends this process.
+    /// Signals that whoever started it wants ignored, as `nohup` does, stay so.
     ///
     /// # Errors
     /// The system refuses a handler.
@@ -70,7 +72,8 @@ pub fn how_to_resume(folder: &Path) -> String {
 }
 
 fn is_ignored(signal: i32) -> bool {
-    // SAFETY: all zeros are a value of this plain C struct; the call writes to it and changes nothing.
+    // SAFETY: all zeros are a value of this plain C struct; the call writes to it and changes
+    // nothing.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0

@@ -1,8 +1,9 @@
-//! `vipbench capacity search`: measures at few, well-placed sizes until the largest within a budget is known closely enough.
+//! `vipbench capacity search`: measures at few, well-placed sizes until the largest within a budget
+//! is known closely enough.
 //!
-//! Between the scenario's smallest and largest size, by halving on a logarithmic scale: first the middle, then an end, then
-//! between the largest size within the budget and the smallest over it. Each step is a run of its own in the folder, so an
-//! interrupted search goes on where it was.
+//! Between the scenario's smallest and largest size, by halving on a logarithmic scale: first the
+//! middle, then an end, then between the largest size within the budget and the smallest over it.
+//! Each step is a run of its own in the folder, so an interrupted search goes on where it was.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use results::capacity::{self, Options, Slo};
 use crate::cli::CapacitySearchArgs;
 use crate::command::run::request;
 use crate::console;
-use crate::run::plan::Overrides;
+use crate::run::check::Overrides;
 use crate::run::{Ended, Interrupt, RunRequest};
 use crate::scenario::Scenario;
 
@@ -152,7 +153,8 @@ impl Search<'_> {
         Ok(output)
     }
 
-    /// Whether every condition of the budget held, in every seed and on every kernel. A cell without numbers did not hold.
+    /// Whether every condition of the budget held, in every seed and on every kernel. A cell
+    /// without numbers did not hold.
     fn is_within(&self, folders: &[PathBuf], size: u32) -> anyhow::Result<bool> {
         let runs = folders.iter().filter_map(|folder| self.runs.get(folder).cloned());
         let runs: Vec<Run> = runs.collect();
@@ -163,7 +165,8 @@ impl Search<'_> {
 }
 
 impl Bracket {
-    /// The size to measure next; nothing when the answer is close enough, or lies outside of the bounds.
+    /// The size to measure next; nothing when the answer is close enough, or lies outside of the
+    /// bounds.
     fn next(self, bounds: Bounds) -> Option<u32> {
         let Bounds { low, high, ratio } = bounds;
         match (self.within, self.over) {

@@ -91,8 +91,8 @@ fn lines(offered: &[OfferedKernel], cached: &[Kernel]) -> Vec<Line> {
     from_source.chain(here_only).collect()
 }
 
-/// Of each series the line that `--kernel SERIES` would take, or if there is none the newest one with its reason; and
-/// everything that is in the cache.
+/// Of each series the line that `--kernel SERIES` would take, or if there is none the newest one
+/// with its reason; and everything that is in the cache.
 fn newest_only(lines: Vec<Line>) -> Vec<Line> {
     let rank = |line: &Line| {
         let flavour = ["generic", "amd64", "cloud-amd64"].iter().position(|f| *f == line.flavour);

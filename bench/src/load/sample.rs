@@ -1,28 +1,11 @@
-//! What the profiler can be asked for: the timed windows of connections and syncs, and the labels of their samples.
-//!
-//! Marking costs one instruction without effect, beside a timed window or between two parts of a sync; nobody has to look on.
+//! What the profiler counts for: one connection by position, or one sync by kind, each with a label.
 
 use generators::{ChangeKind, Position};
 use lab::guest::mark;
 
-/// `connect()`.
-pub const CONNECT: u8 = 1;
-/// Request and first byte of the answer.
-pub const REQUEST: u8 = 2;
-/// `close()`.
-pub const CLOSE: u8 = 3;
-/// The parts of a sync. A probing connection inside [`EFFECTIVE`] counts for its own phases.
-pub const PREPARE: u8 = 4;
-/// User space makes text or messages.
-pub const RENDER: u8 = 5;
-/// The kernel takes them.
-pub const SUBMIT: u8 = 6;
-/// Until a new connection is answered.
-pub const EFFECTIVE: u8 = 7;
-
 /// What one sample of the profiler is a sample of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Window {
+pub enum Sample {
     /// A connection to the Service at this position.
     Connection(Position),
     /// A sync into an empty namespace.
@@ -33,7 +16,7 @@ pub enum Window {
     Change(ChangeKind),
 }
 
-impl Window {
+impl Sample {
     /// Its number in the profiler's file.
     pub fn label(self) -> u8 {
         match self {
@@ -51,7 +34,7 @@ impl Window {
         }
     }
 
-    /// Books what was marked since [`begin`](mark::begin) as one sample of this window.
+    /// Keeps what was marked since [`begin`](mark::begin) as one sample of this kind.
     pub fn keep(self) {
         mark::keep(self.label());
     }
@@ -62,11 +45,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_window_has_a_label_of_its_own_that_the_profiler_has_room_for() {
-        let windows = Position::ALL.map(Window::Connection).into_iter();
-        let windows = windows.chain(ChangeKind::ALL.map(Window::Change));
+    fn every_kind_of_sample_has_a_label_of_its_own_that_the_profiler_has_room_for() {
+        let samples = Position::ALL.map(Sample::Connection).into_iter();
+        let samples = samples.chain(ChangeKind::ALL.map(Sample::Change));
         let mut labels: Vec<u8> =
-            windows.chain([Window::Full, Window::Restart]).map(Window::label).collect();
+            samples.chain([Sample::Full, Sample::Restart]).map(Sample::label).collect();
         labels.sort_unstable();
         labels.dedup();
         assert_eq!(labels.len(), 11);
