@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -197,7 +198,107 @@ fn bad_objects_are_named_and_left_out_on_request() {
     let said = desk.succeeds(&["import", "bad.json", "-o", "mine.json", "--lenient"]);
     assert!(said.contains("left out, 1 in all") && said.contains("shop/web-a"), "{said}");
     desk.refuses(&["import", "nowhere.json"], &["nowhere.json"]);
-    desk.refuses(&["import", "/dev/null"], &["no Service that can be imported", "kubectl"]);
+    fs::write(desk.path().join("empty.json"), "").unwrap();
+    desk.refuses(&["import", "empty.json"], &["no Service that can be imported", "kubectl"]);
+}
+
+#[test]
+fn files_and_folders_are_read_as_one_cluster() {
+    let desk = Desk::new();
+    let whole = desk.succeeds(&["import", "objects.json"]);
+    let objects = objects();
+    let (services, slices): (Vec<&Value>, Vec<&Value>) =
+        objects["items"].as_array().unwrap().iter().partition(|item| item["kind"] == "Service");
+    let write = |name: &str, text: &str| {
+        let path = desk.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("bundle/all/services.json", &json!(services).to_string());
+    write("bundle/all/slices.yaml", &json!({"kind": "List", "items": slices}).to_string());
+    write("bundle/all/web/logs.txt", "{\"kind\": \"Service\"");
+    write("bundle/values.yaml", "replicas: 3\nimage: &a x\n");
+    assert_eq!(desk.succeeds(&["import", "bundle"]), whole);
+    let files = ["import", "bundle/all/services.json", "bundle/all/slices.yaml"];
+    assert_eq!(desk.succeeds(&files), whole);
+    let twice = desk.succeeds(&["import", "bundle", "objects.json", "-o", "m.json"]);
+    assert!(twice.contains("9  objects") || twice.contains("12 "), "{twice}");
+    write("bundle/all/more.json", "{\"kind\": \"Pod\"}\n{\"kind\": ");
+    desk.refuses(&["import", "bundle"], &["bundle/all/more.json (move it away", "at line 2"]);
+    desk.refuses(&["import", "bundle/all/web"], &["no file that ends with .json"]);
+}
+
+#[test]
+fn what_need_not_end_is_refused_and_not_waited_for() {
+    let desk = Desk::new();
+    let fifo = desk.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for path in ["/dev/zero", "/dev/null", "fifo"] {
+        desk.refuses(&["import", path], &[path, "a pipe or a device"]);
+        desk.refuses(&["generate", "--cluster", path], &[path, "a pipe or a device"]);
+    }
+}
+
+#[test]
+fn rules_have_the_ranges_of_the_cluster_itself() {
+    let desk = Desk::new();
+    desk.succeeds(&["import", "objects.json", "-o", "mine.json"]);
+    let text = |arguments: &[&str]| {
+        let output =
+            desk.call(&[&["generate", "--cluster", "mine.json", "--format"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    let [rules, said] = text(&["iptables"]);
+    assert!(rules.contains("! -s 10.244.0.0/16") && !rules.contains("10.128."), "{rules}");
+    assert!(said.contains("10.244.0.0/16") && said.contains("--pod-cidr"), "{said}");
+    for layout in ["nft-1.33", "nft-1.36", "nft-1.37"] {
+        let [rules, said] = text(&[layout]);
+        assert!(rules.contains("172.20.0.0/16") && !rules.contains("10.96."), "{rules}");
+        assert!(rules.contains("10.244.0.0/16") && said.contains("172.20.0.0/16"), "{rules}{said}");
+        let asked = [layout, "--pod-cidr", "10.0.0.0/8", "--service-cidr", "172.16.0.0/12"];
+        let [rules, said] = text(&asked);
+        assert!(rules.contains("10.0.0.0/8") && rules.contains("172.16.0.0/12"), "{rules}");
+        assert_eq!(said, "");
+    }
+    let [rules, said] = text(&["ipvs"]);
+    assert!(
+        !rules.contains(":30080") && said.contains("1 node ports are not in the text"),
+        "{said}"
+    );
+    let [rules, said] = text(&["ipvs", "--node-address", "192.0.2.10"]);
+    assert!(rules.contains("-A -t 192.0.2.10:30080"), "{rules}");
+    assert_eq!(said, "");
+}
+
+#[test]
+fn generated_clusters_have_the_ranges_that_are_asked_for_and_room_without() {
+    let desk = Desk::new();
+    let asked = ["generate", "--services", "9", "--service-cidr", "172.20.0.0/16", "--pod-cidr"];
+    let rules = desk.succeeds(&[&asked[..], &["10.42.0.0/16", "--format", "nft-1.37"]].concat());
+    assert!(rules.contains("172.20.0.0/16") && rules.contains("10.42.0.0/16"), "{rules}");
+    desk.refuses(&[&asked[..], &["10.42.0.0/30"]].concat(), &["room for 2", "--pod-cidr"]);
+    desk.refuses(&[&asked[..], &["10.42.0.0"]].concat(), &["--pod-cidr"]);
+    desk.succeeds(&["generate", "--services", "900", "--endpoints", "10000", "-o", "large.json"]);
+    let mut first = String::new();
+    let large = fs::File::open(desk.path().join("large.json")).unwrap();
+    large.take(300).read_to_string(&mut first).unwrap();
+    assert!(
+        first.contains("\"endpoints\":[\"24") || first.contains("\"endpoints\":[\"25"),
+        "{first}"
+    );
+}
+
+#[test]
+fn services_of_which_no_endpoints_are_known_are_refused() {
+    let desk = Desk::new();
+    let mut alone = objects();
+    alone["items"].as_array_mut().unwrap().retain(|item| item["kind"] == "Service");
+    fs::write(desk.path().join("alone.json"), alone.to_string()).unwrap();
+    let wanted =
+        ["alone.json", "6 Services, but no EndpointSlice", "kubectl get services,endpointslices"];
+    desk.refuses(&["import", "alone.json", "-o", "mine.json"], &wanted);
+    assert!(!desk.path().join("mine.json").exists(), "nothing may be written");
 }
 
 #[test]

@@ -50,6 +50,7 @@ mod names;
 mod position;
 mod quantiles;
 mod random;
+mod ranges;
 mod relocate;
 mod service;
 mod spec;
@@ -62,13 +63,14 @@ pub use cluster::{Change, Cluster, Step};
 pub use error::ClusterError;
 pub use export::{ExportError, ImportError, MAX_JSON_BYTES, SCHEMA, from_json, to_json};
 pub use import::{
-    BAD_OBJECTS_NAMED, BadObject, BadObjects, Fate, Finding, ImportSummary, Imported, K8sError,
-    OnBadObject, from_k8s,
+    BAD_OBJECTS_NAMED, BadObject, BadObjects, Fate, Finding, ImportSummary, Imported, Importer,
+    K8sError, KUBECTL, Nothing, OnBadObject, from_k8s,
 };
 pub use ipnet::Ipv4Net;
 pub use k8s::to_k8s;
 pub use position::{Position, UnknownPosition};
 pub use random::SplitMix64;
+pub use ranges::Ranges;
 pub use relocate::RelocateError;
 pub use service::{Endpoint, Protocol, Service, ServiceName};
 pub use spec::{

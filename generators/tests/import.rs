@@ -5,8 +5,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use generators::{
     Cluster, EndpointCount, K8sError, OnBadObject, Protocols, SplitMix64, SyntheticSpec, from_json,
     from_k8s, generate, to_json, to_k8s,
@@ -193,6 +196,51 @@ fn no_damage_to_an_exported_list_makes_the_import_panic() {
         let mut random = SplitMix64::stream(seed, 2);
         let once = damaged(&exported, &mut random);
         check(&damaged(&once, &mut random));
+        if started.elapsed() > LIMIT {
+            break;
+        }
+    }
+}
+
+/// The list as `kubectl -o yaml` writes it, with what else YAML has.
+const YAML: &str = "# by kubectl\n---\napiVersion: v1\nkind: List\nitems:\n\
+- apiVersion: v1\n  kind: Service\n  metadata:\n    annotations:\n      a/b: |\n        {\"c\": [1]}\n      d: >-\n        long\n        text\n\
+    \x20   labels: {\"k8s-app\": 'kube-dns', x: [a, 1.5, true, ~]}\n    name: kube-dns\n    namespace: \"kube-system\"\n  spec:\n\
+    \x20   clusterIP: 10.96.0.10\n    ports:\n    - name: dns\n      port: 53\n      protocol: UDP\n    - {name: tcp, port: 53}\n\
+    \x20   ? selector\n    : !!str 80\n\
+- apiVersion: discovery.k8s.io/v1\n  kind: EndpointSlice\n  addressType: IPv4\n  metadata:\n    name: kube-dns-7x\n    namespace: kube-system\n\
+    \x20   labels:\n      kubernetes.io/service-name: kube-dns\n  endpoints:\n  - addresses: [10.244.0.3]\n    conditions:\n      ready: true\n\
+    \x20 ports:\n  - name: dns\n    port: 53\n    protocol: UDP\n---\nkind: Pod\n...\n";
+
+#[test]
+fn no_damage_to_yaml_makes_the_import_panic() {
+    let started = Instant::now();
+    let read = from_k8s(YAML.as_bytes(), OnBadObject::Refuse).unwrap();
+    assert_eq!(read.cluster.endpoint_count(), 1);
+    for seed in 0..CASES {
+        let mut random = SplitMix64::stream(seed, 4);
+        let once = damaged(YAML.as_bytes(), &mut random);
+        check(&once);
+        if once.len() > YAML.len() / 2 {
+            check(&damaged(&once, &mut random));
+        }
+        if started.elapsed() > LIMIT {
+            break;
+        }
+    }
+}
+
+#[test]
+fn no_damage_to_packed_or_wide_text_makes_the_import_panic() {
+    let started = Instant::now();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(REAL.as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let wide: Vec<u8> = REAL.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for seed in 0..CASES / 2 {
+        let mut random = SplitMix64::stream(seed, 5);
+        check(&damaged(&gzip, &mut random));
+        check(&damaged(&wide, &mut random));
         if started.elapsed() > LIMIT {
             break;
         }

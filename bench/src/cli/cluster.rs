@@ -1,22 +1,41 @@
-//! What makes Clusters, as typed: `generate` and `import`, with its help.
+//! What makes Clusters, as typed: `generate` and `import`, with their help.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use generators::Ipv4Net;
 
 use super::numbers;
 
-const EXAMPLES: &str = "\
+const GENERATE_EXAMPLES: &str = "\
+Examples:
+  vipbench generate --services 5000 --endpoints 10 -o cluster.json
+  vipbench generate --services 100 --format iptables | head
+  vipbench generate --services 20000 --service-cidr 172.20.0.0/16 --pod-cidr 10.0.0.0/8
+  vipbench generate --cluster mine.json --format nft-1.36 --pod-cidr 10.42.0.0/16
+  vipbench generate --cluster mine.json --format ipvs --node-address 192.0.2.10";
+
+const IMPORT_EXAMPLES: &str = "\
 Examples:
   kubectl get services,endpointslices -A -o json | vipbench import - -o mine.json
+  vipbench import services.yaml endpoints.json.gz -o mine.json
+  vipbench import support-bundle/ -o mine.json
   vipbench import objects.json --anonymise -o shareable.json
   vipbench run scenarios/quick.toml --cluster mine.json
   vipbench generate --cluster mine.json --format iptables
+
+What is read:
+  JSON or YAML: lists, objects one by one, arrays of them, several documents in a file,
+  `kubectl cluster-info dump` with its logs; UTF-8 or UTF-16; also packed with gzip.
+  All files are one cluster. Of a folder and its folders, those that end with .json,
+  .yaml, .yml or .gz. An object that is there twice counts once if both say the same.
 
 What becomes of the objects:
   Each port of a Service with an IPv4 cluster IP becomes a Service of the Cluster,
   in the order of the input, with the endpoints that kube-proxy would use.
   UDP, node ports and external IPs are kept and programmed, but not dialled.
+  Services without EndpointSlices take the endpoints of their Endpoints objects.
   Everything else (headless Services, session affinity, IPv6, ...) is counted in the
   summary. It goes to standard output; to standard error if the Cluster goes there.
 
@@ -47,8 +66,26 @@ pub enum ClusterFormat {
     Nft1_37,
 }
 
+/// What a form needs beside the Cluster.
+#[derive(Debug, Clone, Args)]
+pub struct FormArgs {
+    /// What to write
+    #[arg(long, value_enum, default_value = "json")]
+    pub format: ClusterFormat,
+    /// Range of the VIPs [default: 10.96.0.0/12; of a file, the network around its VIPs]
+    #[arg(long, value_name = "CIDR")]
+    pub service_cidr: Option<Ipv4Net>,
+    /// Range of the endpoints [default: 10.128.0.0/9, or 240.0.0.0/4 for more than fit; of a file, the network around them]
+    #[arg(long, value_name = "CIDR")]
+    pub pod_cidr: Option<Ipv4Net>,
+    /// Address of the node that node ports answer at (repeatable) [default: any; `ipvs` has node ports only with it]
+    #[arg(long = "node-address", value_name = "ADDRESS")]
+    pub node_addresses: Vec<Ipv4Addr>,
+}
+
 /// `vipbench generate`.
 #[derive(Debug, Args)]
+#[command(after_help = GENERATE_EXAMPLES)]
 pub struct GenerateArgs {
     /// Number of Services
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = numbers::count)]
@@ -66,9 +103,9 @@ pub struct GenerateArgs {
     /// one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["services", "endpoints", "seed", "scenario"])]
     pub cluster: Option<PathBuf>,
-    /// What to write
-    #[arg(long, value_enum, default_value = "json")]
-    pub format: ClusterFormat,
+    /// Its form.
+    #[command(flatten)]
+    pub form: FormArgs,
     /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -76,17 +113,17 @@ pub struct GenerateArgs {
 
 /// `vipbench import`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = IMPORT_EXAMPLES)]
 pub struct ImportArgs {
     /// What `kubectl get services,endpointslices -A -o json` printed; `-` is standard input
-    #[arg(value_name = "FILE")]
-    pub input: PathBuf,
+    #[arg(value_name = "FILE|DIR", required = true)]
+    pub inputs: Vec<PathBuf>,
     /// File for the Cluster [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// What to write
-    #[arg(long, value_enum, default_value = "json")]
-    pub format: ClusterFormat,
+    /// Its form.
+    #[command(flatten)]
+    pub form: FormArgs,
     /// Leave out objects that are wrong instead of refusing them all
     #[arg(long)]
     pub lenient: bool,

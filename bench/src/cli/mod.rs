@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use capacity::{CapacityArgs, CapacityCommand, CapacitySearchArgs};
-pub use cluster::{ClusterFormat, GenerateArgs, ImportArgs};
+pub use cluster::{ClusterFormat, FormArgs, GenerateArgs, ImportArgs};
 pub use gate::{AcrossChoice, CalibrateArgs, GateArgs, GateFormat};
 pub use machine::{
     CleanArgs, DoctorArgs, GuestArgs, KernelsArgs, KernelsCommand, KernelsFetchArgs,

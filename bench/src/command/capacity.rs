@@ -5,12 +5,12 @@ mod search;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use results::Run;
 use results::capacity::{self, Asked, Calibration, Options};
 
 use crate::cli::{CapacityArgs, CapacityCommand};
-use crate::console;
+use crate::{console, files};
 
 pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
     if let Some(CapacityCommand::Search(args)) = &args.command {
@@ -44,8 +44,13 @@ fn asked(args: &CapacityArgs) -> anyhow::Result<Option<Asked>> {
 
 fn counted(path: &Path) -> anyhow::Result<Asked> {
     let place = || format!("--cluster {}", path.display());
-    let file = crate::files::open(path).with_context(place)?;
+    let file = files::open(path).with_context(place)?;
     let cluster = generators::from_json(file).with_context(place)?;
+    ensure!(
+        cluster.endpoint_count() > 0,
+        "{}: no Service has an endpoint, so there is nothing to plan for",
+        place()
+    );
     Ok(Asked {
         services: cluster.services().len() as u64,
         endpoints: Some(cluster.endpoint_count() as u64),

@@ -2,39 +2,55 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use generators::{Cluster, EndpointCount, SyntheticSpec};
+use generators::{Cluster, EndpointCount, Ipv4Net, Ranges, Service, SyntheticSpec};
 use proxies::{Options, ProxyKind, SyncRequest};
 
-use crate::cli::{ClusterFormat, GenerateArgs};
+use crate::cli::{ClusterFormat, FormArgs, GenerateArgs};
 use crate::scenario::Scenario;
 use crate::{console, files};
 
+/// Range of the endpoints where the default one has no room: Linux routes it like any other.
+const LARGE_CIDR: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(240, 0, 0, 0), 4);
+
 pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
-    write(&cluster(args)?, args.format, args.output.as_deref())?;
+    let file = match (&args.cluster, &args.scenario) {
+        (Some(path), _) => Some(path.clone()),
+        (None, Some(path)) => Scenario::read(path)?.cluster_file,
+        (None, None) => None,
+    };
+    let (cluster, ranges) = match file {
+        Some(path) => (read(&path)?, None),
+        None => synthetic(args).map(|(cluster, ranges)| (cluster, Some(ranges)))?,
+    };
+    write(&cluster, ranges, &args.form, args.output.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn cluster(args: &GenerateArgs) -> anyhow::Result<Cluster> {
-    if let Some(path) = &args.cluster {
-        return read(path);
-    }
-    let mut spec = SyntheticSpec {
-        endpoints: EndpointCount::Fixed(args.endpoints),
-        ..SyntheticSpec::default()
+/// A synthetic Cluster and the ranges that it is from.
+fn synthetic(args: &GenerateArgs) -> anyhow::Result<(Cluster, Ranges)> {
+    let mut spec = match &args.scenario {
+        Some(path) => Scenario::read(path)?.cluster,
+        None => SyntheticSpec {
+            endpoints: EndpointCount::Fixed(args.endpoints),
+            ..SyntheticSpec::default()
+        },
     };
-    if let Some(path) = &args.scenario {
-        let scenario = Scenario::read(path)?;
-        if let Some(path) = &scenario.cluster_file {
-            return read(path);
-        }
-        spec = scenario.cluster;
-    }
     spec.services = args.services;
-    Ok(generators::generate(&spec, args.seed)?)
+    let room = spec.endpoint_cidr.hosts().count() as u64;
+    if args.scenario.is_none() && spec.endpoint_count() > room {
+        spec.endpoint_cidr = LARGE_CIDR;
+    }
+    spec.service_cidr = args.form.service_cidr.unwrap_or(spec.service_cidr);
+    spec.endpoint_cidr = args.form.pod_cidr.unwrap_or(spec.endpoint_cidr);
+    let cluster = generators::generate(&spec, args.seed)
+        .context("--service-cidr sets service_cidr, --pod-cidr sets endpoint_cidr")?;
+    let (pods, services) = (Some(spec.endpoint_cidr), Some(spec.service_cidr));
+    Ok((cluster, Ranges { pods, services }))
 }
 
 fn read(path: &Path) -> anyhow::Result<Cluster> {
@@ -42,13 +58,15 @@ fn read(path: &Path) -> anyhow::Result<Cluster> {
     generators::from_json(files::open(path).with_context(place)?).with_context(place)
 }
 
-/// Writes a Cluster in one of its forms to a file, or to standard output.
+/// Writes a Cluster in one of its forms to a file, or to standard output. The rules have the ranges that are asked for,
+/// else those that are known, else those that the addresses tell.
 ///
 /// # Errors
 /// A Cluster that has no such form, a file that cannot be written.
 pub(super) fn write(
     cluster: &Cluster,
-    format: ClusterFormat,
+    known: Option<Ranges>,
+    form: &FormArgs,
     output: Option<&Path>,
 ) -> anyhow::Result<()> {
     let mut out: Box<dyn Write> = match output {
@@ -56,23 +74,71 @@ pub(super) fn write(
         None => Box::new(console::stdout()),
     };
     let mut out = BufWriter::new(&mut out);
-    match format {
+    let options = options(cluster, known, form);
+    match form.format {
         ClusterFormat::Json => generators::to_json(cluster, &mut out)?,
         ClusterFormat::K8s => generators::to_k8s(cluster, &mut out)?,
-        ClusterFormat::Iptables => write_text(ProxyKind::IptablesLegacy, cluster, &mut out)?,
-        ClusterFormat::Nft1_33 => write_text(ProxyKind::Nftables1_33, cluster, &mut out)?,
-        ClusterFormat::Nft1_36 => write_text(ProxyKind::Nftables1_36, cluster, &mut out)?,
-        ClusterFormat::Nft1_37 => write_text(ProxyKind::Nftables1_37, cluster, &mut out)?,
+        ClusterFormat::Iptables => {
+            write_text(ProxyKind::IptablesLegacy, &options, cluster, &mut out)?;
+        }
+        ClusterFormat::Nft1_33 => write_text(ProxyKind::Nftables1_33, &options, cluster, &mut out)?,
+        ClusterFormat::Nft1_36 => write_text(ProxyKind::Nftables1_36, &options, cluster, &mut out)?,
+        ClusterFormat::Nft1_37 => write_text(ProxyKind::Nftables1_37, &options, cluster, &mut out)?,
         ClusterFormat::Ipvs => {
-            out.write_all(proxies::ipvs::save_text(cluster, &Options::default()).as_bytes())?;
+            out.write_all(proxies::ipvs::save_text(cluster, &options).as_bytes())?;
         }
     }
     Ok(out.flush()?)
 }
 
+/// How the rules are written; says on standard error what was guessed, and what the form lacks.
+fn options(cluster: &Cluster, known: Option<Ranges>, form: &FormArgs) -> Options {
+    if matches!(form.format, ClusterFormat::Json | ClusterFormat::K8s) {
+        return Options::default();
+    }
+    let Ranges { pods, services } = known.unwrap_or_else(|| cluster.ranges());
+    let (pods, services) = (form.pod_cidr.or(pods), form.service_cidr.or(services));
+    let (has_pods, has_services) = match form.format {
+        ClusterFormat::Json | ClusterFormat::K8s | ClusterFormat::Ipvs => (false, false),
+        ClusterFormat::Iptables => (true, false),
+        ClusterFormat::Nft1_33 | ClusterFormat::Nft1_36 | ClusterFormat::Nft1_37 => (true, true),
+    };
+    for (is_guess, range, what, option) in [
+        (has_pods && form.pod_cidr.is_none(), pods, "Pods", "--pod-cidr"),
+        (has_services && form.service_cidr.is_none(), services, "VIPs", "--service-cidr"),
+    ] {
+        if known.is_none() && is_guess {
+            let range = range.map_or("none".to_owned(), |range| range.to_string());
+            console::note(format_args!(
+                "range of the {what}, by their addresses: {range} ({option} sets another)"
+            ));
+        }
+    }
+    let node_ports = cluster.services().iter().filter_map(Service::node_port).count();
+    if form.format == ClusterFormat::Ipvs && node_ports > 0 && form.node_addresses.is_empty() {
+        console::note(format_args!(
+            "{node_ports} node ports are not in the text: IPVS has them at each address of the node; name it with \
+             --node-address"
+        ));
+    }
+    let network = |range: Ipv4Net| (range.network(), range.prefix_len());
+    let mut options = Options {
+        local_cidr: pods.map(network),
+        node_addresses: form.node_addresses.clone(),
+        ..Options::default()
+    };
+    options.nftables.service_cidr = services.map(network);
+    options
+}
+
 /// What a full sync of a proxy hands to its tool in an empty namespace.
-fn write_text(kind: ProxyKind, cluster: &Cluster, out: &mut impl Write) -> anyhow::Result<()> {
-    let proxy = proxies::open(kind, &Options::default());
+fn write_text(
+    kind: ProxyKind,
+    options: &Options,
+    cluster: &Cluster,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let proxy = proxies::open(kind, options);
     let program = proxy.render(&SyncRequest::Full(cluster))?;
     Ok(out.write_all(program.text().with_context(|| format!("{kind} renders no text"))?)?)
 }

@@ -1,31 +1,34 @@
-//! `vipbench import`: a real cluster's Kubernetes objects as a Cluster, and a summary of what else
-//! they held.
+//! `vipbench import`: a real cluster's Kubernetes objects, from any number of files and folders, as one Cluster, and a
+//! summary of what else they held.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, ensure};
 use generators::{
-    BadObjects, Cluster, Fate, Finding, ImportSummary, Imported, K8sError, OnBadObject, Service,
+    BadObjects, Cluster, Fate, Finding, ImportSummary, Imported, Importer, K8sError, OnBadObject,
+    Service,
 };
 use serde::Serialize;
 
 use super::generate;
 use crate::cli::ImportArgs;
-use crate::console;
+use crate::{console, files};
+
+/// Endings of files in a folder that are looked into.
+const ENDINGS: [&str; 4] = ["json", "yaml", "yml", "gz"];
 
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let on_bad = if args.lenient { OnBadObject::Skip } else { OnBadObject::Refuse };
-    let Imported { mut cluster, summary } = read(&args.input, on_bad)?;
+    let Imported { mut cluster, summary } = read(&args.inputs, on_bad)?;
     if args.anonymise {
         cluster = cluster.anonymised(args.seed)?;
     }
-    generate::write(&cluster, args.format, args.output.as_deref())?;
+    generate::write(&cluster, None, &args.form, args.output.as_deref())?;
     let report = Report::new(&cluster, &summary);
     if args.json {
         console::json(&report)?;
@@ -37,22 +40,54 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(path: &Path, on_bad: OnBadObject) -> anyhow::Result<Imported> {
-    let is_standard_input = path == Path::new("-");
-    let place =
-        if is_standard_input { "standard input".into() } else { path.display().to_string() };
-    let input: Box<dyn Read> = if is_standard_input {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(File::open(path).with_context(|| place.clone())?)
-    };
-    match generators::from_k8s(input, on_bad) {
-        Ok(imported) => Ok(imported),
-        Err(error @ K8sError::Bad { .. }) => {
-            bail!("{place}: {error}\n--lenient leaves them out")
+fn read(inputs: &[PathBuf], on_bad: OnBadObject) -> anyhow::Result<Imported> {
+    let mut importer = Importer::default();
+    for path in inputs {
+        if is_standard_input(path) {
+            importer.read(&name(path), io::stdin().lock()).with_context(|| name(path))?;
+        } else if path.is_dir() {
+            read_folder(&mut importer, path)?;
+        } else {
+            importer.read(&name(path), files::open(path)?).with_context(|| name(path))?;
         }
-        Err(error) => Err(anyhow!(error).context(place)),
     }
+    importer.finish(on_bad).map_err(|error| {
+        let place = match inputs {
+            [one] => name(one),
+            several => format!("{} inputs", several.len()),
+        };
+        match error {
+            K8sError::Bad { .. } => anyhow!("{place}: {error}\n--lenient leaves them out"),
+            error => anyhow!(error).context(place),
+        }
+    })
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn name(path: &Path) -> String {
+    if is_standard_input(path) { "standard input".into() } else { path.display().to_string() }
+}
+
+/// Reads what may be Kubernetes objects in a folder, as support bundles and `kubectl cluster-info dump
+/// --output-directory` write it.
+fn read_folder(importer: &mut Importer, folder: &Path) -> anyhow::Result<()> {
+    let is_wanted =
+        |path: &Path| path.extension().is_some_and(|ending| ENDINGS.iter().any(|it| ending == *it));
+    let files = files::files_of(folder, is_wanted)?;
+    ensure!(
+        !files.is_empty(),
+        "{}: there is no file that ends with .json, .yaml, .yml or .gz",
+        folder.display()
+    );
+    for path in files {
+        let name = name(&path);
+        let read = importer.read_of_folder(&name, files::open(&path)?);
+        read.with_context(|| format!("{name} (move it away, or name the files that you mean)"))?;
+    }
+    Ok(())
 }
 
 /// What is told of an import.
@@ -68,6 +103,8 @@ struct Report<'a> {
 struct ReadObjects {
     services: u64,
     endpoint_slices: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoints: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,7 +141,11 @@ impl<'a> Report<'a> {
             what: finding.what(),
         });
         Self {
-            read: ReadObjects { services: summary.services, endpoint_slices: summary.slices },
+            read: ReadObjects {
+                services: summary.services,
+                endpoint_slices: summary.slices,
+                endpoints: Some(summary.endpoints).filter(|&count| count > 0),
+            },
             cluster: Size {
                 services: services.len(),
                 endpoints: cluster.endpoint_count(),
@@ -122,8 +163,12 @@ impl<'a> Report<'a> {
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Size { services, endpoints, namespaces, vips, most_endpoints } = &self.cluster;
-        let ReadObjects { services: objects, endpoint_slices } = &self.read;
-        writeln!(f, "read: {objects} Services, {endpoint_slices} EndpointSlices")?;
+        let ReadObjects { services: objects, endpoint_slices, endpoints: old } = &self.read;
+        write!(f, "read: {objects} Services, {endpoint_slices} EndpointSlices")?;
+        if let Some(old) = old {
+            write!(f, ", {old} Endpoints objects")?;
+        }
+        writeln!(f)?;
         write!(
             f,
             "Cluster: {services} Services (ports) at {vips} VIPs in {namespaces} namespaces, {endpoints} endpoints, \

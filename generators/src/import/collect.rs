@@ -2,15 +2,19 @@
 //! together is the business of `join`.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::de::DeserializeOwned;
 
+use super::K8sError;
+use super::documents::ListHead;
 use super::objects::{
-    Conditions, Head, Metadata, ProtocolName, ServiceObject, ServicePort, ServiceSpec,
-    SliceEndpoint, SliceObject, SlicePort,
+    Conditions, EndpointsObject, Head, Hints, Identity, Ingress, Metadata, ProtocolName,
+    ServiceObject, ServicePort, ServiceSpec, SliceEndpoint, SliceObject, SlicePort, StatusObject,
+    Subset,
 };
-use super::summary::{BadObject, Finding, ImportSummary};
+use super::summary::{BadObject, Finding, ImportSummary, Place};
 use crate::error::ClusterError;
 use crate::service::{Protocol, ServiceName};
 use crate::spec::MAX_SERVICES;
@@ -28,8 +32,11 @@ impl Fault {
     }
 }
 
+/// Most objects of an import, of any kind: a cluster of 5,000 nodes has some 400,000 with its Pods and Events.
+const MAX_OBJECTS: u64 = 10_000_000;
+
 /// A Service object with a cluster IP.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct SeenService {
     /// `namespace/name`.
     pub name: String,
@@ -38,7 +45,7 @@ pub(super) struct SeenService {
     pub ports: Vec<SeenPort>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct SeenPort {
     pub name: ServiceName,
     pub port: u16,
@@ -46,16 +53,23 @@ pub(super) struct SeenPort {
     pub node_port: Option<u16>,
 }
 
-/// An `EndpointSlice` of IPv4 addresses.
-#[derive(Debug)]
+/// An `EndpointSlice` of IPv4 addresses, or a subset of an `Endpoints` object.
+#[derive(Debug, Hash)]
 pub(super) struct SeenSlice {
     pub ports: Vec<(String, Protocol, u16)>,
     pub endpoints: Vec<(Ipv4Addr, State)>,
 }
 
+/// An `Endpoints` object.
+#[derive(Debug, Hash)]
+pub(super) struct SeenEndpoints {
+    pub subsets: Vec<SeenSlice>,
+    pub is_truncated: bool,
+}
+
 /// Whether a proxy sends connections to an Endpoint, worst first (`CategorizeEndpoints`, `pkg/proxy/topology.go`,
 /// Kubernetes 1.35).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum State {
     /// Never.
     NotReady,
@@ -78,79 +92,130 @@ impl State {
     }
 }
 
+/// A kind, the object's name, and what is wrong with it.
+type Wrong = (String, Option<Identity>, Fault);
+
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     pub summary: ImportSummary,
-    pub services: Vec<SeenService>,
+    pub services: Vec<(SeenService, Place)>,
     /// By `namespace/name` of their Service.
     pub slices: HashMap<String, Vec<SeenSlice>>,
+    /// By `namespace/name`, which is that of their Service.
+    pub endpoints: HashMap<String, SeenEndpoints>,
     /// Services that are not imported, whose slices nobody needs.
     pub passed_over: HashSet<String>,
-    /// Names of all Services, to find one that is there twice.
-    names: HashSet<String>,
+    /// Where the current object stands.
+    pub place: Place,
+    /// The input is a file of a folder, in which other things may lie than objects.
+    pub is_of_folder: bool,
+    /// A hash of what each object says, by kind and name, to find one that is there twice.
+    digests: HashMap<String, u64>,
     objects: u64,
     ports: usize,
 }
 
 impl Collector {
-    /// Takes one object in. `kind` is what its list says of its items; the object's own word comes first.
+    /// Takes one object in. What its list says of its items counts where the object itself says nothing.
     ///
     /// # Errors
-    /// More Services than a Cluster may have. An object that is wrong is noted in the summary and is no error here.
-    pub(super) fn object(&mut self, text: &str, kind: Option<&str>) -> Result<(), String> {
+    /// An error of the API in place of objects, or more of them than an import may have. An object that is wrong is
+    /// noted in the summary and is no error here.
+    pub(super) fn object(&mut self, text: &str, list: ListHead<'_>) -> Result<(), K8sError> {
+        self.place.number += 1;
         self.objects += 1;
-        let head = match parse::<Head>(text) {
-            Ok(head) => head,
-            Err(fault) => {
-                self.bad(kind.unwrap_or("object"), None, &fault);
-                return Ok(());
-            }
-        };
-        let kind = head.kind.as_deref().or(kind);
-        let outcome = match kind {
-            Some("Service") => {
-                self.summary.services += 1;
-                parse(text).and_then(|object| self.service(object))
-            }
-            Some("EndpointSlice") => {
-                self.summary.slices += 1;
-                parse(text).and_then(|object| self.slice(&object))
-            }
-            Some(_) => {
-                self.summary.count(Finding::OtherKind, 1);
-                Ok(())
-            }
-            None => Err(Fault::new("kind", "is missing: it tells what the object is")),
-        };
-        if let Err(fault) = outcome {
-            let name = head
-                .metadata
-                .and_then(|identity| Some(format!("{}/{}", identity.namespace?, identity.name?)));
-            if let (Some("Service"), Some(name)) = (kind, &name) {
-                self.passed_over.insert(name.clone());
-            }
-            self.bad(kind.unwrap_or("object"), name.as_deref(), &fault);
+        if self.objects > MAX_OBJECTS {
+            let text = format!("there are more than {MAX_OBJECTS} objects: import parts");
+            return Err(K8sError::TooMany(text));
+        }
+        if let Some((kind, identity, fault)) = self.taken(text, list)? {
+            self.bad(&kind, identity, &fault);
         }
         if self.ports > MAX_SERVICES as usize {
-            return Err(format!("there are more than {MAX_SERVICES} Service ports: import parts"));
+            let text = format!("there are more than {MAX_SERVICES} Service ports: import parts");
+            return Err(K8sError::TooMany(text));
         }
         Ok(())
     }
 
-    fn bad(&mut self, kind: &str, name: Option<&str>, fault: &Fault) {
-        let number = format!("number {}", self.objects);
-        let name = name.unwrap_or(&number);
-        self.summary.bad.add(BadObject::new(kind, name, &fault.field, &fault.why));
+    /// Takes the object, or tells what is wrong with it.
+    fn taken(&mut self, text: &str, list: ListHead<'_>) -> Result<Option<Wrong>, K8sError> {
+        let of_kind = |kind: Option<&str>| kind.unwrap_or("object").to_owned();
+        let head = match parse::<Head>(text) {
+            Ok(head) => head,
+            Err(_) if self.is_of_folder => Head { kind: Some(String::new()), ..Head::default() },
+            Err(fault) => return Ok(Some((of_kind(list.kind), None, fault))),
+        };
+        let Head { api_version, kind, metadata } = head;
+        let list = if kind.is_some() { ListHead::default() } else { list };
+        let kind = kind.as_deref().or(list.kind);
+        // The core group has no name: its versions stand alone.
+        let group = api_version
+            .as_deref()
+            .or(list.api_version)
+            .map(|version| version.split_once('/').map_or("", |(group, _)| group));
+        let outcome = match (kind, group) {
+            (Some("Service"), None | Some("")) => {
+                self.summary.services += 1;
+                parse(text).and_then(|object| self.service(object))
+            }
+            (Some("EndpointSlice"), None | Some("discovery.k8s.io")) => {
+                self.summary.slices += 1;
+                parse(text).and_then(|object| self.slice(&object))
+            }
+            (Some("Endpoints"), None | Some("")) => {
+                self.summary.endpoints += 1;
+                parse(text).and_then(|object| self.endpoints(&object))
+            }
+            (None, _) if !self.is_of_folder => {
+                Err(Fault::new("kind", "is missing: it tells what the object is"))
+            }
+            _ => {
+                if let (Some("Status"), Ok(StatusObject { message: Some(message) })) =
+                    (kind, parse(text))
+                {
+                    return Err(K8sError::status(&message));
+                }
+                self.summary.count(Finding::OtherKind, 1);
+                Ok(())
+            }
+        };
+        Ok(outcome.err().map(|fault| (of_kind(kind), metadata, fault)))
+    }
+
+    fn bad(&mut self, kind: &str, identity: Option<Identity>, fault: &Fault) {
+        let name = identity
+            .and_then(|identity| Some(format!("{}/{}", identity.namespace?, identity.name?)));
+        if let ("Service", Some(name)) = (kind, &name) {
+            self.passed_over.insert(name.clone());
+        }
+        let name = name.unwrap_or_else(|| format!("number {}", self.place.number));
+        self.summary.bad.add(BadObject::new(kind, &name, &self.place, &fault.field, &fault.why));
+    }
+
+    /// Whether an object of this kind and name was there before, saying the same.
+    fn is_repeated(&mut self, kind: &str, name: &str, said: &impl Hash) -> Result<bool, Fault> {
+        let mut hasher = DefaultHasher::new();
+        said.hash(&mut hasher);
+        let digest = hasher.finish();
+        match self.digests.insert(format!("{kind} {name}"), digest) {
+            None => Ok(false),
+            Some(before) if before == digest => {
+                self.summary.count(Finding::RepeatedObject, 1);
+                Ok(true)
+            }
+            Some(_) => {
+                let why = format!("another {kind} has this name and says something else: keep one");
+                Err(Fault::new("metadata.name", why))
+            }
+        }
     }
 
     fn service(&mut self, object: ServiceObject) -> Result<(), Fault> {
         let ServiceObject { metadata, spec, status } = object;
         let (namespace, name) = names(&metadata)?;
         let namespaced = format!("{namespace}/{name}");
-        if !self.names.insert(namespaced.clone()) {
-            return Err(Fault::new("metadata.name", "another Service has this name: keep one"));
-        }
         let labels = metadata.labels.unwrap_or_default();
         let skipped = if spec.kind.as_deref() == Some("ExternalName") {
             Some(Finding::ExternalName)
@@ -168,21 +233,30 @@ impl Collector {
         let (vip, has_ipv6) = match vip {
             Ok(vip) => vip,
             Err(finding) => {
-                self.summary.count(finding, 1);
-                self.passed_over.insert(namespaced);
+                if !self.is_repeated("Service", &namespaced, &finding)? {
+                    self.summary.count(finding, 1);
+                    self.passed_over.insert(namespaced);
+                }
                 return Ok(());
             }
         };
         let ports = ports(&namespace, &name, spec.ports.as_deref().unwrap_or_default())?;
         let (external_ips, further) = addresses("spec.externalIPs", spec.external_ips.as_deref())?;
+        let seen = SeenService { name: namespaced, vip, external_ips, ports };
+        if self.is_repeated("Service", &seen.name, &seen)? {
+            return Ok(());
+        }
         self.count_features(&spec);
         self.summary.count(Finding::Ipv6ClusterIp, usize::from(has_ipv6));
         self.summary.count(Finding::Ipv6ExternalIp, further);
         let ingress = status.and_then(|status| status.load_balancer?.ingress).unwrap_or_default();
-        let ingress = ingress.iter().filter(|ingress| ingress.ip.is_some()).count();
+        let is_programmed = |ingress: &&Ingress| {
+            ingress.ip.is_some() && ingress.ip_mode.as_deref() != Some("Proxy")
+        };
+        let ingress = ingress.iter().filter(is_programmed).count();
         self.summary.count(Finding::LoadBalancerIp, ingress);
-        self.ports += ports.len();
-        self.services.push(SeenService { name: namespaced, vip, external_ips, ports });
+        self.ports += seen.ports.len();
+        self.services.push((seen, self.place.clone()));
         Ok(())
     }
 
@@ -203,7 +277,7 @@ impl Collector {
     }
 
     fn slice(&mut self, object: &SliceObject) -> Result<(), Fault> {
-        let (namespace, _) = names(&object.metadata)?;
+        let (namespace, name) = names(&object.metadata)?;
         let label =
             object.metadata.labels.as_ref().and_then(|labels| labels.service_name.as_deref());
         let Some(service) = label.filter(|label| !label.is_empty()) else {
@@ -223,50 +297,96 @@ impl Collector {
             _ => return Err(Fault::new("addressType", "must be IPv4, IPv6 or FQDN")),
         }
         let endpoints = object.endpoints.as_deref().unwrap_or_default();
-        let given = endpoints.iter().enumerate().map(|(at, endpoint)| self.endpoint(at, endpoint));
-        let endpoints = given.collect::<Result<Vec<_>, Fault>>()?;
-        let mut ports = Vec::new();
-        for (at, port) in object.ports.iter().flatten().enumerate() {
-            let SlicePort { name, protocol, port } = port;
-            match port {
-                Some(0) => {
-                    let why = "is 0: write a port from 1 to 65535";
-                    return Err(Fault::new(format!("ports[{at}].port"), why));
-                }
-                Some(port) => {
-                    ports.push((
-                        name.clone().unwrap_or_default(),
-                        ProtocolName::of(*protocol),
-                        *port,
-                    ));
-                }
-                None => self.summary.count(Finding::SlicePortWithoutNumber, 1),
-            }
+        let seen = SeenSlice {
+            ports: slice_ports("ports", object.ports.as_deref().unwrap_or_default())?,
+            endpoints: endpoints.iter().enumerate().map(endpoint).collect::<Result<_, Fault>>()?,
+        };
+        if self.is_repeated("EndpointSlice", &format!("{namespace}/{name}"), &(service, &seen))? {
+            return Ok(());
         }
-        let slice = SeenSlice { ports, endpoints };
-        self.slices.entry(format!("{namespace}/{service}")).or_default().push(slice);
+        let further = |endpoint: &SliceEndpoint| {
+            endpoint.addresses.as_ref().map_or(0, |addresses| addresses.len().saturating_sub(1))
+        };
+        let is_hinted =
+            |endpoint: &&SliceEndpoint| endpoint.hints.as_ref().is_some_and(Hints::are_given);
+        let without_number = object.ports.iter().flatten().filter(|port| port.port.is_none());
+        self.summary.count(Finding::FurtherAddress, endpoints.iter().map(further).sum());
+        self.summary.count(Finding::TopologyHints, endpoints.iter().filter(is_hinted).count());
+        self.summary.count(Finding::SlicePortWithoutNumber, without_number.count());
+        self.slices.entry(format!("{namespace}/{service}")).or_default().push(seen);
         Ok(())
     }
 
-    /// The first address counts, and must be there (`addEndpoints`, `pkg/proxy/endpointslicecache.go`).
-    fn endpoint(
-        &mut self,
-        at: usize,
-        endpoint: &SliceEndpoint,
-    ) -> Result<(Ipv4Addr, State), Fault> {
-        let field = format!("endpoints[{at}].addresses");
-        let addresses = endpoint.addresses.as_deref().unwrap_or_default();
-        let Some(first) = addresses.first() else {
-            return Err(Fault::new(field, "is empty: an endpoint needs an address"));
-        };
-        let IpAddr::V4(first) = address(&format!("{field}[0]"), first)? else {
-            return Err(Fault::new(field, "is of IPv6 in a slice of IPv4 addresses"));
-        };
-        self.summary.count(Finding::FurtherAddress, addresses.len() - 1);
-        let hinted = endpoint.hints.as_ref().is_some_and(super::objects::Hints::are_given);
-        self.summary.count(Finding::TopologyHints, usize::from(hinted));
-        Ok((first, State::of(endpoint.conditions.unwrap_or_default())))
+    fn endpoints(&mut self, object: &EndpointsObject) -> Result<(), Fault> {
+        let (namespace, name) = names(&object.metadata)?;
+        let name = format!("{namespace}/{name}");
+        let mut of_ipv6 = 0;
+        let subsets = object.subsets.iter().flatten().enumerate();
+        let subsets = subsets
+            .map(|(at, given)| subset(&format!("subsets[{at}]"), given, &mut of_ipv6))
+            .collect::<Result<_, Fault>>()?;
+        let annotations = object.metadata.annotations.as_ref();
+        let is_truncated =
+            annotations.is_some_and(|all| all.over_capacity.as_deref() == Some("truncated"));
+        let seen = SeenEndpoints { subsets, is_truncated };
+        if !self.is_repeated("Endpoints", &name, &seen)? {
+            self.summary.count(Finding::Ipv6Endpoint, of_ipv6);
+            self.endpoints.insert(name, seen);
+        }
+        Ok(())
     }
+}
+
+/// The first address counts, and must be there (`addEndpoints`, `pkg/proxy/endpointslicecache.go`).
+fn endpoint((at, endpoint): (usize, &SliceEndpoint)) -> Result<(Ipv4Addr, State), Fault> {
+    let field = format!("endpoints[{at}].addresses");
+    let addresses = endpoint.addresses.as_deref().unwrap_or_default();
+    let Some(first) = addresses.first() else {
+        return Err(Fault::new(field, "is empty: an endpoint needs an address"));
+    };
+    let IpAddr::V4(first) = address(&format!("{field}[0]"), first)? else {
+        return Err(Fault::new(field, "is of IPv6 in a slice of IPv4 addresses"));
+    };
+    Ok((first, State::of(endpoint.conditions.unwrap_or_default())))
+}
+
+/// Ports of a slice or subset that have a number.
+fn slice_ports(field: &str, ports: &[SlicePort]) -> Result<Vec<(String, Protocol, u16)>, Fault> {
+    let mut seen = Vec::new();
+    for (at, SlicePort { name, protocol, port }) in ports.iter().enumerate() {
+        match port {
+            Some(0) => {
+                let why = "is 0: write a port from 1 to 65535";
+                return Err(Fault::new(format!("{field}[{at}].port"), why));
+            }
+            Some(port) => {
+                let name = name.clone().unwrap_or_default();
+                seen.push((name, ProtocolName::of(*protocol), *port));
+            }
+            None => {}
+        }
+    }
+    Ok(seen)
+}
+
+/// A subset as the slice that a cluster makes of it (`pkg/controller/endpointslicemirroring`, Kubernetes 1.35).
+fn subset(field: &str, subset: &Subset, of_ipv6: &mut usize) -> Result<SeenSlice, Fault> {
+    let mut endpoints = Vec::new();
+    for (part, list, state) in [
+        ("addresses", &subset.addresses, State::Ready),
+        ("notReadyAddresses", &subset.not_ready_addresses, State::NotReady),
+    ] {
+        for (at, given) in list.iter().flatten().enumerate() {
+            let field = format!("{field}.{part}[{at}].ip");
+            match given.ip.as_deref().map(|ip| address(&field, ip)).transpose()? {
+                Some(IpAddr::V4(address)) => endpoints.push((address, state)),
+                Some(IpAddr::V6(_)) => *of_ipv6 += 1,
+                None => return Err(Fault::new(field, "is missing")),
+            }
+        }
+    }
+    let ports = subset.ports.as_deref().unwrap_or_default();
+    Ok(SeenSlice { ports: slice_ports(&format!("{field}.ports"), ports)?, endpoints })
 }
 
 /// An object from its text; the error names the field.

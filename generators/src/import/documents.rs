@@ -1,259 +1,139 @@
-//! Walks through JSON documents and hands over one Kubernetes object after the other; never holds more than one.
+//! Finds out in which form Kubernetes objects are written, and hands over one object after the other; never holds more
+//! than one.
 //!
-//! A document is a list (`List`, `ServiceList`, ...) or an object by itself; several may follow each other, as
-//! `kubectl get services -o json; kubectl get endpointslices -o json` writes them. What an object means is not
-//! known here.
+//! Bytes become text (`decode`), YAML becomes JSON (`yaml`), and JSON becomes objects (`json`). What an object means is
+//! not known here.
 
-use std::cell::Cell;
-use std::fmt;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Cursor, Read};
 
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
-use serde_json::value::RawValue;
+use super::K8sError;
+use super::decode::{self, Budget};
+use super::json;
+use super::yaml;
 
-use crate::export::MAX_JSON_BYTES;
+/// Fields that make an object, or tell what a list is.
+pub(super) const OBJECT_FIELDS: [&str; 10] = [
+    "apiVersion",
+    "kind",
+    "metadata",
+    "spec",
+    "status",
+    "addressType",
+    "endpoints",
+    "ports",
+    "subsets",
+    "message",
+];
 
-/// Most bytes of one object: an API server refuses more than 3 MiB (`MaxRequestBodyBytes`,
-/// `staging/src/k8s.io/apiserver/pkg/server/config.go`, Kubernetes 1.35), and indenting makes some times more of it.
-pub(super) const MAX_OBJECT_BYTES: u64 = 16 << 20;
+/// Bytes of text in which the first document has to begin.
+const FORM_BYTES: u64 = 64 << 10;
 
-/// Fields that make an object, should a document be one.
-const OBJECT_FIELDS: [&str; 8] =
-    ["apiVersion", "kind", "metadata", "spec", "status", "addressType", "endpoints", "ports"];
-
-/// Receives the text of one object, and the kind that its list says its items are of.
-pub(super) type Sink<'a, E> = &'a mut dyn FnMut(&str, Option<&str>) -> Result<(), E>;
-
-/// Why reading ended early.
-#[derive(Debug)]
-pub(super) enum Stopped<E> {
-    /// Reading failed, or a limit was reached.
-    Read(io::Error),
-    /// It is not JSON, or not such documents.
-    Json(serde_json::Error),
-    /// The sink wants no more.
-    Sink(E),
+/// What a list says of its items, which then do not say it themselves.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ListHead<'a> {
+    pub api_version: Option<&'a str>,
+    /// Kind of the items: `Service` for a `ServiceList`.
+    pub kind: Option<&'a str>,
 }
 
-/// Hands every object of every document to `sink`.
-pub(super) fn for_each_object<E: fmt::Display>(
+/// Receives the JSON text of one object.
+pub(super) type Sink<'a> = &'a mut dyn FnMut(&str, ListHead<'_>) -> Result<(), K8sError>;
+
+/// Hands every object of every document to `sink`; gives the number of lines that belong to no document.
+pub(super) fn for_each_object(
     input: impl Read,
-    sink: Sink<'_, E>,
-) -> Result<(), Stopped<E>> {
-    let object_left = Cell::new(MAX_OBJECT_BYTES);
-    let metered = Metered { input, left: MAX_JSON_BYTES, object_left: &object_left };
-    let mut json = serde_json::Deserializer::from_reader(BufReader::new(metered));
-    let mut walk = Walk { sink, object_left: &object_left, stopped: None };
-    // Nothing but space may follow the last document; anything else is the next one.
-    while json.end().is_err() {
-        if let Err(error) = (Document { walk: &mut walk }).deserialize(&mut json) {
-            return Err(match walk.stopped.take() {
-                Some(stopped) => Stopped::Sink(stopped),
-                None if error.is_io() => Stopped::Read(error.into()),
-                None => Stopped::Json(error),
-            });
+    budget: &Budget,
+    sink: Sink<'_>,
+) -> Result<usize, K8sError> {
+    let (head, mut text) = peeked(decode::text(input, budget)?, FORM_BYTES)?;
+    match form(&head) {
+        Form::Empty => Ok(0),
+        Form::Json => json::for_each_object(text, budget, sink),
+        Form::Yaml { at, lines } => {
+            io::copy(&mut text.by_ref().take(at), &mut io::sink())?;
+            let skipped = json::for_each_object(yaml::AsJson::new(text, lines), budget, sink)?;
+            Ok(lines + skipped)
+        }
+        Form::Unknown => {
+            let beginning = String::from_utf8_lossy(&head);
+            let beginning: String = beginning.trim_start().chars().take(40).collect();
+            Err(K8sError::Form(format!("it begins with {beginning:?}")))
         }
     }
-    Ok(())
 }
 
-/// A reader with an end: so much in all, and so much between one object and the next.
-struct Metered<'a, R> {
-    input: R,
-    left: u64,
-    object_left: &'a Cell<u64>,
+/// The first bytes, and a reader that begins with them.
+pub(super) fn peeked(mut input: impl Read, bytes: u64) -> io::Result<(Vec<u8>, impl Read)> {
+    let mut head = Vec::new();
+    input.by_ref().take(bytes).read_to_end(&mut head)?;
+    Ok((head.clone(), Cursor::new(head).chain(input)))
 }
 
-impl<R: Read> Read for Metered<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.input.read(buffer)?;
-        let taken = count as u64;
-        self.left = self.left.checked_sub(taken).ok_or_else(|| {
-            io::Error::other(format!("there are more than {MAX_JSON_BYTES} bytes: import parts"))
-        })?;
-        let object_left = self.object_left.get().checked_sub(taken).ok_or_else(|| {
-            let text = format!("an object is longer than {MAX_OBJECT_BYTES} bytes: remove it");
-            io::Error::other(text)
-        })?;
-        self.object_left.set(object_left);
-        Ok(count)
-    }
+#[derive(Debug, PartialEq, Eq)]
+enum Form {
+    Empty,
+    Json,
+    /// Begins at this byte, after this many lines of something else.
+    Yaml {
+        at: u64,
+        lines: usize,
+    },
+    Unknown,
 }
 
-struct Walk<'a, E> {
-    sink: Sink<'a, E>,
-    object_left: &'a Cell<u64>,
-    /// What the sink said, which serde's own error cannot carry.
-    stopped: Option<E>,
-}
-
-impl<E: fmt::Display> Walk<'_, E> {
-    fn object<D: serde::de::Error>(&mut self, text: &str, kind: Option<&str>) -> Result<(), D> {
-        self.object_left.set(MAX_OBJECT_BYTES);
-        (self.sink)(text, kind).map_err(|stopped| {
-            let error = D::custom(&stopped);
-            self.stopped = Some(stopped);
-            error
-        })
-    }
-}
-
-/// One document.
-struct Document<'a, 'b, E> {
-    walk: &'a mut Walk<'b, E>,
-}
-
-impl<'de, E: fmt::Display> DeserializeSeed<'de> for Document<'_, '_, E> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de, E: fmt::Display> Visitor<'de> for Document<'_, '_, E> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of Kubernetes objects")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut is_list = false;
-        let mut kind: Option<String> = None;
-        let mut fields: Vec<(&str, Box<RawValue>)> = Vec::new();
-        while let Some(key) = map.next_key::<String>()? {
-            if key == "items" {
-                is_list = true;
-                let kind = kind.as_deref().and_then(|kind| kind.strip_suffix("List"));
-                map.next_value_seed(Items {
-                    walk: self.walk,
-                    kind: kind.filter(|kind| !kind.is_empty()),
-                })?;
-            } else if let Some(field) = OBJECT_FIELDS.into_iter().find(|field| *field == key) {
-                if fields.iter().any(|(known, _)| *known == field) {
-                    return Err(A::Error::custom(format!("duplicate field `{field}`")));
-                }
-                let value: Box<RawValue> = map.next_value()?;
-                if field == "kind" {
-                    kind = serde_json::from_str(value.get()).ok();
-                }
-                fields.push((field, value));
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
+/// The form is that of the first line that can begin a document. Warnings of a tool may stand before it.
+fn form(head: &[u8]) -> Form {
+    let mut at = 0;
+    for (lines, line) in head.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        if begins_json(line) {
+            return Form::Json;
         }
-        if is_list {
-            return Ok(());
+        if begins_yaml(line) {
+            return Form::Yaml { at, lines };
         }
-        let fields: Vec<String> =
-            fields.iter().map(|(key, value)| format!("\"{key}\":{}", value.get())).collect();
-        self.walk.object(&format!("{{{}}}", fields.join(",")), None)
+        at += line.len() as u64;
+    }
+    if head.iter().all(u8::is_ascii_whitespace) { Form::Empty } else { Form::Unknown }
+}
+
+/// `{`, or `[` alone or before an object: `[INFO]` is a line of a log.
+fn begins_json(line: &[u8]) -> bool {
+    match line.trim_ascii() {
+        [b'{', ..] | [b'['] => true,
+        [b'[', rest @ ..] => matches!(rest.trim_ascii_start(), [b'{' | b'[' | b']', ..]),
+        _ => false,
     }
 }
 
-/// The items of a list.
-struct Items<'a, 'b, 'k, E> {
-    walk: &'a mut Walk<'b, E>,
-    kind: Option<&'k str>,
-}
-
-impl<'de, E: fmt::Display> DeserializeSeed<'de> for Items<'_, '_, '_, E> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de, E: fmt::Display> Visitor<'de> for Items<'_, '_, '_, E> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of Kubernetes objects")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while let Some(item) = items.next_element::<Box<RawValue>>()? {
-            self.walk.object(item.get(), self.kind)?;
-        }
-        Ok(())
-    }
-
-    fn visit_unit<D: serde::de::Error>(self) -> Result<(), D> {
-        Ok(())
-    }
+fn begins_yaml(line: &[u8]) -> bool {
+    let is_key = |rest: &[u8]| rest.first() == Some(&b':');
+    let mut keys = OBJECT_FIELDS.into_iter().chain(["items"]);
+    [&b"---"[..], b"- ", b"%YAML"].into_iter().any(|start| line.starts_with(start))
+        || keys.any(|key| line.strip_prefix(key.as_bytes()).is_some_and(is_key))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Every object with the kind that its list gave it, without spaces.
-    fn objects(text: &str) -> Result<Vec<String>, String> {
-        let mut found = Vec::new();
-        let mut sink = |text: &str, kind: Option<&str>| -> Result<(), String> {
-            found.push(format!("{} {text}", kind.unwrap_or("-")));
-            if text.contains("stop") { Err("stopped".to_owned()) } else { Ok(()) }
-        };
-        let walked = for_each_object(text.as_bytes(), &mut sink);
-        walked.map(|()| found).map_err(|stopped| match stopped {
-            Stopped::Read(error) => error.to_string(),
-            Stopped::Json(error) => error.to_string(),
-            Stopped::Sink(text) => text,
-        })
-    }
-
     #[test]
-    fn items_of_lists_and_objects_by_themselves_come_in_their_order() {
-        let text = r#"{"items":[{"a":1},{"b":2}],"kind":"List"} {"kind":"ServiceList","items":[{"c":3}]}
-            {"kind":"Service","other":[{}],"spec":{"x":1}}{"kind":"EndpointSliceList","items":null}"#;
-        assert_eq!(
-            objects(text).unwrap(),
-            [
-                "- {\"a\":1}",
-                "- {\"b\":2}",
-                "Service {\"c\":3}",
-                "- {\"kind\":\"Service\",\"spec\":{\"x\":1}}"
-            ]
-        );
-        assert_eq!(objects(" \n ").unwrap(), Vec::<String>::new());
-    }
-
-    #[test]
-    fn what_is_no_such_document_is_refused_with_its_place() {
+    fn the_first_line_that_can_begin_a_document_tells_the_form() {
         for (text, wanted) in [
-            ("[]", "invalid type: sequence"),
-            ("apiVersion: v1", "expected value at line 1 column 1"),
-            ("{\"items\":[{}]}\nnull", "line 2"),
-            ("{\"items\":3}", "an array of Kubernetes objects"),
-            ("{\"items\":[{\"a\":]}", "expected value"),
-            ("{\"items\":[{}", "EOF"),
-            ("{\"kind\":\"a\",\"kind\":\"b\"}", "duplicate field `kind`"),
+            ("", Form::Empty),
+            (" \r\n\t", Form::Empty),
+            ("  {", Form::Json),
+            ("\n[\n", Form::Json),
+            ("[]", Form::Json),
+            ("[INFO] started\n{\"a\":1}", Form::Json),
+            ("Warning: deprecated\n{", Form::Json),
+            ("apiVersion: v1", Form::Yaml { at: 0, lines: 0 }),
+            ("# a comment\nWarning: b\n---\n", Form::Yaml { at: 23, lines: 2 }),
+            ("- kind: Service", Form::Yaml { at: 0, lines: 0 }),
+            ("I0101 one two", Form::Unknown),
+            ("kinds: of", Form::Unknown),
+            ("\u{1}\u{2}", Form::Unknown),
         ] {
-            let error = objects(text).unwrap_err();
-            assert!(error.contains(wanted), "{text}: {error}");
+            assert_eq!(form(text.as_bytes()), wanted, "{text:?}");
         }
-    }
-
-    #[test]
-    fn a_sink_that_has_enough_ends_it() {
-        assert_eq!(objects(r#"{"items":[{"stop":1},{"a":1}]}"#).unwrap_err(), "stopped");
-    }
-
-    #[test]
-    fn an_object_without_end_is_refused_and_many_objects_are_not() {
-        let endless = Read::chain(&b"{\"items\":[{\"a\":\""[..], io::repeat(b'x'));
-        let mut sink = |_: &str, _: Option<&str>| -> Result<(), String> { Ok(()) };
-        let Err(Stopped::Read(error)) = for_each_object(endless, &mut sink) else {
-            panic!("it must be refused");
-        };
-        assert!(error.to_string().contains("longer than 16777216 bytes"), "{error}");
-        let space = "x".repeat(1 << 20);
-        let many =
-            format!("{{\"items\":[{}]}}", vec![format!("{{\"a\":\"{space}\"}}"); 20].join(","));
-        assert_eq!(objects(&many).unwrap().len(), 20);
     }
 }

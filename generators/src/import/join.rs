@@ -1,20 +1,24 @@
-//! Joins Services with their `EndpointSlice`s into a Cluster, the way kube-proxy does.
+//! Joins Services with their `EndpointSlice`s into a Cluster, the way kube-proxy does. Where a Service has none, its
+//! `Endpoints` object counts, of which a cluster would make slices.
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
-use super::collect::{Collector, Fault, SeenPort, SeenService, SeenSlice, State};
-use super::summary::{BadObject, Finding, ImportSummary};
+use super::collect::{Collector, Fault, SeenEndpoints, SeenPort, SeenService, SeenSlice, State};
+use super::summary::{BadObject, Finding, ImportSummary, Place};
 use crate::cluster::answers_at;
 use crate::service::{Endpoint, Protocol, Service, ServiceName};
 
 /// The Services that can stand together, in the order in which they were read, and what was found on the way.
 pub(super) fn join(collected: Collector) -> (Vec<Service>, ImportSummary) {
-    let Collector { mut summary, services: seen, mut slices, mut passed_over, .. } = collected;
+    let Collector {
+        mut summary, services: seen, mut slices, mut endpoints, mut passed_over, ..
+    } = collected;
     let mut taken = Taken::default();
     let mut services = Vec::new();
-    for seen in seen {
-        let slices = slices.remove(&seen.name).unwrap_or_default();
+    for (seen, place) in seen {
+        let old = endpoints.remove(&seen.name);
+        let slices = slices_of(slices.remove(&seen.name), old, &mut summary);
         let made = made(&seen, &slices, &mut summary)
             .and_then(|ports| taken.check(&ports).map(|()| ports));
         match made {
@@ -23,7 +27,8 @@ pub(super) fn join(collected: Collector) -> (Vec<Service>, ImportSummary) {
                 services.extend(ports);
             }
             Err(fault) => {
-                summary.bad.add(BadObject::new("Service", &seen.name, &fault.field, &fault.why));
+                let Fault { field, why } = fault;
+                summary.bad.add(BadObject::new("Service", &seen.name, &place, &field, &why));
                 passed_over.insert(seen.name);
             }
         }
@@ -36,9 +41,30 @@ pub(super) fn join(collected: Collector) -> (Vec<Service>, ImportSummary) {
         };
         summary.count(finding, slices.len());
     }
+    summary.count(Finding::OtherEndpoints, endpoints.len());
     leave_out_endpoints_at_vips(&mut services, &mut summary);
     count_kept(&services, &mut summary);
     (services, summary)
+}
+
+/// The slices of a Service, or what would be slices.
+fn slices_of(
+    slices: Option<Vec<SeenSlice>>,
+    endpoints: Option<SeenEndpoints>,
+    summary: &mut ImportSummary,
+) -> Vec<SeenSlice> {
+    match (slices, endpoints) {
+        (Some(slices), endpoints) => {
+            summary.count(Finding::MirroredEndpoints, usize::from(endpoints.is_some()));
+            slices
+        }
+        (None, Some(SeenEndpoints { subsets, is_truncated })) => {
+            summary.count(Finding::FromEndpoints, 1);
+            summary.count(Finding::TruncatedEndpoints, usize::from(is_truncated));
+            subsets
+        }
+        (None, None) => Vec::new(),
+    }
 }
 
 /// The ports of a Kubernetes Service, each of which is a Service here.
@@ -166,7 +192,8 @@ fn leave_out_endpoints_at_vips(services: &mut Vec<Service>, summary: &mut Import
         {
             let why =
                 format!("{endpoint} has the address of a cluster IP: take it out of its slice");
-            summary.bad.add(BadObject::new("Service", name, "endpoints", &why));
+            let place = Place::default();
+            summary.bad.add(BadObject::new("Service", name, &place, "endpoints", &why));
         }
     }
     services.retain(|service| !faulty.contains(service.name().namespaced_name()));

@@ -1,23 +1,33 @@
-//! A Cluster from what `kubectl get services,endpointslices -A -o json` prints: the reverse of [`crate::to_k8s`].
+//! A Cluster from a real cluster's Kubernetes objects, such as `kubectl get services,endpointslices -A -o json` prints:
+//! the reverse of [`crate::to_k8s`].
 //!
-//! The input is read as a stream and never held as a whole: `documents` finds the objects, `objects` names the fields
-//! that matter, `collect` keeps the little that is needed of each, `join` makes Services of it, and `summary` counts
-//! what else there was.
+//! Inputs are read as streams and never held as a whole: `decode` makes text of bytes, `documents` finds the objects
+//! whatever the form, `objects` names the fields that matter, `collect` keeps the little that is needed of each, `join`
+//! makes Services of it, and `summary` counts what else there was.
 
 mod collect;
+mod decode;
 mod documents;
 mod join;
+mod json;
 mod objects;
 mod summary;
+mod yaml;
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use crate::cluster::Cluster;
 use crate::error::ClusterError;
 use collect::Collector;
-use documents::Stopped;
+use decode::Budget;
+use summary::Place;
 
-pub use summary::{BAD_OBJECTS_NAMED, BadObject, BadObjects, Fate, Finding, ImportSummary};
+pub use summary::{
+    BAD_OBJECTS_NAMED, BadObject, BadObjects, Fate, Finding, ImportSummary, Nothing,
+};
+
+/// The command that prints all that an import needs.
+pub const KUBECTL: &str = "kubectl get services,endpointslices -A -o json";
 
 /// What becomes of objects that are wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,64 +53,142 @@ pub struct Imported {
 pub enum K8sError {
     /// Reading failed, or a limit was reached.
     #[error("cannot read Kubernetes objects: {0}")]
-    Read(#[source] std::io::Error),
-    /// Not JSON, or JSON of another make; says at which line.
-    #[error(
-        "this is not the JSON of Kubernetes objects: {0}; \
-         write it with `kubectl get services,endpointslices -A -o json`"
-    )]
-    Json(#[source] serde_json::Error),
+    Read(#[source] io::Error),
+    /// No form that is known, or a fault in it; says at which line.
+    #[error("these are no Kubernetes objects as JSON or YAML: {0}; write them with `{KUBECTL}`")]
+    Form(String),
     /// More of something than can be imported.
     #[error("{0}")]
     TooMany(String),
+    /// A part of a list, as the API gives it out in chunks.
+    #[error(
+        "it is a part of a list (metadata.continue): {} not in it; \
+         write the whole list with `{KUBECTL}`, which asks for all parts",
+        .missing.map_or("some objects are".to_owned(), |count| format!("{count} objects are"))
+    )]
+    Chunk {
+        /// How many objects are missing, if the API said so.
+        missing: Option<u64>,
+    },
+    /// What the API said in place of objects.
+    #[error("it holds no objects, but an error of the Kubernetes API: {0}")]
+    Status(String),
     /// Objects are wrong.
     #[error("{} of the objects cannot be imported; mend them, or have them skipped:\n{bad}", .bad.count)]
     Bad {
         /// Which, and why.
         bad: BadObjects,
     },
-    /// There is no Service to program.
+    /// There are Services, and nothing is known of their endpoints.
     #[error(
-        "among {services} Services and {slices} EndpointSlices there is no Service that can be imported; \
-         write them with `kubectl get services,endpointslices -A -o json`"
+        "there are {services} Services, but no EndpointSlice and no Endpoints object, so nothing is known of their \
+         endpoints; write both with `{KUBECTL}`"
     )]
-    Nothing {
+    NoEndpoints {
         /// Service objects that were read.
         services: u64,
-        /// `EndpointSlice` objects that were read.
-        slices: u64,
     },
+    /// There is no Service to program.
+    #[error("{0}")]
+    Nothing(Nothing),
     /// The Services cannot be together, for a reason that was not found object by object.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
 }
 
-/// Reads a Cluster from Kubernetes objects: v1 Services and discovery.k8s.io/v1 `EndpointSlice`s, in lists or one by
-/// one, in any order, in one JSON document or several.
+impl From<io::Error> for K8sError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData => Self::Form(error.to_string()),
+            _ => Self::Read(error),
+        }
+    }
+}
+
+impl K8sError {
+    /// The message is untrusted text: it is made printable and short.
+    fn status(message: &str) -> Self {
+        Self::Status(message.chars().filter(|c| !c.is_control()).take(500).collect())
+    }
+}
+
+/// Reads a Cluster from the objects of several inputs, in any order and form: v1 Services and discovery.k8s.io/v1
+/// `EndpointSlice`s, or v1 Endpoints where there are no slices; in lists or one by one, in one document or several; JSON,
+/// YAML or a `kubectl cluster-info dump`; in UTF-8 or UTF-16; also packed with gzip.
 ///
 /// Each port of a Service with an IPv4 cluster IP becomes a [`crate::Service`]; its Endpoints are those that
-/// kube-proxy would send connections to. Unknown fields are ignored. The input may be hostile: its length and that of
-/// each object are bounded, and memory is a fraction of the input's length.
+/// kube-proxy would send connections to. Unknown fields are ignored. The input may be hostile: its length (unpacked),
+/// that of each object, and their number are bounded, and memory is a fraction of the input's length.
+#[derive(Debug, Default)]
+pub struct Importer {
+    collector: Collector,
+    budget: Budget,
+}
+
+impl Importer {
+    /// Reads one input. Errors name objects with the `name` of their input, if it has one.
+    ///
+    /// # Errors
+    /// [`K8sError`]: the input as a whole cannot be read. What is wrong with single objects is told at the end.
+    pub fn read(&mut self, name: &str, input: impl Read) -> Result<(), K8sError> {
+        self.read_as(name, input, false)
+    }
+
+    /// The same for a file of a folder, in which there may be other files: one that holds no objects is counted.
+    ///
+    /// # Errors
+    /// [`K8sError`].
+    pub fn read_of_folder(&mut self, name: &str, input: impl Read) -> Result<(), K8sError> {
+        self.read_as(name, input, true)
+    }
+
+    fn read_as(
+        &mut self,
+        name: &str,
+        input: impl Read,
+        is_of_folder: bool,
+    ) -> Result<(), K8sError> {
+        let Self { collector, budget } = self;
+        collector.place = Place { file: name.into(), number: 0 };
+        collector.is_of_folder = is_of_folder;
+        let mut sink = |text: &str, list: documents::ListHead<'_>| collector.object(text, list);
+        let read = documents::for_each_object(input, budget, &mut sink);
+        match (read, collector.place.number) {
+            (Ok(_) | Err(K8sError::Form(_)), 0) if is_of_folder => {
+                collector.summary.count(Finding::OtherFile, 1);
+            }
+            (lines, _) => collector.summary.count(Finding::OtherLine, lines?),
+        }
+        Ok(())
+    }
+
+    /// Makes a Cluster of all that was read.
+    ///
+    /// # Errors
+    /// [`K8sError`].
+    pub fn finish(self, on_bad: OnBadObject) -> Result<Imported, K8sError> {
+        let (services, summary) = join::join(self.collector);
+        if summary.bad.count > 0 && on_bad == OnBadObject::Refuse {
+            return Err(K8sError::Bad { bad: summary.bad });
+        }
+        if services.is_empty() {
+            return Err(K8sError::Nothing(Nothing(summary)));
+        }
+        if summary.slices + summary.endpoints == 0 {
+            return Err(K8sError::NoEndpoints { services: summary.services });
+        }
+        Ok(Imported { cluster: Cluster::new(services)?, summary })
+    }
+}
+
+/// Reads a Cluster from one input without a name: see [`Importer`].
 ///
 /// # Errors
 /// [`K8sError`].
 pub fn from_k8s(input: impl Read, on_bad: OnBadObject) -> Result<Imported, K8sError> {
-    let mut collector = Collector::default();
-    let mut sink = |text: &str, kind: Option<&str>| collector.object(text, kind);
-    documents::for_each_object(input, &mut sink).map_err(|stopped| match stopped {
-        Stopped::Read(error) => K8sError::Read(error),
-        Stopped::Json(error) => K8sError::Json(error),
-        Stopped::Sink(text) => K8sError::TooMany(text),
-    })?;
-    let (services, summary) = join::join(collector);
-    if summary.bad.count > 0 && on_bad == OnBadObject::Refuse {
-        return Err(K8sError::Bad { bad: summary.bad });
-    }
-    if services.is_empty() {
-        let ImportSummary { services, slices, .. } = summary;
-        return Err(K8sError::Nothing { services, slices });
-    }
-    Ok(Imported { cluster: Cluster::new(services)?, summary })
+    let mut importer = Importer::default();
+    importer.read("", input)?;
+    importer.finish(on_bad)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The Kubernetes objects as far as an import looks at them: v1 Service, discovery.k8s.io/v1 `EndpointSlice`.
+//! The Kubernetes objects as far as an import looks at them: v1 Service and Endpoints, discovery.k8s.io/v1
+//! `EndpointSlice`, and the Status that the API answers when it has none.
 //!
 //! Every other field is ignored, and every field may be missing or null: what must be there is decided where it is
 //! used, so that an error can name the object.
@@ -9,8 +10,9 @@ use crate::service::Protocol;
 
 /// What tells objects apart before their fields are looked at.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Head {
+    pub api_version: Option<String>,
     pub kind: Option<String>,
     pub metadata: Option<Identity>,
 }
@@ -28,6 +30,16 @@ pub(super) struct Metadata {
     pub namespace: Option<String>,
     pub name: Option<String>,
     pub labels: Option<Labels>,
+    pub annotations: Option<Annotations>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Annotations {
+    /// On Endpoints: `truncated` if there are more than the 1,000 that are in it (`truncateEndpoints`,
+    /// `pkg/controller/endpoint/endpoints_controller.go`, Kubernetes 1.35).
+    #[serde(rename = "endpoints.kubernetes.io/over-capacity")]
+    pub over_capacity: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -90,9 +102,11 @@ pub(super) struct LoadBalancer {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct Ingress {
     pub ip: Option<String>,
+    /// `Proxy`: the load balancer sends to nodes, and no Service proxy programs the address.
+    pub ip_mode: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -118,6 +132,34 @@ pub(super) struct SliceEndpoint {
     pub addresses: Option<Vec<String>>,
     pub conditions: Option<Conditions>,
     pub hints: Option<Hints>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct EndpointsObject {
+    pub metadata: Metadata,
+    pub subsets: Option<Vec<Subset>>,
+}
+
+/// Addresses, each with each of the ports.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Subset {
+    pub addresses: Option<Vec<SubsetAddress>>,
+    pub not_ready_addresses: Option<Vec<SubsetAddress>>,
+    pub ports: Option<Vec<SlicePort>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SubsetAddress {
+    pub ip: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct StatusObject {
+    pub message: Option<String>,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]

@@ -4,8 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
+
+use super::KUBECTL;
 
 /// Most objects at fault that are named; the others are counted.
 pub const BAD_OBJECTS_NAMED: usize = 20;
@@ -83,16 +86,24 @@ findings! {
     SourceRanges "Services" LeftOut "with load balancer source ranges",
     LoadBalancerIp "addresses" LeftOut "of load balancers",
     Ipv6ExternalIp "addresses" LeftOut "external IPs of IPv6",
+    Ipv6Endpoint "addresses" LeftOut "of IPv6 in Endpoints objects",
     TopologyHints "endpoints" LeftOut "with topology hints: imported for every node",
     Ipv6Slice "slices" LeftOut "of IPv6 addresses",
     FqdnSlice "slices" Skipped "of host names: no proxy programs them",
     SliceWithoutService "slices" Skipped "without the label kubernetes.io/service-name",
     SliceOfUnknownService "slices" Skipped "whose Service is not in the input",
     SliceOfSkippedService "slices" Skipped "whose Service was skipped or left out",
+    MirroredEndpoints "Endpoints objects" Skipped "whose Service has slices, which say the same",
+    OtherEndpoints "Endpoints objects" Skipped "whose Service is not in the Cluster",
     SlicePortWithoutNumber "slice ports" Skipped "without a number, as kube-proxy does",
     OtherKind "objects" Skipped "of other kinds",
+    RepeatedObject "objects" Skipped "that stand in the input twice",
+    OtherFile "files" Skipped "of a folder: no Kubernetes objects",
+    OtherLine "lines" Skipped "that belong to no object, such as logs",
     FurtherAddress "addresses" Skipped "of endpoints beyond the first, as kube-proxy does",
     NotReady "endpoints" Skipped "that are not ready",
+    FromEndpoints "Services" Noted "without slices: their endpoints are those of `Endpoints` objects",
+    TruncatedEndpoints "Endpoints objects" Noted "that the cluster cut off at 1,000 addresses",
     RepeatedEndpoint "endpoints" Noted "that stand in several slices: taken once",
     Terminating "Services" Noted "with terminating endpoints alone: these are taken, as kube-proxy does",
     WithoutEndpoints "ports" Noted "without endpoints: connections are refused",
@@ -102,10 +113,23 @@ findings! {
     ExternalIp "addresses" NotDialled "external IPs",
 }
 
+/// Where an object stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Name of the input; empty if it has none.
+    pub file: Arc<str>,
+    /// From 1.
+    pub number: u64,
+}
+
 /// An object that cannot be imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BadObject {
-    /// `Service` or `EndpointSlice`; `object` if it does not say.
+    /// Name of the input that it is in, if it has one.
+    pub file: String,
+    /// Which object of the input it is, from 1; 0 where several objects together are wrong.
+    pub number: u64,
+    /// `Service`, `EndpointSlice` or `Endpoints`; `object` if it does not say.
     pub kind: String,
     /// `namespace/name`, or `number N` of the input if it has none.
     pub name: String,
@@ -117,19 +141,32 @@ pub struct BadObject {
 
 impl BadObject {
     /// Untrusted text is made printable and short.
-    pub(super) fn new(kind: &str, name: &str, field: &str, why: &str) -> Self {
+    pub(super) fn new(kind: &str, name: &str, place: &Place, field: &str, why: &str) -> Self {
         let tame = |text: &str| text.escape_debug().take(TEXT_MAX).collect::<String>();
         // Reasons are this program's own words, which quote what they quote already.
         let why = why.chars().filter(|c| !c.is_control()).take(TEXT_MAX).collect();
-        Self { kind: tame(kind), name: tame(name), field: tame(field), why }
+        let Place { file, number } = place;
+        Self {
+            file: tame(file),
+            number: *number,
+            kind: tame(kind),
+            name: tame(name),
+            field: tame(field),
+            why,
+        }
     }
 }
 
 impl fmt::Display for BadObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, name, field, why } = self;
+        let Self { file, number, kind, name, field, why } = self;
         let separator = if field.is_empty() { "" } else { ": " };
-        write!(f, "{kind} {name}: {field}{separator}{why}")
+        write!(f, "{kind} {name}: {field}{separator}{why}")?;
+        match number {
+            _ if file.is_empty() => Ok(()),
+            0 => write!(f, " ({file})"),
+            _ => write!(f, " (object {number} of {file})"),
+        }
     }
 }
 
@@ -170,6 +207,8 @@ pub struct ImportSummary {
     pub services: u64,
     /// `EndpointSlice` objects.
     pub slices: u64,
+    /// `Endpoints` objects, which were in use before there were `EndpointSlice`s.
+    pub endpoints: u64,
     /// By finding, how many; none is zero.
     pub found: BTreeMap<Finding, u64>,
     /// Objects that were passed over because they are wrong.
@@ -181,5 +220,38 @@ impl ImportSummary {
         if count > 0 {
             *self.found.entry(finding).or_default() += count as u64;
         }
+    }
+}
+
+/// Why there is no Service to program, of objects that are good.
+#[derive(Debug)]
+pub struct Nothing(pub(super) ImportSummary);
+
+impl fmt::Display for Nothing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(ImportSummary { services, slices, endpoints, found, .. }) = self;
+        let mut reasons = Vec::new();
+        for (finding, before, after) in [
+            (Finding::Headless, "headless ", ""),
+            (Finding::ExternalName, "ExternalName ", ""),
+            (Finding::NoClusterIp, "", " without a cluster IP yet"),
+            (Finding::OtherProxy, "", " of another proxy"),
+            (Finding::Ipv6Service, "", " of IPv6 alone (which cannot be programmed yet)"),
+        ] {
+            if let Some(&count) = found.get(&finding) {
+                let plural = if count == 1 { "" } else { "s" };
+                reasons.push(format!("{count} {before}Service{plural}{after}"));
+            }
+        }
+        if !reasons.is_empty() {
+            return write!(f, "{}: nothing for a Service proxy to do", reasons.join(", "));
+        }
+        write!(
+            f,
+            "among {services} Services, {slices} EndpointSlices, {endpoints} Endpoints objects "
+        )?;
+        let others = found.get(&Finding::OtherKind).unwrap_or(&0);
+        write!(f, "and {others} other objects there is no Service that can be imported; ")?;
+        write!(f, "write them with `{KUBECTL}`")
     }
 }

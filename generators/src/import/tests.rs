@@ -27,6 +27,10 @@ fn slice(service: &str, addresses: &[&str]) -> Value {
     })
 }
 
+fn second_slice(service: &str, addresses: &[&str]) -> Value {
+    with(slice(service, addresses), "/metadata/name", json!(format!("{service}-x2")))
+}
+
 /// The object with one of its fields set; `null` takes it away.
 fn with(mut object: Value, path: &str, value: Value) -> Value {
     let (parent, key) = path.rsplit_once('/').unwrap();
@@ -62,7 +66,7 @@ fn a_service_is_joined_with_its_slices_by_label_and_port_name() {
     let mut dns = slice("dns", &["10.128.0.2", "10.128.0.10"]);
     dns["ports"] = json!([{"name": "dns", "protocol": "UDP", "port": 5353},
         {"name": "dns-tcp", "protocol": "TCP", "port": 53}, {"name": "metrics", "protocol": "UDP", "port": 1}]);
-    let second = with(slice("dns", &["10.128.0.11"]), "/ports/0/name", json!("dns-tcp"));
+    let second = with(second_slice("dns", &["10.128.0.11"]), "/ports/0/name", json!("dns-tcp"));
     let found = imported(&[second, dns, with(service("dns", "10.96.0.10"), "/spec/ports", ports)]);
     let [udp, tcp, metrics] = found.cluster.services() else { panic!("three ports") };
     assert_eq!(udp.name().as_str(), "shop/dns:dns");
@@ -131,7 +135,7 @@ fn endpoints_are_chosen_as_kube_proxy_does() {
 
 #[test]
 fn an_endpoint_in_two_slices_is_one() {
-    let twice = slice("a", &["10.128.0.1", "10.128.0.2"]);
+    let twice = second_slice("a", &["10.128.0.1", "10.128.0.2"]);
     let found = imported(&[service("a", "10.96.0.1"), slice("a", &["10.128.0.1"]), twice]);
     assert_eq!(endpoints(&found.cluster.services()[0]), ["10.128.0.1:8080", "10.128.0.2:8080"]);
     assert_eq!(found.summary.found, [(Finding::RepeatedEndpoint, 1)].into());
@@ -205,7 +209,7 @@ fn refused(items: &[Value]) -> String {
         panic!("it must be refused: {text}");
     };
     assert_eq!(bad.count, 1, "{bad}");
-    let good = [service("good", "10.96.0.99")];
+    let good = [service("good", "10.96.0.99"), slice("good", &["10.128.9.9"])];
     let text = list(&[items, &good].concat());
     let lenient = from_k8s(text.as_bytes(), OnBadObject::Skip).unwrap();
     assert_eq!(lenient.summary.bad, bad);
@@ -353,20 +357,18 @@ fn only_the_first_bad_objects_are_named_and_all_are_counted() {
 fn input_without_a_service_says_what_to_do() {
     for text in ["", "{}", &list(&[]), &list(&[slice("a", &["10.128.0.1"])])] {
         let error = from_k8s(text.as_bytes(), OnBadObject::Skip).unwrap_err();
-        assert!(
-            error.to_string().contains("kubectl get services,endpointslices"),
-            "{text}: {error}"
-        );
+        assert!(error.to_string().contains(KUBECTL), "{text}: {error}");
     }
-    let error = from_k8s(&b"apiVersion: v1\nkind: List\n"[..], OnBadObject::Skip).unwrap_err();
-    assert!(matches!(error, K8sError::Json(_)), "{error}");
-    assert!(error.to_string().contains("line 1 column 1; write it with `kubectl"), "{error}");
+    let error = from_k8s(&b"apiVersion: v1\nkind: }\n"[..], OnBadObject::Skip).unwrap_err();
+    assert!(matches!(error, K8sError::Form(_)), "{error}");
+    assert!(error.to_string().contains("at line 2; write them with `kubectl"), "{error}");
 }
 
 #[test]
 fn nesting_without_end_in_a_field_that_nobody_reads_is_no_matter() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-    let text = list(&[service("a", "10.96.0.1")]).replace("\"web\"", &deep);
+    let slice = slice("a", &["10.128.0.1"]);
+    let text = list(&[service("a", "10.96.0.1"), slice]).replace("\"web\"", &deep);
     assert!(from_k8s(text.as_bytes(), OnBadObject::Refuse).is_ok());
     let text = list(&[service("a", "10.96.0.1")]).replace("\"http\"", &deep);
     let Err(K8sError::Bad { bad }) = from_k8s(text.as_bytes(), OnBadObject::Refuse) else {
