@@ -48,7 +48,8 @@ fn read(inputs: &[PathBuf], on_bad: OnBadObject) -> anyhow::Result<Imported> {
         } else if path.is_dir() {
             read_folder(&mut importer, path)?;
         } else {
-            importer.read(&name(path), files::open(path)?).with_context(|| name(path))?;
+            let file = files::open(path).with_context(|| name(path))?;
+            importer.read(&name(path), file).with_context(|| name(path))?;
         }
     }
     importer.finish(on_bad).map_err(|error| {
@@ -84,7 +85,8 @@ fn read_folder(importer: &mut Importer, folder: &Path) -> anyhow::Result<()> {
     );
     for path in files {
         let name = name(&path);
-        let read = importer.read_of_folder(&name, files::open(&path)?);
+        let file = files::open(&path).with_context(|| name.clone())?;
+        let read = importer.read_of_folder(&name, file);
         read.with_context(|| format!("{name} (move it away, or name the files that you mean)"))?;
     }
     Ok(())
