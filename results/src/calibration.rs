@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::compare::CompareError;
 use crate::gate::statistics::wilson;
 use crate::gate::{Gate, GateError, Verdict};
+use crate::metrics;
 use crate::plots::PlotError;
 use crate::record::Clock;
 use crate::store::Run;
@@ -179,8 +180,8 @@ impl Slowdown {
     fn metric(&self) -> Option<&'static str> {
         match self {
             Self::Same | Self::Scaled { .. } => None,
-            Self::Rules { .. } => Some("connect"),
-            Self::Delay { .. } => Some("request"),
+            Self::Rules { .. } => Some(metrics::CONNECT.name),
+            Self::Delay { .. } => Some(metrics::REQUEST.name),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::metrics::{self, Use};
 use crate::plots::{Plot, PlotError};
 use crate::proxies::Proxies;
 use crate::record::Clock;
@@ -20,18 +21,6 @@ use crate::view::{Group, View};
 
 pub use render::{markdown, text};
 
-/// Timings that are compared, each with the only label that counts; all labels if none is named.
-const METRICS: [(&str, Option<&str>); 9] = [
-    ("connect", None),
-    ("request", None),
-    ("close", None),
-    ("keepalive.request", None),
-    ("sync.full", Some("total")),
-    ("sync.restart", Some("total")),
-    ("sync.endpoint_change", Some("total")),
-    ("sync.service_add", Some("total")),
-    ("sync.service_remove", Some("total")),
-];
 /// Two proxies that differ by less than this on either clock have no order there.
 const ORDER_FROM: f64 = 0.05;
 
@@ -127,13 +116,10 @@ pub fn compare(wall: &Run, instructions: &Run) -> Result<Clocks, ClocksError> {
     if pairs.is_empty() {
         return Err(ClocksError::NothingInCommon);
     }
-    let agreements = METRICS
-        .iter()
-        .filter_map(|(metric, _)| {
-            agreement(
-                metric,
-                &pairs.iter().filter(|pair| pair.metric == *metric).collect::<Vec<_>>(),
-            )
+    let agreements = metrics::used_by(Use::Clocks)
+        .filter_map(|kind| {
+            let of_metric: Vec<_> = pairs.iter().filter(|pair| pair.metric == kind.name).collect();
+            agreement(kind.name, &of_metric)
         })
         .collect();
     let place = |group: &Group<'_>| format!("{} ({})", group.key.kernel, group.key.place);
@@ -154,9 +140,9 @@ fn only_group<'v, 'a>(
 
 fn pairs(wall: &Group<'_>, instructions: &Group<'_>) -> Vec<Pair> {
     let mut pairs = Vec::new();
-    for (metric, only) in METRICS {
-        let labels = wall.labels(metric);
-        for label in labels.into_iter().filter(|label| only.is_none_or(|only| only == *label)) {
+    for kind in metrics::used_by(Use::Clocks) {
+        let metric = kind.name;
+        for label in wall.labels(metric).into_iter().filter(|label| kind.is_whole(label)) {
             for proxy in wall.proxies(metric, label) {
                 for (services, time) in wall.series(metric, label, proxy, 0.5) {
                     let count = instructions.stat(metric, label, proxy, services, 0.5);

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::distribution::DistributionError;
 use crate::kernel::KernelError;
+use crate::metrics::{self, Counts};
 use crate::record::{Clock, Place, Unit};
 
 pub use effect::{Certainty, Change, Pair, REPLICATES_MIN};
@@ -273,7 +274,8 @@ impl Effect {
     /// Whether this is about a timing, not about a count, bytes, processor time or the harness itself.
     pub fn is_timing(&self) -> bool {
         let Subject { metric, unit, clock, .. } = &self.subject;
-        *unit == clock.unit() && !metric.starts_with("harness.") && metric != "cpu"
+        let waited_for = metrics::kind(metric).is_none_or(|kind| kind.counts == Counts::Timing);
+        *unit == clock.unit() && waited_for
     }
 }
 

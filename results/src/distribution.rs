@@ -4,12 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use data_encoding::BASE64;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 
-use crate::record::{Distribution, Metric};
+use crate::record::Distribution;
 
 /// Significant decimal digits of every stored histogram.
 pub(crate) const DIGITS: u8 = 5;
@@ -235,16 +234,6 @@ impl Distribution {
     }
 }
 
-impl Metric {
-    /// One percentile of the values, `quantile` from 0 to 1: `metric.p(0.99)`.
-    ///
-    /// # Errors
-    /// See [`Distribution::percentile`].
-    pub fn p(&self, quantile: f64) -> Result<Option<u64>, DistributionError> {
-        self.data.percentile(quantile)
-    }
-}
-
 fn undecodable(detail: impl Into<String>) -> DistributionError {
     DistributionError::Undecodable { detail: detail.into() }
 }
@@ -260,7 +249,8 @@ fn decode(text: &str, max: u64) -> Result<(Vec<(u64, u64)>, u64), DistributionEr
             limit: TEXT_MAX_BYTES as u64,
         });
     }
-    let mut bytes = BASE64.decode(text).map_err(|error| undecodable(error.to_string()))?;
+    let mut bytes =
+        BASE64.decode(text.as_bytes()).map_err(|error| undecodable(error.to_string()))?;
     let highest = check_header(&bytes)?;
     if let Some(field) = bytes.get_mut(HIGHEST_AT..HIGHEST_AT + 8) {
         field.copy_from_slice(&max.clamp(2, highest).to_be_bytes());
@@ -355,16 +345,10 @@ fn check(samples: &Samples, highest: u64) -> Result<(), DistributionError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Sampler;
-    use crate::record::Unit;
     use proptest::prelude::*;
 
     fn histogram(values: &[u64]) -> Distribution {
-        let mut sampler = Sampler::new().unwrap();
-        for &value in values {
-            sampler.record(value);
-        }
-        sampler.into_metric("connect", "last", Unit::Ns).unwrap().data
+        Distribution::histogram(values).unwrap()
     }
 
     #[test]
@@ -436,11 +420,11 @@ mod tests {
     #[test]
     fn absurd_sizes_are_refused_before_allocation() {
         let Distribution::Histogram { v2, .. } = histogram(&[1]) else { panic!("histogram") };
-        let bytes = BASE64.decode(v2).unwrap();
+        let bytes = BASE64.decode(v2.as_bytes()).unwrap();
         let with = |at: usize, new: &[u8]| {
             let mut bytes = bytes.clone();
             bytes[at..at + new.len()].copy_from_slice(new);
-            decode(&BASE64.encode(bytes), 1000)
+            decode(&BASE64.encode(&bytes), 1000)
         };
         assert!(matches!(
             with(HIGHEST_AT, &u64::MAX.to_be_bytes()),
@@ -467,7 +451,7 @@ mod tests {
         bytes[32..40].copy_from_slice(&1_f64.to_be_bytes());
         bytes.extend([0xff; 9]);
         assert!(matches!(
-            decode(&BASE64.encode(bytes), 1000),
+            decode(&BASE64.encode(&bytes), 1000),
             Err(DistributionError::Undecodable { .. })
         ));
     }
@@ -498,7 +482,7 @@ mod tests {
             bytes[28] = 1;
             bytes[32..40].copy_from_slice(&1_f64.to_be_bytes());
             bytes.extend(&tail);
-            let _ = decode(&BASE64.encode(bytes), 1000);
+            let _ = decode(&BASE64.encode(&bytes), 1000);
             let _ = decode(&text, u64::MAX);
         }
     }

@@ -120,7 +120,8 @@ fn of_position(position: &str) -> String {
 mod tests {
     use super::*;
     use crate::fixture;
-    use crate::record::{Labels, Metric, Outcome, Place};
+    use crate::metrics::CONNECT;
+    use crate::record::{Labels, Outcome, Place};
     use crate::{CellRecord, Run};
     use std::fmt::Write as _;
 
@@ -158,8 +159,7 @@ mod tests {
                 measure: "connect".into(),
             };
             let mut cell = CellRecord::new(labels, Outcome::Measured);
-            cell.metrics =
-                vec![Metric::of_values("connect", "last", Unit::Instructions, vec![cost])];
+            cell.metrics = vec![CONNECT.of("last", Clock::Instructions, vec![cost])];
             run.cells.push(cell);
         }
         run

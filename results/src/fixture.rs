@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use crate::metrics::{self, MetricKind};
 use crate::proxies::PALETTE;
 use crate::record::{
-    CellRecord, Clock, Environment, Labels, Metric, Outcome, Place, ProxyRecord, RUN_SCHEMA,
-    RunRecord, Unit,
+    CellRecord, Clock, Distribution, Environment, Labels, Metric, Outcome, Place, ProxyRecord,
+    RUN_SCHEMA, RunRecord,
 };
-use crate::sampler::Sampler;
 use crate::store::Run;
 
 const PROXIES: [&str; 4] = ["none", "iptables-legacy", "iptables-nft", "ipvs"];
@@ -105,9 +105,9 @@ fn build(
         for &seed in seeds {
             for proxy in proxies {
                 let measures: &[&str] = match *proxy {
-                    "none" => &["connect", "keepalive", "http"],
-                    "ipvs" => &["sync", "connect", "keepalive", "http", "vip_bind"],
-                    _ => &["sync", "connect", "keepalive", "http"],
+                    "none" => &["connect", "http"],
+                    "ipvs" => &["sync", "connect", "http", "vip_bind"],
+                    _ => &["sync", "connect", "http"],
                 };
                 for measure in measures {
                     cells.push(cell(kernel, clock, proxy, services, seed, measure));
@@ -118,8 +118,8 @@ fn build(
     let facts = [
         ("guest.cpu_model", "max,-rdrand,-rdseed,-cx16,-erms,-fsrm"),
         ("host.cpu", "Example CPU, 2 cores"),
-        ("iptables.version", "1.8.9"),
-        ("qemu.version", "7.2.19"),
+        ("tool.iptables-nft-restore", "iptables-nft-restore v1.8.9 (nf_tables)"),
+        ("tool.qemu-system-x86_64", "QEMU emulator version 7.2.19"),
     ];
     let record = RunRecord {
         schema: RUN_SCHEMA.into(),
@@ -184,32 +184,22 @@ fn cell(
         _ => {}
     }
     cell.verified = 600;
-    let unit = clock.unit();
     cell.metrics = match measure {
-        "connect" => connect(kernel, proxy, services, seed, unit),
-        "keepalive" => vec![histogram("keepalive.request", "last", unit, 18_400 + seed)],
-        "http" => ["http.connect", "http.request", "http.close"]
-            .iter()
+        "connect" => connect(kernel, proxy, services, seed, clock),
+        "http" => [metrics::HTTP_CONNECT, metrics::HTTP_REQUEST, metrics::HTTP_CLOSE]
+            .into_iter()
             .zip([62_000, 41_000, 22_000])
-            .map(|(name, extra)| {
-                histogram(
-                    name,
-                    "last",
-                    unit,
-                    connect_cost(proxy, services, "last", seed) / 4 + extra,
-                )
+            .map(|(kind, extra)| {
+                let cost = connect_cost(proxy, services, "last", seed) / 4 + extra;
+                histogram(kind, "last", clock, cost)
             })
             .collect(),
-        "vip_bind" => vec![
-            Metric::of_values(
-                "vip_bind",
-                "dummy",
-                unit,
-                vec![90_000 * services + 9 * services * services],
-            ),
-            Metric::of_values("vip_bind", "local-route", unit, vec![61_000]),
-        ],
-        _ => sync(proxy, services, seed, unit),
+        "vip_bind" => {
+            let dummy = 90_000 * services + 9 * services * services;
+            let bind = |label, value| metrics::VIP_BIND.of(label, clock, vec![value]);
+            vec![bind("dummy", dummy), bind("local-route", 61_000)]
+        }
+        _ => sync(proxy, services, seed, clock),
     };
     if proxy == "iptables-nft" && services == 10_000 && measure == "connect" {
         cell.warnings
@@ -234,27 +224,22 @@ fn connect_cost(proxy: &str, services: u64, position: &str, seed: u64) -> u64 {
     cost + cost * (seed - 1) / 500
 }
 
-fn connect(kernel: &str, proxy: &str, services: u64, seed: u64, unit: Unit) -> Vec<Metric> {
+fn connect(kernel: &str, proxy: &str, services: u64, seed: u64, clock: Clock) -> Vec<Metric> {
     let mut metrics = Vec::new();
     for position in POSITIONS {
         let cost = connect_cost(proxy, services, position, seed);
         let cost = cost + cost * drift_percent(kernel, proxy) / 100;
-        metrics.push(histogram("connect", position, unit, cost));
-        metrics.push(histogram("request", position, unit, 21_870));
-        metrics.push(histogram("close", position, unit, 12_040));
+        metrics.push(histogram(metrics::CONNECT, position, clock, cost));
+        metrics.push(histogram(metrics::REQUEST, position, clock, 21_870));
+        metrics.push(histogram(metrics::CLOSE, position, clock, 12_040));
     }
-    metrics.push(Metric::of_values("harness.clock", "pair", unit, vec![61, 61, 61]));
-    metrics.push(Metric::of_values("harness.sample", "record", unit, vec![212, 214]));
-    metrics.push(Metric::of_values(
-        "memory.kernel",
-        "slab",
-        Unit::Bytes,
-        vec![40_000_000 + 900 * services],
-    ));
+    metrics.push(histogram(metrics::KEEPALIVE_REQUEST, "last", clock, 18_400 + seed));
+    metrics.push(metrics::HARNESS_CLOCK.of("pair", clock, vec![61, 61, 61]));
+    metrics.push(metrics::HARNESS_SAMPLE.of("record", clock, vec![212, 214]));
     metrics
 }
 
-fn sync(proxy: &str, services: u64, seed: u64, unit: Unit) -> Vec<Metric> {
+fn sync(proxy: &str, services: u64, seed: u64, clock: Clock) -> Vec<Metric> {
     let (full, change, rules) = match proxy {
         "iptables-legacy" => {
             (9_000_000 + 141_000 * services, 8_000_000 + 60_000 * services, 3 * services + 20)
@@ -266,46 +251,48 @@ fn sync(proxy: &str, services: u64, seed: u64, unit: Unit) -> Vec<Metric> {
     };
     let full = full + full * (seed - 1) / 300;
     let mut metrics = Vec::new();
-    for (name, total) in [
-        ("sync.full", full),
-        ("sync.restart", full * 9 / 10),
-        ("sync.endpoint_change", change),
-        ("sync.service_add", change * 11 / 10),
-        ("sync.service_remove", change * 105 / 100),
+    for (kind, total) in [
+        (metrics::SYNC_FULL, full),
+        (metrics::SYNC_RESTART, full * 9 / 10),
+        (metrics::SYNC_ENDPOINT_CHANGE, change),
+        (metrics::SYNC_SERVICE_ADD, change * 11 / 10),
+        (metrics::SYNC_SERVICE_REMOVE, change * 105 / 100),
     ] {
         let render = total * 12 / 100;
         let submit = total * 81 / 100;
         let prepare = total * 3 / 100;
         for (part, value) in [
-            ("total", total),
+            (metrics::TOTAL, total),
             ("prepare", prepare),
             ("render", render),
             ("submit", submit),
             ("effective", total - render - submit - prepare),
         ] {
-            metrics.push(Metric::of_values(name, part, unit, vec![value]));
+            metrics.push(kind.of(part, clock, vec![value]));
         }
-        let size = if name == "sync.full" { rules } else { 4 };
-        let kind = if proxy == "ipvs" { "messages" } else { "rules" };
-        metrics.push(Metric::of_values(kind, name, Unit::Count, vec![size]));
-        metrics.push(Metric::of_values("bytes", name, Unit::Bytes, vec![size * 74]));
+        let size = if kind == metrics::SYNC_FULL { rules } else { 4 };
+        let counted = if proxy == "ipvs" { metrics::MESSAGES } else { metrics::RULES };
+        metrics.push(counted.of(kind.name, clock, vec![size]));
+        metrics.push(metrics::BYTES.of(kind.name, clock, vec![size * 74]));
     }
-    metrics.push(Metric::of_values("cpu", "sync.full.user", Unit::Ns, vec![full * 4 / 10]));
-    metrics.push(Metric::of_values("cpu", "sync.full.system", Unit::Ns, vec![full * 6 / 10]));
+    let memory = vec![40_000_000 + 900 * services];
+    metrics.push(metrics::MEMORY_KERNEL.of("sync.full", clock, memory));
+    metrics.push(metrics::CPU.of("sync.full.user", clock, vec![full * 4 / 10]));
+    metrics.push(metrics::CPU.of("sync.full.system", clock, vec![full * 6 / 10]));
     metrics
 }
 
 /// 300 values around `cost`: a narrow body and a slow last percent.
-fn histogram(name: &str, label: &str, unit: Unit, cost: u64) -> Metric {
-    // Few counters: an unoptimised build fills them one by one.
-    let mut sampler = Sampler::up_to(1 << 22).unwrap();
+fn histogram(kind: MetricKind, label: &str, clock: Clock, cost: u64) -> Metric {
     let mut state = cost;
-    for at in 0..300_u64 {
+    let value = |at: u64| {
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let noise = (state >> 40) % (cost / 100 + 1);
         let tail = if at % 75 == 74 { cost / 6 } else { 0 };
-        sampler.record(cost + noise + tail);
-    }
-    sampler.into_metric(name, label, unit).unwrap()
+        cost + noise + tail
+    };
+    let values: Vec<u64> = (0..300).map(value).collect();
+    let data = Distribution::histogram(&values).unwrap();
+    Metric { data, ..kind.of(label, clock, Vec::new()) }
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use crate::compare::{Comparison, Side, Statistic, compare};
 use crate::format::plain;
 use crate::kernel::{choose, short_names};
+use crate::metrics::{CONNECT, SYNC_FULL, TOTAL};
 use crate::proxies::Proxies;
 use crate::record::{CellRecord, Clock, Place, Unit};
 use crate::report::ReportError;
@@ -185,15 +186,15 @@ impl<'v> Family<'v> {
     /// `connect` to the worst position that any kernel has.
     pub fn connect(&self) -> Option<Quantity<'v>> {
         let labels =
-            self.kernels.iter().filter_map(|kernel| kernel.group.worst_position("connect"));
+            self.kernels.iter().filter_map(|kernel| kernel.group.worst_position(CONNECT.name));
         let label = labels.max_by_key(|label| *label == "last")?;
-        Some(Quantity { measure: "connect", metric: "connect", label })
+        Some(Quantity { measure: "connect", metric: CONNECT.name, label })
     }
 
     /// Handing a full sync to the kernel; where that part is not measured, the whole.
     pub fn full_sync(&self) -> Option<Quantity<'v>> {
-        let metric = "sync.full";
-        let labels = ["submit", "total"];
+        let metric = SYNC_FULL.name;
+        let labels = ["submit", TOTAL];
         let label = labels.into_iter().find(|label| {
             self.kernels.iter().any(|kernel| !kernel.group.sizes(metric, label).is_empty())
         })?;

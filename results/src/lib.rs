@@ -1,13 +1,15 @@
 //! What a run means: the record format, statistics, tables, plots and reports.
 //!
-//! Reads stored runs only, and knows nothing of kernels, labs or proxies: any report can be made again years later.
+//! Reads stored runs only, and knows nothing of kernels, labs or proxies: any report can be made again
+//! years later.
 //!
-//! While measuring, a [`Sampler`] takes values and a [`RunWriter`] stores one [`CellRecord`] after the other. Afterwards
-//! [`Run::read`] gives back what is in a folder, and [`export`] and everything else works on that.
+//! While measuring, [`metrics`] makes each [`Metric`] and a [`RunWriter`] stores one [`CellRecord`] after
+//! the other. Afterwards [`Run::read`] gives back what is in a folder, and everything else works on that.
 
 pub mod calibration;
 pub mod capacity;
 pub mod clocks;
+mod compact;
 pub mod compare;
 mod distribution;
 pub mod explain;
@@ -28,7 +30,6 @@ mod proxies;
 mod record;
 pub mod replicate;
 pub mod report;
-mod sampler;
 pub mod schema;
 pub mod stats;
 mod store;
@@ -36,11 +37,11 @@ mod tables;
 mod validate;
 mod view;
 
+pub use compact::CompactError;
 pub use distribution::{DistributionError, Samples};
 pub use kernel::KernelError;
 pub use record::{
     CellRecord, Clock, Distribution, Environment, GuestRecord, Labels, Metric, Outcome, Place,
     ProxyRecord, RUN_SCHEMA, RunRecord, ShardRecord, Unit,
 };
-pub use sampler::{Sampler, SamplerError};
 pub use store::{CELLS_FILE, RUN_FILE, Run, RunWriter, StoreError};

@@ -5,7 +5,7 @@
 //! table. Runs that another version stored may hold others: they are read and shown, and that is all.
 
 use LabelKind::{Detail, Part, Position, Sync};
-use Use::{Budget, Clocks, Explain, OwnTable};
+use Use::{Budget, Clocks, Explain, ExplainFirst, OwnTable};
 
 use crate::record::{Clock, Distribution, Metric, Unit};
 
@@ -44,6 +44,8 @@ pub enum Use {
     Clocks,
     /// Its instructions are told apart by kernel function (`vipbench explain`).
     Explain,
+    /// The same, and it is what is meant if no metric of its cell is named.
+    ExplainFirst,
     /// A report has a table for it; the others share one.
     OwnTable,
 }
@@ -109,6 +111,8 @@ const SYNC: MetricKind = MetricKind {
     uses: &[Budget, Clocks, Explain, OwnTable],
     ..CONNECTION
 };
+const WHOLE_SYNC: MetricKind =
+    MetricKind { uses: &[Budget, Clocks, Explain, ExplainFirst, OwnTable], ..SYNC };
 const AMOUNT: MetricKind = MetricKind {
     counts: Counts::Number,
     labels: Sync,
@@ -133,7 +137,7 @@ table! {
         name: "connect",
         title: "New connection",
         allowed: Some(A_RULE_MORE),
-        uses: &[Budget, Clocks, Explain, OwnTable],
+        uses: &[Budget, Clocks, Explain, ExplainFirst, OwnTable],
         ..CONNECTION
     };
     /// First request byte written to first answer byte read.
@@ -177,9 +181,9 @@ table! {
         ..CONNECTION
     };
     /// The whole Cluster into an empty namespace.
-    SYNC_FULL = MetricKind { name: "sync.full", title: "full", ..SYNC };
+    SYNC_FULL = MetricKind { name: "sync.full", title: "full", ..WHOLE_SYNC };
     /// The whole Cluster onto identical state.
-    SYNC_RESTART = MetricKind { name: "sync.restart", title: "restart", ..SYNC };
+    SYNC_RESTART = MetricKind { name: "sync.restart", title: "restart", ..WHOLE_SYNC };
     /// One Endpoint replaced.
     SYNC_ENDPOINT_CHANGE =
         MetricKind { name: "sync.endpoint_change", title: "endpoint change", ..SYNC };
@@ -283,6 +287,12 @@ pub fn used_by(what: Use) -> impl Iterator<Item = &'static MetricKind> {
 /// Whether a name is that of a timing of one connection, so that `none` has it too and is its floor.
 pub fn is_of_a_connection(name: &str) -> bool {
     kind(name).is_some_and(MetricKind::is_of_a_connection)
+}
+
+/// Whether metric and label are those that `vipbench explain` means when nothing is said.
+pub fn is_explained_first(metric: &str, label: &str) -> bool {
+    let first = |kind: &MetricKind| kind.uses.contains(&ExplainFirst) && kind.usual_label == label;
+    kind(metric).is_some_and(first)
 }
 
 /// Whether a name is that of a sync.

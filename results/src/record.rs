@@ -60,7 +60,7 @@ pub struct Labels {
     pub place: Place,
     /// What the timings count.
     pub clock: Clock,
-    /// Proxy name (DESIGN section 8).
+    /// Proxy name, for example `ipvs`.
     pub proxy: String,
     /// Number of Services.
     pub services: u64,
@@ -68,7 +68,7 @@ pub struct Labels {
     pub endpoints: u64,
     /// Seed of the Cluster, the Changes and the guest's random pool.
     pub seed: u64,
-    /// Group of metrics measured in one lab: `sync`, `connect`, `http`, `vip_bind`, `keepalive`.
+    /// Group of metrics measured in one lab, for example `sync` or `connect`.
     pub measure: String,
 }
 
@@ -114,7 +114,8 @@ pub enum Distribution {
         /// The values.
         values: Vec<u64>,
     },
-    /// Many values: a whole `HdrHistogram` (V2, five significant digits, base64) with exact extremes and sum.
+    /// Many values: a whole `HdrHistogram` (V2, five significant digits, base64) with exact extremes
+    /// and sum.
     Histogram {
         /// `HdrHistogram` V2, base64.
         v2: String,
@@ -131,8 +132,9 @@ pub enum Distribution {
 
 /// One metric of one cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Metric {
-    /// Name (DESIGN section 7), for example `connect` or `sync.full`.
+    /// Name, as the table of metrics has it, for example `connect` or `sync.full`.
     pub name: String,
     /// Position, part or detail, for example `last` or `submit`.
     pub label: String,
@@ -151,7 +153,7 @@ pub struct CellRecord {
     pub labels: Labels,
     /// How it ended.
     pub outcome: Outcome,
-    /// Connections checked for "the right endpoint answered", all of which passed when `outcome` is `Measured`.
+    /// Connections checked for "the right endpoint answered"; all passed when `outcome` is `Measured`.
     pub verified: u64,
     /// What was measured; empty unless `outcome` is `Measured`.
     pub metrics: Vec<Metric>,
@@ -164,11 +166,12 @@ pub struct CellRecord {
 /// The environment block of `run.json`: what a comparison must match or name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
-    /// Facts by dotted key, for example `qemu.version`, `guest.cpu_model`, `iptables.version`, `host.cpu`.
+    /// Facts by dotted key, for example `tool.nft`, `guest.cpu_model`, `host.cpu`.
     pub facts: BTreeMap<String, String>,
 }
 
-/// What one guest kernel took, in wall time of the host: for planning, never compared and never exported.
+/// What one guest kernel took, in wall time of the host: for planning, never compared and never
+/// exported.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GuestRecord {
     /// Kernel release, as cells name it.
@@ -325,8 +328,8 @@ impl fmt::Display for Unit {
 }
 
 impl Labels {
-    /// The stable id of a cell, made from every dimension that tells cells of one run apart, for example
-    /// `6.1.0-56-cloud-amd64.guest.instructions.ipvs.10000.s1.connect`.
+    /// The stable id of a cell, made from every dimension that tells cells of one run apart, for
+    /// example `6.1.0-56-cloud-amd64.guest.instructions.ipvs.10000.s1.connect`.
     pub fn cell_id(&self) -> String {
         let Self { kernel, place, clock, proxy, services, endpoints: _, seed, measure } = self;
         format!("{kernel}.{place}.{clock}.{proxy}.{services}.s{seed}.{measure}")

@@ -113,7 +113,7 @@ fn attempt(spec: &CellSpec) -> anyhow::Result<Measured> {
     })?
 }
 
-/// What a measure gives, the metric that it is first of all about at the head.
+/// What a measure gives.
 pub fn emits(measure: Measure) -> &'static [MetricKind] {
     match measure {
         Measure::Connect => connect::BARE_EMITS,

@@ -164,11 +164,12 @@ fn list(items: impl Iterator<Item = String>) -> String {
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }
 }
 
-/// The metric that a measure is first of all about, as far as it can be explained.
+/// The metric that is meant if none is named.
 fn usual_metric(measure: &str) -> MetricKind {
-    let named = Measure::ALL.into_iter().find(|one| one.name() == measure);
-    let first = named.and_then(|measure| emits(measure).first());
-    first.filter(|kind| kind.uses.contains(&Use::Explain)).copied().unwrap_or(metrics::CONNECT)
+    let named = Measure::ALL.into_iter().filter(|one| one.name() == measure);
+    let mut given = named.flat_map(emits);
+    let first = given.find(|kind| kind.uses.contains(&Use::ExplainFirst));
+    first.copied().unwrap_or(metrics::CONNECT)
 }
 
 /// The measure that gives a metric.

@@ -162,7 +162,8 @@ fn profiled(
         labels: stored.labels.clone(),
         measured,
         largest_gap,
-        stored_p50: stored_metric(stored, target).and_then(|metric| metric.p(0.5).ok().flatten()),
+        stored_p50: stored_metric(stored, target)
+            .and_then(|metric| metric.data.percentile(0.5).ok().flatten()),
         as_stored: same_numbers(stored, answer)?,
         parts: parts(target, profile, symbols),
     })

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::fixture;
-use crate::record::{CellRecord, Labels, Metric, Outcome, Unit};
+use crate::metrics::REQUEST;
+use crate::record::{CellRecord, Labels, Outcome};
 
 /// Nanoseconds of an invented timing.
 #[expect(
@@ -26,7 +27,7 @@ fn wall(seeds: std::ops::RangeInclusive<u64>, started: &str, delay_ns: u64, fact
             let mut cell = CellRecord::new(labels, Outcome::Measured);
             let noise = 1.0 + crate::stats::draw(&mut state, 31) as f64 / 1000.0;
             let value = whole(cost * noise);
-            cell.metrics = vec![Metric::of_values("request", "last", Unit::Ns, vec![value; 3])];
+            cell.metrics = vec![REQUEST.of("last", Clock::Wall, vec![value; 3])];
             run.cells.push(cell);
         }
     }

@@ -10,31 +10,12 @@ use winnow::error::{ContextError, StrContext, StrContextValue};
 use winnow::prelude::*;
 use winnow::token::take_while;
 
+use crate::metrics::{self, MetricKind, Use};
+
 /// Longest text of a budget, bytes.
 const TEXT_MAX_BYTES: usize = 4_096;
 /// Most conditions of a budget.
 const CONDITIONS_MAX: usize = 16;
-
-/// Metrics of one connection: their label is the position of the Service.
-const OF_A_CONNECTION: [&str; 7] = [
-    "connect",
-    "request",
-    "close",
-    "http.connect",
-    "http.request",
-    "http.close",
-    "keepalive.request",
-];
-/// Metrics of a sync: their label is the part.
-const OF_A_SYNC: [&str; 5] = [
-    "sync.full",
-    "sync.endpoint_change",
-    "sync.service_add",
-    "sync.service_remove",
-    "sync.restart",
-];
-/// Amounts: their label is the sync that they belong to.
-const AMOUNTS: [&str; 6] = ["memory.kernel", "memory.user", "rules", "bytes", "messages", "cpu"];
 
 /// A budget: all of its conditions have to hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -221,7 +202,8 @@ fn unit<'a>(input: &mut &'a str) -> ModalResult<&'a str> {
 
 impl Condition {
     fn of(raw: &Raw<'_>, text: &str) -> Result<Self, SloError> {
-        let metric = metric_of(raw.name)?;
+        let kind = kind_of(raw.name)?;
+        let metric = kind.name;
         let rest = raw.name.strip_prefix(metric).unwrap_or_default();
         let unclear =
             |name: &str| SloError::Name { name: name.to_owned(), known: metric.to_owned() };
@@ -229,7 +211,7 @@ impl Condition {
         for word in rest.split('.').filter(|word| !word.is_empty()) {
             match Statistic::of(word) {
                 Some(found) if statistic.is_none() => statistic = Some(found),
-                None if label.is_none() && !OF_A_CONNECTION.contains(&metric) => {
+                None if label.is_none() && !kind.is_of_a_connection() => {
                     label = Some(word.to_owned());
                 }
                 _ => return Err(unclear(word)),
@@ -238,15 +220,11 @@ impl Condition {
         if rest.ends_with('.') {
             return Err(unclear(raw.name));
         }
-        if OF_A_CONNECTION.contains(&metric) && statistic.is_none() {
+        if kind.is_of_a_connection() && statistic.is_none() {
             return Err(SloError::NoStatistic { metric: metric.to_owned() });
         }
-        if label.is_none() && OF_A_SYNC.contains(&metric) {
-            label = Some("total".to_owned());
-        } else if label.is_none() && AMOUNTS.contains(&metric) {
-            label = Some("sync.full".to_owned());
-        } else if label.is_none() && metric == "vip_bind" {
-            label = Some("dummy".to_owned());
+        if !kind.is_of_a_connection() {
+            label.get_or_insert_with(|| kind.usual_label.to_owned());
         }
         Ok(Self {
             metric: metric.to_owned(),
@@ -264,7 +242,7 @@ impl Condition {
 
     /// Whether it is about one connection, so that `none` has it too.
     pub fn is_of_a_connection(&self) -> bool {
-        OF_A_CONNECTION.contains(&self.metric.as_str())
+        metrics::is_of_a_connection(&self.metric)
     }
 
     /// The metric as it was meant: `connect p99, last Service`, `sync.full total`.
@@ -284,15 +262,15 @@ impl Condition {
 }
 
 /// The longest metric that the name begins with, up to a dot or its end.
-fn metric_of(name: &str) -> Result<&'static str, SloError> {
-    let known = || OF_A_CONNECTION.iter().chain(&OF_A_SYNC).chain(&AMOUNTS).chain(&["vip_bind"]);
-    let begins = |metric: &&&str| {
-        name.strip_prefix(**metric).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+fn kind_of(name: &str) -> Result<&'static MetricKind, SloError> {
+    let known = || metrics::used_by(Use::Budget);
+    let begins = |kind: &&MetricKind| {
+        name.strip_prefix(kind.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    known().filter(begins).max_by_key(|metric| metric.len()).copied().ok_or_else(|| {
+    known().filter(begins).max_by_key(|kind| kind.name.len()).ok_or_else(|| {
         SloError::UnknownMetric {
             name: name.chars().take(64).collect(),
-            known: known().copied().collect::<Vec<_>>().join(", "),
+            known: known().map(|kind| kind.name).collect::<Vec<_>>().join(", "),
         }
     })
 }

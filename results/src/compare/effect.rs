@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::pairing::Matched;
 use super::side::{Cell, MetricKey, Numbers, Side};
 use super::{CONTROL, CellRef, Effect, Statistic, Subject};
+use crate::metrics;
 use crate::record::Clock;
 use crate::stats::{self, Spread};
 
@@ -20,9 +21,6 @@ const LEVEL: f64 = 0.95;
 const P99_VALUES_MIN: u64 = 100;
 /// What a proxy adds has a ratio only if on both sides it is at least this share of the whole: a ratio of two remainders says nothing.
 const NET_SHARE_MIN: f64 = 0.01;
-/// Metrics of one connection, for which `none` is the floor; those of the HTTP client beside them.
-const PER_CONNECTION: [&str; 4] = ["connect", "request", "close", "keepalive.request"];
-const PER_CONNECTION_FAMILY: &str = "http.";
 
 /// The numbers of one seed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
@@ -238,10 +236,7 @@ impl Series {
 /// The same without a proxy, where that is a floor.
 fn control_of(series: &Series) -> Option<Series> {
     let subject = &series.subject;
-    let metric = subject.metric.as_str();
-    let per_connection =
-        PER_CONNECTION.contains(&metric) || metric.starts_with(PER_CONNECTION_FAMILY);
-    if subject.proxy == CONTROL || !per_connection {
+    if subject.proxy == CONTROL || !metrics::is_of_a_connection(&subject.metric) {
         return None;
     }
     let mut control = series.clone();

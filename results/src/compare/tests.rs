@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::fixture;
-use crate::record::{CellRecord, Labels, Metric, Outcome};
+use crate::metrics::CONNECT;
+use crate::record::{CellRecord, Labels, Outcome};
 use crate::store::Run;
 
 fn of(base: &Run, new: Option<&Run>, kernels: Option<(&str, &str)>) -> Comparison {
@@ -27,7 +28,7 @@ fn wall(seeds: u64, factor: u64) -> Run {
             let labels = Labels { seed, ..cell.labels.clone() };
             let mut cell = CellRecord::new(labels, Outcome::Measured);
             let cost = (1000 + seed % 3) * factor;
-            cell.metrics = vec![Metric::of_values("connect", "last", Unit::Ns, vec![cost])];
+            cell.metrics = vec![CONNECT.of("last", Clock::Wall, vec![cost])];
             run.cells.push(cell);
         }
     }
@@ -121,7 +122,7 @@ fn runs_of_one_kernel_each_are_compared_across_kernels() {
 fn what_else_differs_is_told() {
     let mut new = fixture::stored();
     let facts = &mut new.record.environment.facts;
-    facts.insert("qemu.version".into(), "10.0".into());
+    facts.insert("tool.qemu-system-x86_64".into(), "10.0".into());
     facts.insert("host.cpu".into(), "another, which the instructions clock cannot see".into());
     facts.insert("guest.6.1.0-56-cloud-amd64.command_line".into(), "quiet".into());
     new.record.scenario = serde_json::json!({"connections": 100, "services": [1]});
@@ -135,7 +136,7 @@ fn what_else_differs_is_told() {
         facts,
         [
             ["guest.6.1.0-56-cloud-amd64.command_line", "not recorded", "quiet"],
-            ["qemu.version", "7.2.19", "10.0"],
+            ["tool.qemu-system-x86_64", "QEMU emulator version 7.2.19", "10.0"],
             ["scenario.connections", "300", "100"],
             ["scenario.layout", "consecutive", "not recorded"],
         ]

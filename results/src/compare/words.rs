@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::{Certainty, Change, Comparison, Effect, Statistic, Unmatched};
 use crate::format::{self, list, quantity, signed_percent, thousands};
+use crate::metrics;
 use crate::record::{Clock, Unit};
 use crate::stats::Spread;
 
@@ -47,7 +48,7 @@ pub(super) fn sentences(comparison: &Comparison) -> Vec<String> {
 pub(crate) fn control_change(effects: &[Effect]) -> Option<(String, bool)> {
     let shares = effects
         .iter()
-        .filter(|effect| effect.is_control() && effect.subject.metric == "connect")
+        .filter(|effect| effect.is_control() && effect.subject.metric == metrics::CONNECT.name)
         .filter(|effect| effect.statistic != Statistic::P99)
         .filter_map(|effect| effect.gross.share());
     let Spread { min, max, .. } = Spread::of(shares)?;

@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::{Explanation, Profiled, SUM_TOLERANCE, plot, tables};
 use crate::format::{fixed, percent, plain, thousands};
+use crate::metrics;
 use crate::print::{markdown, terminal};
 use crate::report::{ReportError, write_file};
 
 /// Folder of explanations in a results folder.
 const FOLDER: &str = "explain";
-/// Metric and label that are meant when nothing is said, by what a cell measures.
-pub const DEFAULTS: [(&str, &str); 3] =
-    [("connect", "last"), ("sync.full", "total"), ("sync.restart", "total")];
 /// Functions named in the Markdown file.
 const TOP: usize = 40;
 
@@ -29,7 +27,7 @@ pub fn summary(explanation: &Explanation, top: usize) -> String {
 }
 
 /// Writes `explain/CELL--AGAINST.{svg,md,json}` into the run's folder `dir` and gives their paths. The name goes on with
-/// metric and label unless they are [`DEFAULTS`].
+/// metric and label unless they are those that are meant anyway.
 ///
 /// # Errors
 /// [`ReportError`]: a file that cannot be written.
@@ -63,7 +61,7 @@ fn name(explanation: &Explanation) -> String {
     if let Some(other) = against {
         let _ = write!(name, "--{}", other.cell);
     }
-    if !DEFAULTS.contains(&(metric, label)) {
+    if !metrics::is_explained_first(metric, label) {
         let _ = write!(name, ".{metric}.{label}");
     }
     // The words come from a stored run: whatever they are, they stay one file name.

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use super::{of_position, ranked, rivals, services, times};
 use crate::format::{self, list, quantity, signed_percent, three_digits};
+use crate::metrics;
 use crate::record::Clock;
 use crate::stats::{self, Crossing, Line, Spread};
 use crate::view::Group;
 
-const METRIC: &str = "connect";
+const METRIC: &str = metrics::CONNECT.name;
 /// A line is called one when it explains this share of the variance.
 const R2_MIN: f64 = 0.9;
 /// A change over the whole range of sizes below this share of the cost is called flat.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{of_position, ranked, services};
 use crate::format::{list, percent, quantity, thousands};
+use crate::metrics;
 use crate::stats::Spread;
 use crate::view::{Group, View};
 
@@ -13,7 +14,7 @@ const STILL_BELOW: f64 = 0.02;
 /// The second request on an open connection: the number of Services should not show in it. A proxy does, a little, since
 /// each packet is translated.
 pub(super) fn keepalive(group: &Group<'_>) -> Option<String> {
-    let metric = "keepalive.request";
+    let metric = metrics::KEEPALIVE_REQUEST.name;
     let label = group.worst_position(metric)?;
     let mut costs = Vec::new();
     let mut widest: Option<(&str, f64)> = None;
@@ -46,8 +47,8 @@ pub(super) fn keepalive(group: &Group<'_>) -> Option<String> {
 
 /// Dialling the endpoint without a proxy: the number of Services should not show in it.
 pub(super) fn floor_across_sizes(group: &Group<'_>) -> Option<String> {
-    let position = group.worst_position("connect")?;
-    let series = group.series("connect", position, "none", 0.5);
+    let position = group.worst_position(metrics::CONNECT.name)?;
+    let series = group.series(metrics::CONNECT.name, position, "none", 0.5);
     let spread = Spread::of(series.iter().map(|(_, spread)| spread.median))?;
     let width = spread.relative_width()?;
     if spread.count < 2 {
@@ -79,11 +80,11 @@ pub(super) fn floor_across_kernels(view: &View<'_>) -> Vec<String> {
             .iter()
             .filter(same)
             .filter_map(|group| {
-                let position = group.worst_position("connect")?;
-                let size = *group.sizes("connect", position).last()?;
+                let position = group.worst_position(metrics::CONNECT.name)?;
+                let size = *group.sizes(metrics::CONNECT.name, position).last()?;
                 Some((
                     group.key.kernel.as_str(),
-                    group.stat("connect", position, "none", size, 0.5)?,
+                    group.stat(metrics::CONNECT.name, position, "none", size, 0.5)?,
                 ))
             })
             .collect();
@@ -121,10 +122,10 @@ pub(super) fn seeds(group: &Group<'_>) -> Option<String> {
             "All numbers come from one seed: one draw of addresses and hash seeds, whose spread is not known; several seeds in the scenario would show it.".to_owned(),
         );
     }
-    let position = group.worst_position("connect")?;
+    let position = group.worst_position(metrics::CONNECT.name)?;
     let mut widest: Option<(f64, &str, u64)> = None;
-    for proxy in group.proxies("connect", position) {
-        for (size, spread) in group.series("connect", position, proxy, 0.5) {
+    for proxy in group.proxies(metrics::CONNECT.name, position) {
+        for (size, spread) in group.series(metrics::CONNECT.name, position, proxy, 0.5) {
             let Some(width) = spread.relative_width().filter(|_| spread.count > 1) else {
                 continue;
             };

@@ -2,10 +2,11 @@
 
 use super::{rivals, services};
 use crate::format::{list, quantity, quantity_again};
+use crate::metrics;
 use crate::record::Unit;
 use crate::view::Group;
 
-const METRIC: &str = "layout.connect";
+const METRIC: &str = metrics::LAYOUT_CONNECT.name;
 const CONSECUTIVE: &str = "consecutive";
 
 /// The first of the Services at the largest size, under each layout: the first added is the last of its bucket.
@@ -52,6 +53,7 @@ pub(super) fn vip_layout(group: &Group<'_>) -> Option<String> {
 
 /// Services in the fullest bucket.
 fn fullest(group: &Group<'_>, layout: &str, proxy: &str, size: u64) -> Option<String> {
-    let samples = group.pooled_in(Unit::Count, "layout.bucket_services", layout, proxy, size);
+    let samples =
+        group.pooled_in(Unit::Count, metrics::LAYOUT_BUCKET_SERVICES.name, layout, proxy, size);
     samples.max().map(crate::format::thousands)
 }

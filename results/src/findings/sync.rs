@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use super::{ranked, rivals, services, times};
 use crate::format::{list, quantity};
+use crate::metrics::{self, SYNC_FULL, TOTAL};
 use crate::stats::{self, Spread};
 use crate::view::Group;
 
 /// The full sync at the largest size, and how it grows.
 pub(super) fn full(group: &Group<'_>) -> Option<String> {
-    let (metric, label) = ("sync.full", "total");
+    let (metric, label) = (SYNC_FULL.name, TOTAL);
     let size = *group.sizes(metric, label).last()?;
     let proxies = rivals(group, metric, label);
     let costs: Vec<(&str, Spread)> = proxies
@@ -50,7 +51,7 @@ pub(super) fn full(group: &Group<'_>) -> Option<String> {
 
 /// One endpoint replaced, at the largest size: against the full sync, and against the smallest size.
 pub(super) fn incremental(group: &Group<'_>) -> Option<String> {
-    let (metric, label) = ("sync.endpoint_change", "total");
+    let (metric, label) = (metrics::SYNC_ENDPOINT_CHANGE.name, TOTAL);
     let sizes = group.sizes(metric, label);
     let (smallest, size) = (*sizes.first()?, *sizes.last()?);
     let phrases: Vec<String> = rivals(group, metric, label)
@@ -58,7 +59,7 @@ pub(super) fn incremental(group: &Group<'_>) -> Option<String> {
         .filter_map(|proxy| {
             let change = group.stat(metric, label, proxy, size, 0.5)?;
             let mut notes = Vec::new();
-            if let Some(full) = group.stat("sync.full", "total", proxy, size, 0.5)
+            if let Some(full) = group.stat(SYNC_FULL.name, TOTAL, proxy, size, 0.5)
                 && change.median > 0.0
             {
                 notes.push(match full.median / change.median {
@@ -95,7 +96,7 @@ pub(super) fn incremental(group: &Group<'_>) -> Option<String> {
 
 /// The two ways of making all VIPs local, at the largest size.
 pub(super) fn vip_bind(group: &Group<'_>) -> Option<String> {
-    let metric = "vip_bind";
+    let metric = metrics::VIP_BIND.name;
     let proxy = *rivals(group, metric, "dummy").first()?;
     let size = *group.sizes(metric, "dummy").last()?;
     let dummy = group.stat(metric, "dummy", proxy, size, 0.5)?;

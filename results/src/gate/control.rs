@@ -11,11 +11,10 @@ use super::thresholds::is_count;
 use super::{Across, Judged, Line, Options, Verdict, wall};
 use crate::compare::{Comparison, Effect, Side, Statistic};
 use crate::format::list;
+use crate::metrics;
 use crate::record::Clock;
 use crate::stats::Spread;
 
-/// Metrics in which `none` is a floor.
-pub(super) const FLOOR: [&str; 2] = ["connect", "request"];
 /// How much the median of the floor may differ on the instructions clock where something around it does, and be called the same: within
 /// one run it differs by 0.1% from position to position.
 const SHIFT: f64 = 0.001;
@@ -70,7 +69,7 @@ pub(super) fn controls(comparison: &Comparison, options: &Options, effort: Effor
     let mut lines: Vec<Line> = comparison
         .effects
         .iter()
-        .filter(|effect| effect.is_control() && FLOOR.contains(&effect.subject.metric.as_str()))
+        .filter(|effect| effect.is_control() && has_floor(&effect.subject.metric))
         .filter(|effect| !is_count(effect))
         .filter_map(|effect| {
             let threshold = options.thresholds.of(effect, options.across.is_none())?;
@@ -87,6 +86,11 @@ pub(super) fn controls(comparison: &Comparison, options: &Options, effort: Effor
         judge_tested(line, floor);
     }
     lines
+}
+
+/// Whether `none` is a floor of a metric, and that floor is judged.
+pub(super) fn has_floor(metric: &str) -> bool {
+    metrics::kind(metric).is_some_and(|kind| kind.is_of_a_connection() && kind.allowed.is_some())
 }
 
 /// Puts lines of the instructions clock first; gives where those of the wall clock begin.
@@ -141,7 +145,7 @@ fn moved(corrected: f64, effect: f64, threshold: f64) -> bool {
 pub(super) fn apply(lines: &mut [Line], controls: &[Line]) {
     for line in lines {
         let mut of_lab = controls.iter().filter(|control| control.lab() == line.lab()).peekable();
-        let floor = FLOOR.contains(&line.subject.metric.as_str());
+        let floor = has_floor(&line.subject.metric);
         if floor && of_lab.peek().is_none() {
             invalidate(line, "there is no control at this size: measure none too".into());
         } else if let Some(moved) = of_lab.find(|control| control.verdict == Verdict::Invalid) {
@@ -164,7 +168,7 @@ pub(super) fn uneven(comparison: &Comparison) -> Vec<String> {
     let floor = |effect: &&Effect| {
         effect.is_control()
             && effect.statistic != Statistic::P99
-            && FLOOR.contains(&effect.subject.metric.as_str())
+            && has_floor(&effect.subject.metric)
     };
     for effect in comparison.effects.iter().filter(floor) {
         let (metric, clock) = (effect.subject.metric.as_str(), effect.subject.clock);

@@ -123,7 +123,7 @@ fn lines(comparison: &Comparison, options: &Options) -> Vec<Line> {
     effects
         .filter_map(|effect| {
             let threshold = options.thresholds.of(effect, options.across.is_none())?;
-            let floor = control::FLOOR.contains(&effect.subject.metric.as_str());
+            let floor = control::has_floor(&effect.subject.metric);
             let judged = match effect.subject.clock {
                 _ if !floor || effect.net.is_none() => Judged::Gross,
                 _ if moves => Judged::Net,

@@ -3,7 +3,8 @@
 use super::*;
 use crate::compare::Side;
 use crate::fixture;
-use crate::record::{CellRecord, Distribution, Labels, Metric, Outcome, Unit};
+use crate::metrics::CONNECT;
+use crate::record::{CellRecord, Clock, Distribution, Labels, Outcome};
 use crate::store::Run;
 
 fn options(across: Option<Across>, thresholds: &[&str]) -> Options {
@@ -68,7 +69,7 @@ fn wall(seeds: std::ops::RangeInclusive<u64>, factor: impl Fn(&str, u64) -> f64)
             let labels = Labels { seed, proxy: proxy.into(), ..pattern.clone() };
             let mut cell = CellRecord::new(labels, Outcome::Measured);
             let value = whole(cost * noise * factor(proxy, seed));
-            cell.metrics = vec![Metric::of_values("connect", "last", Unit::Ns, vec![value; 3])];
+            cell.metrics = vec![CONNECT.of("last", Clock::Wall, vec![value; 3])];
             run.cells.push(cell);
         }
     }
@@ -161,13 +162,13 @@ fn a_run_without_a_control_has_no_valid_connection() {
 fn runs_that_were_not_recorded_alike_are_refused_with_what_differs() {
     let base = fixture::stored();
     let mut new = fixture::stored();
-    new.record.environment.facts.insert("qemu.version".into(), "10.0".into());
+    new.record.environment.facts.insert("tool.qemu-system-x86_64".into(), "10.0".into());
     new.record.tool_version = "0.2.0".into();
     let one = std::slice::from_ref::<Run>;
     let both = judged(one(&base), one(&new), &options(Some(Across::Tool), &[])).unwrap();
     assert_eq!((both.verdict, both.lines.len()), (Verdict::Invalid, 0));
     let facts: Vec<&str> = both.unlike.iter().map(|one| one.fact.as_str()).collect();
-    assert_eq!(facts, ["qemu.version"], "the build of vipbench is what was meant");
+    assert_eq!(facts, ["tool.qemu-system-x86_64"], "the build of vipbench is what was meant");
     new.record.environment = base.record.environment.clone();
     let tool = judged(one(&base), one(&new), &options(Some(Across::Tool), &[])).unwrap();
     assert_eq!(tool.verdict, Verdict::Pass);
@@ -313,7 +314,7 @@ fn wrong_input_is_an_error_with_the_remedy() {
 #[test]
 fn nothing_to_judge_is_not_a_pass() {
     let mut run = fixture::stored();
-    run.cells.retain(|cell| cell.labels.measure == "keepalive");
+    run.cells.retain(|cell| cell.labels.measure == "http");
     let gate = gate(&run, &run);
     assert_eq!(gate.verdict, Verdict::Invalid);
     assert!(gate.problems[0].contains("nothing to judge"), "{:?}", gate.problems);

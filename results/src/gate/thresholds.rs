@@ -1,23 +1,14 @@
-//! What counts as slower: which metrics are judged, and by how much each may change.
+//! What counts as slower: by how much each number may change. Which are judged without being named
+//! stands in the table of metrics.
 
 use std::collections::BTreeMap;
 
 use crate::compare::{Effect, Statistic};
+use crate::metrics;
 use crate::record::{Clock, Unit};
 
-/// Metrics that are judged without being named; `sync.` stands for all of its kind.
-const JUDGED: [&str; 3] = ["connect", "request", "vip_bind"];
-const JUDGED_FAMILY: &str = "sync.";
-/// The part of a sync that is judged: the others add up to it.
-const WHOLE: &str = "total";
-/// Counts, of which one more is more.
-const COUNTED: [&str; 3] = ["rules", "messages", "bytes"];
-/// On the instructions clock a repetition gives the same digits: what is allowed is what does not matter.
-const INSTRUCTIONS: f64 = 0.005;
-/// The same for a new connection: one rule more in every chain costs iptables-legacy 0.4% (docs/calibration.md).
-const INSTRUCTIONS_CONNECT: f64 = 0.002;
-/// The same for syncs when anything around the proxy differs: another layout of memory alone moves them by that (docs/calibration.md).
-const INSTRUCTIONS_SYNC_UNLIKE: f64 = 0.05;
+/// What a 99th percentile may grow by on the instructions clock.
+const INSTRUCTIONS_TAIL: f64 = 0.005;
 /// On the wall clock the smallest effect that is looked for.
 const WALL: f64 = 0.05;
 
@@ -83,19 +74,20 @@ impl Thresholds {
             return named.copied();
         }
         let clock = effect.subject.clock;
-        if is_count(effect) {
-            return COUNTED.contains(&metric).then_some(0.0);
+        let kind = metrics::kind(metric)?;
+        let allowed = kind.allowed?;
+        if kind.is_amount() && is_count(effect) {
+            return Some(allowed.alike);
         }
-        let judged = JUDGED.contains(&metric)
-            || metric.starts_with(JUDGED_FAMILY) && effect.subject.label == WHOLE;
-        if !judged || !effect.is_timing() || tail && (!alike || clock == Clock::Wall) {
+        let whole = kind.is_whole(&effect.subject.label);
+        if !whole || !effect.is_timing() || tail && (!alike || clock == Clock::Wall) {
             return None;
         }
         Some(match clock {
             Clock::Wall => WALL,
-            Clock::Instructions if metric == "connect" && !tail => INSTRUCTIONS_CONNECT,
-            Clock::Instructions if !alike && metric != "request" => INSTRUCTIONS_SYNC_UNLIKE,
-            Clock::Instructions => INSTRUCTIONS,
+            Clock::Instructions if tail => INSTRUCTIONS_TAIL,
+            Clock::Instructions if alike => allowed.alike,
+            Clock::Instructions => allowed.unlike,
         })
     }
 }

@@ -7,6 +7,7 @@ use super::Family;
 use crate::compare::words::{NO_RATIO, control_change, in_percent, in_words};
 use crate::compare::{Comparison, Effect, Statistic};
 use crate::format::{list, shell};
+use crate::metrics::{self, TOTAL, Use};
 use crate::record::Clock;
 
 /// Most findings about proxies; those about the control come before and are not counted.
@@ -15,8 +16,6 @@ const MOST: usize = 25;
 const LEAST_SHARE: f64 = 0.01;
 /// Most findings that carry the command which explains them.
 const COMMANDS_MAX: usize = 12;
-/// What the command can explain, beside every kind of sync.
-const EXPLAINED: [&str; 3] = ["connect", "request", "close"];
 /// Kinds of files that it leaves in the run's folder `explain`.
 const KINDS: [&str; 3] = ["svg", "md", "json"];
 
@@ -135,8 +134,8 @@ fn largest<'f>(from: &'f str, to: &'f str, comparison: &'f Comparison) -> Vec<Ca
 
 fn is_candidate(effect: &Effect) -> bool {
     let (metric, label) = (effect.subject.metric.as_str(), effect.subject.label.as_str());
-    let whole = !metric.starts_with("sync.") || ["total", "submit"].contains(&label);
-    let of_control = !effect.is_control() || metric == "connect";
+    let whole = !metrics::is_sync(metric) || [TOTAL, "submit"].contains(&label);
+    let of_control = !effect.is_control() || metric == metrics::CONNECT.name;
     effect.is_timing() && effect.statistic != Statistic::P99 && whole && of_control
 }
 
@@ -157,13 +156,13 @@ fn line(candidate: &Candidate<'_>, with_command: bool) -> KernelFinding {
 fn command(effect: &Effect) -> Option<String> {
     let subject = &effect.subject;
     let (new, base) = (&effect.new_cell, &effect.base_cell);
-    let known = EXPLAINED.contains(&subject.metric.as_str()) || subject.metric.starts_with("sync.");
+    let (metric, label) = (subject.metric.as_str(), subject.label.as_str());
+    let known = metrics::kind(metric).is_some_and(|kind| kind.uses.contains(&Use::Explain));
     if subject.clock != Clock::Instructions || new.run != base.run || !known {
         return None;
     }
-    let (metric, label) = (subject.metric.as_str(), subject.label.as_str());
     let mut words = vec!["vipbench", "explain", &new.run, "--cell", &new.id, "--against", &base.id];
-    if ![("connect", "last"), ("sync.full", "total")].contains(&(metric, label)) {
+    if !metrics::is_explained_first(metric, label) {
         words.extend(["--metric", metric, "--label", label]);
     }
     Some(shell(&words.into_iter().map(str::to_owned).collect::<Vec<_>>()))

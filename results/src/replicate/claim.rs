@@ -15,6 +15,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::metrics;
 use crate::record::Clock;
 
 /// A published claim and its test.
@@ -84,7 +85,7 @@ pub struct Measured {
 pub struct Term {
     /// Proxy.
     pub proxy: String,
-    /// Metric (DESIGN section 7).
+    /// Metric, as the table of metrics names it.
     pub metric: String,
     /// Position, part or strategy.
     pub label: String,
@@ -136,6 +137,13 @@ impl Claim {
     }
 }
 
+impl Term {
+    /// Whether it is the same on either clock.
+    fn is_amount(&self) -> bool {
+        metrics::kind(&self.metric).is_some_and(metrics::MetricKind::is_amount)
+    }
+}
+
 impl Measured {
     /// Every value that the test needs.
     pub(super) fn terms(&self) -> impl Iterator<Item = &Term> {
@@ -154,7 +162,7 @@ impl Measured {
             Some("it cannot fail; give `at_least`, `at_most` or both")
         } else if forms.into_iter().flatten().count() > 1 {
             Some("`ratio_to`, `per_service_from` and `exponent_from` exclude each other; keep one")
-        } else if has_unit && self.clock.is_none() && !is_count(&self.of.metric) {
+        } else if has_unit && self.clock.is_none() && !self.of.is_amount() {
             Some("a bound on a value needs the `clock` it is for: `wall` or `instructions`")
         } else if starts.into_iter().flatten().any(|term| term.services.is_none()) {
             Some("growth needs the number of `services` that it starts from")
@@ -166,11 +174,6 @@ impl Measured {
             None
         }
     }
-}
-
-/// Whether a metric is the same on either clock.
-fn is_count(metric: &str) -> bool {
-    ["rules", "messages", "bytes"].contains(&metric.split('.').next().unwrap_or_default())
 }
 
 #[cfg(test)]

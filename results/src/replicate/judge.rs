@@ -205,6 +205,7 @@ fn why_nothing(test: &Measured, view: &View<'_>) -> String {
 mod tests {
     use super::*;
     use crate::fixture;
+    use crate::metrics;
     use serde_json::json;
 
     /// The verdict on a claim about the recorded run of three sizes.
@@ -242,8 +243,7 @@ mod tests {
         let mut run = fixture::stored();
         let ids: Vec<u64> = run.cells.iter().map(|cell| cell.labels.services).collect();
         for (cell, services) in run.cells.iter_mut().zip(ids) {
-            let walked =
-                crate::Metric::of_values("rules.walked", "last", Unit::Count, vec![services + 7]);
+            let walked = metrics::RULES_WALKED.of("last", crate::Clock::Wall, vec![services + 7]);
             cell.metrics.push(walked);
         }
         let of = json!({ "proxy": "iptables-nft", "metric": "rules.walked", "label": "last" });

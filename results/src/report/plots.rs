@@ -2,8 +2,8 @@
 //!
 //! Two clocks or two kernels never share an axis: a plot is made from one [`Group`].
 
-use super::tables::PARTS;
 use crate::format::{self, thousands};
+use crate::metrics::PARTS;
 use crate::plots::axes::Axis;
 use crate::plots::bars::{Bar, Bars};
 use crate::plots::lines::{self, Chart, Series, Stroke};

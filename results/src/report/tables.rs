@@ -6,6 +6,6 @@ mod layout;
 mod notes;
 
 pub(crate) use connect::{connections, keepalive, phases, walked};
-pub(crate) use costs::{PARTS, resources, sync_parts, sync_totals, vip_bind};
+pub(crate) use costs::{resources, sync_parts, sync_totals, vip_bind};
 pub(crate) use layout::{layout_buckets, layout_connects};
 pub(crate) use notes::{environment, gaps, guests, harness, warnings};

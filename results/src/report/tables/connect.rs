@@ -1,6 +1,10 @@
 //! Tables of connections: by position, by phase, and the keep-alive control.
 
 use crate::format;
+use crate::metrics::{
+    CLOSE, CONNECT, HTTP_CLOSE, HTTP_CONNECT, HTTP_REQUEST, KEEPALIVE_REQUEST, MetricKind, REQUEST,
+    RULES_WALKED,
+};
 use crate::record::Unit;
 use crate::tables::{Matrix, Table, number, text};
 use crate::view::Group;
@@ -13,34 +17,25 @@ pub(crate) fn connections(group: &Group<'_>) -> Vec<Table> {
         .filter_map(|(name, quantile)| {
             let note =
                 "Columns: position of the dialled Service in the rules. Median over the seeds.";
-            by_position(group, "connect", quantile, &format!("New connection, {name}"), note)
+            by_position(group, &CONNECT, quantile, name, note)
         })
         .collect()
 }
 
 /// The other phases of a connection, and those through the HTTP client: p50 at each position.
 pub(crate) fn phases(group: &Group<'_>) -> Vec<Table> {
-    let phases = [
-        ("request", "Request on the new connection: first byte written to first byte read, p50"),
-        ("close", "Close of the connection, p50"),
-        ("http.connect", "New connection of the HTTP client, p50"),
-        ("http.request", "HTTP request on the new connection, p50"),
-        ("http.close", "Close of the HTTP connection, p50"),
-    ];
-    phases
-        .into_iter()
-        .filter_map(|(metric, title)| by_position(group, metric, 0.5, title, ""))
-        .collect()
+    let phases = [REQUEST, CLOSE, HTTP_CONNECT, HTTP_REQUEST, HTTP_CLOSE];
+    phases.iter().filter_map(|kind| by_position(group, kind, 0.5, "p50", "")).collect()
 }
 
 /// Rules that a new connection's first packet is compared with, a column a position.
 pub(crate) fn walked(group: &Group<'_>) -> Option<Table> {
-    let metric = "rules.walked";
+    let metric = RULES_WALKED.name;
     let labels = group.labels(metric);
     let heads = labels.iter().map(|label| number(format::position(label)));
     let columns = [number("Services"), text("proxy")].into_iter().chain(heads).collect();
     let mut table = Table::new(
-        "Rules of the nat table that a new connection is compared with",
+        RULES_WALKED.title,
         "Counted. Columns: position of the dialled Service in the rules. Median over the seeds.",
         columns,
     );
@@ -66,24 +61,25 @@ pub(crate) fn walked(group: &Group<'_>) -> Option<Table> {
 pub(crate) fn keepalive(group: &Group<'_>) -> Option<Table> {
     by_position(
         group,
-        "keepalive.request",
+        &KEEPALIVE_REQUEST,
         0.5,
-        "Control: second request on an open connection, p50",
+        "p50",
         "Only the first packet of a connection meets the rules: these numbers should be equal.",
     )
 }
 
 fn by_position(
     group: &Group<'_>,
-    metric: &str,
+    kind: &MetricKind,
     quantile: f64,
-    title: &str,
+    quantile_name: &str,
     note: &str,
 ) -> Option<Table> {
     let series: Vec<(String, &str, &str, f64)> = group
-        .labels(metric)
+        .labels(kind.name)
         .into_iter()
-        .map(|label| (format::position(label), metric, label, quantile))
+        .map(|label| (format::position(label), kind.name, label, quantile))
         .collect();
-    Matrix::of(group, &series).into_table(group.unit(), title, note)
+    let title = format!("{}, {quantile_name}", kind.title);
+    Matrix::of(group, &series).into_table(group.unit(), &title, note)
 }

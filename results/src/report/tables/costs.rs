@@ -3,26 +3,17 @@
 use std::collections::BTreeMap;
 
 use crate::format::{Scale, thousands};
+use crate::metrics::{self, PARTS, SYNC_FULL, TOTAL, Use, VIP_BIND};
 use crate::record::Unit;
 use crate::tables::{Matrix, Table, number, text};
 use crate::view::Group;
 
-/// Parts of a sync, in the order they happen.
-pub(crate) const PARTS: [&str; 4] = ["prepare", "render", "submit", "effective"];
-
 /// Every kind of sync, in total.
 pub(crate) fn sync_totals(group: &Group<'_>) -> Option<Table> {
-    let kinds = [
-        ("full", "sync.full"),
-        ("restart", "sync.restart"),
-        ("endpoint change", "sync.endpoint_change"),
-        ("Service added", "sync.service_add"),
-        ("Service removed", "sync.service_remove"),
-    ];
-    let series: Vec<(String, &str, &str, f64)> = kinds
-        .into_iter()
-        .filter(|(_, metric)| !group.sizes(metric, "total").is_empty())
-        .map(|(head, metric)| (head.to_owned(), metric, "total", 0.5))
+    let series: Vec<(String, &str, &str, f64)> = metrics::ALL
+        .iter()
+        .filter(|kind| kind.is_sync() && !group.sizes(kind.name, TOTAL).is_empty())
+        .map(|kind| (kind.title.to_owned(), kind.name, TOTAL, 0.5))
         .collect();
     Matrix::of(group, &series).into_table(
         group.unit(),
@@ -35,9 +26,9 @@ pub(crate) fn sync_totals(group: &Group<'_>) -> Option<Table> {
 pub(crate) fn sync_parts(group: &Group<'_>) -> Option<Table> {
     let series: Vec<(String, &str, &str, f64)> = PARTS
         .into_iter()
-        .chain(["total"])
-        .filter(|part| !group.sizes("sync.full", part).is_empty())
-        .map(|part| (part.to_owned(), "sync.full", part, 0.5))
+        .chain([TOTAL])
+        .filter(|part| !group.sizes(SYNC_FULL.name, part).is_empty())
+        .map(|part| (part.to_owned(), SYNC_FULL.name, part, 0.5))
         .collect();
     Matrix::of(group, &series).into_table(
         group.unit(),
@@ -50,22 +41,16 @@ pub(crate) fn sync_parts(group: &Group<'_>) -> Option<Table> {
 /// The strategies of making VIPs local.
 pub(crate) fn vip_bind(group: &Group<'_>) -> Option<Table> {
     let series: Vec<(String, &str, &str, f64)> = group
-        .labels("vip_bind")
+        .labels(VIP_BIND.name)
         .into_iter()
-        .map(|label| (label.to_owned(), "vip_bind", label, 0.5))
+        .map(|label| (label.to_owned(), VIP_BIND.name, label, 0.5))
         .collect();
     Matrix::of(group, &series).into_table(
         group.unit(),
-        "Making all VIPs local",
+        VIP_BIND.title,
         "dummy: one address each on a dummy device; local-route: a local route.",
     )
 }
-
-/// Metrics that have a table, or a place in one, of their own.
-const SHOWN_ELSEWHERE: [&str; 6] =
-    ["connect", "request", "close", "keepalive.request", "vip_bind", "rules.walked"];
-/// Families of such metrics.
-const FAMILIES_SHOWN_ELSEWHERE: [&str; 4] = ["sync.", "http.", "harness.", "layout."];
 
 /// Every other metric (rules, messages, bytes, processor time, memory, throughput), one line each: their units differ.
 pub(crate) fn resources(group: &Group<'_>) -> Option<Table> {
@@ -79,8 +64,7 @@ pub(crate) fn resources(group: &Group<'_>) -> Option<Table> {
     ];
     let mut table = Table::new("What else was counted", "Median over the seeds.", columns);
     for metric in group.metrics() {
-        let family = FAMILIES_SHOWN_ELSEWHERE.iter().any(|family| metric.starts_with(family));
-        if family || SHOWN_ELSEWHERE.contains(&metric) {
+        if metrics::kind(metric).is_some_and(|kind| kind.uses.contains(&Use::OwnTable)) {
             continue;
         }
         for label in group.labels(metric) {
@@ -119,19 +103,19 @@ fn amounts(group: &Group<'_>, metric: &str, label: &str) -> Vec<Vec<String>> {
 mod tests {
     use super::*;
     use crate::fixture;
-    use crate::record::Metric;
+    use crate::record::{Distribution, Metric};
     use crate::view::View;
 
     #[test]
     fn a_metric_without_a_table_of_its_own_is_still_shown() {
         let mut run = fixture::wall();
         let values = vec![30_000];
-        run.cells[0].metrics.push(Metric::of_values(
-            "throughput.requests",
-            "hyper",
-            Unit::Count,
-            values,
-        ));
+        run.cells[0].metrics.push(Metric {
+            name: "throughput.requests".into(),
+            label: "hyper".into(),
+            unit: Unit::Count,
+            data: Distribution::Values { values },
+        });
         let runs = [run];
         let table = resources(&View::new(&runs).unwrap().groups[0]).unwrap();
         let row = table.rows.iter().find(|row| row[0] == "throughput.requests").unwrap();

@@ -1,12 +1,13 @@
 //! Tables of the layout of VIPs: connections under each, and how full the buckets of IPVS are.
 
 use crate::format::{fixed, thousands};
+use crate::metrics;
 use crate::tables::{Matrix, Table, number, text};
 use crate::view::Group;
 
 /// New connections, one column for each layout and position.
 pub(crate) fn layout_connects(group: &Group<'_>) -> Option<Table> {
-    let metric = "layout.connect";
+    let metric = metrics::LAYOUT_CONNECT.name;
     let series: Vec<(String, &str, &str, f64)> = group
         .labels(metric)
         .into_iter()
@@ -21,7 +22,7 @@ pub(crate) fn layout_connects(group: &Group<'_>) -> Option<Table> {
 
 /// How the services are spread over the hash table.
 pub(crate) fn layout_buckets(group: &Group<'_>) -> Option<Table> {
-    let metric = "layout.bucket_services";
+    let metric = metrics::LAYOUT_BUCKET_SERVICES.name;
     let columns = vec![
         number("Services"),
         text("proxy"),

@@ -208,12 +208,12 @@ mod tests {
     fn facts_that_differ_between_runs_are_told_apart() {
         let mut other = fixture::other_kernel();
         other.dir = "runs/other".into();
-        other.record.environment.facts.insert("qemu.version".into(), "10.0".into());
+        other.record.environment.facts.insert("tool.qemu-system-x86_64".into(), "10.0".into());
         let runs = [fixture::stored(), other];
         let table = environment(&View::new(&runs).unwrap()).unwrap();
-        let row = table.rows.iter().find(|row| row[0] == "qemu.version").unwrap();
-        assert_eq!(row[1], "7.2.19 (runs/example); 10.0 (runs/other)");
-        let same = table.rows.iter().find(|row| row[0] == "iptables.version").unwrap();
-        assert_eq!(same[1], "1.8.9");
+        let row = table.rows.iter().find(|row| row[0] == "tool.qemu-system-x86_64").unwrap();
+        assert_eq!(row[1], "QEMU emulator version 7.2.19 (runs/example); 10.0 (runs/other)");
+        let same = table.rows.iter().find(|row| row[0] == "tool.iptables-nft-restore").unwrap();
+        assert_eq!(same[1], "iptables-nft-restore v1.8.9 (nf_tables)");
     }
 }
