@@ -191,8 +191,8 @@ impl Default for Limits {
     }
 }
 
-/// Slowdowns put in on purpose in the measure `connect` of every proxy but `none`, which stays what
-/// it is: the control.
+/// Slowdowns put in on purpose in the measure `connect` of every proxy but `none`, which is the
+/// control.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Inject {

@@ -193,7 +193,7 @@ fn an_interrupt_ends_the_run_in_good_order() {
     let desk = Desk::new();
     let mut run = desk.start("stopped");
     wait_for_cells(&desk.folder("stopped"), 1);
-    send("-INT", &run);
+    send("INT", &run);
     assert_eq!(run.wait().unwrap().code(), Some(1));
     assert!(desk.export("stopped").lines().count() > 1, "finished cells stay readable");
     let leftovers = succeeded(desk.call(&["clean", "--dry-run"]));
@@ -205,36 +205,54 @@ fn an_interrupt_ends_the_run_in_good_order() {
 #[ignore = "needs root, QEMU and a kernel package; run by scripts/test"]
 fn a_terminal_that_goes_away_ends_the_run_in_good_order_and_a_second_signal_at_once() {
     let desk = Desk::new();
-    for signal in ["-HUP", "-QUIT"] {
-        let mut run = desk.start(signal);
-        wait_for_cells(&desk.folder(signal), 1);
+    let begin = |folder: &str, options: &[&str]| {
+        let mut command = desk.command(&["run", "tiny.toml", "-o", folder]);
+        command.args(options).stdout(Stdio::null()).stderr(Stdio::piped());
+        let run = command.spawn().unwrap();
+        let started = Instant::now();
+        while !desk.folder(folder).join("run.json").exists() {
+            assert!(started.elapsed() < WAIT_MAX);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        run
+    };
+    let ended = |mut run: Child| {
+        assert_eq!(run.wait().unwrap().code(), Some(1));
+        std::io::read_to_string(run.stderr.take().unwrap()).unwrap()
+    };
+    for signal in ["HUP", "QUIT"] {
+        let run = begin(signal, &["--place", "host", "--proxy", "none", "--proxy", "iptables-nft"]);
         send(signal, &run);
-        assert_eq!(run.wait().unwrap().code(), Some(1), "{signal}");
+        let said = ended(run);
+        assert!(said.contains("cells left") && said.contains("--resume"), "{signal}: {said}");
     }
     // While a guest boots, nothing looks whether the first one came.
-    let mut booting =
-        desk.command(&["run", "tiny.toml", "--clock", "instructions", "-o", "booting"]);
-    booting.args(["--kernel-cmdline", "booting.anew=1"]).stderr(Stdio::piped());
-    let mut run = booting.stdout(Stdio::null()).spawn().unwrap();
-    let started = Instant::now();
-    while !desk.folder("booting").join("run.json").exists() {
-        assert!(started.elapsed() < WAIT_MAX);
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    send("-INT", &run);
+    let run = begin("boot", &["--clock", "instructions", "--kernel-cmdline", "vipbench.test=anew"]);
+    send("INT", &run);
     std::thread::sleep(Duration::from_secs(1));
-    send("-INT", &run);
-    let pid = run.id();
-    assert_eq!(run.wait().unwrap().code(), Some(1));
-    let said = std::io::read_to_string(run.stderr.take().unwrap()).unwrap();
-    assert!(said.contains("ended at once") && said.contains("--resume -o booting"), "{said}");
+    send("INT", &run);
+    let own = format!("vipbench-{}-", run.id());
+    let said = ended(run);
+    assert!(said.contains("ended at once") && said.contains("--resume -o boot"), "{said}");
     let leftovers = succeeded(desk.call(&["clean", "--dry-run"]));
-    assert!(!leftovers.contains(&format!("vipbench-{pid}-")), "{leftovers}");
+    assert!(!leftovers.contains(&own), "{leftovers}");
 }
 
 fn send(signal: &str, run: &Child) {
     let id = run.id().to_string();
-    assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+}
+
+#[test]
+#[ignore = "needs QEMU and a source of kernel packages; run by scripts/test"]
+fn a_dry_run_fetches_no_kernel() {
+    let desk = Desk::new();
+    let cache = desk.folder("cache");
+    let mut dry =
+        desk.command(&["run", "tiny.toml", "--place", "guest", "--kernel", "6.1", "--dry-run"]);
+    let said = succeeded(dry.env("VIPBENCH_CACHE", &cache).output().unwrap());
+    assert!(said.contains("cells on the") && said.contains("\n  6.1."), "{said}");
+    assert_eq!(fs::read_dir(cache.join("kernels")).unwrap().count(), 0, "{said}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::cell::CellAnswer;
 use crate::place::{GuestOptions, GuestPlace, WorkDir};
 use crate::scenario::Scenario;
 
-/// The profiler slows a guest down; a cell within its budget shall not fail for that.
+/// The profiler slows a guest down: a profiled cell may take this many times its budget.
 const LIMIT_FACTOR: u32 = 4;
 /// Where the profiler is kept in the cache.
 const FOLDER: &str = "profiler";

@@ -1,7 +1,7 @@
 //! The numbers by which the profiler knows the timed parts of connections and syncs.
 //!
 //! Marking a region costs one instruction without effect, beside a timed window or between two
-//! parts of a sync; nobody has to look on.
+//! parts of a sync, whether a profiler is there or not.
 
 /// `connect()`.
 pub const CONNECT: u8 = 1;

@@ -32,7 +32,7 @@ pub struct Chosen {
     guests: Option<(Vec<KernelSpec>, GuestOptions)>,
 }
 
-/// What is asked of [`choose`], where neither the scenario nor this machine shall decide.
+/// What is asked for. What is not, the scenario decides, or else this machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked {
     /// Host or guest.

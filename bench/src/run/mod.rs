@@ -36,9 +36,9 @@ pub struct RunRequest {
     pub scenario: PathBuf,
     /// What to change in it.
     pub overrides: Overrides,
-    /// Where cells run, if neither the scenario nor this machine shall decide.
+    /// Where cells run [default: as the scenario says, else by what this machine can do].
     pub place: Option<Place>,
-    /// What timings count, if this machine shall not decide.
+    /// What timings count [default: by what this machine can do].
     pub clock: Option<Clock>,
     /// Results folder [default: one in `runs`, by scenario and date].
     pub output: Option<PathBuf>,

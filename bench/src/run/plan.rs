@@ -88,7 +88,7 @@ pub fn expand(
     Ok(cells)
 }
 
-/// What is not slowed down stays what it is, to the digit.
+/// The slowdowns of one cell: none for the control and for other measures than `connect`.
 fn inject(scenario: &Scenario, measure: Measure, proxy: &str) -> Inject {
     if measure != Measure::Connect || proxy == ProxyKind::None.as_str() {
         return Inject::default();
