@@ -36,7 +36,8 @@ pub fn read_text(path: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The regular files of a folder and its folders, by name, for which `is_wanted`. Links to folders are not followed.
+/// The regular files of a folder and its folders, by name, for which `is_wanted`. Links to folders
+/// are not followed.
 ///
 /// # Errors
 /// A folder that may not be read, more files or folders than are ever meant.

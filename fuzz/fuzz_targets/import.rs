@@ -1,5 +1,5 @@
-//! Any bytes as Kubernetes objects in any form, and as a stored Cluster: an error, or a Cluster that is valid and survives
-//! being written.
+//! Any bytes as Kubernetes objects in any form, and as a stored Cluster: an error, or a Cluster
+//! that is valid and survives being written.
 #![no_main]
 
 use generators::{Cluster, Importer, OnBadObject, from_json, from_k8s, to_json};

@@ -1,4 +1,5 @@
-//! The ranges that a cluster takes its Pods and Services from, as far as the addresses in a Cluster tell.
+//! The ranges that a cluster takes its Pods and Services from, as far as the addresses in a Cluster
+//! tell.
 //!
 //! Rules that kube-proxy writes have both, and no Service or `EndpointSlice` object does.
 
@@ -24,9 +25,10 @@ pub struct Ranges {
 }
 
 impl Cluster {
-    /// The smallest network of /16 or larger around the Endpoints, and around the VIPs; of those that lie under the first
-    /// octet that most of them have, so that nodes and single addresses elsewhere count for nothing. The range of the VIPs
-    /// is smaller than /16 where Endpoints would be in it, and nothing where they lie among each other.
+    /// The smallest network of /16 or larger around the Endpoints, and around the VIPs; of those
+    /// that lie under the first octet that most of them have, so that nodes and single addresses
+    /// elsewhere count for nothing. The range of the VIPs is smaller than /16 where Endpoints would
+    /// be in it, and nothing where they lie among each other.
     pub fn ranges(&self) -> Ranges {
         // Endpoints of the API server are nodes.
         let pods = self.services().iter().filter(|service| {

@@ -1,5 +1,5 @@
-//! Imports of hostile input: whatever is done to the text of a real list, the answer is a valid Cluster or an error
-//! that names something; and the way there and back of a Cluster of usual size.
+//! Imports of hostile input: whatever is done to the text of a real list, the answer is a valid
+//! Cluster or an error that names something; and the way there and back of a Cluster of usual size.
 //!
 //! Damage is drawn from fixed seeds, so that a failure can be looked at again.
 

@@ -1,5 +1,6 @@
-//! What people have in place of one JSON list, each as a file in `import-cases/`: other forms of the same objects, old
-//! objects, parts of lists, other API groups. Names and addresses are invented.
+//! What people have in place of one JSON list, each as a file in `import-cases/`: other forms of
+//! the same objects, old objects, parts of lists, other API groups. Names and addresses are
+//! invented.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
@@ -78,7 +79,8 @@ fn old_endpoints_count_where_there_is_no_slice() {
     assert_eq!(old.cluster.services()[0].endpoints()[1].to_string(), "10.244.2.5:8080");
     assert_eq!((old.summary.slices, old.summary.endpoints), (0, 1));
     assert_eq!(found(old), [(Finding::FromEndpoints, 1)]);
-    // The same Service with a slice: the Endpoints object is what the cluster mirrors of it, or the other way round.
+    // The same Service with a slice: the Endpoints object is what the cluster mirrors of it, or the
+    // other way round.
     let slice = format!("{OLD}[{{{}", ARRAY.split_once("},{").unwrap().1);
     let both = imported(slice.as_bytes());
     assert_eq!(both.cluster.endpoint_count(), 1);

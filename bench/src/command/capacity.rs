@@ -1,4 +1,5 @@
-//! `vipbench capacity`: how many Services each proxy serves within a budget, from stored runs; or, in `search`, from new ones.
+//! `vipbench capacity`: how many Services each proxy serves within a budget, from stored runs; or,
+//! in `search`, from new ones.
 
 mod search;
 

@@ -58,8 +58,8 @@ fn read(path: &Path) -> anyhow::Result<Cluster> {
     generators::from_json(files::open(path).with_context(place)?).with_context(place)
 }
 
-/// Writes a Cluster in one of its forms to a file, or to standard output. The rules have the ranges that are asked for,
-/// else those that are known, else those that the addresses tell.
+/// Writes a Cluster in one of its forms to a file, or to standard output. The rules have the ranges
+/// that are asked for, else those that are known, else those that the addresses tell.
 ///
 /// # Errors
 /// A Cluster that has no such form, a file that cannot be written.

@@ -1,5 +1,5 @@
-//! `vipbench import`: a real cluster's Kubernetes objects, from any number of files and folders, as one Cluster, and a
-//! summary of what else they held.
+//! `vipbench import`: a real cluster's Kubernetes objects, from any number of files and folders, as
+//! one Cluster, and a summary of what else they held.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -72,8 +72,8 @@ fn name(path: &Path) -> String {
     if is_standard_input(path) { "standard input".into() } else { path.display().to_string() }
 }
 
-/// Reads what may be Kubernetes objects in a folder, as support bundles and `kubectl cluster-info dump
-/// --output-directory` write it.
+/// Reads what may be Kubernetes objects in a folder, as support bundles and `kubectl cluster-info
+/// dump --output-directory` write it.
 fn read_folder(importer: &mut Importer, folder: &Path) -> anyhow::Result<()> {
     let is_wanted =
         |path: &Path| path.extension().is_some_and(|ending| ENDINGS.iter().any(|it| ending == *it));

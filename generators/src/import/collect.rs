@@ -1,5 +1,5 @@
-//! From one Kubernetes object to the little of it that a Cluster needs. Objects are looked at one by one; how they fit
-//! together is the business of `join`.
+//! From one Kubernetes object to the little of it that a Cluster needs. Objects are looked at one
+//! by one; how they fit together is the business of `join`.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -32,7 +32,7 @@ impl Fault {
     }
 }
 
-/// Most objects of an import, of any kind: a cluster of 5,000 nodes has some 400,000 with its Pods and Events.
+/// Most objects of an import, of any kind.
 const MAX_OBJECTS: u64 = 10_000_000;
 
 /// A Service object with a cluster IP.
@@ -67,8 +67,8 @@ pub(super) struct SeenEndpoints {
     pub is_truncated: bool,
 }
 
-/// Whether a proxy sends connections to an Endpoint, worst first (`CategorizeEndpoints`, `pkg/proxy/topology.go`,
-/// Kubernetes 1.35).
+/// Whether a proxy sends connections to an Endpoint, worst first (`CategorizeEndpoints`,
+/// `pkg/proxy/topology.go`, Kubernetes 1.35).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum State {
     /// Never.
@@ -79,7 +79,8 @@ pub(super) enum State {
 }
 
 impl State {
-    /// A condition that is not given counts as good (`newEndpointSliceInfo`, `pkg/proxy/endpointslicecache.go`).
+    /// A condition that is not given counts as good (`newEndpointSliceInfo`,
+    /// `pkg/proxy/endpointslicecache.go`).
     fn of(conditions: Conditions) -> Self {
         let Conditions { ready, serving, terminating } = conditions;
         if ready.unwrap_or(true) {
@@ -117,11 +118,12 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// Takes one object in. What its list says of its items counts where the object itself says nothing.
+    /// Takes one object in. What its list says of its items counts where the object itself says
+    /// nothing.
     ///
     /// # Errors
-    /// An error of the API in place of objects, or more of them than an import may have. An object that is wrong is
-    /// noted in the summary and is no error here.
+    /// An error of the API in place of objects, or more of them than an import may have. An object
+    /// that is wrong is noted in the summary and is no error here.
     pub(super) fn object(&mut self, text: &str, list: ListHead<'_>) -> Result<(), K8sError> {
         self.place.number += 1;
         self.objects += 1;
@@ -369,7 +371,8 @@ fn slice_ports(field: &str, ports: &[SlicePort]) -> Result<Vec<(String, Protocol
     Ok(seen)
 }
 
-/// A subset as the slice that a cluster makes of it (`pkg/controller/endpointslicemirroring`, Kubernetes 1.35).
+/// A subset as the slice that a cluster makes of it (`pkg/controller/endpointslicemirroring`,
+/// Kubernetes 1.35).
 fn subset(field: &str, subset: &Subset, of_ipv6: &mut usize) -> Result<SeenSlice, Fault> {
     let mut endpoints = Vec::new();
     for (part, list, state) in [
@@ -409,7 +412,8 @@ fn names(metadata: &Metadata) -> Result<(String, String), Fault> {
     Ok((part("namespace", &metadata.namespace)?, part("name", &metadata.name)?))
 }
 
-/// The IPv4 cluster IP and whether there is one of IPv6 beside it, or why a Service is none of ours.
+/// The IPv4 cluster IP and whether there is one of IPv6 beside it, or why a Service is none of
+/// ours.
 fn vip(spec: &ServiceSpec) -> Result<Result<(Ipv4Addr, bool), Finding>, Fault> {
     let first = spec.cluster_ip.as_deref().filter(|text| !text.is_empty());
     let Some(first) = first else { return Ok(Err(Finding::NoClusterIp)) };

@@ -1,5 +1,6 @@
-//! From the bytes of a file to the bytes of UTF-8 text, within bounds: unpacks gzip, takes a byte order mark away, and
-//! reads UTF-16, which PowerShell's `>` writes. What the text says is not known here.
+//! From the bytes of a file to the bytes of UTF-8 text, within bounds: unpacks gzip, takes a byte
+//! order mark away, and reads UTF-16, which PowerShell's `>` writes. What the text says is not
+//! known here.
 
 use std::cell::Cell;
 use std::io::{self, BufReader, Bytes, Read};
@@ -11,7 +12,8 @@ use super::documents::peeked;
 use crate::export::MAX_JSON_BYTES;
 
 /// Most bytes of one object: an API server refuses more than 3 MiB (`MaxRequestBodyBytes`,
-/// `staging/src/k8s.io/apiserver/pkg/server/config.go`, Kubernetes 1.35), and indenting makes some times more of it.
+/// `staging/src/k8s.io/apiserver/pkg/server/config.go`, Kubernetes 1.35), and indenting makes some
+/// times more of it.
 pub(super) const MAX_OBJECT_BYTES: u64 = 16 << 20;
 
 /// Bytes from which a form is told: the magic of a tar archive is at 257.
@@ -116,7 +118,8 @@ fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
     .map(|(_, what, remedy)| (what, remedy))
 }
 
-/// UTF-16 as UTF-8. What is no character becomes U+FFFD, and a byte too many at the end is left out.
+/// UTF-16 as UTF-8. What is no character becomes U+FFFD, and a byte too many at the end is left
+/// out.
 struct Utf16<R> {
     bytes: Bytes<BufReader<R>>,
     unit: fn([u8; 2]) -> u16,

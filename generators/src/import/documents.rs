@@ -1,8 +1,8 @@
-//! Finds out in which form Kubernetes objects are written, and hands over one object after the other; never holds more
-//! than one.
+//! Finds out in which form Kubernetes objects are written, and hands over one object after the
+//! other; never holds more than one.
 //!
-//! Bytes become text (`decode`), YAML becomes JSON (`yaml`), and JSON becomes objects (`json`). What an object means is
-//! not known here.
+//! Bytes become text (`decode`), YAML becomes JSON (`yaml`), and JSON becomes objects (`json`).
+//! What an object means is not known here.
 
 use std::io::{self, Cursor, Read};
 
@@ -39,7 +39,8 @@ pub(super) struct ListHead<'a> {
 /// Receives the JSON text of one object.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(&str, ListHead<'_>) -> Result<(), K8sError>;
 
-/// Hands every object of every document to `sink`; gives the number of lines that belong to no document.
+/// Hands every object of every document to `sink`; gives the number of lines that belong to no
+/// document.
 pub(super) fn for_each_object(
     input: impl Read,
     budget: &Budget,
@@ -81,7 +82,8 @@ enum Form {
     Unknown,
 }
 
-/// The form is that of the first line that can begin a document. Warnings of a tool may stand before it.
+/// The form is that of the first line that can begin a document. Warnings of a tool may stand
+/// before it.
 fn form(head: &[u8]) -> Form {
     let mut at = 0;
     for (lines, line) in head.split_inclusive(|&byte| byte == b'\n').enumerate() {

@@ -1,5 +1,5 @@
-//! Joins Services with their `EndpointSlice`s into a Cluster, the way kube-proxy does. Where a Service has none, its
-//! `Endpoints` object counts, of which a cluster would make slices.
+//! Joins Services with their `EndpointSlice`s into a Cluster, the way kube-proxy does. Where a
+//! Service has none, its `Endpoints` object counts, of which a cluster would make slices.
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -9,7 +9,8 @@ use super::summary::{BadObject, Finding, ImportSummary, Place};
 use crate::cluster::answers_at;
 use crate::service::{Endpoint, Protocol, Service, ServiceName};
 
-/// The Services that can stand together, in the order in which they were read, and what was found on the way.
+/// The Services that can stand together, in the order in which they were read, and what was found
+/// on the way.
 pub(super) fn join(collected: Collector) -> (Vec<Service>, ImportSummary) {
     let Collector {
         mut summary, services: seen, mut slices, mut endpoints, mut passed_over, ..
@@ -139,7 +140,8 @@ struct Taken {
 }
 
 impl Taken {
-    /// Whether the ports of a Kubernetes Service can stand beside those that are there, and beside each other.
+    /// Whether the ports of a Kubernetes Service can stand beside those that are there, and beside
+    /// each other.
     fn check(&self, ports: &[Service]) -> Result<(), Fault> {
         let mut own = Self::default();
         let mut names = HashSet::new();
@@ -180,7 +182,8 @@ impl Taken {
     }
 }
 
-/// An Endpoint at a VIP is none: what is translated to a VIP is not translated again. Its Service is at fault.
+/// An Endpoint at a VIP is none: what is translated to a VIP is not translated again. Its Service
+/// is at fault.
 fn leave_out_endpoints_at_vips(services: &mut Vec<Service>, summary: &mut ImportSummary) {
     let vips: HashSet<Ipv4Addr> = services.iter().map(Service::vip).collect();
     let mut faulty: HashSet<String> = HashSet::new();

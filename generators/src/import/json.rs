@@ -1,8 +1,9 @@
-//! Walks through JSON documents and hands over one Kubernetes object after the other; never holds more than one.
+//! Walks through JSON documents and hands over one Kubernetes object after the other; never holds
+//! more than one.
 //!
-//! A document is a list (`List`, `ServiceList`, ...), an object by itself, or an array of either. Several may follow
-//! each other, as `kubectl get services -o json; kubectl get endpointslices -o json` writes them, with lines of logs
-//! between them, as `kubectl cluster-info dump` does.
+//! A document is a list (`List`, `ServiceList`, ...), an object by itself, or an array of either.
+//! Several may follow each other, as `kubectl get services -o json; kubectl get endpointslices -o
+//! json` writes them, with lines of logs between them, as `kubectl cluster-info dump` does.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -15,11 +16,13 @@ use super::K8sError;
 use super::decode::Budget;
 use super::documents::{ListHead, OBJECT_FIELDS, Sink};
 
-/// Around the logs of a container, which may hold lines that look like documents (`dumpClusterInfo`,
+/// Around the logs of a container, which may hold lines that look like documents, and need not end
+/// with one (`ClusterInfoDumpOptions.Run`,
 /// `staging/src/k8s.io/kubectl/pkg/cmd/clusterinfo/clusterinfo_dump.go`, Kubernetes 1.35).
 const LOGS: [&str; 2] = ["==== START logs for container ", "==== END logs for container "];
 
-/// Hands every object of every document to `sink`; gives the number of lines that belong to no document.
+/// Hands every object of every document to `sink`; gives the number of lines that belong to no
+/// document.
 pub(super) fn for_each_object(
     text: impl Read,
     budget: &Budget,
@@ -80,38 +83,47 @@ impl<R: Read> Text<'_, R> {
         self.input.get_ref().read - lines(self.input.buffer())
     }
 
-    /// Goes to where the next document begins, if there is one, and counts the lines that are passed over.
+    /// Goes to where the next document begins, if there is one, and counts the lines that are
+    /// passed over.
     fn find_document(&mut self, skipped: &mut usize) -> io::Result<bool> {
         let mut is_log = false;
         while let Some(&byte) = self.input.fill_buf()?.first() {
-            // The bytes are those of a byte order mark: files that have one may have been put together.
+            // The bytes are those of a byte order mark: files that have one may have been put
+            // together.
             if byte.is_ascii_whitespace() || [0xef, 0xbb, 0xbf].contains(&byte) {
                 self.input.consume(1);
             } else if matches!(byte, b'{' | b'[') && !is_log {
                 return Ok(true);
             } else {
-                let line = self.skip_line()?;
-                let [starts, ends] = LOGS.map(|mark| line.starts_with(mark.as_bytes()));
-                is_log = starts || (is_log && !ends);
+                let [begins, ends] = self.skip_line()?;
+                is_log = begins || (is_log && !ends);
                 *skipped += 1;
             }
         }
         Ok(false)
     }
 
-    /// Passes a line, however long; gives its beginning.
-    fn skip_line(&mut self) -> io::Result<Vec<u8>> {
-        let mut beginning = Vec::new();
+    /// Passes a line, however long; tells whether it begins or ends the logs of a container.
+    fn skip_line(&mut self) -> io::Result<[bool; 2]> {
+        /// More than a mark with its names takes.
+        const KEPT_BYTES: usize = 1024;
+        let mut begins = None;
+        let mut last = Vec::new();
         loop {
             self.budget.next_object();
             let chunk = self.input.fill_buf()?;
             let end = chunk.iter().position(|&byte| byte == b'\n');
             let length = end.map_or(chunk.len(), |end| end + 1);
-            let room = LOGS[0].len() - beginning.len();
-            beginning.extend(chunk.iter().take(length.min(room)));
+            last.extend(chunk.iter().take(length));
             self.input.consume(length);
+            begins = begins.or_else(|| {
+                (end.is_some() || last.len() >= LOGS[0].len())
+                    .then(|| last.starts_with(LOGS[0].as_bytes()))
+            });
+            last.drain(..last.len().saturating_sub(KEPT_BYTES));
             if end.is_some() || length == 0 {
-                return Ok(beginning);
+                let ends = last.windows(LOGS[1].len()).any(|part| part == LOGS[1].as_bytes());
+                return Ok([begins.unwrap_or(false), ends]);
             }
         }
     }
@@ -256,8 +268,8 @@ fn word(fields: &[(&str, Box<RawValue>)], name: &str) -> Option<String> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// What a list says of its parts, if it is one (`ListMeta`, `staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/types.go`,
-/// Kubernetes 1.35).
+/// What a list says of its parts, if it is one (`ListMeta`,
+/// `staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/types.go`, Kubernetes 1.35).
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct ListMeta {
@@ -281,7 +293,8 @@ fn is_whole(fields: &[(&str, Box<RawValue>)]) -> Result<(), K8sError> {
 mod tests {
     use super::*;
 
-    /// Every object with the kind that its list gave it, without spaces, and the number of lines that are no objects.
+    /// Every object with the kind that its list gave it, without spaces, and the number of lines
+    /// that are no objects.
     fn walked(text: impl Read) -> Result<(Vec<String>, usize), String> {
         let mut found = Vec::new();
         let mut sink = |text: &str, list: ListHead<'_>| {
@@ -340,6 +353,8 @@ mod tests {
             ==== END logs for container a of pod b/c ====\n{\"kind\":3}\nlast";
         let wanted = ["- {\"kind\":1}".to_owned(), "- {\"kind\":3}".to_owned()];
         assert_eq!(walked(text.as_bytes()).unwrap(), (wanted.to_vec(), 6));
+        let unended = text.replace("[INFO]\n", &format!("[INFO]{}", " x".repeat(9_000)));
+        assert_eq!(walked(unended.as_bytes()).unwrap(), (wanted.to_vec(), 5));
         let long = Read::chain(io::repeat(b'x').take(40 << 20), &b"\n{\"kind\":1}"[..]);
         assert_eq!(walked(long).unwrap(), (wanted[..1].to_vec(), 1));
     }

@@ -1,9 +1,10 @@
-//! A Cluster from a real cluster's Kubernetes objects, such as `kubectl get services,endpointslices -A -o json` prints:
-//! the reverse of [`crate::to_k8s`].
+//! A Cluster from a real cluster's Kubernetes objects, such as `kubectl get services,endpointslices
+//! -A -o json` prints: the reverse of [`crate::to_k8s`].
 //!
-//! Inputs are read as streams and never held as a whole: `decode` makes text of bytes, `documents` finds the objects
-//! whatever the form, `objects` names the fields that matter, `collect` keeps the little that is needed of each, `join`
-//! makes Services of it, and `summary` counts what else there was.
+//! Inputs are read as streams and never held as a whole: `decode` makes text of bytes, `documents`
+//! finds the objects whatever the form, `objects` names the fields that matter, `collect` keeps the
+//! little that is needed of each, `join` makes Services of it, and `summary` counts what else there
+//! was.
 
 mod collect;
 mod decode;
@@ -112,13 +113,15 @@ impl K8sError {
     }
 }
 
-/// Reads a Cluster from the objects of several inputs, in any order and form: v1 Services and discovery.k8s.io/v1
-/// `EndpointSlice`s, or v1 Endpoints where there are no slices; in lists or one by one, in one document or several; JSON,
-/// YAML or a `kubectl cluster-info dump`; in UTF-8 or UTF-16; also packed with gzip.
+/// Reads a Cluster from the objects of several inputs, in any order and form: v1 Services and
+/// discovery.k8s.io/v1 `EndpointSlice`s, or v1 Endpoints where there are no slices; in lists or one
+/// by one, in one document or several; JSON, YAML or a `kubectl cluster-info dump`; in UTF-8 or
+/// UTF-16; also packed with gzip.
 ///
-/// Each port of a Service with an IPv4 cluster IP becomes a [`crate::Service`]; its Endpoints are those that
-/// kube-proxy would send connections to. Unknown fields are ignored. The input may be hostile: its length (unpacked),
-/// that of each object, and their number are bounded, and memory is a fraction of the input's length.
+/// Each port of a Service with an IPv4 cluster IP becomes a [`crate::Service`]; its Endpoints are
+/// those that kube-proxy would send connections to. Unknown fields are ignored. The input may be
+/// hostile: its length (unpacked), that of each object, and their number are bounded, and memory is
+/// a fraction of the input's length.
 #[derive(Debug, Default)]
 pub struct Importer {
     collector: Collector,
@@ -129,12 +132,14 @@ impl Importer {
     /// Reads one input. Errors name objects with the `name` of their input, if it has one.
     ///
     /// # Errors
-    /// [`K8sError`]: the input as a whole cannot be read. What is wrong with single objects is told at the end.
+    /// [`K8sError`]: the input as a whole cannot be read. What is wrong with single objects is told
+    /// at the end.
     pub fn read(&mut self, name: &str, input: impl Read) -> Result<(), K8sError> {
         self.read_as(name, input, false)
     }
 
-    /// The same for a file of a folder, in which there may be other files: one that holds no objects is counted.
+    /// The same for a file of a folder, in which there may be other files: one that holds no
+    /// objects is counted.
     ///
     /// # Errors
     /// [`K8sError`].

@@ -1,8 +1,8 @@
-//! The Kubernetes objects as far as an import looks at them: v1 Service and Endpoints, discovery.k8s.io/v1
-//! `EndpointSlice`, and the Status that the API answers when it has none.
+//! The Kubernetes objects as far as an import looks at them: v1 Service and Endpoints,
+//! discovery.k8s.io/v1 `EndpointSlice`, and the Status that the API answers when it has none.
 //!
-//! Every other field is ignored, and every field may be missing or null: what must be there is decided where it is
-//! used, so that an error can name the object.
+//! Every other field is ignored, and every field may be missing or null: what must be there is
+//! decided where it is used, so that an error can name the object.
 
 use serde::Deserialize;
 
@@ -36,8 +36,8 @@ pub(super) struct Metadata {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Annotations {
-    /// On Endpoints: `truncated` if there are more than the 1,000 that are in it (`truncateEndpoints`,
-    /// `pkg/controller/endpoint/endpoints_controller.go`, Kubernetes 1.35).
+    /// On Endpoints: `truncated` if there are more than the 1,000 that are in it
+    /// (`truncateEndpoints`, `pkg/controller/endpoint/endpoints_controller.go`, Kubernetes 1.35).
     #[serde(rename = "endpoints.kubernetes.io/over-capacity")]
     pub over_capacity: Option<String>,
 }

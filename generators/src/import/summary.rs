@@ -1,4 +1,5 @@
-//! What an import found besides plain Services: counted by what became of it, never silently dropped.
+//! What an import found besides plain Services: counted by what became of it, never silently
+//! dropped.
 //!
 //! Words and counts only; who finds what is in `collect` and `join`.
 
@@ -22,7 +23,8 @@ const TEXT_MAX: usize = 200;
 pub enum Fate {
     /// It is no part of what a Service proxy programs.
     Skipped,
-    /// A Service proxy would program it; vipbench cannot yet, and the Service is imported without it.
+    /// A Service proxy would program it; vipbench cannot yet, and the Service is imported without
+    /// it.
     LeftOut,
     /// It is in the Cluster and programmed like the rest, but no client dials it.
     NotDialled,

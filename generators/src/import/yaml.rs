@@ -1,7 +1,8 @@
-//! YAML as JSON, read as a stream: each document of the one becomes a document of the other, on the same lines.
+//! YAML as JSON, read as a stream: each document of the one becomes a document of the other, on the
+//! same lines.
 //!
-//! Nothing is kept but what is open. Anchors and aliases are refused: no API writes them, and a few lines of them can
-//! mean gigabytes.
+//! Nothing is kept but what is open. Anchors and aliases are refused: no API writes them, and a few
+//! lines of them can mean gigabytes.
 
 use std::cell::RefCell;
 use std::io::{self, BufRead, BufReader, Read};
