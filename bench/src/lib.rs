@@ -2,7 +2,6 @@
 //! only `main`.
 #![warn(clippy::print_stdout, clippy::print_stderr)] // `console` prints
 
-pub mod cell;
 pub mod cli;
 pub mod command;
 pub mod console;
@@ -10,6 +9,7 @@ pub mod explain;
 pub mod features;
 pub mod files;
 pub mod load;
+pub mod measure;
 pub mod place;
 pub mod run;
 pub mod scenario;

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use generators::{Position, SyntheticSpec};
+use generators::SyntheticSpec;
 use results::Place;
 use results::replicate::Claim;
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::measure::node::{IpvsSettings, SysctlValue};
+use crate::measure::spec::{Inject, LoadSpec, Measure};
 use crate::run::imported::ImportedCluster;
 
 /// A scenario file. Every key has a documented default except `name`, `proxies`, and one of
@@ -69,6 +71,12 @@ pub struct Scenario {
     /// Published claims that this scenario tests (`vipbench replicate`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<Claim>,
+    /// Settings of the IPVS proxies, where they are not kube-proxy's.
+    #[serde(default, skip_serializing_if = "IpvsSettings::is_none")]
+    pub ipvs: IpvsSettings,
+    /// Kernel parameters of the node's namespace, by dotted name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctl: BTreeMap<String, SysctlValue>,
     /// Slowdowns put in on purpose, to see whether the gate finds them.
     #[serde(default, skip_serializing_if = "Inject::is_none")]
     pub inject: Inject,
@@ -82,94 +90,6 @@ pub struct Only {
     pub seeds: Option<Vec<u64>>,
     /// Numbers of Services; those that are not the scenario's are passed over.
     pub services: Option<Vec<u32>>,
-}
-
-/// A group of metrics measured in one lab.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Measure {
-    /// Full sync into an empty namespace, and incremental Changes.
-    Sync,
-    /// Full sync onto identical state, as after a restart of the proxy.
-    Restart,
-    /// New connections by the bare socket client, and the keep-alive control.
-    Connect,
-    /// New connections by the tokio and hyper client: real HTTP requests.
-    Http,
-    /// Making every VIP local, by both strategies (IPVS only).
-    VipBind,
-    /// New connections with the Cluster's layout of VIPs against consecutive ones, and how full
-    /// IPVS' buckets are.
-    VipLayout,
-    /// Our own programming against `iptables-restore` or `ipvsadm -R` with the same content.
-    Baseline,
-    /// One rule added by one call of the `iptables` tool, to tables that hold the whole Cluster.
-    Append,
-    /// Rules of the nat table that a new connection's first packet is compared with, counted
-    /// (iptables only).
-    Walk,
-}
-
-impl Measure {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Sync,
-        Self::Restart,
-        Self::Connect,
-        Self::Http,
-        Self::VipBind,
-        Self::VipLayout,
-        Self::Baseline,
-        Self::Append,
-        Self::Walk,
-    ];
-
-    /// Its name in labels and ids.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sync => "sync",
-            Self::Restart => "restart",
-            Self::Connect => "connect",
-            Self::Http => "http",
-            Self::VipBind => "vip_bind",
-            Self::VipLayout => "vip_layout",
-            Self::Baseline => "baseline",
-            Self::Append => "append",
-            Self::Walk => "walk",
-        }
-    }
-}
-
-/// How load is put on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LoadSpec {
-    /// Measured new connections a position.
-    pub connections: u32,
-    /// Connections a position before the measured ones.
-    pub warmup: u32,
-    /// Positions of the dialled Service in the rules.
-    pub positions: Vec<Position>,
-    /// Further requests on one open connection, the control that should show nothing.
-    pub keepalive_requests: u32,
-    /// Measured new HTTP connections a position.
-    pub http_connections: u32,
-    /// Changes of each kind.
-    pub changes: u32,
-}
-
-impl Default for LoadSpec {
-    fn default() -> Self {
-        use Position::{First, Last, P25, P50, P75, Random};
-        Self {
-            connections: 200,
-            warmup: 4,
-            positions: vec![First, P25, P50, P75, Last, Random],
-            keepalive_requests: 100,
-            http_connections: 50,
-            changes: 3,
-        }
-    }
 }
 
 /// What a cell may take.
@@ -188,25 +108,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { cell_s: 600, guest_memory_mib: 3072, boot_s: 300 }
-    }
-}
-
-/// Slowdowns put in on purpose in the measure `connect` of every proxy but `none`, which is the
-/// control.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Inject {
-    /// Rules that match nothing, at the head of every chain of the proxies `iptables-*`.
-    pub rules_per_chain: u32,
-    /// Work of the server before each answer, nanoseconds: shows in `request`, and never in
-    /// `connect`.
-    pub answer_delay_ns: u64,
-}
-
-impl Inject {
-    /// Whether nothing is put in, as in every run that is not about the gate itself.
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
     }
 }
 

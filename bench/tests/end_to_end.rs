@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use vipbench::cell::emits;
-use vipbench::scenario::Measure;
+use vipbench::measure;
+use vipbench::measure::spec::Measure;
 
 const SCENARIO: &str = "
 name = 'tiny'
@@ -142,7 +142,7 @@ fn the_same_scenario_gives_the_same_bytes_on_an_idle_and_on_a_busy_machine() {
     }
     // The scenario's measures are those that need not be named.
     let five = [Measure::Sync, Measure::Restart, Measure::Connect, Measure::Http, Measure::VipBind];
-    for kind in five.into_iter().flat_map(emits) {
+    for kind in five.into_iter().flat_map(|one| measure::of(one).emits) {
         assert!(rows.contains(&format!(",{},", kind.name)), "{} is missing in {rows}", kind.name);
     }
     assert_eq!(host_state(), before, "a run must leave the host as it was");

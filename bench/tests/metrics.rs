@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use results::{CellRecord, metrics};
-use vipbench::cell::emits;
-use vipbench::scenario::Measure;
+use vipbench::measure;
+use vipbench::measure::spec::Measure;
 
 /// Recorded runs that hold every measure between them.
 const RECORDED: [&str; 4] =
@@ -27,8 +27,11 @@ fn recorded() -> Vec<CellRecord> {
 
 #[test]
 fn every_metric_of_the_table_is_declared_by_a_measure_and_no_other() {
-    let declared: BTreeSet<&str> =
-        Measure::ALL.into_iter().flat_map(emits).map(|kind| kind.name).collect();
+    let declared: BTreeSet<&str> = Measure::ALL
+        .into_iter()
+        .flat_map(|one| measure::of(one).emits)
+        .map(|kind| kind.name)
+        .collect();
     assert_eq!(declared, metrics::ALL.iter().map(|kind| kind.name).collect());
 }
 
@@ -40,11 +43,18 @@ fn cells_of_every_measure_gave_what_it_declares_and_nothing_else() {
         let mut given = BTreeSet::new();
         for cell in of_measure {
             for metric in &cell.metrics {
-                let kind = emits(measure).iter().find(|kind| kind.is_of(metric, cell.labels.clock));
+                let kind = measure::of(measure)
+                    .emits
+                    .iter()
+                    .find(|kind| kind.is_of(metric, cell.labels.clock));
                 assert!(kind.is_some(), "{}: {} {}", cell.id, metric.name, metric.unit);
                 given.insert(metric.name.as_str());
             }
         }
-        assert_eq!(given, emits(measure).iter().map(|kind| kind.name).collect(), "{measure:?}");
+        assert_eq!(
+            given,
+            measure::of(measure).emits.iter().map(|kind| kind.name).collect(),
+            "{measure:?}"
+        );
     }
 }

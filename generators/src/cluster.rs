@@ -330,6 +330,11 @@ mod tests {
             before.step(twice).unwrap_err(),
             ClusterError::DuplicateName { name: name("ns/c") }
         );
+        let unknown = name("ns9/none:p80");
+        assert_eq!(
+            before.step(vec![Change::ServiceRemoved(unknown.clone())]).unwrap_err(),
+            ClusterError::UnknownService { name: unknown }
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use generators::{EndpointCount, SyntheticSpec, generate};
 use proxies::ipvs::VipBinding;
-use proxies::{Options, ProxyKind, SyncRequest, open};
+use proxies::{Options, SyncRequest, find};
 
 /// Numbers of Services, of two Endpoints each.
 const SIZES: [u32; 2] = [1_000, 10_000];
@@ -24,7 +24,8 @@ fn encode(criterion: &mut Criterion) {
                 let mut options = Options::default();
                 options.ipvs.masquerade = masquerade;
                 options.ipvs.vip_binding = vip_binding;
-                let proxy = open(ProxyKind::Ipvs, &options);
+                let mut backend = (find("ipvs").expect("a backend").open)(&options);
+                let proxy = backend.staged().expect("it has stages");
                 let size = proxy.render(&request).expect("it renders").size;
                 group.throughput(Throughput::Bytes(size.bytes));
                 let name = format!("{sets}/{}", vip_binding.as_str());

@@ -4,13 +4,14 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use generators::{ChangeKind, EndpointCount, Position, SyntheticSpec, changes, generate};
-use proxies::{Options, ProxyKind, SyncRequest, open};
+use proxies::{Options, SyncRequest, find};
 
 /// Numbers of Services, of two Endpoints each.
 const SIZES: [u32; 2] = [1_000, 10_000];
 
 fn render(criterion: &mut Criterion) {
-    let proxy = open(ProxyKind::IptablesLegacy, &Options::default());
+    let mut backend = (find("iptables-legacy").expect("a backend").open)(&Options::default());
+    let proxy = backend.staged().expect("it has stages");
     let mut group = criterion.benchmark_group("render/iptables");
     for services in SIZES {
         let spec = SyntheticSpec {
@@ -21,10 +22,9 @@ fn render(criterion: &mut Criterion) {
         let before = generate(&spec, 1).expect("a Cluster");
         let changes =
             changes(&before, &spec, 1, ChangeKind::EndpointChange, Position::Last, 1).expect("one");
-        let after = before.apply(&changes[0]).expect("it fits");
+        let step = before.step(changes).expect("it fits");
         let full = SyncRequest::Full(&before);
-        let incremental =
-            SyncRequest::Incremental { before: &before, after: &after, changes: &changes };
+        let incremental = SyncRequest::Incremental(&step);
         for (name, request) in [("full", full), ("endpoint_change", incremental)] {
             let bytes = proxy.render(&request).expect("it renders").size.bytes;
             group.throughput(Throughput::Bytes(bytes));

@@ -5,8 +5,6 @@ use std::io;
 use linux::sysctl::SysctlError;
 use linux::{IoError, ToolError};
 
-use crate::ProxyKind;
-
 /// Why a proxy could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
@@ -47,8 +45,8 @@ pub enum ProxyError {
         /// Where it would come from.
         remedy: String,
     },
-    /// An incremental request contradicts itself.
-    #[error("the changes do not lead from `before` to `after`: {reason}")]
+    /// A request does not fit what this backend has programmed or prepared.
+    #[error("the sync does not begin at what is programmed: {reason}")]
     Request {
         /// The contradiction.
         reason: String,
@@ -57,7 +55,7 @@ pub enum ProxyError {
     #[error("{proxy} was given a program that another proxy rendered")]
     ForeignProgram {
         /// The backend that refused it.
-        proxy: ProxyKind,
+        proxy: &'static str,
     },
     /// The kernel does not hold what it should.
     #[error("the namespace differs from the Cluster in {count} places: {first}")]
@@ -73,6 +71,16 @@ pub enum ProxyError {
 }
 
 impl ProxyError {
+    /// There is no chain that a rule could be put into, and a slowdown that is none must not be
+    /// measured as one.
+    pub(crate) fn nothing_to_slow_down(tool: &str) -> Self {
+        Self::Unsupported {
+            what: format!("a slowdown by {tool}"),
+            reason: "the backend has no chain that a rule could be put into".into(),
+            remedy: "program a Cluster first".into(),
+        }
+    }
+
     /// Success if nothing failed, the one failure, or all of them.
     pub(crate) fn gather(mut errors: Vec<Self>) -> Result<(), Self> {
         match errors.pop() {
@@ -119,6 +127,6 @@ mod tests {
         let one = ProxyError::gather(vec![error("a")]).expect_err("one");
         assert!(matches!(one, ProxyError::Request { .. }));
         let two = ProxyError::gather(vec![error("a"), error("b")]).expect_err("two").to_string();
-        assert!(two.contains("a; and the changes") && two.ends_with('b'), "{two}");
+        assert!(two.contains("a; and the sync") && two.ends_with('b'), "{two}");
     }
 }

@@ -1,14 +1,15 @@
 //! What this kernel and these tools can do, found by trying each thing in the current network namespace, which is to be
 //! thrown away afterwards. Reads no configuration of the kernel, and programs no Cluster.
 
-use linux::Tool;
 use std::time::Duration;
 
+use linux::Tool;
+
+use crate::backends::backends;
 use crate::error::ProxyError;
-use crate::iptables::Variant;
+use crate::iptables::options::Variant;
 use crate::ipvs;
-use crate::open::{Options, open};
-use crate::proxy::ProxyKind;
+use crate::options::Options;
 
 /// How long one try may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -73,8 +74,8 @@ pub fn try_all() -> Vec<Feature> {
         let missing = tried.err().map(|error| error.to_string());
         features.push(Feature { group, name: name.to_owned(), missing });
     };
-    for kind in ProxyKind::ALL {
-        note("proxy", kind.as_str(), open(kind, &Options::default()).probe());
+    for backend in backends() {
+        note("proxy", backend.name, (backend.open)(&Options::default()).probe());
     }
     for table in LEGACY_TABLES {
         note("legacy table", table, iptables(Variant::Legacy, table, "-S"));

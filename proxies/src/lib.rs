@@ -1,8 +1,12 @@
-//! How a Cluster gets into the kernel: the [`Proxy`] trait, one folder a backend.
+//! How a Cluster gets into the kernel: what every backend can do, one folder a backend.
 //!
-//! A proxy programs the network namespace of the calling thread. It never makes, enters or names a
-//! namespace, and it reads no clock: whoever calls it times the three stages of a sync.
+//! A backend programs the network namespace of the calling thread. It never makes, enters or names a
+//! namespace, and it reads no clock: whoever calls it times the stages of a sync.
 
+mod backend;
+mod backends;
+mod counters;
+mod descriptor;
 mod differences;
 mod error;
 pub mod features;
@@ -11,13 +15,19 @@ pub mod features;
 mod golden;
 mod iptables;
 pub mod ipvs;
+mod modules;
 mod nftables;
 mod none;
-mod open;
-mod proxy;
+mod options;
+mod program;
 mod text;
 
+pub use backend::{Audit, Backend, Staged, sync};
+pub use backends::{UnknownProxy, also_known, backends, find};
+pub use counters::{CountedRule, Counters, Target};
+pub use descriptor::{Admin, Append, Cost, Descriptor, Reading, Tool};
 pub use error::ProxyError;
-pub use iptables::Variant as IptablesVariant;
-pub use open::{IptablesOptions, NftablesOptions, Options, open};
-pub use proxy::{Program, Proxy, ProxyKind, Size, SyncRequest, UnknownProxy};
+pub use iptables::options::{IptablesOptions, Variant as IptablesVariant};
+pub use nftables::options::NftablesOptions;
+pub use options::Options;
+pub use program::{Program, Size, SyncRequest};

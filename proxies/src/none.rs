@@ -1,20 +1,33 @@
 //! The control: no proxy at all. Every stage of a sync succeeds and does nothing.
 
-use generators::Cluster;
+use generators::{Cluster, Step};
 use linux::CpuTime;
 
+use crate::backend::{Audit, Backend, Staged};
+use crate::descriptor::{CONTROL, Cost, Descriptor};
 use crate::error::ProxyError;
-use crate::proxy::{Payload, Program, Proxy, ProxyKind, Size, SyncRequest};
+use crate::program::{Program, Size, SyncRequest};
 
-/// The backend `none`: the client dials the Endpoint, so the namespace needs nothing.
+/// The backend `none`.
+pub(crate) static NONE: Descriptor = Descriptor {
+    summary: "no proxy: clients dial Endpoints",
+    colour: "grey",
+    cost: |_, _| Cost::NOTHING,
+    ..Descriptor::new(CONTROL, "none", |_| Box::new(NoProxy))
+};
+
+/// The client dials the Endpoint, so the namespace needs nothing.
 ///
 /// It is the floor under every number: what a connection, or a sync, costs the harness alone.
 #[derive(Debug)]
-pub(crate) struct NoProxy;
+struct NoProxy;
 
-impl Proxy for NoProxy {
-    fn kind(&self) -> ProxyKind {
-        ProxyKind::None
+/// Marks the empty program.
+struct Nothing;
+
+impl Backend for NoProxy {
+    fn descriptor(&self) -> &'static Descriptor {
+        &NONE
     }
 
     /// Works everywhere.
@@ -22,6 +35,28 @@ impl Proxy for NoProxy {
         Ok(())
     }
 
+    fn start(&mut self, _cluster: &Cluster) -> Result<(), ProxyError> {
+        Ok(())
+    }
+
+    fn apply(&mut self, _step: &Step<'_>) -> Result<(), ProxyError> {
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result<(), ProxyError> {
+        Ok(())
+    }
+
+    fn staged(&mut self) -> Option<&mut dyn Staged> {
+        Some(self)
+    }
+
+    fn audit(&mut self) -> Option<&mut dyn Audit> {
+        Some(self)
+    }
+}
+
+impl Staged for NoProxy {
     /// There is no fixed state.
     fn prepare(&mut self, _request: &SyncRequest<'_>) -> Result<(), ProxyError> {
         Ok(())
@@ -29,24 +64,19 @@ impl Proxy for NoProxy {
 
     /// The empty program, of size zero, whatever the request.
     fn render(&self, _request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
-        Ok(Program { size: Size::default(), payload: Payload::Nothing })
+        Ok(Program::of(Size::default(), Nothing))
     }
 
     /// Hands nothing over, at no cost; refuses the program of another backend.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
-        if matches!(program.payload, Payload::Nothing) {
-            return Ok(CpuTime::default());
-        }
-        Err(ProxyError::ForeignProgram { proxy: self.kind() })
+        program.private::<Nothing>(CONTROL)?;
+        Ok(CpuTime::default())
     }
+}
 
+impl Audit for NoProxy {
     /// Any namespace serves any Cluster when clients dial Endpoints; there is nothing to compare.
     fn verify(&mut self, _cluster: &Cluster) -> Result<(), ProxyError> {
-        Ok(())
-    }
-
-    /// There is nothing to remove.
-    fn teardown(&mut self) -> Result<(), ProxyError> {
         Ok(())
     }
 }

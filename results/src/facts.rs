@@ -10,8 +10,9 @@ type Facts = BTreeMap<String, String>;
 
 /// The load of the machine: never the same twice.
 pub(crate) const LOAD: &str = "host.load";
-/// What an instruction count depends on: the guest, the programs in it (this one included), the emulator, and an imported Cluster.
-const COUNTED: [&str; 4] = ["cluster.", "guest.", "tool.", "vipbench."];
+/// What an instruction count depends on: the guest, the programs in it (this one included), the
+/// emulator, an imported Cluster, and settings of the node.
+const COUNTED: [&str; 5] = ["cluster.", "guest.", "node.", "tool.", "vipbench."];
 /// Ends the key of where a kernel came from: the same kernel may come from several places.
 const SOURCE: &str = ".source";
 

@@ -3,9 +3,10 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use generators::Ipv4Net;
 
+use super::format::ClusterFormat;
 use super::numbers;
 
 const GENERATE_EXAMPLES: &str = "\
@@ -44,33 +45,11 @@ What --anonymise keeps:
   and protocols; and how VIPs lie to each other within a network, because IPVS up to
   Linux 7.0 chooses hash buckets by it. All names and addresses are replaced.";
 
-/// Text forms of a Cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ClusterFormat {
-    /// vipbench's own JSON
-    Json,
-    /// A Kubernetes List of Services and `EndpointSlices`
-    K8s,
-    /// Input of `iptables-restore`, as kube-proxy would write it
-    Iptables,
-    /// Input of `ipvsadm -R`
-    Ipvs,
-    /// Input of `nft -f`, in kube-proxy's rule layout of Kubernetes 1.33
-    #[value(name = "nft-1.33")]
-    Nft1_33,
-    /// The same in the layout of 1.36
-    #[value(name = "nft-1.36")]
-    Nft1_36,
-    /// The same in the layout of 1.37
-    #[value(name = "nft-1.37")]
-    Nft1_37,
-}
-
 /// What a form needs beside the Cluster.
 #[derive(Debug, Clone, Args)]
 pub struct FormArgs {
     /// What to write
-    #[arg(long, value_enum, default_value = "json")]
+    #[arg(long, value_parser = ClusterFormat::parser(), default_value = "json")]
     pub format: ClusterFormat,
     /// Range of the VIPs [default: 10.96.0.0/12; of a file, the network around its VIPs]
     #[arg(long, value_name = "CIDR")]

@@ -3,6 +3,7 @@
 
 mod capacity;
 mod cluster;
+mod format;
 mod gate;
 mod machine;
 mod numbers;
@@ -14,7 +15,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use capacity::{CapacityArgs, CapacityCommand, CapacitySearchArgs};
-pub use cluster::{ClusterFormat, FormArgs, GenerateArgs, ImportArgs};
+pub use cluster::{FormArgs, GenerateArgs, ImportArgs};
+pub use format::ClusterFormat;
 pub use gate::{AcrossChoice, CalibrateArgs, GateArgs, GateFormat};
 pub use machine::{
     CleanArgs, DoctorArgs, GuestArgs, KernelsArgs, KernelsCommand, KernelsFetchArgs,

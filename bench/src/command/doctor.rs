@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use proxies::ProxyKind;
+use proxies::backends;
 use serde::Serialize;
 
 use crate::cli::DoctorArgs;
 use crate::console;
-use crate::place::{Probed, TOOLS, WorkDir, known_kvm, missing_on_host, probe_kvm};
+use crate::place::{self, Probed, WorkDir, known_kvm, missing_on_host, probe_kvm};
 use crate::run::progress::Progress;
 
 /// One thing that was looked at.
@@ -45,7 +45,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
 fn diagnose(probe_again: bool) -> Diagnosis {
     let mut missing = BTreeSet::new();
     let mut tools = Vec::new();
-    for tool in &TOOLS {
+    for tool in place::tools() {
         let detail = if tool.is_installed() {
             tool.installed_version()
                 .unwrap_or_else(|| "installed; does not tell its version on this kernel".into())
@@ -59,7 +59,7 @@ fn diagnose(probe_again: bool) -> Diagnosis {
             detail,
         });
     }
-    let host: Vec<Finding> = ProxyKind::ALL.into_iter().map(host_finding).collect();
+    let host: Vec<Finding> = backends().map(|backend| host_finding(backend.name)).collect();
     let kvm = kvm_finding(probe_again, missing.contains("qemu-system-x86"));
     let install = match missing.into_iter().collect::<Vec<_>>().join(" ") {
         none if none.is_empty() => none,
@@ -69,14 +69,14 @@ fn diagnose(probe_again: bool) -> Diagnosis {
     Diagnosis { tools, host, kvm, install, conclusion }
 }
 
-fn host_finding(kind: ProxyKind) -> Finding {
-    let found = missing_on_host(&[kind.to_string()]);
+fn host_finding(name: &str) -> Finding {
+    let found = missing_on_host(&[name.to_owned()]);
     let detail = match &found {
         Ok(missing) if missing.is_empty() => "works in this machine's own kernel".to_owned(),
         Ok(missing) => missing.join("; "),
         Err(error) => crate::in_words(error),
     };
-    Finding { what: kind.to_string(), good: found.is_ok_and(|missing| missing.is_empty()), detail }
+    Finding { what: name.to_owned(), good: found.is_ok_and(|missing| missing.is_empty()), detail }
 }
 
 fn kvm_finding(again: bool, no_qemu: bool) -> Finding {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use generators::{Cluster, EndpointCount, Ipv4Net, Ranges, Service, SyntheticSpec};
-use proxies::{Options, ProxyKind, SyncRequest};
+use proxies::Options;
 
 use crate::cli::{ClusterFormat, FormArgs, GenerateArgs};
 use crate::scenario::Scenario;
@@ -78,34 +78,19 @@ pub(super) fn write(
     match form.format {
         ClusterFormat::Json => generators::to_json(cluster, &mut out)?,
         ClusterFormat::K8s => generators::to_k8s(cluster, &mut out)?,
-        ClusterFormat::Iptables => {
-            write_text(ProxyKind::IptablesLegacy, &options, cluster, &mut out)?;
-        }
-        ClusterFormat::Nft1_33 => write_text(ProxyKind::Nftables1_33, &options, cluster, &mut out)?,
-        ClusterFormat::Nft1_36 => write_text(ProxyKind::Nftables1_36, &options, cluster, &mut out)?,
-        ClusterFormat::Nft1_37 => write_text(ProxyKind::Nftables1_37, &options, cluster, &mut out)?,
-        ClusterFormat::Ipvs => {
-            out.write_all(proxies::ipvs::save_text(cluster, &options).as_bytes())?;
-        }
+        ClusterFormat::Admin(admin) => out.write_all(&(admin.text)(cluster, &options))?,
     }
     Ok(out.flush()?)
 }
 
 /// How the rules are written; says on standard error what was guessed, and what the form lacks.
 fn options(cluster: &Cluster, known: Option<Ranges>, form: &FormArgs) -> Options {
-    if matches!(form.format, ClusterFormat::Json | ClusterFormat::K8s) {
-        return Options::default();
-    }
+    let ClusterFormat::Admin(admin) = form.format else { return Options::default() };
     let Ranges { pods, services } = known.unwrap_or_else(|| cluster.ranges());
     let (pods, services) = (form.pod_cidr.or(pods), form.service_cidr.or(services));
-    let (has_pods, has_services) = match form.format {
-        ClusterFormat::Json | ClusterFormat::K8s | ClusterFormat::Ipvs => (false, false),
-        ClusterFormat::Iptables => (true, false),
-        ClusterFormat::Nft1_33 | ClusterFormat::Nft1_36 | ClusterFormat::Nft1_37 => (true, true),
-    };
     for (is_guess, range, what, option) in [
-        (has_pods && form.pod_cidr.is_none(), pods, "Pods", "--pod-cidr"),
-        (has_services && form.service_cidr.is_none(), services, "VIPs", "--service-cidr"),
+        (admin.says_pods && form.pod_cidr.is_none(), pods, "Pods", "--pod-cidr"),
+        (admin.says_services && form.service_cidr.is_none(), services, "VIPs", "--service-cidr"),
     ] {
         if known.is_none() && is_guess {
             let range = range.map_or("none".to_owned(), |range| range.to_string());
@@ -115,7 +100,7 @@ fn options(cluster: &Cluster, known: Option<Ranges>, form: &FormArgs) -> Options
         }
     }
     let node_ports = cluster.services().iter().filter_map(Service::node_port).count();
-    if form.format == ClusterFormat::Ipvs && node_ports > 0 && form.node_addresses.is_empty() {
+    if admin.needs_node_addresses && node_ports > 0 && form.node_addresses.is_empty() {
         console::note(format_args!(
             "{node_ports} node ports are not in the text: IPVS has them at each address of the node; name it with \
              --node-address"
@@ -129,16 +114,4 @@ fn options(cluster: &Cluster, known: Option<Ranges>, form: &FormArgs) -> Options
     };
     options.nftables.service_cidr = services.map(network);
     options
-}
-
-/// What a full sync of a proxy hands to its tool in an empty namespace.
-fn write_text(
-    kind: ProxyKind,
-    options: &Options,
-    cluster: &Cluster,
-    out: &mut impl Write,
-) -> anyhow::Result<()> {
-    let proxy = proxies::open(kind, options);
-    let program = proxy.render(&SyncRequest::Full(cluster))?;
-    Ok(out.write_all(program.text().with_context(|| format!("{kind} renders no text"))?)?)
 }

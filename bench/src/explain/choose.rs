@@ -7,13 +7,14 @@ use results::metrics::{self, MetricKind, Use};
 use results::{CellRecord, Clock, Outcome, Place, Run};
 use serde::Deserialize;
 
-use crate::cell::{CellSpec, emits, metric_of};
 use crate::load::{Sample, region};
+use crate::measure::spec::{CellSpec, Measure};
+use crate::measure::{self, metric_of};
 use crate::place::Setting;
 use crate::run::check::{Overrides, validated};
 use crate::run::imported::CLUSTER_FACT;
 use crate::run::plan::expand;
-use crate::scenario::{Measure, Scenario};
+use crate::scenario::Scenario;
 
 /// Cells named in an error.
 const SHOWN_MAX: usize = 12;
@@ -167,14 +168,15 @@ fn list(items: impl Iterator<Item = String>) -> String {
 /// The metric that is meant if none is named.
 fn usual_metric(measure: &str) -> MetricKind {
     let named = Measure::ALL.into_iter().filter(|one| one.name() == measure);
-    let mut given = named.flat_map(emits);
+    let mut given = named.flat_map(|one| measure::of(one).emits);
     let first = given.find(|kind| kind.uses.contains(&Use::ExplainFirst));
     first.copied().unwrap_or(metrics::CONNECT)
 }
 
 /// The measure that gives a metric.
 fn measure_of(metric: &str) -> Measure {
-    let gives = |measure: &Measure| emits(*measure).iter().any(|kind| kind.name == metric);
+    let gives =
+        |measure: &Measure| measure::of(*measure).emits.iter().any(|kind| kind.name == metric);
     Measure::ALL.into_iter().find(gives).unwrap_or(Measure::Connect)
 }
 

@@ -12,7 +12,7 @@ use results::explain::{EXPLAIN_SCHEMA, Explanation, Part, Profiled};
 use results::{CellRecord, Distribution, Metric, Outcome, Run};
 
 use super::choose::{Target, scenario};
-use crate::cell::CellAnswer;
+use crate::measure::spec::CellAnswer;
 use crate::place::{GuestOptions, GuestPlace, WorkDir};
 use crate::scenario::Scenario;
 

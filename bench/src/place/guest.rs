@@ -18,7 +18,8 @@ use lab::image::{Cache, InitramfsSpec, Kernel, KernelSpec};
 use results::{GuestRecord, Outcome};
 use sha2::{Digest, Sha256};
 
-use crate::cell::{CellAnswer, CellSpec};
+use super::tools::{guest_modules, guest_tools};
+use crate::measure::spec::{CellAnswer, CellSpec};
 use crate::scenario::Limits;
 
 /// Saved guests kept in the cache, last used first. Each takes some 260 MB.
@@ -86,7 +87,10 @@ impl GuestPlace {
         let kernel = lab::image::resolve(spec, &cache, progress)?;
         progress(&format!("building the initramfs for {}", kernel.release));
         let init = std::env::current_exe().context("finding this program's own file")?;
-        let initramfs = InitramfsSpec { files: options.files.clone(), ..InitramfsSpec::new(init) };
+        let initramfs = InitramfsSpec {
+            files: options.files.clone(),
+            ..InitramfsSpec::new(init, guest_tools(), guest_modules())
+        };
         let initramfs = lab::image::build_initramfs(&kernel, &initramfs, &cache)?.path;
         // The cache names an image by its content.
         let initramfs_sha256 = initramfs.file_stem().unwrap_or_default().to_string_lossy().into();

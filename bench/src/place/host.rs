@@ -13,10 +13,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use linux::netns::Namespace;
 use linux::process::{Child, Limits, ProcessError};
-use proxies::{Options, ProxyKind};
+use proxies::Options;
 use results::Outcome;
 
-use crate::cell::{CellAnswer, CellSpec};
+use crate::measure::spec::{CellAnswer, CellSpec};
 
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// How often an abort is looked for.
@@ -128,7 +128,7 @@ pub fn run_child(job: &Path) -> anyhow::Result<()> {
     let spec = File::open(job).with_context(|| job.display().to_string())?;
     let spec: CellSpec =
         serde_json::from_reader(std::io::BufReader::new(spec)).context("the cell's job")?;
-    serde_json::to_writer(std::io::stdout().lock(), &crate::cell::run(&spec))?;
+    serde_json::to_writer(std::io::stdout().lock(), &crate::measure::run(&spec))?;
     Ok(())
 }
 
@@ -141,9 +141,9 @@ pub fn missing_on_host(proxies: &[String]) -> anyhow::Result<Vec<String>> {
     let namespace = Namespace::new("probe")?;
     let mut missing = Vec::new();
     for proxy in proxies {
-        let kind: ProxyKind = proxy.parse()?;
+        let backend = proxies::find(proxy)?;
         let probed = namespace.enter(|| {
-            let mut proxy = proxies::open(kind, &Options::default());
+            let mut proxy = (backend.open)(&Options::default());
             proxy.probe().map_err(|error| error.to_string())
         })?;
         missing.extend(probed.err());

@@ -20,10 +20,10 @@ pub use accelerator::{Probed, known_kvm, probe_kvm};
 pub use choose::{Asked, Setting, choose, select_kernels};
 pub use guest::{GuestOptions, GuestPlace, ended_well};
 pub use host::{HostPlace, missing_on_host, run_child};
-pub use tools::{TOOLS, Tool, require_emulator, tool_versions};
+pub use tools::{Tool, require_emulator, tool_versions, tools};
 pub use work::{WorkDir, abandoned, remove_work_folders};
 
-use crate::cell::{CellAnswer, CellSpec};
+use crate::measure::spec::{CellAnswer, CellSpec};
 
 /// Every place of a run: one guest place a kernel, or the host.
 pub struct Places {
@@ -145,7 +145,7 @@ impl Places {
 /// # Errors
 /// A metric that the measure does not declare.
 fn compacted(spec: &CellSpec, mut answer: CellAnswer) -> anyhow::Result<CellAnswer> {
-    let declared = crate::cell::emits(spec.measure);
+    let declared = crate::measure::of(spec.measure).emits;
     for metric in &answer.metrics {
         let known = declared.iter().any(|kind| kind.is_of(metric, spec.labels.clock));
         anyhow::ensure!(

@@ -1,62 +1,79 @@
 //! The programs a run needs, the packages they come in, and the facts about this machine that a comparison must match.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
+use proxies::Descriptor;
+
 /// A program and where it comes from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tool {
-    /// Program name.
+    /// Program name. It prints its version with `--version`.
     pub program: &'static str,
-    /// Argument that prints its version.
-    pub version: &'static str,
     /// Distribution package.
     pub package: &'static str,
     /// What cannot be done without it.
-    pub purpose: &'static str,
+    pub purpose: String,
 }
 
-/// Every program that vipbench starts.
-pub const TOOLS: [Tool; 7] = [
-    Tool {
-        program: lab::guest::QEMU,
-        version: "--version",
-        package: "qemu-system-x86",
-        purpose: "guest kernels and the instructions clock",
-    },
-    Tool {
-        program: "iptables-legacy-restore",
-        version: "--version",
-        package: "iptables",
-        purpose: "proxy iptables-legacy",
-    },
-    Tool {
-        program: "iptables-nft-restore",
-        version: "--version",
-        package: "iptables",
-        purpose: "proxies iptables-nft and ipvs",
-    },
-    Tool {
-        program: "nft",
-        version: "--version",
-        package: "nftables",
-        purpose: "proxies nftables-1.33, nftables-1.36 and nftables-1.37",
-    },
-    Tool { program: "ipset", version: "--version", package: "ipset", purpose: "proxy ipvs" },
-    Tool {
-        program: "ipvsadm",
-        version: "--version",
-        package: "ipvsadm",
-        purpose: "comparison with ipvsadm -R",
-    },
-    Tool {
-        program: "apt-get",
-        version: "--version",
-        package: "apt",
-        purpose: "fetching guest kernels",
-    },
-];
+/// Every program that vipbench starts: its own, then those of the backends.
+pub fn tools() -> Vec<Tool> {
+    let own = |program, package, purpose: &str| Tool { program, package, purpose: purpose.into() };
+    let mut tools =
+        vec![own(lab::guest::QEMU, "qemu-system-x86", "guest kernels and the instructions clock")];
+    for tool in proxies::backends().flat_map(|backend| backend.tools) {
+        if tools.iter().all(|known| known.program != tool.program) {
+            tools.push(Tool {
+                program: tool.program,
+                package: tool.package,
+                purpose: users_of(tool.program),
+            });
+        }
+    }
+    for admin in proxies::backends().filter_map(|backend| backend.admin) {
+        if tools.iter().all(|known| known.program != admin.program) {
+            let purpose = format!("comparison with {} {}", admin.program, admin.args.join(" "));
+            tools.push(Tool { program: admin.program, package: admin.package, purpose });
+        }
+    }
+    tools.push(own("apt-get", "apt", "fetching guest kernels"));
+    tools
+}
+
+/// `proxies A, B and C`: the backends that start a program.
+fn users_of(program: &str) -> String {
+    let starts = |backend: &&Descriptor| backend.tools.iter().any(|tool| tool.program == program);
+    let names: Vec<&str> = proxies::backends().filter(starts).map(|one| one.name).collect();
+    match names.as_slice() {
+        [only] => format!("proxy {only}"),
+        [first @ .., last] => format!("proxies {} and {last}", first.join(", ")),
+        [] => String::new(),
+    }
+}
+
+/// Every program that a guest needs beside this one, in the order of their names.
+pub(super) fn guest_tools() -> Vec<String> {
+    let of_backends = proxies::backends().flat_map(|backend| {
+        let started = backend.tools.iter();
+        let started = started.flat_map(|tool| tool.also.iter().copied().chain([tool.program]));
+        started.chain(backend.admin.map(|admin| admin.program))
+    });
+    let names: BTreeSet<&str> = of_backends.collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// Every kernel module that a backend needs, in the order in which they are to be loaded.
+pub(super) fn guest_modules() -> Vec<String> {
+    let mut modules: Vec<String> = Vec::new();
+    let needed = proxies::backends().flat_map(|backend| backend.modules);
+    for module in needed.copied().flatten() {
+        if modules.iter().all(|known| known != module) {
+            modules.push((*module).to_owned());
+        }
+    }
+    modules
+}
 
 impl Tool {
     /// Whether it can be started. `ipvsadm` then says nothing of its version where the kernel has no IPVS.
@@ -65,7 +82,7 @@ impl Tool {
     }
 
     fn asked(&self) -> Option<Output> {
-        Command::new(self.program).arg(self.version).stdin(Stdio::null()).output().ok()
+        Command::new(self.program).arg("--version").stdin(Stdio::null()).output().ok()
     }
 
     /// First line of what the tool says of its version, or `None` if it is not installed or says nothing.
@@ -81,7 +98,8 @@ impl Tool {
 /// # Errors
 /// It is not installed.
 pub fn require_emulator() -> anyhow::Result<()> {
-    let emulator = TOOLS.iter().find(|tool| tool.program == lab::guest::QEMU);
+    let tools = tools();
+    let emulator = tools.iter().find(|tool| tool.program == lab::guest::QEMU);
     anyhow::ensure!(
         emulator.is_some_and(|tool| tool.installed_version().is_some()),
         "a guest kernel needs {}, which is not in PATH; run scripts/setup or install the package qemu-system-x86, or \
@@ -94,7 +112,7 @@ pub fn require_emulator() -> anyhow::Result<()> {
 /// Versions of the installed tools, by `tool.NAME`.
 pub fn tool_versions() -> BTreeMap<String, String> {
     let known = |tool: &Tool| Some((format!("tool.{}", tool.program), tool.installed_version()?));
-    TOOLS.iter().filter(|tool| tool.package != "apt").filter_map(known).collect()
+    tools().iter().filter(|tool| tool.package != "apt").filter_map(known).collect()
 }
 
 /// What is known of this machine. Facts that cannot be read are left out.
@@ -135,4 +153,38 @@ fn own_sha256() -> Option<String> {
     use sha2::Digest;
     let binary = fs::read("/proc/self/exe").ok()?;
     Some(data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(binary)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_that_sets_up_installs_what_backends_need() {
+        let script = include_str!("../../../scripts/setup");
+        for tool in tools().into_iter().filter(|tool| tool.package != "apt") {
+            let packages = script.lines().filter_map(|line| line.trim().split_once(':'));
+            assert!(packages.clone().any(|(_, package)| package == tool.package), "{tool:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_is_told_with_all_that_start_it() {
+        let purpose = |program: &str| {
+            tools().into_iter().find(|tool| tool.program == program).unwrap().purpose
+        };
+        assert_eq!(purpose("iptables-nft-restore"), "proxies iptables-nft and ipvs");
+        assert_eq!(purpose("nft"), "proxies nftables-1.33, nftables-1.36 and nftables-1.37");
+        assert_eq!(purpose("ipvsadm"), "comparison with ipvsadm -R");
+    }
+
+    #[test]
+    fn a_guest_has_each_module_once_and_connection_tracking_first() {
+        let modules = guest_modules();
+        let distinct: BTreeSet<&String> = modules.iter().collect();
+        assert_eq!(distinct.len(), modules.len());
+        let at = |name: &str| modules.iter().position(|module| module == name).unwrap();
+        assert!(at("nf_conntrack") < at("ip_tables") && at("ip_set") < at("ip_vs"));
+        assert!(guest_tools().contains(&"ipset".to_owned()));
+    }
 }

@@ -8,11 +8,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use generators::VipLayout;
-use proxies::ProxyKind;
+use proxies::Descriptor;
 use results::replicate::Claim;
 
 use super::imported::ImportedCluster;
-use crate::scenario::{Measure, Scenario};
+use crate::measure::node::check_sysctls;
+use crate::measure::spec::Measure;
+use crate::measure::topology_of;
+use crate::scenario::Scenario;
 
 /// What a request changes in a scenario.
 #[derive(Debug, Clone, Default)]
@@ -101,10 +104,10 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
         cluster.services = services;
         cluster.validate().with_context(|| format!("[cluster] with services = {services}"))?;
     }
-    crate::cell::topology_of(&scenario.cluster)
-        .validate()
-        .context("[cluster] does not fit into the lab")?;
+    topology_of(&scenario.cluster).validate().context("[cluster] does not fit into the lab")?;
     check_load(&scenario)?;
+    scenario.ipvs.check()?;
+    check_sysctls(&scenario.sysctl)?;
     scenario.claims.iter().try_for_each(Claim::check)?;
     Ok(scenario)
 }
@@ -140,9 +143,13 @@ fn check_kernel_cmdline(words: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn parse_proxy(name: &str) -> anyhow::Result<ProxyKind> {
-    name.parse().map_err(|_| {
-        let known: Vec<String> = ProxyKind::ALL.iter().map(ToString::to_string).collect();
+/// The backend of a name in a scenario.
+///
+/// # Errors
+/// A name that none has, with those there are.
+pub(super) fn parse_proxy(name: &str) -> anyhow::Result<&'static Descriptor> {
+    proxies::find(name).map_err(|_| {
+        let known: Vec<&str> = proxies::backends().map(|backend| backend.name).collect();
         anyhow::anyhow!("proxies: {name:?} is unknown; choose among {}", known.join(", "))
     })
 }

@@ -7,8 +7,8 @@ use anyhow::Context;
 use results::{CellRecord, Outcome, RunRecord, RunWriter};
 
 use super::RunRequest;
-use crate::cell::CellSpec;
 use crate::console;
+use crate::measure::spec::CellSpec;
 
 /// Parent of results folders that were not named.
 const RUNS: &str = "runs";

@@ -12,8 +12,8 @@ use data_encoding::HEXLOWER;
 use generators::{Cluster, MAX_SERVICES, Protocol, Service, SyntheticSpec};
 use sha2::{Digest, Sha256};
 
-use crate::cell::dialable::{is_dialable, target_ports_of};
 use crate::files;
+use crate::measure::dialable::{is_dialable, target_ports_of};
 
 /// The fact of a run that says which file it was.
 pub const CLUSTER_FACT: &str = "cluster.sha256";

@@ -14,10 +14,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use results::{Clock, Environment, Place, RunRecord, ShardRecord};
+use proxies::Descriptor;
+use results::{Clock, Environment, Place, ProxyRecord, RunRecord, ShardRecord};
 
-use crate::cell::CellSpec;
 use crate::console;
+use crate::measure::node::sysctl_facts;
+use crate::measure::spec::CellSpec;
 use crate::place::{Asked, Places, Setting, choose};
 use crate::scenario::Scenario;
 use check::{Overrides, validated};
@@ -144,6 +146,7 @@ fn run_record(
     let mut facts = places.facts();
     let imported = scenario.imported.iter();
     facts.extend(imported.map(|file| (CLUSTER_FACT.to_owned(), file.sha256().to_owned())));
+    facts.extend(scenario.ipvs.facts().chain(sysctl_facts(&scenario.sysctl)));
     Ok(RunRecord {
         schema: results::RUN_SCHEMA.into(),
         tool_version: env!("CARGO_PKG_VERSION").into(),
@@ -151,12 +154,25 @@ fn run_record(
         started: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         scenario_name: scenario.name.clone(),
         scenario: serde_json::to_value(scenario)?,
-        proxies: Vec::new(),
+        proxies: proxy_records(scenario),
         cells: cells.iter().map(CellSpec::id).collect(),
         shard: None,
         environment: Environment { facts },
         guests: Vec::new(),
     })
+}
+
+/// What tables and plots need to know of the scenario's proxies, in the order of the backends.
+pub fn proxy_records(scenario: &Scenario) -> Vec<ProxyRecord> {
+    let all = (0..).zip(proxies::backends());
+    let named = all.filter(|(_, backend)| scenario.proxies.iter().any(|name| name == backend.name));
+    let record = |(order, backend): (u32, &Descriptor)| ProxyRecord {
+        name: backend.name.into(),
+        family: backend.family.into(),
+        colour: backend.colour.into(),
+        order,
+    };
+    named.map(record).collect()
 }
 
 /// Wall time is measured one cell at a time; instruction counts do not care.

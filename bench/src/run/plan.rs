@@ -3,13 +3,15 @@
 //! Which kernels and which place there are is told by the caller.
 
 use anyhow::ensure;
-use proxies::ProxyKind;
+use proxies::Descriptor;
 use results::Labels;
 
 use super::check::parse_proxy;
-use crate::cell::CellSpec;
+use crate::measure;
+use crate::measure::node::{IpvsSettings, NodeSettings};
+use crate::measure::spec::{CellSpec, Inject, Measure};
 use crate::place::Setting;
-use crate::scenario::{Inject, Measure, Scenario};
+use crate::scenario::Scenario;
 
 /// Largest run: a scenario beyond it is a typing error.
 const CELLS_MAX: usize = 20_000;
@@ -51,7 +53,8 @@ pub fn expand(
                     .iter()
                     .flat_map(|proxy| kernels.iter().map(move |kernel| (proxy, *kernel)))
                 {
-                    if !applies(measure, parse_proxy(proxy)?) {
+                    let backend = parse_proxy(proxy)?;
+                    if !(measure::of(measure).applies)(backend) {
                         continue;
                     }
                     let labels = Labels {
@@ -70,7 +73,8 @@ pub fn expand(
                         cluster: cluster.clone(),
                         imported: imported.clone(),
                         load: scenario.load.clone(),
-                        inject: inject(scenario, measure, proxy),
+                        inject: inject(scenario, measure, backend),
+                        node: node(scenario, backend),
                     });
                 }
             }
@@ -88,26 +92,21 @@ pub fn expand(
     Ok(cells)
 }
 
-/// The slowdowns of one cell: none for the control and for other measures than `connect`.
-fn inject(scenario: &Scenario, measure: Measure, proxy: &str) -> Inject {
-    if measure != Measure::Connect || proxy == ProxyKind::None.as_str() {
+/// The slowdown of a cell: of new connections through a proxy, and by rules where it has chains. Other
+/// cells keep their digits.
+fn inject(scenario: &Scenario, measure: Measure, proxy: &Descriptor) -> Inject {
+    if measure != Measure::Connect || proxy.is_control() {
         return Inject::default();
     }
-    let has_chains = proxy.starts_with("iptables-") || proxy.starts_with("nftables-");
+    let has_chains = proxy.slow_down.is_some();
     let rules_per_chain = if has_chains { scenario.inject.rules_per_chain } else { 0 };
     Inject { rules_per_chain, ..scenario.inject }
 }
 
-/// `none` has nothing to sync, and only IPVS needs local VIPs.
-fn applies(measure: Measure, proxy: ProxyKind) -> bool {
-    match measure {
-        Measure::Sync | Measure::Restart | Measure::Baseline => proxy != ProxyKind::None,
-        Measure::VipBind => proxy == ProxyKind::Ipvs,
-        Measure::Append | Measure::Walk => {
-            matches!(proxy, ProxyKind::IptablesLegacy | ProxyKind::IptablesNft)
-        }
-        Measure::Connect | Measure::Http | Measure::VipLayout => true,
-    }
+/// What a cell sets on its node.
+fn node(scenario: &Scenario, proxy: &Descriptor) -> NodeSettings {
+    let ipvs = if proxy.family == "ipvs" { scenario.ipvs.clone() } else { IpvsSettings::default() };
+    NodeSettings { ipvs, sysctl: scenario.sysctl.clone() }
 }
 
 #[cfg(test)]
@@ -169,6 +168,25 @@ mod tests {
             let slowed = cell.labels.proxy == "iptables-nft" && cell.labels.measure == "connect";
             assert_eq!(cell.inject.rules_per_chain, if slowed { 3 } else { 0 }, "{}", cell.id());
             assert_eq!(serde_json::to_string(&cell).unwrap().contains("inject"), slowed);
+        }
+    }
+
+    #[test]
+    fn settings_of_the_node_reach_the_cells_that_they_are_of() {
+        let text = "name = 'node-settings'\nservices = [10]\nproxies = ['ipvs', 'none']\n\
+                    measures = ['connect']\n[ipvs]\nscheduler = 'lc'\n\
+                    [sysctl]\n'net.ipv4.vs.conn_reuse_mode' = 0";
+        let plan = validated(scenario(text), Overrides::default()).unwrap();
+        for cell in expand(&plan, GUEST, &["6.1".into()]).unwrap() {
+            let has_scheduler = cell.node.ipvs.scheduler.as_deref() == Some("lc");
+            assert_eq!(has_scheduler, cell.labels.proxy == "ipvs");
+            assert_eq!(cell.node.sysctl.len(), 1);
+            let job = serde_json::to_string(&cell).unwrap();
+            assert_eq!(serde_json::from_str::<CellSpec>(&job).unwrap().node, cell.node);
+        }
+        let plan = validated(small(), Overrides::default()).unwrap();
+        for cell in expand(&plan, GUEST, &["6.1".into()]).unwrap() {
+            assert!(!serde_json::to_string(&cell).unwrap().contains("node"), "a longer job");
         }
     }
 

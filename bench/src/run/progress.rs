@@ -6,8 +6,8 @@ use std::time::Duration;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use results::{CellRecord, Outcome};
 
-use crate::cell::CellSpec;
 use crate::console;
+use crate::measure::spec::CellSpec;
 
 /// Time between two plain lines.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use results::{CellRecord, Labels, Outcome, RunWriter};
 
 use super::progress::Progress;
-use super::shard::cost_ms;
 use super::signals::Interrupt;
-use crate::cell::CellSpec;
+use crate::measure::cost_ms;
+use crate::measure::spec::CellSpec;
 use crate::place::Places;
 
 /// How often the runner looks whether it was interrupted.

@@ -5,10 +5,10 @@
 //! others.
 
 use anyhow::bail;
-use results::{Labels, ShardRecord};
+use results::ShardRecord;
 
-use crate::cell::CellSpec;
-use crate::scenario::Measure;
+use crate::measure::cost_ms;
+use crate::measure::spec::CellSpec;
 
 /// Which part of a run's cells to run: part `index` of `count`, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,53 +60,6 @@ impl Shard {
         }
         plan.into_iter().zip(mine).filter_map(|(cell, mine)| mine.then_some(cell)).collect()
     }
-}
-
-/// Roughly how long a cell takes, milliseconds on a machine of 2026: good for dividing work, for
-/// nothing else.
-///
-/// Fitted to `duration_ms` in `results/reference/quick-6.1/cells.jsonl`.
-pub fn cost_ms(cell: &CellSpec) -> u64 {
-    const GUEST_MS: u64 = 2_000;
-    let Labels { proxy, endpoints, services, .. } = &cell.labels;
-    let (services, endpoints) = (*services, *endpoints);
-    // Full sync: fixed, and a thousand Endpoints; incremental syncs: a million pairs of Endpoints;
-    // a thousand connections: a thousand Services before the one that is dialled.
-    let (fixed, per_1000, pairs, per_rule) = match proxy.as_str() {
-        "none" => (0, 0, 0, 0),
-        name if name.starts_with("iptables-nft") => (2_600, 1_500, 1_700, 500),
-        name if name.starts_with("iptables") => (2_300, 1_200, 0, 170),
-        // A map a Service makes the kernel's work quadratic; a direct translation does not.
-        "nftables-1.37" if endpoints <= services => (300, 1_200, 0, 0),
-        name if name.starts_with("nftables") => (300, 1_500, 2_500, 0),
-        _ => (300, 700, 0, 0),
-    };
-    let sync = fixed + per_1000 * endpoints / 1_000;
-    let load = &cell.load;
-    let connections = match cell.measure {
-        Measure::Connect | Measure::VipLayout => {
-            u64::from(load.connections) * load.positions.len() as u64
-        }
-        Measure::Http => u64::from(load.http_connections) * load.positions.len() as u64,
-        Measure::Walk
-        | Measure::Sync
-        | Measure::Restart
-        | Measure::Baseline
-        | Measure::Append
-        | Measure::VipBind => 0,
-    };
-    let connecting = connections * (300 + per_rule * services / 1_000) / 1_000;
-    GUEST_MS
-        + match cell.measure {
-            Measure::Connect | Measure::Http => sync + connecting,
-            Measure::VipLayout => 2 * (sync + connecting),
-            Measure::Sync | Measure::Restart | Measure::Baseline => {
-                2 * sync + pairs * endpoints / 1_000 * endpoints / 1_000
-            }
-            Measure::VipBind | Measure::Walk => sync,
-            // Each of ten calls reads and writes the tables.
-            Measure::Append => 10 * sync,
-        }
 }
 
 #[cfg(test)]

@@ -20,109 +20,11 @@ use super::kernel::Kernel;
 use super::modules::ModuleTree;
 use super::tree::{Node, Tree};
 
-/// Tools put into a guest: what the proxies of this project start. `iptables` without a suffix is
-/// whichever of the two the machine prefers.
-pub const DEFAULT_TOOLS: [&str; 13] = [
-    "ip",
-    "ipset",
-    "iptables",
-    "iptables-legacy",
-    "iptables-legacy-restore",
-    "iptables-legacy-save",
-    "iptables-nft",
-    "iptables-nft-restore",
-    "iptables-nft-save",
-    "iptables-restore",
-    "iptables-save",
-    "ipvsadm",
-    "nft",
-];
-
-/// Modules put into a guest, by what needs them. A kernel that lacks some, or has them built in, is
-/// no error.
-pub const DEFAULT_MODULES: &[&str] = &[
-    // The lab: its links, VIPs on a dummy device, and tunnels.
-    "veth",
-    "dummy",
-    "bridge",
-    "ipip",
-    // The checksum that conntrack, NAT and IPVS ask for by name (`libcrc32c` in 6.12, and gone in
-    // 7.2).
-    "crc32c_intel",
-    "crc32c_generic",
-    "libcrc32c",
-    // Connection tracking and its netlink interface.
-    "nf_conntrack",
-    "nf_nat",
-    "nf_conntrack_netlink",
-    // iptables-legacy: its tables.
-    "ip_tables",
-    "iptable_filter",
-    "iptable_mangle",
-    "iptable_nat",
-    "iptable_raw",
-    // Matches and targets of kube-proxy's rules, shared by both implementations of iptables.
-    "xt_addrtype",
-    "xt_comment",
-    "xt_connmark",
-    "xt_conntrack",
-    "xt_ipvs",
-    "xt_mark",
-    "xt_MASQUERADE",
-    "xt_multiport",
-    "xt_nat",
-    "xt_nfacct",
-    "xt_physdev",
-    "xt_recent",
-    "xt_REDIRECT",
-    "xt_set",
-    "xt_statistic",
-    "xt_tcpudp",
-    "ipt_REJECT",
-    // iptables-nft and nftables.
-    "nf_tables",
-    "nft_chain_nat",
-    "nft_compat",
-    "nft_counter",
-    "nft_ct",
-    "nft_fib_inet",
-    "nft_fib_ipv4",
-    "nft_hash",
-    "nft_limit",
-    "nft_log",
-    "nft_masq",
-    "nft_nat",
-    "nft_numgen",
-    "nft_objref",
-    "nft_redir",
-    "nft_reject_inet",
-    "nft_reject_ipv4",
-    // Sets that kube-proxy's IPVS mode matches against.
-    "ip_set",
-    "ip_set_bitmap_port",
-    "ip_set_hash_ip",
-    "ip_set_hash_ipport",
-    "ip_set_hash_ipportip",
-    "ip_set_hash_ipportnet",
-    "ip_set_hash_net",
-    "ip_set_list_set",
-    // IPVS and its schedulers.
-    "ip_vs",
-    "ip_vs_dh",
-    "ip_vs_fo",
-    "ip_vs_lblc",
-    "ip_vs_lblcr",
-    "ip_vs_lc",
-    "ip_vs_mh",
-    "ip_vs_nq",
-    "ip_vs_ovf",
-    "ip_vs_rr",
-    "ip_vs_sed",
-    "ip_vs_sh",
-    "ip_vs_twos",
-    "ip_vs_wlc",
-    "ip_vs_wrr",
-];
+/// The tool that the lab itself wants in a guest.
+const LAB_TOOLS: [&str; 1] = ["ip"];
+/// Modules of the lab itself: its links, VIPs on a dummy device, and tunnels. A kernel that lacks some,
+/// or has them built in, is no error.
+const LAB_MODULES: [&str; 4] = ["veth", "dummy", "bridge", "ipip"];
 
 /// Folders every guest has, to mount on and to write into.
 const EMPTY_FOLDERS: [&str; 7] = ["/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/var"];
@@ -143,13 +45,14 @@ pub struct InitramfsSpec {
 }
 
 impl InitramfsSpec {
-    /// The program `init` with all default tools and modules.
-    pub fn new(init: PathBuf) -> Self {
+    /// The program `init` with what the lab itself needs, and then these tools and modules.
+    pub fn new(init: PathBuf, tools: Vec<String>, modules: Vec<String>) -> Self {
+        let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         Self {
             init,
-            tools: DEFAULT_TOOLS.map(str::to_owned).into(),
+            tools: [own(&LAB_TOOLS), tools].concat(),
             files: Vec::new(),
-            modules: DEFAULT_MODULES.iter().map(|&name| name.to_owned()).collect(),
+            modules: [own(&LAB_MODULES), modules].concat(),
         }
     }
 }

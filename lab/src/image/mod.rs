@@ -29,7 +29,7 @@ mod vmlinux;
 pub use cache::{Cache, Removed};
 pub use catalogue::{OfferedKernel, offered_kernels};
 pub use error::ImageError;
-pub use initramfs::{DEFAULT_MODULES, DEFAULT_TOOLS, Initramfs, InitramfsSpec, build_initramfs};
+pub use initramfs::{Initramfs, InitramfsSpec, build_initramfs};
 pub use kernel::{Kernel, Manifest, cached_kernels, look_up, refresh, resolve};
 pub use modules::{Closure, Module, ModuleTree};
 pub use package::PackageRecord;

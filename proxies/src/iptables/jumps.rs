@@ -4,14 +4,14 @@
 //! `iptablesJumpChains` and `iptablesKubeletJumpChains` in pkg/proxy/iptables/proxier.go and
 //! `EnsureChain`, `EnsureRule` and `Monitor` in pkg/util/iptables/iptables.go, Kubernetes 1.35.
 
-use linux::{IoError, ToolError};
 use std::error::Error;
 use std::io;
 
 use iptables::IPTables;
 use iptables::error::IptablesError;
+use linux::{IoError, ToolError};
 
-use super::Variant;
+use super::options::Variant;
 use crate::error::ProxyError;
 
 /// The chain whose disappearance would tell kube-proxy that somebody flushed the tables.

@@ -5,73 +5,127 @@
 //! iptables 1.8.9 print a warning, is left out. Connection-tracking clean-up after a UDP change is
 //! not part of a sync here.
 
+mod added_rules;
+mod counters;
 mod dump;
+
 mod jumps;
 mod names;
+pub mod options;
 mod render;
 mod saved;
 mod teardown;
 mod text;
+pub(crate) mod tool;
 mod verify;
 
-use generators::Cluster;
+use generators::{Cluster, Step};
 use linux::sysctl::Sysctls;
-use linux::{CpuTime, Tool, ToolError};
+use linux::{CpuTime, ToolError};
 
+use crate::backend::{Audit, Backend, Staged, sync};
+use crate::descriptor::{Admin, Append, Cost, Descriptor, Tool};
 use crate::error::ProxyError;
-use crate::open::Options;
-use crate::proxy::{Payload, Program, Proxy, ProxyKind, Size, SyncRequest};
+use crate::modules::{CONNTRACK, NF_TABLES, XTABLES};
+use crate::options::Options;
+use crate::program::{Program, SyncRequest};
 use dump::Dump;
 use names::Chain;
+use options::Variant;
+use tool::{IptablesTool, RESTORE};
 
-/// Which of the two implementations of the iptables tools.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variant {
-    /// The kernel's own iptables tables (`ip_tables`).
-    Legacy,
-    /// iptables rules in nftables tables (`nf_tables` with `nft_compat`).
-    Nft,
-}
+/// The backend `iptables-legacy`.
+pub(crate) static LEGACY: Descriptor = Descriptor {
+    summary: "kube-proxy's iptables mode through iptables-legacy",
+    colour: "orange",
+    tools: &[Tool {
+        program: "iptables-legacy-restore",
+        package: "iptables",
+        also: &[
+            "iptables",
+            "iptables-legacy",
+            "iptables-legacy-save",
+            "iptables-restore",
+            "iptables-save",
+        ],
+    }],
+    modules: &[
+        CONNTRACK,
+        &["ip_tables", "iptable_filter", "iptable_mangle", "iptable_nat", "iptable_raw"],
+        XTABLES,
+    ],
+    admin: Some(Admin {
+        format: Some(("iptables", "Input of `iptables-restore`, as kube-proxy would write it")),
+        ..Admin::new(Variant::Legacy.restore_tool(), "iptables", RESTORE, restore_text)
+    }),
+    append: Some(Append {
+        program: Variant::Legacy.tool(),
+        args: added_rules::append_args,
+        count: || added_rules::appended(Variant::Legacy),
+    }),
+    slow_down: Some(|rules| added_rules::slow_down(Variant::Legacy, rules)),
+    counters: Some(|| counters::read(Variant::Legacy)),
+    cost: |_, _| Cost {
+        sync: 2_300,
+        per_1000_endpoints: 1_200,
+        per_1000_services_passed: 170,
+        ..Cost::NOTHING
+    },
+    ..Descriptor::new("iptables-legacy", "iptables", |options| {
+        Box::new(Iptables::new(&LEGACY, Variant::Legacy, options))
+    })
+};
 
-impl Variant {
-    pub(crate) const fn tool(self) -> &'static str {
-        match self {
-            Self::Legacy => "iptables-legacy",
-            Self::Nft => "iptables-nft",
-        }
-    }
+/// The backend `iptables-nft`.
+pub(crate) static NFT: Descriptor = Descriptor {
+    summary: "kube-proxy's iptables mode through iptables-nft",
+    colour: "pink",
+    tools: &[TOOL_NFT],
+    modules: &[CONNTRACK, XTABLES, NF_TABLES],
+    admin: Some(Admin::new(Variant::Nft.restore_tool(), "iptables", RESTORE, restore_text)),
+    append: Some(Append {
+        program: Variant::Nft.tool(),
+        args: added_rules::append_args,
+        count: || added_rules::appended(Variant::Nft),
+    }),
+    slow_down: Some(|rules| added_rules::slow_down(Variant::Nft, rules)),
+    counters: Some(|| counters::read(Variant::Nft)),
+    cost: |_, _| Cost {
+        sync: 2_600,
+        per_1000_endpoints: 1_500,
+        per_million_pairs: 1_700,
+        per_1000_services_passed: 500,
+    },
+    ..Descriptor::new("iptables-nft", "iptables", |options| {
+        Box::new(Iptables::new(&NFT, Variant::Nft, options))
+    })
+};
 
-    const fn restore_tool(self) -> &'static str {
-        match self {
-            Self::Legacy => "iptables-legacy-restore",
-            Self::Nft => "iptables-nft-restore",
-        }
-    }
+/// The tools of iptables-nft, which IPVS starts too.
+pub(crate) const TOOL_NFT: Tool = Tool {
+    program: "iptables-nft-restore",
+    package: "iptables",
+    also: &["iptables-nft", "iptables-nft-save"],
+};
 
-    const fn save_tool(self) -> &'static str {
-        match self {
-            Self::Legacy => "iptables-legacy-save",
-            Self::Nft => "iptables-nft-save",
-        }
-    }
-
-    const fn kernel_modules(self) -> &'static str {
-        match self {
-            Self::Legacy => "iptable_nat, iptable_filter, iptable_mangle",
-            Self::Nft => "nf_tables, nft_compat, nft_chain_nat",
-        }
-    }
+/// What a full sync of an empty namespace hands to `iptables-restore`.
+fn restore_text(cluster: &Cluster, options: &Options) -> Vec<u8> {
+    render::full(options, cluster, &[]).into_parts().0
 }
 
 /// The backends `iptables-legacy` and `iptables-nft`.
 #[derive(Debug)]
 pub(crate) struct Iptables {
-    variant: Variant,
+    descriptor: &'static Descriptor,
+    tool: IptablesTool,
     options: Options,
     /// Chains of Services that `prepare` found in the namespace.
     existing: Vec<Chain>,
     sysctls: Sysctls,
 }
+
+/// Marks a program as text for `iptables-restore`.
+struct RestoreText;
 
 /// A rule of every kind that a sync writes, in chains that nothing leads to.
 const PROBE: &str = "\
@@ -109,43 +163,19 @@ COMMIT
 
 impl Iptables {
     /// A backend for this implementation. Nothing is run.
-    pub(crate) fn new(variant: Variant, options: &Options) -> Self {
+    fn new(descriptor: &'static Descriptor, variant: Variant, options: &Options) -> Self {
         Self {
-            variant,
+            descriptor,
+            tool: IptablesTool::new(variant, &options.iptables),
             options: options.clone(),
             existing: Vec::new(),
             sysctls: Sysctls::default(),
         }
     }
 
-    /// Feeds a text to `iptables-restore` with the arguments that kube-proxy gives it
-    /// (`restoreInternal` in pkg/util/iptables/iptables.go, Kubernetes 1.35).
-    pub(crate) fn restore(&self, text: &[u8]) -> Result<CpuTime, ProxyError> {
-        let args = ["-w", "5", "--noflush", "--counters"];
-        Ok(self.run(self.variant.restore_tool(), &args).feed(text)?)
-    }
-
-    /// The same without `--noflush`, which empties the text's tables first: the jumps can only come after it.
-    fn replace(&self, text: &[u8]) -> Result<CpuTime, ProxyError> {
-        let applied =
-            self.run(self.variant.restore_tool(), &["-w", "5", "--counters"]).feed(text)?;
-        jumps::ensure(self.variant)?;
-        Ok(applied)
-    }
-
-    pub(crate) fn save(&self, args: &[&str]) -> Result<Vec<u8>, ProxyError> {
-        Ok(self.run(self.variant.save_tool(), args).read()?)
-    }
-
-    fn run<'a>(&'a self, program: &'a str, args: &'a [&'a str]) -> Tool<'a> {
-        let options = &self.options.iptables;
-        let env = options.lock_file.as_deref().map(|path| ("XTABLES_LOCKFILE", path));
-        Tool { program, args, env, deadline: options.deadline }
-    }
-
     /// The chains of Services that are in the nat table, in the order of the table.
     fn existing_chains(&self) -> Result<Vec<Chain>, ProxyError> {
-        let text = self.save(&["-t", "nat"])?;
+        let text = self.tool.save(&["-t", "nat"])?;
         // As upstream: by line, not by rule (`GetChainsFromTable` in
         // pkg/util/iptables/save_restore.go, Kubernetes 1.35).
         let chains = text.split(|byte| *byte == b'\n').filter_map(|line| {
@@ -154,30 +184,34 @@ impl Iptables {
         });
         Ok(chains.collect())
     }
+
+    fn kernel_modules(&self) -> &'static str {
+        match self.tool.variant {
+            Variant::Legacy => "iptable_nat, iptable_filter, iptable_mangle",
+            Variant::Nft => "nf_tables, nft_compat, nft_chain_nat",
+        }
+    }
 }
 
-impl Proxy for Iptables {
-    fn kind(&self) -> ProxyKind {
-        match self.variant {
-            Variant::Legacy => ProxyKind::IptablesLegacy,
-            Variant::Nft => ProxyKind::IptablesNft,
-        }
+impl Backend for Iptables {
+    fn descriptor(&self) -> &'static Descriptor {
+        self.descriptor
     }
 
     /// Loads one rule of every kind into chains that nothing leads to, and removes them.
     fn probe(&mut self) -> Result<(), ProxyError> {
-        let loaded = self.restore(PROBE.as_bytes());
-        let removed = self.restore(PROBE_REMOVAL.as_bytes());
+        let loaded = self.tool.restore(PROBE.as_bytes());
+        let removed = self.tool.restore(PROBE_REMOVAL.as_bytes());
         match loaded.and(removed) {
             Err(error @ ProxyError::Tool(ToolError::Failed { .. })) => {
                 Err(ProxyError::Unsupported {
-                    what: self.kind().to_string(),
+                    what: self.descriptor.name.to_owned(),
                     reason: error.to_string(),
                     remedy: format!(
                         "run it as root on a kernel with {}, nf_conntrack, nf_nat, xt_addrtype, \
                      xt_comment, xt_conntrack, xt_mark, xt_statistic, xt_tcpudp, xt_nat, \
                      xt_MASQUERADE and ipt_REJECT",
-                        self.variant.kernel_modules()
+                        self.kernel_modules()
                     ),
                 })
             }
@@ -185,6 +219,34 @@ impl Proxy for Iptables {
         }
     }
 
+    fn start(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+        sync(self, &SyncRequest::Full(cluster))
+    }
+
+    fn apply(&mut self, step: &Step<'_>) -> Result<(), ProxyError> {
+        sync(self, &SyncRequest::Incremental(step))
+    }
+
+    /// Removes every chain called `KUBE-*` and every jump to one, in one text, then resets
+    /// `route_localnet`. Tables and built-in chains stay, empty.
+    fn stop(&mut self) -> Result<(), ProxyError> {
+        self.existing.clear();
+        let mut errors = Vec::new();
+        errors.extend(self.tool.remove_rules().err());
+        errors.extend(self.sysctls.restore().into_iter().map(ProxyError::from));
+        ProxyError::gather(errors)
+    }
+
+    fn staged(&mut self) -> Option<&mut dyn Staged> {
+        Some(self)
+    }
+
+    fn audit(&mut self) -> Option<&mut dyn Audit> {
+        Some(self)
+    }
+}
+
+impl Staged for Iptables {
     /// On a full request: `route_localnet`, canary chains, jumps, and a look at the chains that are
     /// there. On an incremental one nothing, since kube-proxy does none of this then.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
@@ -192,8 +254,8 @@ impl Proxy for Iptables {
             if self.options.has_localhost_node_ports() {
                 self.sysctls.change("net.ipv4.conf.all.route_localnet", "1")?;
             }
-            if !self.options.iptables.replace_tables {
-                jumps::ensure(self.variant)?;
+            if !self.options.quick_start {
+                jumps::ensure(self.tool.variant)?;
                 self.existing = self.existing_chains()?;
             }
         }
@@ -204,47 +266,30 @@ impl Proxy for Iptables {
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
         let text = match request {
             SyncRequest::Full(cluster) => render::full(&self.options, cluster, &self.existing),
-            SyncRequest::Incremental { before, after, changes } => {
-                render::incremental(&self.options, before, after, changes)?
-            }
+            SyncRequest::Incremental(step) => render::incremental(&self.options, step),
         };
         let (text, rules) = text.into_parts();
-        let size = Size { rules, messages: 0, bytes: text.len() as u64 };
-        Ok(Program { size, payload: Payload::Restore(text) })
+        Ok(Program::of_text(text, rules, RestoreText))
     }
 
     /// One `iptables-restore`, which commits filter and then nat. If nat is refused, filter stays.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
-        let Payload::Restore(text) = &program.payload else {
-            return Err(ProxyError::ForeignProgram { proxy: self.kind() });
-        };
-        if self.options.iptables.replace_tables { self.replace(text) } else { self.restore(text) }
-    }
-
-    /// Compares `iptables-save` with what it should print of this Cluster.
-    fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        let found = self.save(&[])?;
-        let expected = saved::text(&self.options, cluster);
-        verify::compare(&Dump::parse(expected.as_bytes())?, &Dump::parse(&found)?)
-    }
-
-    /// Removes every chain called `KUBE-*` and every jump to one, in one text, then resets
-    /// `route_localnet`. Tables and built-in chains stay, empty.
-    fn teardown(&mut self) -> Result<(), ProxyError> {
-        self.existing.clear();
-        let mut errors = Vec::new();
-        errors.extend(self.remove_rules().err());
-        errors.extend(self.sysctls.restore().into_iter().map(ProxyError::from));
-        ProxyError::gather(errors)
+        program.private::<RestoreText>(self.descriptor.name)?;
+        let text = program.text().unwrap_or_default();
+        if !self.options.quick_start {
+            return self.tool.restore(text);
+        }
+        let applied = self.tool.replace(text)?;
+        jumps::ensure(self.tool.variant)?;
+        Ok(applied)
     }
 }
 
-impl Iptables {
-    pub(crate) fn remove_rules(&self) -> Result<(), ProxyError> {
-        let found = self.save(&[])?;
-        match teardown::text(&Dump::parse(&found)?) {
-            Some(text) => self.restore(text.as_bytes()).map(drop),
-            None => Ok(()),
-        }
+impl Audit for Iptables {
+    /// Compares `iptables-save` with what it should print of this Cluster.
+    fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+        let found = self.tool.save(&[])?;
+        let expected = saved::text(&self.options, cluster);
+        verify::compare(&Dump::parse(expected.as_bytes())?, &Dump::parse(&found)?)
     }
 }

@@ -8,11 +8,10 @@
 
 use std::collections::HashSet;
 
-use generators::{Change, Cluster, Service};
+use generators::{Change, Cluster, Service, Step};
 
 use super::names::{Chain, ChainHash, ServiceChains};
-use crate::error::ProxyError;
-use crate::open::Options;
+use crate::options::Options;
 use crate::text::Text;
 
 /// Above this many Endpoints the comments of Endpoint rules are left out
@@ -75,19 +74,13 @@ pub(super) fn full(options: &Options, cluster: &Cluster, existing: &[Chain]) -> 
 ///
 /// Chains that lost their Service or Endpoint are deleted at once, as kube-proxy does in small
 /// clusters. In large ones it leaves them, unreachable, to a later sync.
-///
-/// # Errors
-/// [`ProxyError::Request`] if a Change names a Service that is in neither Cluster.
-pub(super) fn incremental(
-    options: &Options,
-    before: &Cluster,
-    after: &Cluster,
-    changes: &[Change],
-) -> Result<Text, ProxyError> {
-    let touched: HashSet<_> = changes.iter().map(Change::service_name).collect();
+pub(super) fn incremental(options: &Options, step: &Step<'_>) -> Text {
+    let touched: HashSet<_> = step.changes().iter().map(Change::service_name).collect();
     let is_touched = |service: &&Service| touched.contains(service.name());
-    let old: Vec<_> = before.services().iter().filter(is_touched).map(ServiceChains::all).collect();
-    let services: Vec<_> = after
+    let old = step.before().services().iter().filter(is_touched);
+    let old: Vec<_> = old.map(ServiceChains::all).collect();
+    let services: Vec<_> = step
+        .after()
         .services()
         .iter()
         .map(|service| {
@@ -98,13 +91,8 @@ pub(super) fn incremental(
             }
         })
         .collect();
-    let found = old.iter().chain(&services).filter(|chains| chains.endpoints.is_some());
-    let found: HashSet<_> = found.map(|chains| chains.service.name()).collect();
-    if let Some(unknown) = touched.difference(&found).next() {
-        return Err(ProxyError::Request { reason: format!("no Service is called {unknown}") });
-    }
     let stale = without_written(old.iter().flat_map(ServiceChains::written), &services);
-    Ok(Sync { options, cluster: after, services: &services, stale: &stale }.text())
+    Sync { options, cluster: step.after(), services: &services, stale: &stale }.text()
 }
 
 /// Those of some chains that the sync does not write, so that nothing leads to them any more.
@@ -381,8 +369,7 @@ mod tests {
     }
 
     fn incremental_text(before: &Cluster, change: Change) -> String {
-        let after = before.apply(&change).expect("the Change fits");
-        string(incremental(&options(), before, &after, &[change]).expect("it renders"))
+        string(incremental(&options(), &before.step(vec![change]).expect("the Change fits")))
     }
 
     fn lines_with<'a>(text: &'a str, part: &str) -> Vec<&'a str> {
@@ -434,14 +421,6 @@ mod tests {
         assert_eq!(lines_with(&text, ":KUBE-S").len(), 2 + 2, "{made:?}");
         assert_eq!(lines_with(&text, "ns9/svc9").len(), 5);
         assert!(lines_with(&text, "-X ").is_empty());
-    }
-
-    #[test]
-    fn a_change_of_an_unknown_service_is_refused() {
-        let cluster = golden::overall();
-        let change = Change::ServiceRemoved("ns9/no:p80".parse().expect("a name"));
-        let error = incremental(&options(), &cluster, &cluster, &[change]).expect_err("unknown");
-        assert!(error.to_string().contains("ns9/no:p80"), "{error}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use generators::{Cluster, Service};
 
 use super::jumps::{CANARY, JUMPS};
 use super::names::ServiceChains;
-use crate::open::{Options, network};
+use crate::options::{Options, network};
 
 const FILTER_CHAINS: [&str; 7] = [
     "KUBE-EXTERNAL-SERVICES",

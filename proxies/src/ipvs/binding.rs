@@ -7,14 +7,17 @@ use linux::netlink::socket::Family;
 use linux::netlink::{Encoder, NetlinkError, Socket, route};
 use linux::{CpuTime, IoError, usage};
 
-use super::items::{Item, Items};
 use super::layout::Layout;
+use super::netlink_errors::{batch_failed, netlink_failed};
+use super::objects::{NodeObject, NodeObjects};
 use super::options::VipBinding;
-use super::refusal::{batch_failed, netlink_failed};
-use super::render::{Draft, Numbers};
+use super::render::{Draft, IpvsProgram, KernelIds};
 use crate::error::ProxyError;
-use crate::open::Options;
-use crate::proxy::{Payload, Program, ProxyKind};
+use crate::options::Options;
+use crate::program::Program;
+
+/// Who refuses the program of another.
+const NAME: &str = "ipvs";
 
 /// The dummy link (`defaultDummyDevice`, pkg/proxy/ipvs/proxier.go, Kubernetes 1.30).
 pub(super) const LINK: &str = "kube-ipvs0";
@@ -47,20 +50,20 @@ impl VipBinder {
     /// [`ProxyError::Unsupported`] if one local route would take the packets of an Endpoint too.
     pub fn render(&self, cluster: &Cluster) -> Result<Program, ProxyError> {
         let layout = Layout::of(cluster, &self.options, Vec::new())?;
-        let mut draft = Draft::new(&layout, Numbers { family: 0, link: self.link }, 0);
-        let mut wanted = Items::default();
+        let mut draft = Draft::new(&layout, KernelIds { family: 0, link: self.link }, 0);
+        let mut wanted = NodeObjects::default();
         for service in cluster.services() {
             let label = draft.about(service.name());
-            layout.items(service, &[], |item| {
-                if matches!(item, Item::Local(_)) {
-                    wanted.push(item, label);
+            layout.objects(service, &[], |object| {
+                if matches!(object, NodeObject::Local(_)) {
+                    wanted.push(object, label);
                 }
             });
         }
         wanted.sort();
-        wanted.compare(&Items::default(), |_, item| draft.add(item));
+        wanted.compare(&NodeObjects::default(), |_, object| draft.add(object));
         let program = draft.finish(None);
-        Ok(Program { size: program.size(), payload: Payload::Ipvs(Box::new(program)) })
+        Ok(Program::of(program.size(), program))
     }
 
     /// Hands the messages over and returns when the kernel has taken them.
@@ -68,9 +71,7 @@ impl VipBinder {
     /// # Errors
     /// Any refusal, with the VIP and the Service.
     pub fn submit(&self, program: &Program) -> Result<CpuTime, ProxyError> {
-        let Payload::Ipvs(program) = &program.payload else {
-            return Err(ProxyError::ForeignProgram { proxy: ProxyKind::Ipvs });
-        };
+        let program: &IpvsProgram = program.private(NAME)?;
         let before = usage::of_this_thread();
         let addresses = &program.addresses;
         if addresses.batch.len() > 0 {

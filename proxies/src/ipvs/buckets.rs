@@ -3,13 +3,14 @@
 //! From Linux 7.1 on the kernel tells. Before, the buckets are worked out by the kernel's hash, and the order in which
 //! the kernel lists its services, bucket by bucket, must agree with the result.
 
-use linux::IoError;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 
 use generators::Protocol;
+use linux::IoError;
 
+use super::kernel::family_number;
 use super::observe;
 use super::wire::VirtualKey;
 use crate::error::ProxyError;
@@ -37,10 +38,16 @@ impl Buckets {
         match fs::read_to_string(STATUS) {
             Ok(text) => Self::of_status(&text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Self::of_listing(&observe::keys_as_listed(super::family_number()?)?)
+                Self::of_listing(&observe::keys_as_listed(family_number()?)?)
             }
             Err(error) => Err(IoError::of("read", STATUS)(error).into()),
         }
+    }
+
+    /// The number of services of each bucket, the shortest first.
+    pub(super) fn lengths(&self) -> Vec<u64> {
+        let all = self.by_length.iter();
+        all.flat_map(|(length, count)| (0..*count).map(|_| *length)).collect()
     }
 
     /// `Service buckets empty: 230 (89%)`, `Service buckets len-1: 25 (96%)`, ...

@@ -9,14 +9,14 @@ use generators::{Cluster, Endpoint, Protocol, Service};
 use ipnet::Ipv4Net;
 use linux::netlink::ipset::Member;
 
-use super::items::Item;
+use super::objects::NodeObject;
 use super::options::{IpvsOptions, VipBinding};
 use super::sets::Set;
 use super::wire::{
     FLAG_SOURCE_PORT, RealServer, SCHEDULER_MAX, Settings, VirtualKey, protocol_number,
 };
 use crate::error::ProxyError;
-use crate::open::Options;
+use crate::options::Options;
 
 /// The weight of every real server (`weight: 1` in pkg/proxy/ipvs/proxier.go, Kubernetes 1.30).
 const WEIGHT: u32 = 1;
@@ -126,18 +126,23 @@ impl Layout {
 
     /// Calls `each` for every local address and set member that a Service needs. Every Endpoint counts as local to
     /// this node, as the model has no other nodes.
-    pub fn items(&self, service: &Service, endpoints: &[Endpoint], mut each: impl FnMut(Item)) {
+    pub fn objects(
+        &self,
+        service: &Service,
+        endpoints: &[Endpoint],
+        mut each: impl FnMut(NodeObject),
+    ) {
         let (transport, port) = (protocol_number(service.protocol()), service.port());
         let masquerade = self.options.masquerade;
         let vip = (service.vip(), Set::ClusterIp);
         let external = service.external_ips().iter().map(|&address| (address, Set::ExternalIp));
         for (address, set) in std::iter::once(vip).chain(external) {
             let local = self.local(address);
-            each(Item::Local(local));
+            each(NodeObject::Local(local));
             if masquerade {
-                each(Item::Member(set, Member { address, transport, port, ..Member::NONE }));
+                each(NodeObject::Member(set, Member { address, transport, port, ..Member::NONE }));
                 if local == Ipv4Net::from(address) {
-                    each(Item::Member(Set::IpvsIps, Member { address, ..Member::NONE }));
+                    each(NodeObject::Member(Set::IpvsIps, Member { address, ..Member::NONE }));
                 }
             }
         }
@@ -147,32 +152,36 @@ impl Layout {
         for endpoint in endpoints {
             let (address, port) = (endpoint.address, endpoint.port);
             let member = Member { address, transport, port, second: address };
-            each(Item::Member(Set::LoopBack, member));
+            each(NodeObject::Member(Set::LoopBack, member));
         }
         if let Some(port) = service.node_port() {
-            self.node_port_items(service.protocol(), port, &mut each);
+            self.node_port_objects(service.protocol(), port, &mut each);
         }
     }
 
     /// Whether an address needs no binding, being the node's own. It is then neither added nor taken away.
-    pub fn is_own(&self, item: &Item) -> bool {
-        match item {
-            Item::Local(prefix) => {
+    pub fn is_own(&self, object: &NodeObject) -> bool {
+        match object {
+            NodeObject::Local(prefix) => {
                 self.own_addresses.iter().any(|address| Ipv4Net::from(*address) == *prefix)
             }
-            Item::Member(..) => false,
+            NodeObject::Member(..) => false,
         }
     }
 
-    fn node_port_items(&self, protocol: Protocol, port: u16, each: &mut impl FnMut(Item)) {
+    fn node_port_objects(&self, protocol: Protocol, port: u16, each: &mut impl FnMut(NodeObject)) {
         match protocol {
-            Protocol::Tcp => each(Item::Member(Set::NodePortTcp, Member { port, ..Member::NONE })),
-            Protocol::Udp => each(Item::Member(Set::NodePortUdp, Member { port, ..Member::NONE })),
+            Protocol::Tcp => {
+                each(NodeObject::Member(Set::NodePortTcp, Member { port, ..Member::NONE }));
+            }
+            Protocol::Udp => {
+                each(NodeObject::Member(Set::NodePortUdp, Member { port, ..Member::NONE }));
+            }
             Protocol::Sctp => {
                 let transport = protocol_number(protocol);
                 for &address in &self.node_addresses {
                     let member = Member { address, transport, port, ..Member::NONE };
-                    each(Item::Member(Set::NodePortSctp, member));
+                    each(NodeObject::Member(Set::NodePortSctp, member));
                 }
             }
         }

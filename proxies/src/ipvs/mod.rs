@@ -1,56 +1,118 @@
-//! kube-proxy's IPVS mode by batched netlink: the end state of pkg/proxy/ipvs, Kubernetes 1.30, a few sends a sync.
+//! kube-proxy's IPVS mode by batched netlink: the end state of pkg/proxy/ipvs, Kubernetes 1.30, a few
+//! sends a sync.
 //!
-//! Virtual services and real servers go to the generic netlink family `IPVS`, VIPs become local by rtnetlink, sets are
-//! filled by nfnetlink; a handful of iptables rules, which match the sets, is loaded by `iptables-restore`. kube-proxy
-//! makes one call each for all of these; what is left out of its state is said in `sets` and `rules`. Removed real
-//! servers are removed at once, not drained (see `render`).
+//! Virtual services and real servers go to the generic netlink family `IPVS`, VIPs become local by
+//! rtnetlink, sets are filled by nfnetlink; a handful of iptables rules, which match the sets, is
+//! loaded by `iptables-restore`. kube-proxy makes one call each for all of these; what is left out of
+//! its state is said in `sets` and `rules`. Removed real servers are removed at once, not drained
+//! (see `render`).
 
+mod admin;
 mod binding;
 mod buckets;
-mod fixed;
-mod items;
+mod kernel;
 mod layout;
+mod netlink_errors;
+mod objects;
 mod observe;
-mod options;
+pub mod options;
 mod programmed;
-mod refusal;
 mod render;
 mod rules;
-mod scheduler;
 mod sets;
+mod setup;
 mod text;
 mod verify;
 mod wire;
 
-use generators::Cluster;
+use generators::{Cluster, Step};
 use linux::netlink::socket::Family;
-use linux::netlink::{Encoder, Socket, genl, route};
+use linux::netlink::{Socket, route};
 use linux::{CpuTime, usage};
 
+use crate::backend::{Audit, Backend, Staged, sync};
+use crate::descriptor::{Admin, Descriptor, Tool};
 use crate::differences::Differences;
 use crate::error::ProxyError;
-use crate::open::Options;
-use crate::proxy::{Payload, Program, Proxy, ProxyKind, SyncRequest};
-use fixed::Fixed;
+use crate::iptables::TOOL_NFT;
+use crate::modules::{CONNTRACK, NF_TABLES, XTABLES};
+use crate::options::Options;
+use crate::program::{Program, SyncRequest};
+use kernel::family_number;
 use layout::Layout;
+use netlink_errors::{batch_failed, netlink_failed};
 use observe::Observed;
-use programmed::Programmed;
-use refusal::{batch_failed, netlink_failed};
-use render::Numbers;
+use programmed::ProgrammedState;
+use render::{IpvsProgram, KernelIds};
+use setup::NodeSetup;
 
 pub use binding::VipBinder;
 pub use buckets::Buckets;
+pub use kernel::{info, timeouts, try_scheduler};
 pub use options::{Forwarding, IpvsOptions, Timeouts, VipBinding};
-pub(crate) use render::IpvsProgram;
-pub use scheduler::try_scheduler;
 pub use text::save_text;
 pub use wire::Info;
 
+/// The name of the backend.
+const NAME: &str = "ipvs";
+
+/// The backend `ipvs`.
+pub(crate) static IPVS: Descriptor = Descriptor {
+    summary: "kube-proxy's IPVS mode by batched netlink",
+    colour: "blue",
+    tools: &[TOOL_NFT, Tool { program: "ipset", package: "ipset", also: &[] }],
+    modules: &[
+        CONNTRACK,
+        XTABLES,
+        NF_TABLES,
+        &[
+            "ip_set",
+            "ip_set_bitmap_port",
+            "ip_set_hash_ip",
+            "ip_set_hash_ipport",
+            "ip_set_hash_ipportip",
+            "ip_set_hash_ipportnet",
+            "ip_set_hash_net",
+            "ip_set_list_set",
+        ],
+        &[
+            "ip_vs",
+            "ip_vs_dh",
+            "ip_vs_fo",
+            "ip_vs_lblc",
+            "ip_vs_lblcr",
+            "ip_vs_lc",
+            "ip_vs_mh",
+            "ip_vs_nq",
+            "ip_vs_ovf",
+            "ip_vs_rr",
+            "ip_vs_sed",
+            "ip_vs_sh",
+            "ip_vs_twos",
+            "ip_vs_wlc",
+            "ip_vs_wrr",
+        ],
+    ],
+    admin: Some(Admin {
+        format: Some((NAME, "Input of `ipvsadm -R`")),
+        says_pods: false,
+        needs_node_addresses: true,
+        reduce: admin::reduce,
+        beside: admin::bind_vips,
+        ..Admin::new("ipvsadm", "ipvsadm", &["-R"], |cluster, options| {
+            save_text(cluster, options).into_bytes()
+        })
+    }),
+    bucket_services: Some(|| Ok(Buckets::read()?.lengths())),
+    needs_local_vips: true,
+    ..Descriptor::new(NAME, "ipvs", |options| Box::new(Ipvs::new(options)))
+};
+
 /// The backend `ipvs`.
 #[derive(Debug)]
-pub(crate) struct Ipvs {
+struct Ipvs {
     options: Options,
-    fixed: Fixed,
+    setup: NodeSetup,
     /// What `prepare` found out; nothing before the first.
     state: Option<State>,
 }
@@ -59,36 +121,38 @@ pub(crate) struct Ipvs {
 #[derive(Debug)]
 struct State {
     layout: Layout,
-    numbers: Numbers,
+    ids: KernelIds,
     /// What the namespace held at the last full request.
     observed: Observed,
-    /// The books of what is programmed; made when the first incremental request comes.
-    programmed: Option<Programmed>,
+    /// What is programmed; made when the first incremental request comes.
+    programmed: Option<ProgrammedState>,
 }
 
 impl State {
     /// The state of a namespace that nobody has looked at.
     fn imagined(request: &SyncRequest<'_>, options: &Options) -> Result<Self, ProxyError> {
-        let (SyncRequest::Full(cluster) | SyncRequest::Incremental { before: cluster, .. }) =
-            request;
+        let cluster = match request {
+            SyncRequest::Full(cluster) => cluster,
+            SyncRequest::Incremental(step) => step.before(),
+        };
         let layout = Layout::of(cluster, options, Vec::new())?;
         let programmed = match request {
             SyncRequest::Full(_) => None,
-            SyncRequest::Incremental { before, .. } => Some(Programmed::of(before, &layout)),
+            SyncRequest::Incremental(_) => Some(ProgrammedState::of(cluster, &layout)),
         };
-        let (numbers, observed) = (Numbers::default(), Observed::default());
-        Ok(Self { layout, numbers, observed, programmed })
+        let (ids, observed) = (KernelIds::default(), Observed::default());
+        Ok(Self { layout, ids, observed, programmed })
     }
 }
 
 impl Ipvs {
     /// A backend with these options. Touches nothing.
-    pub(crate) fn new(options: &Options) -> Self {
-        Self { options: options.clone(), fixed: Fixed::new(options), state: None }
+    fn new(options: &Options) -> Self {
+        Self { options: options.clone(), setup: NodeSetup::new(options), state: None }
     }
 
     /// Reads the namespace and readies fixed state for a Cluster, whatever is there already.
-    fn start(&mut self, cluster: &Cluster) -> Result<State, ProxyError> {
+    fn look(&mut self, cluster: &Cluster) -> Result<State, ProxyError> {
         let binding = self.options.ipvs.vip_binding;
         let family = family_number()?;
         let link = binding::ready_link(binding)?;
@@ -96,20 +160,20 @@ impl Ipvs {
         let own = addresses.iter().filter(|found| found.link != link).map(|found| found.address);
         let layout = Layout::of(cluster, &self.options, own.collect())?;
         let observed = observe::read(family, binding, Some(link), &addresses)?;
-        self.fixed.ready(family, &layout, &observed, cluster)?;
-        Ok(State { layout, numbers: Numbers { family, link }, observed, programmed: None })
+        self.setup.ready(family, &layout, &observed, cluster)?;
+        Ok(State { layout, ids: KernelIds { family, link }, observed, programmed: None })
     }
 
-    /// Readies the books for Changes of `before`, and the rules that `after` asks for.
+    /// Readies what is known of `before` for Changes of it, and the rules that `after` asks for.
     fn resume(&mut self, before: &Cluster, after: &Cluster) -> Result<State, ProxyError> {
         let mut state = match self.state.take() {
             Some(state) => state,
-            None => self.start(before)?,
+            None => self.look(before)?,
         };
         if !state.programmed.as_ref().is_some_and(|programmed| programmed.fits(before)) {
-            state.programmed = Some(Programmed::of(before, &state.layout));
+            state.programmed = Some(ProgrammedState::of(before, &state.layout));
         }
-        self.fixed.adapt(&state.layout, after)?;
+        self.setup.adapt(&state.layout, after)?;
         Ok(state)
     }
 
@@ -129,57 +193,93 @@ impl Ipvs {
     }
 }
 
-impl Proxy for Ipvs {
-    fn kind(&self) -> ProxyKind {
-        ProxyKind::Ipvs
+impl Backend for Ipvs {
+    fn descriptor(&self) -> &'static Descriptor {
+        &IPVS
     }
 
     /// Asks the kernel for IPVS, and unless masquerading is off for ipset and the rules around it.
     fn probe(&mut self) -> Result<(), ProxyError> {
         info()?;
-        self.fixed.probe()
+        self.setup.probe()
     }
 
-    /// On a full request: sysctls, timeouts, sets, rules and link, and a look at all that the namespace holds. On an
-    /// incremental one: the books, if there are none yet, and the rules if there are now other kinds of Services.
+    fn start(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+        sync(self, &SyncRequest::Full(cluster))
+    }
+
+    fn apply(&mut self, step: &Step<'_>) -> Result<(), ProxyError> {
+        sync(self, &SyncRequest::Incremental(step))
+    }
+
+    /// Makes the state that incremental syncs start from, which the first after a full sync would do.
+    fn settle(&mut self, programmed: &Cluster) -> Result<(), ProxyError> {
+        self.state = Some(self.resume(programmed, programmed)?);
+        Ok(())
+    }
+
+    /// Removes rules, every virtual service, link, routes and sets, then resets the sysctls.
+    /// Connection timeouts stay.
+    fn stop(&mut self) -> Result<(), ProxyError> {
+        self.state = None;
+        let mut errors = Vec::new();
+        errors.extend(self.setup.remove_rules().err());
+        errors.extend(kernel::flush().err());
+        errors.extend(binding::unbind().err());
+        errors.extend(self.setup.remove().err());
+        ProxyError::gather(errors)
+    }
+
+    fn staged(&mut self) -> Option<&mut dyn Staged> {
+        Some(self)
+    }
+
+    fn audit(&mut self) -> Option<&mut dyn Audit> {
+        Some(self)
+    }
+}
+
+impl Staged for Ipvs {
+    /// On a full request: sysctls, timeouts, sets, rules and link, and a look at all that the
+    /// namespace holds. On an incremental one: the state to start from, if there is none yet, and the
+    /// rules if there are now other kinds of Services.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
         let state = match request {
-            SyncRequest::Full(cluster) => self.start(cluster)?,
-            SyncRequest::Incremental { before, after, .. } => self.resume(before, after)?,
+            SyncRequest::Full(cluster) => self.look(cluster)?,
+            SyncRequest::Incremental(step) => self.resume(step.before(), step.after())?,
         };
         self.state = Some(state);
         Ok(())
     }
 
-    /// The netlink messages from what `prepare` found to what is wanted. Without it, those for a namespace that holds
-    /// nothing, or `before` and nothing else; they show what would be sent, and `submit` refuses them.
+    /// The netlink messages from what `prepare` found to what is wanted. Without it, those for a
+    /// namespace that holds nothing, or the Cluster before and nothing else; they show what would be
+    /// sent, and `submit` refuses them.
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
         let imagined;
-        let State { layout, numbers, observed, programmed } = if let Some(state) = &self.state {
+        let State { layout, ids, observed, programmed } = if let Some(state) = &self.state {
             state
         } else {
             imagined = State::imagined(request, &self.options)?;
             &imagined
         };
         let program = match (request, programmed) {
-            (SyncRequest::Full(cluster), _) => render::full(layout, *numbers, cluster, observed)?,
-            (SyncRequest::Incremental { changes, .. }, Some(programmed)) => {
-                programmed.render(layout, *numbers, changes)?
+            (SyncRequest::Full(cluster), _) => render::full(layout, *ids, cluster, observed)?,
+            (SyncRequest::Incremental(step), Some(programmed)) => {
+                programmed.render(layout, *ids, step.changes())?
             }
-            (SyncRequest::Incremental { .. }, None) => {
+            (SyncRequest::Incremental(_), None) => {
                 return Err(ProxyError::Request { reason: "it was not prepared".into() });
             }
         };
-        Ok(Program { size: program.size(), payload: Payload::Ipvs(Box::new(program)) })
+        Ok(Program::of(program.size(), program))
     }
 
-    /// Sets, then virtual services, then addresses. The kernel takes messages one by one: after a refusal, the messages
-    /// before it and the rest of its chunk are in force.
+    /// Sets, then virtual services, then addresses. The kernel takes messages one by one: after a
+    /// refusal, the messages before it and the rest of its chunk are in force.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
-        let Payload::Ipvs(program) = &program.payload else {
-            return Err(ProxyError::ForeignProgram { proxy: self.kind() });
-        };
-        if self.state.as_ref().is_none_or(|state| state.numbers != program.numbers) {
+        let program: &IpvsProgram = program.private(NAME)?;
+        if self.state.as_ref().is_none_or(|state| state.ids != program.ids) {
             return Err(ProxyError::Request {
                 reason: "it was not prepared in this namespace".into(),
             });
@@ -190,14 +290,17 @@ impl Proxy for Ipvs {
         if let Some(state) = &mut self.state {
             match (&result, &program.delta, &mut state.programmed) {
                 (Ok(()), Some(delta), Some(programmed)) => programmed.enter(delta),
-                // After a full sync or a refusal, the books are made anew from the next `before`.
+                // After a full sync or a refusal it is made anew from the next Cluster before.
                 _ => state.programmed = None,
             }
         }
         result.map(|()| used)
     }
+}
 
-    /// Lists virtual services, real servers, addresses, sets and rules, and compares them with what they should be.
+impl Audit for Ipvs {
+    /// Lists virtual services, real servers, addresses, sets and rules, and compares them with what
+    /// they should be.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
         let binding = self.options.ipvs.vip_binding;
         let link = binding::link_index()?;
@@ -208,79 +311,7 @@ impl Proxy for Ipvs {
         let observed = observe::read(family_number()?, binding, link, &addresses)?;
         let mut differences = Differences::default();
         verify::compare(&layout, cluster, &observed, &mut differences)?;
-        self.fixed.compare(&layout, cluster, &mut differences)?;
+        self.setup.compare(&layout, cluster, &mut differences)?;
         differences.into_result()
     }
-
-    /// Removes rules, every virtual service, link, routes and sets, then resets the sysctls. Connection timeouts stay.
-    fn teardown(&mut self) -> Result<(), ProxyError> {
-        self.state = None;
-        let mut errors = Vec::new();
-        errors.extend(self.fixed.remove_rules().err());
-        errors.extend(flush().err());
-        errors.extend(binding::unbind().err());
-        errors.extend(self.fixed.remove().err());
-        ProxyError::gather(errors)
-    }
-}
-
-/// Version and table size of this kernel's IPVS.
-///
-/// # Errors
-/// [`ProxyError::Unsupported`] if it has none.
-pub fn info() -> Result<Info, ProxyError> {
-    let family = family_number()?;
-    let mut found = None;
-    Socket::open(Family::Generic)
-        .and_then(|mut socket| {
-            socket.ask(&wire::get_info(family), |message| {
-                found = Some(Info::read(message)?);
-                Ok(())
-            })
-        })
-        .map_err(netlink_failed("ask for", "the version of IPVS"))?;
-    found.ok_or_else(|| ProxyError::Malformed {
-        what: "the kernel's answer about IPVS".into(),
-        reason: "it is empty".into(),
-    })
-}
-
-/// The connection timeouts of the namespace.
-///
-/// # Errors
-/// [`ProxyError::Unsupported`] if the kernel has no IPVS.
-pub fn timeouts() -> Result<Timeouts, ProxyError> {
-    let family = family_number()?;
-    let mut found = Timeouts::default();
-    Socket::open(Family::Generic)
-        .and_then(|mut socket| {
-            socket.ask(&wire::get_timeouts(family), |message| {
-                found = Timeouts::read(message)?;
-                Ok(())
-            })
-        })
-        .map_err(netlink_failed("ask for", "the connection timeouts of IPVS"))?;
-    Ok(found)
-}
-
-fn family_number() -> Result<u16, ProxyError> {
-    genl::family_number(wire::FAMILY_NAME).map_err(|error| ProxyError::Unsupported {
-        what: "IPVS".into(),
-        reason: if error.is_not_found() {
-            "this kernel has no generic netlink family of that name".into()
-        } else {
-            netlink_failed("find", "the generic netlink family IPVS")(error).to_string()
-        },
-        remedy: "load the module ip_vs, or boot a kernel that has it".into(),
-    })
-}
-
-/// Removes every virtual service of the namespace; a kernel without IPVS has none.
-fn flush() -> Result<(), ProxyError> {
-    let Ok(family) = family_number() else { return Ok(()) };
-    let mut encoder = Encoder::default();
-    wire::Writer { encoder: &mut encoder, family }.flush();
-    Socket::open(Family::Generic)
-        .and_then(|mut socket| socket.submit(&encoder.finish()))
-        .map_err(netlink_failed("remove", "all virtual services"))
 }

@@ -7,9 +7,9 @@ use linux::netlink::route::LinkAddress;
 use linux::netlink::socket::Family;
 use linux::netlink::{Socket, ipset, route};
 
-use super::items::{Item, Items};
+use super::netlink_errors::netlink_failed;
+use super::objects::{NodeObject, NodeObjects};
 use super::options::VipBinding;
-use super::refusal::netlink_failed;
 use super::render::NO_SERVICE;
 use super::sets::Set;
 use super::wire::{self, ListedService, RealServer, VirtualKey};
@@ -33,7 +33,7 @@ pub(super) struct Observed {
     /// Virtual services, in the order of their keys.
     pub services: Vec<ObservedService>,
     /// Local addresses or routes, and the members of the sets, sorted.
-    pub items: Items,
+    pub objects: NodeObjects,
     /// The sets that exist, and how many members those of hash type can hold.
     pub sets: HashMap<Set, Option<u32>>,
 }
@@ -57,13 +57,13 @@ pub(super) fn read(
     match binding {
         VipBinding::Dummy => {
             for found in addresses.iter().filter(|address| Some(address.link) == link) {
-                observed.items.push(Item::Local(Ipv4Net::from(found.address)), NO_SERVICE);
+                observed.objects.push(NodeObject::Local(Ipv4Net::from(found.address)), NO_SERVICE);
             }
         }
         VipBinding::LocalRoute => {
             let routes = route::local_routes().map_err(netlink_failed("list", "local routes"))?;
             for prefix in routes {
-                observed.items.push(Item::Local(prefix), NO_SERVICE);
+                observed.objects.push(NodeObject::Local(prefix), NO_SERVICE);
             }
         }
     }
@@ -73,11 +73,11 @@ pub(super) fn read(
         if let Some(listed) = listed {
             observed.sets.insert(set, listed.max_elements);
             for member in listed.members {
-                observed.items.push(Item::Member(set, member), NO_SERVICE);
+                observed.objects.push(NodeObject::Member(set, member), NO_SERVICE);
             }
         }
     }
-    observed.items.sort();
+    observed.objects.sort();
     Ok(observed)
 }
 

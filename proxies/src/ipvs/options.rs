@@ -2,18 +2,23 @@
 
 use std::net::Ipv4Addr;
 
-use crate::iptables::Variant;
+use serde::{Deserialize, Serialize};
+
+use crate::iptables::options::Variant;
 
 /// How a packet gets from the node to the Endpoint (`IP_VS_CONN_F_FWD_MASK`, `include/uapi/linux/ip_vs.h`, Linux 6.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Forwarding {
     /// Addresses are translated, as kube-proxy has it. The answer must come back through the node.
     #[default]
+    #[serde(rename = "nat")]
     Nat,
     /// Direct routing: only the link-layer address changes. The Endpoint must hold the VIP and share a link with the
     /// node, and its port must be the port of the Service.
+    #[serde(rename = "dr")]
     DirectRoute,
     /// IP-in-IP to the Endpoint, which must hold the VIP; its port must be the port of the Service.
+    #[serde(rename = "tun")]
     Tunnel,
 }
 
@@ -29,7 +34,8 @@ impl Forwarding {
 }
 
 /// How VIPs become addresses of the node, so that packets to them are delivered locally, where IPVS takes them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum VipBinding {
     /// One /32 address a VIP on the dummy link `kube-ipvs0`, which stays down: what kube-proxy does
     /// (`pkg/proxy/ipvs/netlink_linux.go`, Kubernetes 1.30). The kernel walks the link's addresses for each one added,

@@ -1,15 +1,17 @@
-//! The books of what this proxy has programmed, so that an incremental sync costs what changes and not what exists.
+//! What this backend has programmed, so that an incremental sync costs what changes and not what
+//! exists.
 //!
-//! A VIP may serve several Services, an Endpoint too; the books count the users of each address and set member.
+//! A VIP may serve several Services, an Endpoint too, so the users of each address and set member are
+//! counted.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use generators::{Change, Cluster, Endpoint, Service, ServiceName};
 
-use super::items::{Item, Labelled};
 use super::layout::Layout;
-use super::render::{Draft, IpvsProgram, Numbers};
+use super::objects::{LabelledObject, NodeObject};
+use super::render::{Draft, IpvsProgram, KernelIds};
 use crate::error::ProxyError;
 
 /// A Service with the Endpoints it has now.
@@ -27,33 +29,36 @@ impl Placed {
 
 /// What is in the kernel.
 #[derive(Debug)]
-pub(super) struct Programmed {
+pub(super) struct ProgrammedState {
     services: HashMap<ServiceName, Placed>,
-    uses: HashMap<Item, u32>,
+    uses: HashMap<NodeObject, u32>,
 }
 
-/// What a sync changes in the books once the kernel has taken it: the entries that are touched, as they are after it.
+/// What a sync changes in the state once the kernel has taken it: the entries that are touched, as
+/// they are after it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Delta {
     services: HashMap<ServiceName, Option<Placed>>,
-    uses: HashMap<Item, u32>,
-    /// The touched items, in the order in which they were first touched, each with the label of who did.
-    order: Vec<Labelled>,
+    uses: HashMap<NodeObject, u32>,
+    /// The touched objects, in the order in which they were first touched, each with the label of who did.
+    order: Vec<LabelledObject>,
 }
 
-impl Programmed {
-    /// The books of a Cluster that is in the kernel. Takes time linear in Services and Endpoints.
+impl ProgrammedState {
+    /// The state of a Cluster that is in the kernel. Takes time linear in Services and Endpoints.
     pub fn of(cluster: &Cluster, layout: &Layout) -> Self {
         let mut services = HashMap::with_capacity(cluster.services().len());
         let mut uses = HashMap::new();
         for service in cluster.services() {
-            layout.items(service, service.endpoints(), |item| *uses.entry(item).or_insert(0) += 1);
+            layout.objects(service, service.endpoints(), |object| {
+                *uses.entry(object).or_insert(0) += 1;
+            });
             services.insert(service.name().clone(), Placed::of(service));
         }
         Self { services, uses }
     }
 
-    /// Whether they may be the books of this Cluster. Looks at its size alone.
+    /// Whether this may be the state of this Cluster. Looks at its size alone.
     pub fn fits(&self, cluster: &Cluster) -> bool {
         self.services.len() == cluster.services().len()
     }
@@ -65,10 +70,10 @@ impl Programmed {
     pub fn render(
         &self,
         layout: &Layout,
-        numbers: Numbers,
+        ids: KernelIds,
         changes: &[Change],
     ) -> Result<IpvsProgram, ProxyError> {
-        let mut draft = Draft::new(layout, numbers, 2 * changes.len());
+        let mut draft = Draft::new(layout, ids, 2 * changes.len());
         let mut delta = Delta::default();
         for change in changes {
             let name = change.service_name();
@@ -96,11 +101,11 @@ impl Programmed {
             self.count(&mut delta, label, layout, before.as_ref(), after.as_ref())?;
             delta.services.insert(name.clone(), after);
         }
-        for &item in &delta.order {
-            let before = self.uses.contains_key(&item.0);
-            match (before, delta.uses.get(&item.0).is_some_and(|users| *users > 0)) {
-                (false, true) => draft.add(item),
-                (true, false) => draft.remove(item),
+        for &object in &delta.order {
+            let before = self.uses.contains_key(&object.0);
+            match (before, delta.uses.get(&object.0).is_some_and(|users| *users > 0)) {
+                (false, true) => draft.add(object),
+                (true, false) => draft.remove(object),
                 _ => {}
             }
         }
@@ -115,15 +120,15 @@ impl Programmed {
                 None => self.services.remove(name),
             };
         }
-        for (item, users) in &delta.uses {
+        for (object, users) in &delta.uses {
             match users {
-                0 => self.uses.remove(item),
-                users => self.uses.insert(*item, *users),
+                0 => self.uses.remove(object),
+                users => self.uses.insert(*object, *users),
             };
         }
     }
 
-    /// Whether these are the same books, but for the order of Endpoints.
+    /// Whether these are the same state, but for the order of Endpoints.
     #[cfg(test)]
     pub fn equals(&self, other: &Self) -> bool {
         let endpoints = |placed: &Placed| {
@@ -156,28 +161,28 @@ impl Programmed {
         after: Option<&Placed>,
     ) -> Result<(), ProxyError> {
         let mut underflow = None;
-        let mut step = |item: Item, up: bool| {
-            let users = match delta.uses.entry(item) {
+        let mut step = |object: NodeObject, up: bool| {
+            let users = match delta.uses.entry(object) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(entry) => {
-                    delta.order.push((item, label));
-                    entry.insert(self.uses.get(&item).copied().unwrap_or(0))
+                    delta.order.push((object, label));
+                    entry.insert(self.uses.get(&object).copied().unwrap_or(0))
                 }
             };
             match if up { users.checked_add(1) } else { users.checked_sub(1) } {
                 Some(count) => *users = count,
-                None => underflow = Some(item),
+                None => underflow = Some(object),
             }
         };
         if let Some(placed) = after {
-            layout.items(&placed.service, &placed.endpoints, |item| step(item, true));
+            layout.objects(&placed.service, &placed.endpoints, |object| step(object, true));
         }
         if let Some(placed) = before {
-            layout.items(&placed.service, &placed.endpoints, |item| step(item, false));
+            layout.objects(&placed.service, &placed.endpoints, |object| step(object, false));
         }
         match underflow {
             None => Ok(()),
-            Some(item) => Err(ProxyError::Request { reason: format!("nobody uses {item}") }),
+            Some(object) => Err(ProxyError::Request { reason: format!("nobody uses {object}") }),
         }
     }
 }

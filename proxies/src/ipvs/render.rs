@@ -6,26 +6,26 @@ use generators::{Cluster, Endpoint, Service, ServiceName};
 use linux::netlink::ipset::{self, Member};
 use linux::netlink::{Batch, Encoder, route};
 
-use super::items::{self, Item, Items, Side};
 use super::layout::Layout;
+use super::objects::{self, NodeObject, NodeObjects, Side};
 use super::observe::{Observed, ObservedService};
 use super::options::VipBinding;
 use super::programmed::Delta;
 use super::sets::Set;
 use super::wire::{RealServer, VirtualKey, Writer, WrittenSettings};
 use crate::error::ProxyError;
-use crate::proxy::Size;
+use crate::program::Size;
 
 /// What addresses messages in this kernel and namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Numbers {
+pub(super) struct KernelIds {
     /// The number of the family `IPVS`.
     pub family: u16,
     /// The index of the dummy link; 0 if VIPs are bound by routes.
     pub link: u32,
 }
 
-impl Numbers {
+impl KernelIds {
     fn writer(self, encoder: &mut Encoder) -> Writer<'_> {
         Writer { encoder, family: self.family }
     }
@@ -44,16 +44,16 @@ const MEMBER_BYTES: usize = 48;
 #[derive(Debug)]
 pub(crate) struct IpvsProgram {
     /// Where the messages belong.
-    pub(super) numbers: Numbers,
+    pub(super) ids: KernelIds,
     /// Members of sets. They name themselves, so that they need no labels.
-    pub(super) sets: Labelled,
+    pub(super) sets: LabelledBatch,
     /// Virtual services and real servers.
-    pub(super) services: Labelled,
+    pub(super) services: LabelledBatch,
     /// Local addresses or routes.
-    pub(super) addresses: Labelled,
+    pub(super) addresses: LabelledBatch,
     /// The Services that labels point at.
     pub(super) names: Vec<ServiceName>,
-    /// What an incremental sync changes in the books of the proxy.
+    /// What an incremental sync changes in the state of the backend.
     pub(super) delta: Option<Delta>,
 }
 
@@ -68,7 +68,7 @@ impl IpvsProgram {
 
 /// A batch and, for each message, the position of its Service among the names.
 #[derive(Debug, Default)]
-pub(super) struct Labelled {
+pub(super) struct LabelledBatch {
     /// The messages.
     pub batch: Batch,
     /// As long as the batch, or empty if no message has a label.
@@ -80,12 +80,12 @@ pub(super) const NO_SERVICE: u32 = u32::MAX;
 
 /// Messages for one subsystem under construction, each labelled.
 #[derive(Debug, Default)]
-struct Labelling {
+struct BatchBuilder {
     encoder: Encoder,
     labels: Vec<u32>,
 }
 
-impl Labelling {
+impl BatchBuilder {
     fn with_capacity(messages: usize) -> Self {
         Self {
             encoder: Encoder::with_capacity(messages * MESSAGE_BYTES, messages),
@@ -98,8 +98,8 @@ impl Labelling {
         self.labels.resize(self.encoder.len(), label);
     }
 
-    fn finish(self) -> Labelled {
-        Labelled { batch: self.encoder.finish(), labels: self.labels }
+    fn finish(self) -> LabelledBatch {
+        LabelledBatch { batch: self.encoder.finish(), labels: self.labels }
     }
 }
 
@@ -107,9 +107,9 @@ impl Labelling {
 pub(super) struct Draft<'a> {
     layout: &'a Layout,
     settings: WrittenSettings,
-    numbers: Numbers,
-    services: Labelling,
-    addresses: Labelling,
+    ids: KernelIds,
+    services: BatchBuilder,
+    addresses: BatchBuilder,
     added: [Vec<Member>; Set::ALL.len()],
     removed: [Vec<Member>; Set::ALL.len()],
     names: Vec<ServiceName>,
@@ -118,13 +118,13 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// An empty program with room for that many IPVS messages.
-    pub fn new(layout: &'a Layout, numbers: Numbers, messages: usize) -> Self {
+    pub fn new(layout: &'a Layout, ids: KernelIds, messages: usize) -> Self {
         Self {
             layout,
             settings: WrittenSettings::of(&layout.settings()),
-            numbers,
-            services: Labelling::with_capacity(messages),
-            addresses: Labelling::default(),
+            ids,
+            services: BatchBuilder::with_capacity(messages),
+            addresses: BatchBuilder::default(),
             added: Default::default(),
             removed: Default::default(),
             names: Vec::new(),
@@ -151,7 +151,7 @@ impl<'a> Draft<'a> {
         service: &Service,
         endpoints: &[Endpoint],
     ) -> Result<(), ProxyError> {
-        let mut writer = self.numbers.writer(&mut self.services.encoder);
+        let mut writer = self.ids.writer(&mut self.services.encoder);
         writer.new_service(key, &self.settings);
         for &endpoint in endpoints {
             writer.new_real(key, &self.layout.real_server(service, endpoint)?);
@@ -167,7 +167,7 @@ impl<'a> Draft<'a> {
     /// 1.30); the end state is the same. New ones come first, so that a virtual service is never without.
     fn adjust(&mut self, service: &Service, found: &ObservedService) -> Result<(), ProxyError> {
         let key = found.listed.key;
-        let mut writer = self.numbers.writer(&mut self.services.encoder);
+        let mut writer = self.ids.writer(&mut self.services.encoder);
         if found.listed.settings() != self.layout.settings() {
             writer.set_service(key, &self.settings);
         }
@@ -199,7 +199,7 @@ impl<'a> Draft<'a> {
     ) -> Result<(), ProxyError> {
         let (old, new) =
             (self.layout.real_server(service, old)?, self.layout.real_server(service, new)?);
-        let mut writer = self.numbers.writer(&mut self.services.encoder);
+        let mut writer = self.ids.writer(&mut self.services.encoder);
         for key in self.layout.virtual_services(service) {
             writer.new_real(key, &new);
             writer.delete_real(key, &old);
@@ -210,18 +210,18 @@ impl<'a> Draft<'a> {
 
     /// Removes a virtual service.
     pub fn delete(&mut self, key: VirtualKey) {
-        self.numbers.writer(&mut self.services.encoder).delete_service(key);
+        self.ids.writer(&mut self.services.encoder).delete_service(key);
         self.services.label(self.label);
     }
 
-    /// Adds an item that is not there, unless the node has it by itself.
-    pub fn add(&mut self, item: items::Labelled) {
-        self.change(item, true);
+    /// Adds an object that is not there, unless the node has it by itself.
+    pub fn add(&mut self, object: objects::LabelledObject) {
+        self.change(object, true);
     }
 
-    /// Removes an item that is there.
-    pub fn remove(&mut self, item: items::Labelled) {
-        self.change(item, false);
+    /// Removes an object that is there.
+    pub fn remove(&mut self, object: objects::LabelledObject) {
+        self.change(object, false);
     }
 
     /// The program.
@@ -233,8 +233,8 @@ impl<'a> Draft<'a> {
             ipset::change(&mut sets, ipset::REMOVE, set.name(), set.kind(), removed);
         }
         IpvsProgram {
-            numbers: self.numbers,
-            sets: Labelled { batch: sets.finish(), labels: Vec::new() },
+            ids: self.ids,
+            sets: LabelledBatch { batch: sets.finish(), labels: Vec::new() },
             services: self.services.finish(),
             addresses: self.addresses.finish(),
             names: self.names,
@@ -242,21 +242,21 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn change(&mut self, (item, label): items::Labelled, add: bool) {
-        match item {
-            Item::Member(set, member) => {
+    fn change(&mut self, (object, label): objects::LabelledObject, add: bool) {
+        match object {
+            NodeObject::Member(set, member) => {
                 let sets = if add { &mut self.added } else { &mut self.removed };
                 if let Some(members) = sets.get_mut(set.position()) {
                     members.push(member);
                 }
             }
-            Item::Local(_) if self.layout.is_own(&item) => {}
-            Item::Local(prefix) => {
+            NodeObject::Local(_) if self.layout.is_own(&object) => {}
+            NodeObject::Local(prefix) => {
                 let encoder = &mut self.addresses.encoder;
                 match self.layout.vip_binding() {
                     VipBinding::Dummy => {
                         let kind = if add { route::NEW_ADDRESS } else { route::DELETE_ADDRESS };
-                        route::address(encoder, kind, self.numbers.link, prefix.addr());
+                        route::address(encoder, kind, self.ids.link, prefix.addr());
                     }
                     VipBinding::LocalRoute => {
                         let kind = if add { route::NEW_ROUTE } else { route::DELETE_ROUTE };
@@ -273,15 +273,15 @@ impl<'a> Draft<'a> {
 /// and the local addresses of the namespace belong to this proxy.
 pub(super) fn full(
     layout: &Layout,
-    numbers: Numbers,
+    ids: KernelIds,
     cluster: &Cluster,
     observed: &Observed,
 ) -> Result<IpvsProgram, ProxyError> {
     let expected = cluster.services().len() + cluster.endpoint_count();
     let mut draft =
-        Draft::new(layout, numbers, if observed.services.is_empty() { expected } else { 0 });
+        Draft::new(layout, ids, if observed.services.is_empty() { expected } else { 0 });
     let mut stale = observed.by_key();
-    let mut wanted = Items::with_capacity(cluster.services().len());
+    let mut wanted = NodeObjects::with_capacity(cluster.services().len());
     for service in cluster.services() {
         let label = draft.about(service.name());
         for key in layout.virtual_services(service) {
@@ -291,7 +291,7 @@ pub(super) fn full(
                 Some(found) => draft.adjust(service, found)?,
             }
         }
-        layout.items(service, service.endpoints(), |item| wanted.push(item, label));
+        layout.objects(service, service.endpoints(), |object| wanted.push(object, label));
     }
     draft.about_none();
     for found in &observed.services {
@@ -300,9 +300,9 @@ pub(super) fn full(
         }
     }
     wanted.sort();
-    wanted.compare(&observed.items, |side, item| match side {
-        Side::Missing => draft.add(item),
-        Side::Unexpected => draft.remove(item),
+    wanted.compare(&observed.objects, |side, object| match side {
+        Side::Missing => draft.add(object),
+        Side::Unexpected => draft.remove(object),
     });
     Ok(draft.finish(None))
 }
@@ -314,12 +314,12 @@ pub(super) mod tests {
     use linux::netlink::socket::Family;
 
     use super::*;
-    use crate::ipvs::programmed::Programmed;
-    use crate::ipvs::refusal::describe_position;
+    use crate::ipvs::netlink_errors::describe_position;
+    use crate::ipvs::programmed::ProgrammedState;
     use crate::ipvs::wire::ListedService;
-    use crate::open::Options;
+    use crate::options::Options;
 
-    const NUMBERS: Numbers = Numbers { family: 0x20, link: 3 };
+    const IDS: KernelIds = KernelIds { family: 0x20, link: 3 };
 
     /// A Service `ns/NAME:p80` at port 80.
     pub fn service(name: &str, vip: &str, endpoints: &[&str]) -> Service {
@@ -352,10 +352,11 @@ pub(super) mod tests {
                     reals: service.endpoints().iter().map(real).collect(),
                 });
             }
-            layout
-                .items(service, service.endpoints(), |item| observed.items.push(item, NO_SERVICE));
+            layout.objects(service, service.endpoints(), |object| {
+                observed.objects.push(object, NO_SERVICE);
+            });
         }
-        observed.items.sort();
+        observed.objects.sort();
         observed
     }
 
@@ -385,7 +386,7 @@ pub(super) mod tests {
     }
 
     fn full_listing(cluster: &Cluster, options: &Options, observed: &Observed) -> Vec<String> {
-        listing(&full(&layout(cluster, options), NUMBERS, cluster, observed).expect("it renders"))
+        listing(&full(&layout(cluster, options), IDS, cluster, observed).expect("it renders"))
     }
 
     fn example() -> Cluster {
@@ -437,7 +438,7 @@ pub(super) mod tests {
         let mut options = Options::default();
         options.ipvs.masquerade = false;
         let cluster = example();
-        let program = full(&layout(&cluster, &options), NUMBERS, &cluster, &Observed::default());
+        let program = full(&layout(&cluster, &options), IDS, &cluster, &Observed::default());
         assert_eq!(program.expect("it renders").sets.batch.len(), 0);
     }
 
@@ -508,8 +509,8 @@ pub(super) mod tests {
 
     fn incremental(before: &Cluster, changes: &[Change]) -> Result<Vec<String>, ProxyError> {
         let layout = layout(before, &Options::default());
-        let mut programmed = Programmed::of(before, &layout);
-        let program = programmed.render(&layout, NUMBERS, changes)?;
+        let mut programmed = ProgrammedState::of(before, &layout);
+        let program = programmed.render(&layout, IDS, changes)?;
         let lines = listing(&program);
         // Changes lead to where a full sync of the Cluster after them leads: from there nothing is left to send.
         let after = changes
@@ -517,7 +518,7 @@ pub(super) mod tests {
             .try_fold(before.clone(), |cluster, change| cluster.apply(change))
             .expect("they fit");
         programmed.enter(program.delta.as_ref().expect("an incremental program has one"));
-        assert!(programmed.equals(&Programmed::of(&after, &layout)), "{changes:?}");
+        assert!(programmed.equals(&ProgrammedState::of(&after, &layout)), "{changes:?}");
         Ok(lines)
     }
 
@@ -583,7 +584,7 @@ pub(super) mod tests {
         let name = |text: &str| text.parse().expect("a name");
         let (layout, options) = (example(), Options::default());
         let layout = Layout::of(&layout, &options, Vec::new()).expect("a layout");
-        let programmed = Programmed::of(&example(), &layout);
+        let programmed = ProgrammedState::of(&example(), &layout);
         let (old, new) = (endpoint("10.128.0.9:80"), endpoint("10.128.0.8:80"));
         for (change, words) in [
             (Change::ServiceRemoved(name("ns/none:p80")), "ns/none:p80: it is not programmed"),
@@ -596,8 +597,7 @@ pub(super) mod tests {
                 "it has no Endpoint 10.128.0.9:80",
             ),
         ] {
-            let error =
-                programmed.render(&layout, NUMBERS, &[change]).expect_err("a contradiction");
+            let error = programmed.render(&layout, IDS, &[change]).expect_err("a contradiction");
             assert!(error.to_string().contains(words), "{error}");
         }
     }
@@ -605,7 +605,7 @@ pub(super) mod tests {
     #[test]
     fn the_size_counts_messages_and_bytes_of_all_three_subsystems() {
         let (cluster, options) = (example(), Options::default());
-        let program = full(&layout(&cluster, &options), NUMBERS, &cluster, &Observed::default());
+        let program = full(&layout(&cluster, &options), IDS, &cluster, &Observed::default());
         let program = program.expect("it renders");
         let bytes = program.sets.batch.bytes().len()
             + program.services.batch.bytes().len()

@@ -7,11 +7,11 @@
 use generators::{Cluster, Service};
 use ipnet::Ipv4Net;
 
-use crate::open::{Options, network};
+use crate::options::{Options, network};
 
 /// What the rules of a Cluster depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Features {
+pub(super) struct ServiceKinds {
     external_ips: bool,
     /// By protocol, in the order of their declaration.
     node_ports: [bool; 3],
@@ -19,7 +19,7 @@ pub(super) struct Features {
     range: Option<Ipv4Net>,
 }
 
-impl Features {
+impl ServiceKinds {
     /// What a Cluster needs, of whose VIPs this range is local.
     pub fn of(cluster: &Cluster, range: Option<Ipv4Net>) -> Self {
         cluster.services().iter().fold(Self { range, ..Self::default() }, Self::and)
@@ -69,16 +69,16 @@ const NODE_PORT_SCTP: &str =
     r"Kubernetes nodeport SCTP port for masquerade purpose with type \'hash ip:port\'";
 
 /// The tables for these options and kinds of Services.
-pub(super) fn tables(options: &Options, features: Features) -> [Table; 2] {
-    let nat = nat_rules(options, features);
-    let filter = filter_rules(features);
+pub(super) fn tables(options: &Options, kinds: ServiceKinds) -> [Table; 2] {
+    let nat = nat_rules(options, kinds);
+    let filter = filter_rules(kinds);
     [
         Table { name: "nat", chains: NAT_CHAINS, jumps: NAT_JUMPS, rules: nat },
         Table { name: "filter", chains: FILTER_CHAINS, jumps: FILTER_JUMPS, rules: filter },
     ]
 }
 
-fn nat_rules(options: &Options, features: Features) -> Vec<String> {
+fn nat_rules(options: &Options, kinds: ServiceKinds) -> Vec<String> {
     let set = |comment: &str, set: &str, fields: &str| {
         format!(r#"-m comment --comment "{comment}" -m set --match-set {set} {fields}"#)
     };
@@ -90,15 +90,14 @@ fn nat_rules(options: &Options, features: Features) -> Vec<String> {
         ("udp", NODE_PORT_UDP, "KUBE-NODE-PORT-UDP", "dst"),
         ("sctp", NODE_PORT_SCTP, "KUBE-NODE-PORT-SCTP-HASH", "dst,dst"),
     ];
-    for ((protocol, comment, name, fields), used) in node_ports.into_iter().zip(features.node_ports)
-    {
+    for ((protocol, comment, name, fields), used) in node_ports.into_iter().zip(kinds.node_ports) {
         if used {
             let matches = set(comment, name, fields);
             rules.push(format!("-A KUBE-NODE-PORT -p {protocol} {matches} -j KUBE-MARK-MASQ"));
         }
     }
     rules.push(cluster_ip_rule(options, &set));
-    if features.external_ips {
+    if kinds.external_ips {
         let external = set(EXTERNAL_IP, "KUBE-EXTERNAL-IP", "dst,dst");
         rules.push(format!("-A KUBE-SERVICES {external} -j KUBE-MARK-MASQ"));
         for origin in [
@@ -135,18 +134,18 @@ fn cluster_ip_rule(options: &Options, set: &dyn Fn(&str, &str, &str) -> String) 
     format!("-A KUBE-SERVICES {source}{matches} -j KUBE-MARK-MASQ")
 }
 
-fn filter_rules(features: Features) -> Vec<String> {
+fn filter_rules(kinds: ServiceKinds) -> Vec<String> {
     let mut rules = vec![
         r#"-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark 0x4000/0x4000 -j ACCEPT"#.to_owned(),
         r#"-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"#.to_owned(),
         "-A KUBE-IPVS-FILTER -m set --match-set KUBE-CLUSTER-IP dst,dst -j RETURN".to_owned(),
     ];
-    if features.external_ips {
+    if kinds.external_ips {
         let external = "-A KUBE-IPVS-FILTER -m set --match-set KUBE-EXTERNAL-IP dst,dst -j RETURN";
         rules.push(external.to_owned());
     }
     // Not upstream's, which binds addresses one by one: an address of the range that no Service has is local too.
-    let range = features.range.map(|range| format!("-d {range} -m conntrack --ctstate NEW"));
+    let range = kinds.range.map(|range| format!("-d {range} -m conntrack --ctstate NEW"));
     let bound = "-m conntrack --ctstate NEW -m set --match-set KUBE-IPVS-IPS dst".to_owned();
     for matches in range.into_iter().chain([bound]) {
         let target = "-j REJECT --reject-with icmp-port-unreachable";
@@ -212,12 +211,12 @@ mod tests {
     use super::*;
     use crate::ipvs::render::tests::{cluster, service};
 
-    fn features() -> Features {
+    fn kinds() -> ServiceKinds {
         let service = service("a", "10.96.0.1", &[])
             .with_node_port(30_080)
             .and_then(|service| service.with_external_ips(vec![[198, 51, 100, 7].into()]));
         let range = Ipv4Net::new([10, 96, 0, 0].into(), 12).ok();
-        Features::of(&cluster(vec![service.expect("a Service")]), range)
+        ServiceKinds::of(&cluster(vec![service.expect("a Service")]), range)
     }
 
     /// The saved form of what a restore of the text leads to in an empty namespace.
@@ -227,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_rules_are_those_of_kube_proxy() {
-        let tables = tables(&Options::default(), features());
+        let tables = tables(&Options::default(), kinds());
         insta::assert_snapshot!(restore_text(&tables, ""), @r#"
         *nat
         :KUBE-SERVICES - [0:0]
@@ -272,7 +271,7 @@ mod tests {
     fn the_mark_rule_follows_what_is_known_of_the_pod_network() {
         let rule = |local_cidr, masquerade_all| {
             let options = Options { local_cidr, masquerade_all, ..Options::default() };
-            let [nat, _] = tables(&options, Features::default());
+            let [nat, _] = tables(&options, ServiceKinds::default());
             let cluster_ip = |rule: &&String| rule.contains(CLUSTER_IP);
             nat.rules.iter().find(cluster_ip).expect("the rule").replace(CLUSTER_IP, "C")
         };
@@ -294,7 +293,7 @@ mod tests {
 
     #[test]
     fn jumps_that_are_there_are_not_added_again() {
-        let tables = tables(&Options::default(), features());
+        let tables = tables(&Options::default(), kinds());
         let first = restore_text(&tables, "");
         assert_eq!(first.matches("-I ").count(), 6);
         let second = restore_text(&tables, &loaded(&first));
@@ -303,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_missing_and_an_unexpected_rule_are_told() {
-        let tables = tables(&Options::default(), features());
+        let tables = tables(&Options::default(), kinds());
         let saved = loaded(&restore_text(&tables, ""));
         assert_eq!(differences(&tables, &saved), Vec::<String>::new());
         let damaged = saved.replace(

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use generators::{Cluster, Protocol, Service};
 
 use super::options::Forwarding;
-use crate::open::Options;
+use crate::options::Options;
 
 /// The virtual services and real servers of a Cluster as `ipvsadm -S -n` writes them, in the order of the Cluster.
 ///

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use generators::{Cluster, Service};
 
-use super::items::{Items, Side};
 use super::layout::Layout;
+use super::objects::{NodeObjects, Side};
 use super::observe::{Observed, ObservedService};
 use super::wire::RealServer;
 use crate::differences::Differences;
@@ -19,7 +19,7 @@ pub(super) fn compare(
     differences: &mut Differences,
 ) -> Result<(), ProxyError> {
     let mut extra = observed.by_key();
-    let mut wanted = Items::default();
+    let mut wanted = NodeObjects::default();
     for (label, service) in (0..).zip(cluster.services()) {
         for key in layout.virtual_services(service) {
             match extra.remove(&key) {
@@ -28,7 +28,7 @@ pub(super) fn compare(
                     .add(|| format!("no virtual service {key} for Service {}", service.name())),
             }
         }
-        layout.items(service, service.endpoints(), |item| wanted.push(item, label));
+        layout.objects(service, service.endpoints(), |object| wanted.push(object, label));
     }
     for found in &observed.services {
         if extra.contains_key(&found.listed.key) {
@@ -36,10 +36,10 @@ pub(super) fn compare(
         }
     }
     wanted.sort();
-    wanted.compare(&observed.items, |side, (item, _)| match side {
-        Side::Missing if layout.is_own(&item) => {}
-        Side::Missing => differences.add(|| format!("no {item}")),
-        Side::Unexpected => differences.add(|| format!("unexpected {item}")),
+    wanted.compare(&observed.objects, |side, (object, _)| match side {
+        Side::Missing if layout.is_own(&object) => {}
+        Side::Missing => differences.add(|| format!("no {object}")),
+        Side::Unexpected => differences.add(|| format!("unexpected {object}")),
     });
     Ok(())
 }

@@ -17,7 +17,7 @@ use super::fixed;
 use super::layout::Layout;
 use super::names::{ENDPOINT, EXTERNAL, Names, SERVICE};
 use super::render::verdict;
-use crate::open::{Options, network};
+use crate::options::{Options, network};
 
 const SET_MARK: &str = "meta mark set meta mark | 0x00004000";
 const CLEAR_MARK: &str = "meta mark set meta mark ^ 0x00004000";

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use super::elements::Container;
 use super::layout::Layout;
 use super::text::TABLE;
-use crate::open::Options;
+use crate::options::Options;
 use crate::text::Text;
 
 /// The mark of what is to be masqueraded, as in iptables mode (`--iptables-masquerade-bit` 14).

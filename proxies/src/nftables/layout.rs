@@ -5,11 +5,9 @@
 //! (1.37), known from their descriptions, tests and listings of real nodes. Every Endpoint counts as local to the node, as on a
 //! cluster of one node: upstream's set of hairpins has those of its own node only.
 
-use crate::proxy::ProxyKind;
-
 /// Which version's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layout {
+pub(super) enum Layout {
     /// A chain for every Endpoint, reached through an anonymous verdict map; every Service marks what is to be masqueraded
     /// by a jump.
     V1_33,
@@ -96,15 +94,6 @@ const JUMPS_1_34: [Jump; 11] = [
 ];
 
 impl Layout {
-    /// The backend with these rules.
-    pub(super) const fn kind(self) -> ProxyKind {
-        match self {
-            Self::V1_33 => ProxyKind::Nftables1_33,
-            Self::V1_36 => ProxyKind::Nftables1_36,
-            Self::V1_37 => ProxyKind::Nftables1_37,
-        }
-    }
-
     /// The hooked chains, in the order in which they are made.
     pub(super) const fn base_chains(self) -> &'static [BaseChain] {
         match self {

@@ -11,14 +11,15 @@ use std::net::Ipv4Addr;
 use generators::Protocol;
 use linux::netlink::{NetlinkError, nftables as netlink};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::elements::{Container, Key};
 use super::layout::Layout;
 use super::names::is_service_chain;
+use super::nft::Nft;
 use super::render::Found;
-use super::{Nft, TABLE_NAME};
+use super::text::TABLE_NAME;
 use crate::error::ProxyError;
+use serde_json::Value;
 
 /// What `nft --json` prints, as far as it is wanted.
 #[derive(Deserialize)]

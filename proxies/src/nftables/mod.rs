@@ -1,9 +1,10 @@
 //! kube-proxy's nftables mode, in the rule layouts of Kubernetes 1.33, 1.36 and 1.37.
 //!
-//! The same table, chains, maps, order and tool as pkg/proxy/nftables: a sync reads what is there, then hands one
-//! transaction to `nft -f -`. A full sync is the first of a process. Chains that nothing leads to any more are emptied at
-//! once and deleted at the start of the next sync, in a transaction of its own; upstream waits a second, which is the
-//! least time between two syncs by default. Clean-up of connection tracking is not part of a sync here.
+//! The same table, chains, maps, order and tool as pkg/proxy/nftables: a sync reads what is there,
+//! then hands one transaction to `nft -f -`. A full sync is the first of a process. Chains that
+//! nothing leads to any more are emptied at once and deleted at the start of the next sync, in a
+//! transaction of its own; upstream waits a second, which is the least time between two syncs by
+//! default. Clean-up of connection tracking is not part of a sync here.
 
 mod dump;
 mod elements;
@@ -12,29 +13,101 @@ mod fixed;
 mod layout;
 mod listing;
 mod names;
+mod nft;
+pub mod options;
 mod render;
+mod slow_down;
 mod text;
 mod verify;
 
-use linux::{CpuTime, Tool, ToolError};
 use std::collections::BTreeSet;
 
-use generators::Cluster;
+use generators::{Cluster, Step};
+use linux::{CpuTime, ToolError};
 
+use crate::backend::{Audit, Backend, Staged, sync};
+use crate::descriptor::{Admin, Cost, Descriptor, Tool};
 use crate::error::ProxyError;
-use crate::open::Options;
-use crate::proxy::{Payload, Program, Proxy, ProxyKind, Size, SyncRequest};
+use crate::modules::{CONNTRACK, NF_TABLES};
+use crate::options::Options;
+use crate::program::{Program, SyncRequest};
 use crate::text::Text;
 use dump::Dump;
-pub(crate) use layout::Layout;
+use layout::Layout;
+use nft::Nft;
 use render::{Found, Rendered};
-use text::TABLE;
+use text::{TABLE, TABLE_NAME};
 
-/// Name of the table.
-const TABLE_NAME: &str = "kube-proxy";
+/// The backend `nftables-1.33`.
+pub(crate) static V1_33: Descriptor = Descriptor {
+    summary: "kube-proxy's nftables mode in the rule layout of Kubernetes 1.33",
+    colour: "green",
+    admin: Some(Admin {
+        format: Some((
+            "nft-1.33",
+            "Input of `nft -f`, in kube-proxy's rule layout of Kubernetes 1.33",
+        )),
+        ..admin(|cluster, options| full_text(Layout::V1_33, cluster, options))
+    }),
+    ..base("nftables-1.33", |options| Box::new(Nftables::new(&V1_33, Layout::V1_33, options)))
+};
 
-/// How many errors of one `nft` are told.
-const ERRORS_MAX: usize = 3;
+/// The backend `nftables-1.36`.
+pub(crate) static V1_36: Descriptor = Descriptor {
+    summary: "the same in the layout of 1.36",
+    colour: "olive",
+    admin: Some(Admin {
+        format: Some(("nft-1.36", "The same in the layout of 1.36")),
+        ..admin(|cluster, options| full_text(Layout::V1_36, cluster, options))
+    }),
+    ..base("nftables-1.36", |options| Box::new(Nftables::new(&V1_36, Layout::V1_36, options)))
+};
+
+/// The backend `nftables-1.37`.
+pub(crate) static V1_37: Descriptor = Descriptor {
+    summary: "the same in the layout of 1.37",
+    colour: "violet",
+    admin: Some(Admin {
+        format: Some(("nft-1.37", "The same in the layout of 1.37")),
+        ..admin(|cluster, options| full_text(Layout::V1_37, cluster, options))
+    }),
+    // A map a Service makes the kernel's work quadratic; a direct translation does not.
+    cost: |services, endpoints| {
+        if endpoints <= services {
+            Cost { sync: 300, per_1000_endpoints: 1_200, ..Cost::NOTHING }
+        } else {
+            COST
+        }
+    },
+    ..base("nftables-1.37", |options| Box::new(Nftables::new(&V1_37, Layout::V1_37, options)))
+};
+
+const COST: Cost = Cost {
+    sync: 300,
+    per_1000_endpoints: 1_500,
+    per_million_pairs: 2_500,
+    per_1000_services_passed: 0,
+};
+
+/// What the three have in common.
+const fn base(name: &'static str, open: fn(&Options) -> Box<dyn Backend>) -> Descriptor {
+    Descriptor {
+        tools: &[Tool { program: "nft", package: "nftables", also: &[] }],
+        modules: &[CONNTRACK, NF_TABLES],
+        slow_down: Some(slow_down::slow_down),
+        cost: |_, _| COST,
+        ..Descriptor::new(name, "nftables", open)
+    }
+}
+
+const fn admin(text: fn(&Cluster, &Options) -> Vec<u8>) -> Admin {
+    Admin { says_services: true, ..Admin::new("nft", "nftables", &["-f", "-"], text) }
+}
+
+/// What a full sync of an empty namespace hands to `nft`.
+fn full_text(layout: Layout, cluster: &Cluster, options: &Options) -> Vec<u8> {
+    render::full(layout, options, cluster, &Found::default()).text.into_parts().0
+}
 
 /// A rule of every kind that a sync writes, in a table of its own in which nothing leads to them.
 const PROBE: &str = "\
@@ -54,60 +127,14 @@ add element ip vipbench-probe verdicts { 192.0.2.1 . tcp . 1 : goto probe-reject
 delete table ip vipbench-probe
 ";
 
-/// A rendered transaction.
+/// All chains that are empty after a program, which a later sync is to delete.
 #[derive(Debug)]
-pub(crate) struct NftProgram {
-    /// Input of `nft -f -`.
-    pub text: Vec<u8>,
-    /// All chains that are empty after it, which a later sync is to delete.
-    stale: BTreeSet<String>,
-}
-
-/// The tool.
-#[derive(Debug)]
-pub(crate) struct Nft {
-    deadline: std::time::Duration,
-}
-
-impl Nft {
-    /// Runs one transaction.
-    fn apply(&self, text: &[u8]) -> Result<CpuTime, ProxyError> {
-        Ok(self.tool(&["-f", "-"]).feed(text).map_err(shortened)?)
-    }
-
-    /// What a `list` prints; nothing if what is listed does not exist.
-    fn list(&self, args: &[&str]) -> Result<Option<Vec<u8>>, ProxyError> {
-        match self.tool(args).read() {
-            Err(ToolError::Failed { stderr, .. })
-                if stderr.contains("No such file or directory") =>
-            {
-                Ok(None)
-            }
-            other => Ok(Some(other?)),
-        }
-    }
-
-    fn tool<'a>(&self, args: &'a [&'a str]) -> Tool<'a> {
-        Tool { program: "nft", args, env: None, deadline: self.deadline }
-    }
-}
-
-/// `nft` repeats each refused command and underlines it, which says nothing that the quoted line of the input does not.
-fn shortened(error: ToolError) -> ToolError {
-    match error {
-        ToolError::Failed { command, status, input, stderr } => {
-            let errors: Vec<&str> =
-                stderr.lines().filter(|line| line.contains("Error: ")).take(ERRORS_MAX).collect();
-            let stderr = if errors.is_empty() { stderr } else { errors.join("; ") };
-            ToolError::Failed { command, status, input, stderr }
-        }
-        other => other,
-    }
-}
+struct EmptyChains(BTreeSet<String>);
 
 /// The backends `nftables-1.33`, `nftables-1.36` and `nftables-1.37`.
 #[derive(Debug)]
-pub(crate) struct Nftables {
+struct Nftables {
+    descriptor: &'static Descriptor,
     layout: Layout,
     options: Options,
     nft: Nft,
@@ -119,18 +146,19 @@ pub(crate) struct Nftables {
 
 impl Nftables {
     /// A backend with these rules. Nothing is run.
-    pub(crate) fn new(layout: Layout, options: &Options) -> Self {
+    fn new(descriptor: &'static Descriptor, layout: Layout, options: &Options) -> Self {
         Self {
+            descriptor,
             layout,
             options: options.clone(),
-            nft: Nft { deadline: options.nftables.deadline },
+            nft: Nft::new(&options.nftables),
             found: Found::default(),
             stale: BTreeSet::new(),
         }
     }
 
-    /// Deletes what earlier syncs emptied. A refusal is no failure: kernels before 6.2 may not have noticed yet that
-    /// nothing leads to a chain, and the next sync tries again.
+    /// Deletes what earlier syncs emptied. A refusal is no failure: kernels before 6.2 may not have
+    /// noticed yet that nothing leads to a chain, and the next sync tries again.
     fn delete_stale_chains(&mut self) -> Result<(), ProxyError> {
         if self.stale.is_empty() {
             return Ok(());
@@ -146,41 +174,84 @@ impl Nftables {
         }
         Ok(())
     }
+
+    /// Deletes those chains and lists what is left. What others deleted is not there to be deleted
+    /// again.
+    fn delete_and_list(&mut self) -> Result<(), ProxyError> {
+        self.delete_stale_chains()?;
+        let listed = listing::chains(&self.nft, self.layout)?;
+        self.stale.retain(|chain| listed.contains(chain));
+        Ok(())
+    }
 }
 
-impl Proxy for Nftables {
-    fn kind(&self) -> ProxyKind {
-        self.layout.kind()
+impl Backend for Nftables {
+    fn descriptor(&self) -> &'static Descriptor {
+        self.descriptor
     }
 
-    /// Loads one rule of every kind into a table that it then removes, all in one transaction, and lists what is there.
+    /// Loads one rule of every kind into a table that it then removes, all in one transaction, and
+    /// lists what is there.
     fn probe(&mut self) -> Result<(), ProxyError> {
         let loaded = self.nft.apply(PROBE.as_bytes());
         match loaded.and_then(|_| listing::chains(&self.nft, self.layout)) {
-            Err(error @ ProxyError::Tool(ToolError::Failed { .. })) => Err(ProxyError::Unsupported {
-                what: self.kind().to_string(),
-                reason: error.to_string(),
-                remedy: "run it as root with nft 1.0.1 or newer, built with JSON, on a kernel with nf_tables, \
-                         nft_chain_nat, nft_ct, nft_fib_ipv4, nft_masq, nft_nat, nft_numgen and \
-                         nft_reject_ipv4"
-                    .into(),
-            }),
+            Err(error @ ProxyError::Tool(ToolError::Failed { .. })) => {
+                Err(ProxyError::Unsupported {
+                    what: self.descriptor.name.to_owned(),
+                    reason: error.to_string(),
+                    remedy:
+                        "run it as root with nft 1.0.1 or newer, built with JSON, on a kernel with \
+                         nf_tables, nft_chain_nat, nft_ct, nft_fib_ipv4, nft_masq, nft_nat, \
+                         nft_numgen and nft_reject_ipv4"
+                            .into(),
+                })
+            }
             other => other.map(drop),
         }
     }
 
+    fn start(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+        sync(self, &SyncRequest::Full(cluster))
+    }
+
+    fn apply(&mut self, step: &Step<'_>) -> Result<(), ProxyError> {
+        sync(self, &SyncRequest::Incremental(step))
+    }
+
+    /// Deletes the chains that the syncs so far emptied, which the next one would do.
+    fn settle(&mut self, _programmed: &Cluster) -> Result<(), ProxyError> {
+        self.delete_and_list()
+    }
+
+    /// Deletes the table. Made before it is deleted, since deleting what is not there is an error.
+    fn stop(&mut self) -> Result<(), ProxyError> {
+        self.found = Found::default();
+        self.stale.clear();
+        let mut text = Text::default();
+        for verb in ["add", "delete"] {
+            text.str(verb).str(" table ").str(TABLE).end();
+        }
+        self.nft.apply(text.as_bytes()).map(drop)
+    }
+
+    fn staged(&mut self) -> Option<&mut dyn Staged> {
+        Some(self)
+    }
+
+    fn audit(&mut self) -> Option<&mut dyn Audit> {
+        Some(self)
+    }
+}
+
+impl Staged for Nftables {
     /// Deletes chains that earlier syncs emptied, and lists what is there.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
+        if let SyncRequest::Incremental(_) = request {
+            return self.delete_and_list();
+        }
         self.delete_stale_chains()?;
-        let listed = match request {
-            SyncRequest::Full(_) => {
-                self.found = listing::found(&self.nft, self.layout)?;
-                &self.found.chains
-            }
-            SyncRequest::Incremental { .. } => &listing::chains(&self.nft, self.layout)?,
-        };
-        // What others deleted is not there to be deleted again.
-        self.stale.retain(|chain| listed.contains(chain));
+        self.found = listing::found(&self.nft, self.layout)?;
+        self.stale.retain(|chain| self.found.chains.contains(chain));
         Ok(())
     }
 
@@ -190,27 +261,25 @@ impl Proxy for Nftables {
             SyncRequest::Full(cluster) => {
                 render::full(self.layout, &self.options, cluster, &self.found)
             }
-            SyncRequest::Incremental { before, after, changes } => {
-                let change = render::Change { before, after, changes, stale: &self.stale };
-                render::incremental(self.layout, &self.options, change)?
+            SyncRequest::Incremental(step) => {
+                render::incremental(self.layout, &self.options, step, &self.stale)
             }
         };
         let (text, rules) = text.into_parts();
-        let size = Size { rules, messages: 0, bytes: text.len() as u64 };
-        Ok(Program { size, payload: Payload::Nft(NftProgram { text, stale }) })
+        Ok(Program::of_text(text, rules, EmptyChains(stale)))
     }
 
     /// One `nft -f -`: all of it, or nothing.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
-        let Payload::Nft(NftProgram { text, stale }) = &program.payload else {
-            return Err(ProxyError::ForeignProgram { proxy: self.kind() });
-        };
-        let applied = self.nft.apply(text)?;
+        let EmptyChains(stale) = program.private(self.descriptor.name)?;
+        let applied = self.nft.apply(program.text().unwrap_or_default())?;
         self.found = Found::default();
         self.stale.clone_from(stale);
         Ok(applied)
     }
+}
 
+impl Audit for Nftables {
     /// Compares `nft list table` with what it should print of this Cluster.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
         let expected = expected::table(self.layout, &self.options, cluster);
@@ -221,16 +290,5 @@ impl Proxy for Nftables {
                 first: format!("table ip {TABLE_NAME} is missing"),
             }),
         }
-    }
-
-    /// Deletes the table. Made before it is deleted, since deleting what is not there is an error.
-    fn teardown(&mut self) -> Result<(), ProxyError> {
-        self.found = Found::default();
-        self.stale.clear();
-        let mut text = Text::default();
-        for verb in ["add", "delete"] {
-            text.str(verb).str(" table ").str(TABLE).end();
-        }
-        self.nft.apply(text.as_bytes()).map(drop)
     }
 }

@@ -7,15 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use generators::{Cluster, Service};
+use generators::{Change, Cluster, Service, Step};
 
 use super::elements::{self, Container, Element, Key};
 use super::fixed::{self, EXTERNAL_COMMENT, MARK, write_outside};
 use super::layout::Layout;
 use super::names::{ENDPOINT, EXTERNAL, Names, SERVICE};
 use super::text::TABLE;
-use crate::error::ProxyError;
-use crate::open::Options;
+use crate::options::Options;
 use crate::text::Text;
 
 /// What a full sync finds in the namespace.
@@ -32,16 +31,6 @@ pub(super) struct Found {
 pub(super) struct Rendered {
     pub text: Text,
     pub stale: BTreeSet<String>,
-}
-
-/// What an incremental sync goes from and to.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Change<'a> {
-    pub before: &'a Cluster,
-    pub after: &'a Cluster,
-    pub changes: &'a [generators::Change],
-    /// Chains that earlier syncs left empty.
-    pub stale: &'a BTreeSet<String>,
 }
 
 /// The text of a full sync. What `found` holds and the Cluster does not is emptied or removed; elements that are as they
@@ -121,16 +110,15 @@ pub(super) fn verdict(element: &Element, names: &Names<'_>) -> String {
 
 /// The text of a partial sync: chains and elements of changed Services only. Chains that lost their Service or Endpoint
 /// are emptied now and deleted by a later sync, since kernels before 6.2 notice late that nothing leads to them.
-///
-/// # Errors
-/// [`ProxyError::Request`] if a Change names a Service that is in neither Cluster.
+/// `stale` are chains that earlier syncs left empty.
 pub(super) fn incremental(
     layout: Layout,
     options: &Options,
-    change: Change<'_>,
-) -> Result<Rendered, ProxyError> {
-    let Change { before, after, changes, stale } = change;
-    let touched: BTreeSet<_> = changes.iter().map(generators::Change::service_name).collect();
+    step: &Step<'_>,
+    stale: &BTreeSet<String>,
+) -> Rendered {
+    let (before, after) = (step.before(), step.after());
+    let touched: BTreeSet<_> = step.changes().iter().map(Change::service_name).collect();
     let is_touched = |service: &&Service| touched.contains(service.name());
     let names_in = |cluster| -> Vec<Names<'_>> {
         let services: &[Service] = Cluster::services(cluster);
@@ -138,10 +126,6 @@ pub(super) fn incremental(
         touched.map(|service| Names::of(service, layout.has_endpoint_chains())).collect()
     };
     let (old, new) = (names_in(before), names_in(after));
-    let known: BTreeSet<_> = old.iter().chain(&new).map(|names| names.service.name()).collect();
-    if let Some(unknown) = touched.difference(&known).next() {
-        return Err(ProxyError::Request { reason: format!("no Service is called {unknown}") });
-    }
     let untouched = || after.services().iter().filter(|service| !is_touched(service));
     let mut elements = Elements::of(&old, &new, layout);
     elements.forget_those_of(untouched(), layout);
@@ -164,7 +148,7 @@ pub(super) fn incremental(
         stale.insert(prefix.to_owned() + name);
     }
     elements.write_removed(&mut text);
-    Ok(Rendered { text, stale })
+    Rendered { text, stale }
 }
 
 /// The elements of changed Services, before and after. Those that another Service has too stay as they are.
@@ -332,20 +316,14 @@ mod tests {
         text.lines().map(str::to_owned).collect()
     }
 
-    fn between(
-        layout: Layout,
-        before: &Cluster,
-        after: &Cluster,
-        changes: &[generators::Change],
-        stale: &[&str],
-    ) -> Result<Rendered, ProxyError> {
+    fn between(layout: Layout, before: &Cluster, changes: &[Change], stale: &[&str]) -> Rendered {
         let stale = stale.iter().map(|&chain| chain.to_owned()).collect();
-        incremental(layout, &options(), Change { before, after, changes, stale: &stale })
+        let step = before.step(changes.to_vec()).expect("they fit");
+        incremental(layout, &options(), &step, &stale)
     }
 
-    fn changed(layout: Layout, before: &Cluster, change: generators::Change) -> Vec<String> {
-        let after = before.apply(&change).expect("it fits");
-        lines(between(layout, before, &after, &[change], &[]).expect("it renders"))
+    fn changed(layout: Layout, before: &Cluster, change: Change) -> Vec<String> {
+        lines(between(layout, before, &[change], &[]))
     }
 
     #[test]
@@ -354,14 +332,14 @@ mod tests {
         let (first, second) = ("service-ULMVA6XW-ns1/svc1/tcp/p80", "service-X-ns9/gone/tcp/p");
         let name = "ns1/svc1:p80".parse().expect("a name");
         let service = with.get(&name).expect("it is there").clone();
-        let without = with.apply(&generators::Change::ServiceRemoved(name)).expect("it fits");
-        let back = [generators::Change::ServiceAdded(service)];
-        let rendered = between(Layout::V1_37, &without, &with, &back, &[first, second]);
-        assert_eq!(rendered.expect("it renders").stale, BTreeSet::from([second.to_owned()]));
-        let gone = [generators::Change::ServiceRemoved("ns1/svc1:p80".parse().expect("a name"))];
-        let rendered = between(Layout::V1_37, &with, &without, &gone, &[second]);
+        let without = with.apply(&Change::ServiceRemoved(name)).expect("it fits");
+        let back = [Change::ServiceAdded(service)];
+        let rendered = between(Layout::V1_37, &without, &back, &[first, second]);
+        assert_eq!(rendered.stale, BTreeSet::from([second.to_owned()]));
+        let gone = [Change::ServiceRemoved("ns1/svc1:p80".parse().expect("a name"))];
+        let rendered = between(Layout::V1_37, &with, &gone, &[second]);
         let both = [first, second].map(str::to_owned);
-        assert_eq!(rendered.expect("it renders").stale, BTreeSet::from(both));
+        assert_eq!(rendered.stale, BTreeSet::from(both));
     }
 
     #[test]
@@ -369,14 +347,11 @@ mod tests {
         let before = golden::overall();
         let service = before.services()[0].clone();
         let silent = golden::service("ns1/svc1:p80", "172.30.0.41", &[]);
-        let changes = [
-            generators::Change::ServiceRemoved(service.name().clone()),
-            generators::Change::ServiceAdded(silent),
-        ];
+        let changes =
+            [Change::ServiceRemoved(service.name().clone()), Change::ServiceAdded(silent)];
         let after = changes.iter().try_fold(before.clone(), |cluster, one| cluster.apply(one));
         let after = after.expect("they fit");
-        let commands =
-            lines(between(Layout::V1_33, &before, &after, &changes, &[]).expect("it renders"));
+        let commands = lines(between(Layout::V1_33, &before, &changes, &[]));
         let key = "172.30.0.41 . tcp . 80";
         assert_eq!(
             commands,
@@ -390,14 +365,8 @@ mod tests {
                 format!("delete element ip kube-proxy service-ips {{ {key} }}"),
             ]
         );
-        let back = [
-            generators::Change::ServiceRemoved(service.name().clone()),
-            generators::Change::ServiceAdded(service),
-        ];
-        let last =
-            before.apply(&back[0]).and_then(|cluster| cluster.apply(&back[1])).expect("they fit");
-        let commands =
-            lines(between(Layout::V1_37, &after, &last, &back, &[]).expect("it renders"));
+        let back = [Change::ServiceRemoved(service.name().clone()), Change::ServiceAdded(service)];
+        let commands = lines(between(Layout::V1_37, &after, &back, &[]));
         assert!(
             commands.contains(&format!(
                 "delete element ip kube-proxy no-endpoint-services {{ {key} }}"
@@ -450,18 +419,8 @@ mod tests {
     fn nothing_changed_is_nothing_written() {
         let cluster = golden::overall();
         for layout in LAYOUTS {
-            let rendered = between(layout, &cluster, &cluster, &[], &[]);
-            assert!(lines(rendered.expect("it renders")).is_empty());
+            assert!(lines(between(layout, &cluster, &[], &[])).is_empty());
         }
-    }
-
-    #[test]
-    fn a_change_of_no_service_is_refused() {
-        let cluster = golden::overall();
-        let change = generators::Change::ServiceRemoved("ns9/none:p80".parse().expect("a name"));
-        let error = between(Layout::V1_36, &cluster, &cluster, &[change], &[]);
-        let error = error.expect_err("there is none").to_string();
-        assert!(error.contains("no Service is called ns9/none:p80"), "{error}");
     }
 
     #[test]

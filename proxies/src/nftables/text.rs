@@ -4,7 +4,10 @@ use super::elements::{Element, Verdict};
 use super::names::{EXTERNAL, Names, SERVICE};
 use crate::text::Text;
 
-/// Family and name of the table, which is the backend's alone.
+/// Name of the table, which is the backend's alone.
+pub(super) const TABLE_NAME: &str = "kube-proxy";
+
+/// Family and name of the table.
 pub(super) const TABLE: &str = "ip kube-proxy";
 
 /// The longest comment, bytes (`NFTNL_UDATA_COMMENT_MAXLEN`, nft 1.0.6; upstream cuts there too).

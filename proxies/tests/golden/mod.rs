@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use generators::{Change, Cluster, Protocol, Service};
 
 /// The pod network of the upstream tests.
+#[allow(dead_code, reason = "the contract alone does not need it")]
 pub const LOCAL_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 0, 0), 8);
 
 /// The text of a full sync of [`overall`].
@@ -16,6 +17,7 @@ pub const LOCAL_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 0, 0), 8);
 pub const OVERALL_RESTORE: &str = include_str!("overall.restore");
 
 /// Every rule that `iptables-save` prints after it, `TABLE RULE` a line, sorted.
+#[allow(dead_code, reason = "the contract alone does not need it")]
 pub const OVERALL_SAVED: &str = include_str!("overall.saved");
 
 /// The text of a partial sync of [`endpoint_replaced`].

@@ -1,5 +1,5 @@
-//! What every backend is held to, in a real kernel. One body a clause of the contract above
-//! `proxies::Proxy`; `contract_tests!` makes the tests of a backend.
+//! What every backend is held to, in a real kernel: one function a clause of the contract above
+//! `proxies::Backend`. `every_backend` runs them.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -9,48 +9,45 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use generators::{Change, Cluster, Protocol, Service};
-use proxies::{Options, Proxy, ProxyError, ProxyKind, SyncRequest, open};
+use proxies::{Backend, Descriptor, Options, ProxyError, SyncRequest, find};
 
 use crate::golden;
 use crate::netns::{in_new_namespace, make_network_10_local};
+use crate::witness;
 
 /// A backend under test.
 #[derive(Clone, Copy)]
-pub struct Backend {
-    /// Its name.
-    pub kind: ProxyKind,
+pub struct Subject {
+    /// The backend.
+    pub backend: &'static Descriptor,
     /// The options that it is opened with.
     pub options: fn() -> Options,
-    /// What the calling thread's namespace holds of this backend, seen by other means than the
-    /// backend's own. Equal states give equal lines; a namespace without proxy gives none.
-    pub witness: fn() -> Vec<String>,
 }
 
-impl Backend {
-    fn open(&self) -> Box<dyn Proxy> {
-        open(self.kind, &(self.options)())
+impl Subject {
+    fn open(&self) -> Box<dyn Backend> {
+        (self.backend.open)(&(self.options)())
     }
 
-    fn state(&self) -> Vec<String> {
-        (self.witness)()
-    }
-
-    /// `none` programs nothing, so nothing of it can be missing or wrong.
+    /// Whether an audit must find what is missing or wrong: `none` programs nothing.
     fn programs_the_kernel(&self) -> bool {
-        self.kind != ProxyKind::None
+        !self.backend.is_control()
     }
 }
 
-/// One whole sync.
-pub fn sync(proxy: &mut dyn Proxy, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
-    proxy.prepare(request)?;
-    let program = proxy.render(request)?;
-    proxy.submit(&program)?;
-    Ok(())
+/// What its own look at the kernel says; nothing where it has none.
+fn audit(backend: &mut dyn Backend, cluster: &Cluster) -> Option<Result<(), ProxyError>> {
+    backend.audit().map(|audit| audit.verify(cluster))
 }
 
-pub fn full_sync(proxy: &mut dyn Proxy, cluster: &Cluster) {
-    sync(proxy, &SyncRequest::Full(cluster)).expect("a full sync");
+fn assert_audit(backend: &mut dyn Backend, cluster: &Cluster, what: &str) {
+    if let Some(verdict) = audit(backend, cluster) {
+        verdict.expect(what);
+    }
+}
+
+fn full_sync(backend: &mut dyn Backend, cluster: &Cluster) {
+    backend.start(cluster).expect("a full sync");
 }
 
 /// The Cluster of the golden cases and one UDP Service with three Endpoints.
@@ -84,124 +81,132 @@ fn changes() -> [Change; 4] {
 }
 
 /// A backend that is to be tested can work here, and probing leaves nothing behind.
-pub fn probe_leaves_nothing(backend: Backend) {
-    backend.open().probe().expect("this kernel and these tools can do it");
-    assert_eq!(backend.state(), Vec::<String>::new());
+pub fn probe_leaves_nothing(subject: Subject) {
+    subject.open().probe().expect("this kernel and these tools can do it");
+    assert_eq!(witness::state(), Vec::<String>::new());
+}
+
+/// After settling, the kernel holds the same, and a Step can follow.
+pub fn settling_changes_no_answer(subject: Subject) {
+    let mut proxy = subject.open();
+    let before = cluster();
+    full_sync(&mut *proxy, &before);
+    let state = witness::state();
+    proxy.settle(&before).expect("it settles");
+    assert_eq!(witness::state(), state);
+    let [change, ..] = changes();
+    let step = before.step(vec![change]).expect("it fits");
+    proxy.apply(&step).expect("an incremental sync");
+    assert_audit(&mut *proxy, step.after(), "the Change is in the kernel");
 }
 
 /// After a full sync the kernel holds the Cluster, and no other.
-pub fn a_full_sync_is_verified(backend: Backend) {
-    let mut proxy = backend.open();
+pub fn a_full_sync_is_verified(subject: Subject) {
+    let mut proxy = subject.open();
     let cluster = cluster();
     full_sync(&mut *proxy, &cluster);
-    proxy.verify(&cluster).expect("the Cluster is in the kernel");
+    assert_audit(&mut *proxy, &cluster, "the Cluster is in the kernel");
     for change in changes() {
         let other = cluster.apply(&change).expect("it fits");
-        let verdict = proxy.verify(&other);
-        assert_eq!(verdict.is_err(), backend.programs_the_kernel(), "{change:?}: {verdict:?}");
+        if let Some(verdict) = audit(&mut *proxy, &other) {
+            assert_eq!(verdict.is_err(), subject.programs_the_kernel(), "{change:?}: {verdict:?}");
+        }
     }
 }
 
 /// A full sync by a new process onto the same Cluster leaves the kernel as it was.
-pub fn a_restart_changes_nothing(backend: Backend) {
+pub fn a_restart_changes_nothing(subject: Subject) {
     let cluster = cluster();
-    full_sync(&mut *backend.open(), &cluster);
-    let before = backend.state();
-    assert_ne!(before.is_empty(), backend.programs_the_kernel());
-    let mut restarted = backend.open();
+    full_sync(&mut *subject.open(), &cluster);
+    let before = witness::state();
+    assert_ne!(before.is_empty(), subject.programs_the_kernel());
+    let mut restarted = subject.open();
     full_sync(&mut *restarted, &cluster);
-    assert_eq!(backend.state(), before);
-    restarted.verify(&cluster).expect("the Cluster is still there");
+    assert_eq!(witness::state(), before);
+    assert_audit(&mut *restarted, &cluster, "the Cluster is still there");
 }
 
 /// A full sync by a new process onto another Cluster leaves nothing of that one.
-pub fn a_full_sync_replaces_another_cluster(backend: Backend) {
-    full_sync(&mut *backend.open(), &golden::endpoint_replaced().0);
+pub fn a_full_sync_replaces_another_cluster(subject: Subject) {
+    full_sync(&mut *subject.open(), &golden::endpoint_replaced().0);
     let cluster = cluster();
-    let mut proxy = backend.open();
+    let mut proxy = subject.open();
     full_sync(&mut *proxy, &cluster);
-    proxy.verify(&cluster).expect("only the new Cluster is there");
+    assert_audit(&mut *proxy, &cluster, "only the new Cluster is there");
 }
 
 /// Each Change leads to the state that a full sync of the Cluster after it leads to.
-pub fn a_change_equals_a_full_sync(backend: Backend) {
-    let mut proxy = backend.open();
+pub fn a_change_equals_a_full_sync(subject: Subject) {
+    let mut proxy = subject.open();
     let mut before = cluster();
     full_sync(&mut *proxy, &before);
     for change in changes() {
-        let after = before.apply(&change).expect("it fits");
-        let changes = [change];
-        let request =
-            SyncRequest::Incremental { before: &before, after: &after, changes: &changes };
-        sync(&mut *proxy, &request).expect("an incremental sync");
-        proxy.verify(&after).expect("the Change is in the kernel");
+        let step = before.step(vec![change]).expect("it fits");
+        proxy.apply(&step).expect("an incremental sync");
+        let changes = step.changes().to_vec();
+        let after = step.into_after();
+        assert_audit(&mut *proxy, &after, "the Change is in the kernel");
         let fresh = in_new_namespace(|| {
-            full_sync(&mut *backend.open(), &after);
-            backend.state()
+            full_sync(&mut *subject.open(), &after);
+            witness::state()
         });
-        assert_eq!(backend.state(), fresh, "{changes:?}");
+        assert_eq!(witness::state(), fresh, "{changes:?}");
         before = after;
     }
 }
 
 /// Several Changes in one sync do what they do one by one.
-pub fn changes_can_be_batched(backend: Backend) {
-    let mut proxy = backend.open();
+pub fn changes_can_be_batched(subject: Subject) {
+    let mut proxy = subject.open();
     let before = cluster();
     full_sync(&mut *proxy, &before);
-    let changes = changes();
-    let after = changes
-        .iter()
-        .try_fold(before.clone(), |cluster, change| cluster.apply(change))
-        .expect("they fit");
-    let request = SyncRequest::Incremental { before: &before, after: &after, changes: &changes };
-    sync(&mut *proxy, &request).expect("an incremental sync");
-    proxy.verify(&after).expect("all Changes are in the kernel");
+    let step = before.step(changes().into()).expect("they fit");
+    proxy.apply(&step).expect("an incremental sync");
+    assert_audit(&mut *proxy, step.after(), "all Changes are in the kernel");
 }
 
-/// Teardown leaves the namespace as it was found, can be repeated, and a sync can follow.
-pub fn teardown_leaves_nothing(backend: Backend) {
-    let mut proxy = backend.open();
-    proxy.teardown().expect("a teardown of nothing");
-    assert_eq!(backend.state(), Vec::<String>::new());
+/// Stopping leaves the namespace as it was found, can be repeated, and a sync can follow.
+pub fn stopping_leaves_nothing(subject: Subject) {
+    let mut proxy = subject.open();
+    proxy.stop().expect("stopping nothing");
+    assert_eq!(witness::state(), Vec::<String>::new());
     let cluster = cluster();
     for _ in 0..2 {
         full_sync(&mut *proxy, &cluster);
         for _ in 0..2 {
-            proxy.teardown().expect("a teardown");
-            assert_eq!(backend.state(), Vec::<String>::new());
+            proxy.stop().expect("it stops");
+            assert_eq!(witness::state(), Vec::<String>::new());
         }
     }
 }
 
-/// A new process can tear down what an ended one has left.
-pub fn teardown_works_without_memory(backend: Backend) {
-    full_sync(&mut *backend.open(), &cluster());
-    let mut proxy = backend.open();
-    proxy.teardown().expect("a teardown");
-    let verdict = proxy.verify(&cluster());
-    assert_eq!(verdict.is_err(), backend.programs_the_kernel(), "{verdict:?}");
+/// A new process can remove what an ended one has left.
+pub fn stopping_works_without_memory(subject: Subject) {
+    full_sync(&mut *subject.open(), &cluster());
+    let mut proxy = subject.open();
+    proxy.stop().expect("it stops");
+    if let Some(verdict) = audit(&mut *proxy, &cluster()) {
+        assert_eq!(verdict.is_err(), subject.programs_the_kernel(), "{verdict:?}");
+    }
 }
 
 /// A program is taken only by a backend of the family that rendered it.
-pub fn foreign_programs_are_refused(backend: Backend) {
-    let cluster = cluster();
-    let stranger = match backend.kind {
-        ProxyKind::None => ProxyKind::IptablesLegacy,
-        _ => ProxyKind::None,
-    };
-    let program = open(stranger, &Options::default())
-        .render(&SyncRequest::Full(&cluster))
-        .expect("rendering needs no kernel");
-    let verdict = backend.open().submit(&program);
+pub fn foreign_programs_are_refused(subject: Subject) {
+    let mut backend = subject.open();
+    let Some(staged) = backend.staged() else { return };
+    let stranger = if subject.backend.is_control() { "iptables-legacy" } else { "none" };
+    let mut stranger = (find(stranger).expect("it is there").open)(&Options::default());
+    let stranger = stranger.staged().expect("it has stages");
+    let program = stranger.render(&SyncRequest::Full(&cluster())).expect("no kernel is needed");
+    let verdict = staged.submit(&program);
     assert!(matches!(verdict, Err(ProxyError::ForeignProgram { .. })), "{verdict:?}");
-    assert_eq!(backend.state(), Vec::<String>::new());
+    assert_eq!(witness::state(), Vec::<String>::new());
 }
 
 /// Connections to a VIP are answered by each of its Endpoints and by nobody else; a Service without
 /// Endpoints answers nobody. All is local to one namespace, so no link is needed.
-pub fn connections_reach_the_endpoints(backend: Backend) {
-    if !backend.programs_the_kernel() {
+pub fn connections_reach_the_endpoints(subject: Subject) {
+    if !subject.programs_the_kernel() {
         return;
     }
     make_network_10_local();
@@ -214,7 +219,7 @@ pub fn connections_reach_the_endpoints(backend: Backend) {
         golden::service("ns/silent:p80", "10.96.0.3", &[]),
     ])
     .expect("a Cluster");
-    let mut proxy = backend.open();
+    let mut proxy = subject.open();
     full_sync(&mut *proxy, &cluster);
     let answers = |vip| (0..40).filter_map(|_| ask(vip)).collect::<BTreeSet<_>>();
     assert_eq!(answers([10, 96, 0, 1]), BTreeSet::from([addresses[0].to_string()]));
@@ -262,30 +267,22 @@ fn ask(vip: [u8; 4]) -> Option<String> {
     Some(answer)
 }
 
-/// Makes a test of each clause for a backend: `contract_tests!(BACKEND)` in the backend's module.
-macro_rules! contract_tests {
-    ($backend:expr) => {
-        $crate::contract::contract_tests!($backend;
+/// Calls a macro with the name of every clause.
+macro_rules! with_clauses {
+    ($callback:ident) => {
+        $callback! {
             probe_leaves_nothing,
             a_full_sync_is_verified,
             a_restart_changes_nothing,
             a_full_sync_replaces_another_cluster,
             a_change_equals_a_full_sync,
             changes_can_be_batched,
-            teardown_leaves_nothing,
-            teardown_works_without_memory,
+            settling_changes_no_answer,
+            stopping_leaves_nothing,
+            stopping_works_without_memory,
             foreign_programs_are_refused,
             connections_reach_the_endpoints,
-        );
-    };
-    ($backend:expr; $($clause:ident,)+) => {
-        $(
-            #[test]
-            #[ignore = "needs root and netfilter; run by scripts/test"]
-            fn $clause() {
-                $crate::netns::in_new_namespace(|| $crate::contract::$clause($backend));
-            }
-        )+
+        }
     };
 }
-pub(crate) use contract_tests;
+pub(crate) use with_clauses;

@@ -1,50 +1,17 @@
-//! The iptables backends: the contract for both, and rules compared with upstream's.
+//! The iptables backends: rules compared with upstream's, and what only they do.
 
-use linux::ToolError;
 use std::process::Command;
 
-use proxies::{Options, ProxyError, ProxyKind, SyncRequest, open};
+use linux::ToolError;
+use proxies::{Options, ProxyError};
 
-use crate::contract::{Backend, contract_tests, full_sync, sync};
+use crate::drive::{Drive, full_sync, open};
 use crate::golden;
 use crate::netns::in_new_namespace;
-
-const ROUTE_LOCALNET: &str = "/proc/sys/net/ipv4/conf/all/route_localnet";
+use crate::witness::saved;
 
 fn options() -> Options {
     Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() }
-}
-
-/// What `iptables-save` of a variant prints, `TABLE LINE` a line, chains in the order of their
-/// names and rules in their own order, without counters and built-in chains; and `route_localnet`
-/// if on.
-pub fn saved(variant: &str) -> Vec<String> {
-    let output = Command::new(format!("iptables-{variant}-save")).output().expect("it runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut table = "";
-    let mut lines = Vec::new();
-    let text = String::from_utf8(output.stdout).expect("ASCII");
-    for line in text.lines() {
-        if let Some(name) = line.strip_prefix('*') {
-            table = name;
-        } else if let Some((chain, policy)) = line.strip_prefix(':').and_then(|l| l.split_once(' '))
-        {
-            if !policy.starts_with("ACCEPT") {
-                lines.push((table, chain, line.split(" [").next().unwrap_or(line)));
-            }
-        } else if let Some(rule) = line.strip_prefix("-A ") {
-            lines.push((table, rule.split(' ').next().unwrap_or(rule), line));
-        }
-    }
-    // Stable, so that rules of a chain keep their order.
-    lines.sort_by_key(|(table, chain, _)| (*table, *chain));
-    let mut lines: Vec<_> =
-        lines.into_iter().map(|(table, _, line)| format!("{table} {line}")).collect();
-    let route_localnet = std::fs::read_to_string(ROUTE_LOCALNET).expect("a setting");
-    if route_localnet.trim() != "0" {
-        lines.push(format!("route_localnet {}", route_localnet.trim()));
-    }
-    lines
 }
 
 /// Rules only, sorted: the format of the golden file.
@@ -57,49 +24,45 @@ fn saved_rules(variant: &str) -> String {
 
 /// The tests of one variant.
 macro_rules! variant_tests {
-    ($module:ident, $kind:expr, $variant:literal) => {
+    ($module:ident, $name:literal, $variant:literal) => {
         mod $module {
             use super::*;
-
-            const BACKEND: Backend = Backend { kind: $kind, options, witness: || saved($variant) };
-
-            contract_tests!(BACKEND);
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn the_kernel_holds_the_rules_that_upstream_expects() {
-                in_new_namespace(|| rules_are_those_of_upstream($kind, $variant));
+                in_new_namespace(|| rules_are_those_of_upstream($name, $variant));
             }
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn a_refused_program_names_its_line() {
-                in_new_namespace(|| refusal_names_the_line($kind));
+                in_new_namespace(|| refusal_names_the_line($name));
             }
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn verify_tells_what_was_damaged() {
-                in_new_namespace(|| damage_is_told($kind, concat!("iptables-", $variant)));
+                in_new_namespace(|| damage_is_told($name, concat!("iptables-", $variant)));
             }
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn rules_of_others_survive() {
-                in_new_namespace(|| others_survive($kind, $variant));
+                in_new_namespace(|| others_survive($name, $variant));
             }
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn a_cluster_may_grow_past_a_thousand_endpoints() {
-                in_new_namespace(|| growing_is_verified($kind));
+                in_new_namespace(|| growing_is_verified($name));
             }
         }
     };
 }
 
-variant_tests!(legacy, ProxyKind::IptablesLegacy, "legacy");
-variant_tests!(nft, ProxyKind::IptablesNft, "nft");
+variant_tests!(legacy, "iptables-legacy", "legacy");
+variant_tests!(nft, "iptables-nft", "nft");
 
 #[test]
 #[ignore = "needs root and netfilter; run by scripts/test"]
@@ -108,24 +71,23 @@ fn the_lock_file_is_the_one_of_the_options() {
         let path = std::path::Path::new("/run/another.lock");
         let mut options = options();
         options.iptables.lock_file = Some(path.to_owned());
-        let mut proxy = open(ProxyKind::IptablesLegacy, &options);
+        let mut proxy = open("iptables-legacy", &options);
         assert!(!path.exists());
         full_sync(&mut *proxy, &golden::overall());
         assert!(path.exists());
     });
 }
 
-fn rules_are_those_of_upstream(kind: ProxyKind, variant: &str) {
-    full_sync(&mut *open(kind, &options()), &golden::overall());
+fn rules_are_those_of_upstream(name: &str, variant: &str) {
+    full_sync(&mut *open(name, &options()), &golden::overall());
     assert_eq!(saved_rules(variant), golden::OVERALL_SAVED);
 }
 
 /// A partial sync leads to chains of unchanged Services, which an empty namespace does not have.
-fn refusal_names_the_line(kind: ProxyKind) {
+fn refusal_names_the_line(name: &str) {
     let (before, change) = golden::endpoint_replaced();
-    let after = before.apply(&change).expect("it fits");
-    let request = SyncRequest::Incremental { before: &before, after: &after, changes: &[change] };
-    let error = sync(&mut *open(kind, &options()), &request).expect_err("chains are missing");
+    let step = before.step(vec![change]).expect("it fits");
+    let error = open(name, &options()).apply(&step).expect_err("chains are missing");
     let ProxyError::Tool(ToolError::Failed { command, input: Some(input), .. }) = &error else {
         panic!("{error}")
     };
@@ -136,9 +98,9 @@ fn refusal_names_the_line(kind: ProxyKind) {
     assert!(names_the_rule || names_the_commit, "{error}");
 }
 
-fn damage_is_told(kind: ProxyKind, tool: &str) {
+fn damage_is_told(name: &str, tool: &str) {
     let cluster = golden::overall();
-    let mut proxy = open(kind, &options());
+    let mut proxy = open(name, &options());
     full_sync(&mut *proxy, &cluster);
     let chain = "KUBE-SEP-SXIVWICOYRO3J4NJ";
     run(&format!("{tool} -w -t nat -D {chain} 1"));
@@ -151,22 +113,22 @@ fn damage_is_told(kind: ProxyKind, tool: &str) {
     assert!(error.contains("rule 1 of OUTPUT"), "{error}");
 }
 
-fn others_survive(kind: ProxyKind, variant: &str) {
+fn others_survive(name: &str, variant: &str) {
     run(&format!("iptables-{variant} -w -t nat -N OTHERS"));
     run(&format!("iptables-{variant} -w -t nat -A OUTPUT -j OTHERS"));
     run(&format!("iptables-{variant} -w -A INPUT -s 192.0.2.1 -j DROP"));
     let before = saved(variant);
     let cluster = golden::overall();
-    let mut proxy = open(kind, &options());
+    let mut proxy = open(name, &options());
     full_sync(&mut *proxy, &cluster);
     proxy.verify(&cluster).expect("the rules of others do not disturb");
     assert_eq!(saved(variant).iter().filter(|line| before.contains(line)).count(), before.len());
-    proxy.teardown().expect("a teardown");
+    proxy.stop().expect("a teardown");
     assert_eq!(saved(variant), before);
 }
 
 /// Above the threshold comments are left out of what is written, and stay in what is there.
-fn growing_is_verified(kind: ProxyKind) {
+fn growing_is_verified(name: &str) {
     let services = (0..1000).map(|at| {
         let vip = format!("172.30.{}.{}", at >> 8, at & 255);
         let endpoint = format!("10.1.{}.{}:80", at >> 8, at & 255);
@@ -175,14 +137,13 @@ fn growing_is_verified(kind: ProxyKind) {
     let before = generators::Cluster::new(services.collect()).expect("a Cluster");
     let added = golden::service("ns/last:p80", "172.31.0.1", &["10.2.0.1:80", "10.2.0.2:80"]);
     let change = generators::Change::ServiceAdded(added);
-    let after = before.apply(&change).expect("it fits");
-    let mut proxy = open(kind, &options());
+    let step = before.step(vec![change]).expect("it fits");
+    let mut proxy = open(name, &options());
     full_sync(&mut *proxy, &before);
-    let request = SyncRequest::Incremental { before: &before, after: &after, changes: &[change] };
-    sync(&mut *proxy, &request).expect("an incremental sync");
-    proxy.verify(&after).expect("old comments are no difference");
-    full_sync(&mut *proxy, &after);
-    proxy.verify(&after).expect("nor are missing ones");
+    proxy.apply(&step).expect("an incremental sync");
+    proxy.verify(step.after()).expect("old comments are no difference");
+    full_sync(&mut *proxy, step.after());
+    proxy.verify(step.after()).expect("nor are missing ones");
 }
 
 fn run(command: &str) {

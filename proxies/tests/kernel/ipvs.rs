@@ -1,22 +1,17 @@
-//! The IPVS backend: the contract for its main settings, other tools as witnesses of what the kernel holds, errors that
-//! name their cause, and many Services. Connections across namespaces are in `ipvs_reach`.
+//! The IPVS backend: other tools as witnesses of what the kernel holds, errors that name their cause, and
+//! many Services. Connections across namespaces are in `ipvs_reach`.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::process::Command;
 
 use generators::{Change, Cluster, Endpoint, Protocol, Service, ServiceName};
 use proxies::ipvs::{self, Timeouts, VipBinder, VipBinding};
-use proxies::{IptablesVariant, Options, ProxyKind, SyncRequest, open};
+use proxies::{IptablesVariant, Options, SyncRequest};
 
-use crate::contract::{Backend, contract_tests, full_sync, sync};
+use crate::drive::{Drive, full_sync, open};
 use crate::golden;
-use crate::iptables;
 use crate::netns::in_new_namespace;
-
-/// Settings that are 0 in a new namespace and 1 under the proxy.
-const SYSCTLS: [&str; 4] =
-    ["vs/conntrack", "vs/expire_nodest_conn", "vs/expire_quiescent_template", "ip_forward"];
+use crate::witness::{self, SYSCTLS, output, sysctl};
 
 /// Dummy link and iptables-nft, as by default.
 pub fn options() -> Options {
@@ -36,85 +31,14 @@ pub fn local_route() -> Options {
 }
 
 /// No sets, no rules, no connection tracking.
-fn bare() -> Options {
+pub fn bare() -> Options {
     let mut options = options();
     options.ipvs.masquerade = false;
     options
 }
 
-/// What the tools of others see of an IPVS proxy in this namespace.
-fn witness() -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut see = |command: &str, keep: fn(&str) -> bool| {
-        let text = output(command);
-        lines.extend(
-            text.lines()
-                .filter(|line| keep(line))
-                .map(|line| format!("{command}: {}", line.trim())),
-        );
-    };
-    see("ipvsadm -S -n", |_| true);
-    see("ipset save", |_| true);
-    see("ip -o -4 addr show", |line| line.contains("kube-ipvs0"));
-    see("ip -o link show", |line| line.contains("kube-ipvs0"));
-    see("ip route show table local", |line| line.contains("proto 118"));
-    // Indexes, hardware addresses and hash seeds differ from one link or set to the next.
-    let mut lines: Vec<_> = lines.iter().map(|line| steady(line)).collect();
-    lines.sort_unstable();
-    lines.extend(iptables::saved("nft"));
-    lines.extend(iptables::saved("legacy"));
-    let on = |name: &&str| sysctl(name) != "0";
-    lines.extend(SYSCTLS.into_iter().filter(on).map(|name| format!("{name} {}", sysctl(name))));
-    lines
-}
-
-fn steady(line: &str) -> String {
-    let mut words: Vec<_> = line.split_whitespace().collect();
-    for (word, value_follows) in [("link/ether", true), ("initval", true), ("hashsize", true)] {
-        if let Some(at) = words.iter().position(|found| *found == word) {
-            words.drain(at..=at + usize::from(value_follows));
-        }
-    }
-    words.retain(|word| !word.trim_end_matches(':').bytes().all(|byte| byte.is_ascii_digit()));
-    words.join(" ")
-}
-
-fn sysctl(name: &str) -> String {
-    let path = format!("/proc/sys/net/ipv4/{name}");
-    std::fs::read_to_string(path).expect("a setting").trim().to_owned()
-}
-
-pub fn output(command: &str) -> String {
-    let mut words = command.split(' ');
-    let output = Command::new(words.next().expect("a program")).args(words).output();
-    let output = output.expect("it runs");
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
 fn lines_of(text: &str) -> BTreeSet<&str> {
     text.lines().map(str::trim).collect()
-}
-
-mod dummy {
-    use super::*;
-
-    const DUMMY: Backend = Backend { kind: ProxyKind::Ipvs, options, witness };
-    contract_tests!(DUMMY);
-}
-
-mod by_local_route {
-    use super::*;
-
-    const LOCAL_ROUTE: Backend = Backend { kind: ProxyKind::Ipvs, options: local_route, witness };
-    contract_tests!(LOCAL_ROUTE);
-}
-
-mod without_masquerade {
-    use super::*;
-
-    const BARE: Backend = Backend { kind: ProxyKind::Ipvs, options: bare, witness };
-    contract_tests!(BARE);
 }
 
 /// Runs a test in a namespace of its own.
@@ -143,7 +67,7 @@ kernel_tests! {
         let mut options = options();
         options.node_addresses = vec![Ipv4Addr::new(100, 101, 102, 103)];
         let cluster = golden::overall();
-        full_sync(&mut *open(ProxyKind::Ipvs, &options), &cluster);
+        full_sync(&mut *open("ipvs", &options), &cluster);
         let expected = ipvs::save_text(&cluster, &options);
         assert!(expected.contains("-A -t 100.101.102.103:3003 -s rr"), "{expected}");
         assert!(expected.contains("-A -t 192.168.99.33:80 -s rr"), "{expected}");
@@ -151,7 +75,7 @@ kernel_tests! {
     }
 
     fn ipset_shows_the_members_that_kube_proxy_would_add() {
-        full_sync(&mut *open(ProxyKind::Ipvs, &options()), &golden::overall());
+        full_sync(&mut *open("ipvs", &options()), &golden::overall());
         let saved = output("ipset save");
         let members: BTreeSet<_> =
             saved.lines().filter_map(|line| line.strip_prefix("add KUBE-")).collect();
@@ -168,7 +92,7 @@ kernel_tests! {
     }
 
     fn ip_shows_the_addresses_on_a_link_that_is_down() {
-        full_sync(&mut *open(ProxyKind::Ipvs, &options()), &golden::overall());
+        full_sync(&mut *open("ipvs", &options()), &golden::overall());
         assert!(output("ip -o link show kube-ipvs0").contains("state DOWN"));
         let bound = output("ip -o -4 addr show dev kube-ipvs0");
         assert_eq!(bound.lines().count(), 5, "{bound}");
@@ -177,7 +101,7 @@ kernel_tests! {
     }
 
     fn one_local_route_serves_the_range_and_one_each_address_outside() {
-        full_sync(&mut *open(ProxyKind::Ipvs, &local_route()), &golden::overall());
+        full_sync(&mut *open("ipvs", &local_route()), &golden::overall());
         let routes = output("ip route show table local proto 118");
         let destinations: BTreeSet<_> =
             routes.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
@@ -189,14 +113,14 @@ kernel_tests! {
         let mut options = options();
         options.ipvs.timeouts = Some(Timeouts { tcp_s: 600, tcp_fin_s: 0, udp_s: 60 });
         let before = SYSCTLS.map(sysctl);
-        let mut proxy = open(ProxyKind::Ipvs, &options);
+        let mut proxy = open("ipvs", &options);
         full_sync(&mut *proxy, &golden::overall());
         assert_eq!(SYSCTLS.map(sysctl), ["1"; 4]);
         let outside = in_new_namespace(|| SYSCTLS.map(sysctl));
         assert_eq!(outside, before, "another namespace is as it was");
         let timeouts = ipvs::timeouts().expect("timeouts");
         assert_eq!(timeouts, Timeouts { tcp_s: 600, tcp_fin_s: 120, udp_s: 60 });
-        proxy.teardown().expect("a teardown");
+        proxy.stop().expect("a teardown");
         assert_eq!(SYSCTLS.map(sysctl), before);
     }
 
@@ -220,8 +144,8 @@ kernel_tests! {
     fn a_scheduler_that_the_kernel_lacks_is_named_with_its_remedy() {
         let mut options = options();
         options.ipvs.scheduler = "nosuch".into();
-        let request = SyncRequest::Full(&golden::overall());
-        let error = sync(&mut *open(ProxyKind::Ipvs, &options), &request).expect_err("no scheduler");
+        let started = open("ipvs", &options).start(&golden::overall());
+        let error = started.expect_err("no scheduler");
         let error = error.to_string();
         assert!(error.contains("virtual service 172.30.0.41:80/tcp of Service ns1/svc1:p80"), "{error}");
         assert!(error.contains("ip_vs_SCHEDULER"), "{error}");
@@ -229,7 +153,7 @@ kernel_tests! {
 
     fn a_wrong_weight_is_found_and_repaired() {
         let cluster = golden::overall();
-        let mut proxy = open(ProxyKind::Ipvs, &options());
+        let mut proxy = open("ipvs", &options());
         full_sync(&mut *proxy, &cluster);
         output("ipvsadm -e -t 172.30.0.41:80 -r 10.180.0.1:80 -m -w 0");
         output("ipset del KUBE-IPVS-IPS 172.30.0.43");
@@ -244,8 +168,8 @@ kernel_tests! {
 
     fn a_restart_onto_the_same_cluster_sends_nothing() {
         let cluster = golden::overall();
-        full_sync(&mut *open(ProxyKind::Ipvs, &options()), &cluster);
-        let mut restarted = open(ProxyKind::Ipvs, &options());
+        full_sync(&mut *open("ipvs", &options()), &cluster);
+        let mut restarted = open("ipvs", &options());
         let request = SyncRequest::Full(&cluster);
         restarted.prepare(&request).expect("prepared");
         let program = restarted.render(&request).expect("rendered");
@@ -255,7 +179,7 @@ kernel_tests! {
     fn every_refusal_of_a_large_send_is_counted() {
         let cluster = many(3_000, 0);
         let (mut first, mut second) =
-            (open(ProxyKind::Ipvs, &bare()), open(ProxyKind::Ipvs, &bare()));
+            (open("ipvs", &bare()), open("ipvs", &bare()));
         let request = SyncRequest::Full(&cluster);
         second.prepare(&request).expect("prepared");
         let program = second.render(&request).expect("rendered");
@@ -269,10 +193,10 @@ kernel_tests! {
 
     fn a_program_that_was_rendered_without_a_namespace_is_refused() {
         let cluster = golden::overall();
-        let program = open(ProxyKind::Ipvs, &options())
+        let program = open("ipvs", &options())
             .render(&SyncRequest::Full(&cluster))
             .expect("rendering needs no kernel");
-        let mut proxy = open(ProxyKind::Ipvs, &options());
+        let mut proxy = open("ipvs", &options());
         proxy.prepare(&SyncRequest::Full(&cluster)).expect("prepared");
         let error = proxy.submit(&program).expect_err("it has no numbers").to_string();
         assert!(error.contains("not prepared in this namespace"), "{error}");
@@ -283,7 +207,7 @@ kernel_tests! {
         let cluster = many(10_000, 2);
         for mut options in [options(), local_route()] {
             options.ipvs.service_cidr = None;
-            let mut proxy = open(ProxyKind::Ipvs, &options);
+            let mut proxy = open("ipvs", &options);
             full_sync(&mut *proxy, &cluster);
             proxy.verify(&cluster).expect("all of them are there");
             assert_eq!(output("ipvsadm -S -n").lines().count(), 30_000);
@@ -292,15 +216,15 @@ kernel_tests! {
             let old = last.endpoints()[0];
             let new = Endpoint { port: old.port + 1, ..old };
             let change = Change::EndpointReplaced { service: last.name().clone(), old, new };
-            let after = cluster.apply(&change).expect("it fits");
-            let request = SyncRequest::Incremental { before: &cluster, after: &after, changes: &[change] };
+            let step = cluster.step(vec![change]).expect("it fits");
+            let request = SyncRequest::Incremental(&step);
             proxy.prepare(&request).expect("prepared");
             let program = proxy.render(&request).expect("rendered");
             assert_eq!(program.size.messages, 4, "one real server and one set member each way");
             proxy.submit(&program).expect("submitted");
-            proxy.verify(&after).expect("only the last Service changed");
-            proxy.teardown().expect("a teardown");
-            assert_eq!(witness(), Vec::<String>::new());
+            proxy.verify(step.after()).expect("only the last Service changed");
+            proxy.stop().expect("a teardown");
+            assert_eq!(witness::state(), Vec::<String>::new());
         }
     }
 
@@ -309,7 +233,7 @@ kernel_tests! {
         let mut by_route = local_route();
         by_route.ipvs.iptables = IptablesVariant::Nft;
         for settings in [options(), by_route, options()] {
-            let mut proxy = open(ProxyKind::Ipvs, &settings);
+            let mut proxy = open("ipvs", &settings);
             full_sync(&mut *proxy, &cluster);
             proxy.verify(&cluster).expect("bound the new way");
             let dummy = settings.ipvs.vip_binding == VipBinding::Dummy;
@@ -334,7 +258,7 @@ kernel_tests! {
             assert_eq!(output("ipvsadm -S -n"), "");
             binder.unbind().expect("unbound");
             binder.unbind().expect("unbound twice");
-            assert_eq!(witness(), Vec::<String>::new());
+            assert_eq!(witness::state(), Vec::<String>::new());
         }
     }
 }
@@ -344,14 +268,13 @@ fn after_interference(command: &str) -> String {
     let before = golden::overall();
     let change =
         Change::ServiceAdded(golden::service("ns7/new:p80", "172.30.0.47", &["10.180.0.7:80"]));
-    let after = before.apply(&change).expect("it fits");
-    let mut proxy = open(ProxyKind::Ipvs, &options());
+    let step = before.step(vec![change]).expect("it fits");
+    let mut proxy = open("ipvs", &options());
     full_sync(&mut *proxy, &before);
     output(command);
-    let request = SyncRequest::Incremental { before: &before, after: &after, changes: &[change] };
-    let error = sync(&mut *proxy, &request).expect_err("it is there already").to_string();
-    full_sync(&mut *proxy, &after);
-    proxy.verify(&after).expect("a full sync repairs");
+    let error = proxy.apply(&step).expect_err("it is there already").to_string();
+    full_sync(&mut *proxy, step.after());
+    proxy.verify(step.after()).expect("a full sync repairs");
     error
 }
 

@@ -8,12 +8,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use generators::{Cluster, Endpoint, Service};
-use proxies::{Options, Proxy, ProxyKind, open};
+use proxies::{Backend, Options};
 
-use crate::contract::full_sync;
+use crate::drive::{Drive, full_sync, open};
 use crate::golden;
-use crate::ipvs::{kernel_tests, local_route, options, output};
+use crate::ipvs::{kernel_tests, local_route, options};
 use crate::netns::in_new_namespace;
+use crate::witness::output;
 
 /// Off the pod network, with an address that the node has on their link.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
@@ -91,7 +92,7 @@ struct Topology {
     client: Host,
     first: Host,
     second: Host,
-    proxy: Box<dyn Proxy>,
+    proxy: Box<dyn Backend>,
     cluster: Cluster,
 }
 
@@ -103,7 +104,7 @@ impl Topology {
         first.serve(FIRST);
         second.serve(SECOND);
         let cluster = cluster();
-        let mut proxy = open(ProxyKind::Ipvs, options);
+        let mut proxy = open("ipvs", options);
         full_sync(&mut *proxy, &cluster);
         Self { client, first, second, proxy, cluster }
     }
@@ -162,7 +163,7 @@ fn everybody_reaches_every_vip(options: &Options) {
     assert_eq!(client.run(|| ask(EXTERNAL)), sees(FIRST, NODE_TO_FIRST), "the external IP");
     assert_eq!(client.run(|| ask(NOBODY)), Err(ErrorKind::ConnectionRefused));
     assert_eq!(client.run(|| ask_at(BOTH, 81)), Err(ErrorKind::ConnectionRefused));
-    proxy.teardown().expect("a teardown");
+    proxy.stop().expect("a teardown");
     assert!(client.run(|| ask(BOTH)).is_err());
 }
 

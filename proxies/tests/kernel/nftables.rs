@@ -1,14 +1,15 @@
-//! The nftables backends: the contract for each layout, and what only they do.
+//! The nftables backends: what only they do, for each layout.
 
-use linux::ToolError;
 use std::process::Command;
 
 use generators::{Change, Cluster};
-use proxies::{Options, ProxyError, ProxyKind, SyncRequest, open};
+use linux::ToolError;
+use proxies::{Options, ProxyError, SyncRequest};
 
-use crate::contract::{Backend, contract_tests, full_sync, sync};
+use crate::drive::{Drive, full_sync, open};
 use crate::golden;
 use crate::netns::in_new_namespace;
+use crate::witness::listed;
 
 fn options() -> Options {
     let mut options = Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() };
@@ -16,122 +17,78 @@ fn options() -> Options {
     options
 }
 
-/// What `nft list ruleset` prints, `BLOCK: LINE` a line, blocks in the order of their names, elements one a line and
-/// sorted. Chains of Services that are empty are left out: the next sync deletes them.
-fn listed() -> Vec<String> {
-    let output = Command::new("nft").args(["list", "ruleset"]).output().expect("it runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).expect("ASCII");
-    let mut blocks: Vec<(String, Vec<String>)> = Vec::new();
-    for block in text.split("\n\n").flat_map(|part| part.split("\n\tset ")) {
-        let mut lines = block.lines().map(str::trim).filter(|line| !line.is_empty());
-        let name = lines.next().unwrap_or_default().to_owned();
-        let mut lines: Vec<String> = lines
-            .flat_map(|line| line.split(", "))
-            .map(|line| line.trim_matches(',').into())
-            .collect();
-        if name.starts_with("set ") || name.starts_with("map ") {
-            lines = lines
-                .iter()
-                .map(|line| {
-                    line.trim_start_matches("elements = { ").trim_end_matches(" }").to_owned()
-                })
-                .collect();
-            lines.sort();
-        }
-        lines.retain(|line| line != "}");
-        if !(lines.is_empty() && name.contains('/')) {
-            blocks.push((name, lines));
-        }
-    }
-    blocks.sort();
-    blocks
-        .into_iter()
-        .flat_map(|(name, lines)| {
-            std::iter::once(name.clone())
-                .chain(lines.into_iter().map(move |l| format!("{name} {l}")))
-        })
-        .filter(|line| !line.is_empty())
-        .collect()
-}
-
 /// The tests of one layout.
 macro_rules! layout_tests {
-    ($module:ident, $kind:expr) => {
+    ($module:ident, $name:literal) => {
         mod $module {
             use super::*;
-
-            const BACKEND: Backend = Backend { kind: $kind, options, witness: listed };
-
-            contract_tests!(BACKEND);
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn a_refused_program_changes_nothing_and_names_its_line() {
-                in_new_namespace(|| refusal_changes_nothing($kind));
+                in_new_namespace(|| refusal_changes_nothing($name));
             }
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn verify_tells_what_was_damaged() {
-                in_new_namespace(|| damage_is_told($kind));
+                in_new_namespace(|| damage_is_told($name));
             }
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn tables_of_others_survive() {
-                in_new_namespace(|| others_survive($kind));
+                in_new_namespace(|| others_survive($name));
             }
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn the_next_sync_deletes_chains_that_lost_their_service() {
-                in_new_namespace(|| stale_chains_are_deleted($kind));
+                in_new_namespace(|| stale_chains_are_deleted($name));
             }
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn a_refused_deletion_is_tried_again_and_spares_what_came_back() {
-                in_new_namespace(|| refused_deletion_is_repeated($kind));
+                in_new_namespace(|| refused_deletion_is_repeated($name));
             }
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn the_longest_name_of_a_service_is_taken() {
-                in_new_namespace(|| longest_name_is_taken($kind));
+                in_new_namespace(|| longest_name_is_taken($name));
             }
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn a_restart_writes_elements_only_where_they_differ() {
-                in_new_namespace(|| restart_writes_differences($kind));
+                in_new_namespace(|| restart_writes_differences($name));
             }
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn every_set_of_options_is_verified() {
-                in_new_namespace(|| options_are_verified($kind));
+                in_new_namespace(|| options_are_verified($name));
             }
 
             #[test]
             #[ignore = "needs root and netfilter; run by scripts/test"]
             fn services_may_share_a_vip_and_an_endpoint() {
-                in_new_namespace(|| shared_elements_stay($kind));
+                in_new_namespace(|| shared_elements_stay($name));
             }
         }
     };
 }
 
-layout_tests!(v1_33, ProxyKind::Nftables1_33);
-layout_tests!(v1_36, ProxyKind::Nftables1_36);
-layout_tests!(v1_37, ProxyKind::Nftables1_37);
+layout_tests!(v1_33, "nftables-1.33");
+layout_tests!(v1_36, "nftables-1.36");
+layout_tests!(v1_37, "nftables-1.37");
 
 /// A partial sync needs the table, which an empty namespace does not have.
-fn refusal_changes_nothing(kind: ProxyKind) {
+fn refusal_changes_nothing(name: &str) {
     let (before, change) = golden::endpoint_replaced();
-    let after = before.apply(&change).expect("it fits");
-    let request = SyncRequest::Incremental { before: &before, after: &after, changes: &[change] };
-    let error = sync(&mut *open(kind, &options()), &request).expect_err("the table is missing");
+    let step = before.step(vec![change]).expect("it fits");
+    let error = open(name, &options()).apply(&step).expect_err("the table is missing");
     let ProxyError::Tool(ToolError::Failed { command, input: Some(input), .. }) = &error else {
         panic!("{error}")
     };
@@ -141,9 +98,9 @@ fn refusal_changes_nothing(kind: ProxyKind) {
     assert_eq!(listed(), Vec::<String>::new());
 }
 
-fn damage_is_told(kind: ProxyKind) {
+fn damage_is_told(name: &str) {
     let cluster = golden::overall();
-    let mut proxy = open(kind, &options());
+    let mut proxy = open(name, &options());
     full_sync(&mut *proxy, &cluster);
     run("nft delete element ip kube-proxy service-ips { 172.30.0.41 . tcp . 80 }");
     run("nft flush chain ip kube-proxy nat-output");
@@ -154,19 +111,19 @@ fn damage_is_told(kind: ProxyKind) {
         "{error}"
     );
     assert!(error.contains("chain nat-output should be `jump services`, is nothing"), "{error}");
-    full_sync(&mut *open(kind, &options()), &cluster);
+    full_sync(&mut *open(name, &options()), &cluster);
     proxy.verify(&cluster).expect("a full sync repairs");
 }
 
-fn others_survive(kind: ProxyKind) {
+fn others_survive(name: &str) {
     run("nft add table ip other");
     run("nft add chain ip other service-like/chain");
     run("nft add rule ip other service-like/chain accept");
     let before = listed();
-    let mut proxy = open(kind, &options());
+    let mut proxy = open(name, &options());
     full_sync(&mut *proxy, &golden::overall());
     proxy.verify(&golden::overall()).expect("tables of others do not disturb");
-    proxy.teardown().expect("a teardown");
+    proxy.stop().expect("a teardown");
     assert_eq!(listed(), before);
 }
 
@@ -175,20 +132,19 @@ fn chains_named(part: &str) -> usize {
     String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.contains(part)).count()
 }
 
-fn stale_chains_are_deleted(kind: ProxyKind) {
+fn stale_chains_are_deleted(name: &str) {
     let before = golden::overall();
-    let mut proxy = open(kind, &options());
+    let mut proxy = open(name, &options());
     full_sync(&mut *proxy, &before);
     let change = Change::ServiceRemoved("ns4/svc4:p80".parse().expect("a name"));
-    let after = before.apply(&change).expect("it fits");
-    let changes = [change];
-    let request = SyncRequest::Incremental { before: &before, after: &after, changes: &changes };
+    let step = before.step(vec![change]).expect("it fits");
     let there = chains_named("ns4/svc4");
-    sync(&mut *proxy, &request).expect("an incremental sync");
+    proxy.apply(&step).expect("an incremental sync");
     assert!(there > 1 && chains_named("ns4/svc4") == there, "they are emptied first");
-    let request = SyncRequest::Incremental { before: &after, after: &after, changes: &[] };
+    let after = step.into_after();
+    let nothing = after.step(Vec::new()).expect("it fits");
     for _ in 0..50 {
-        sync(&mut *proxy, &request).expect("a sync without changes");
+        proxy.apply(&nothing).expect("a sync without changes");
         if chains_named("ns4/svc4") == 0 {
             break;
         }
@@ -202,31 +158,29 @@ fn stale_chains_are_deleted(kind: ProxyKind) {
 }
 
 /// Two Services go while a rule of somebody else leads to the chain of one, and that one comes back.
-fn refused_deletion_is_repeated(kind: ProxyKind) {
+fn refused_deletion_is_repeated(name: &str) {
     let all = golden::overall();
-    let name = |text: &str| text.parse().expect("a name");
-    let back = Change::ServiceAdded(all.get(&name("ns1/svc1:p80")).expect("it is there").clone());
-    let gone = [
-        Change::ServiceRemoved(name("ns1/svc1:p80")),
-        Change::ServiceRemoved(name("ns4/svc4:p80")),
+    let service = |text: &str| text.parse().expect("a name");
+    let first = all.get(&service("ns1/svc1:p80")).expect("it is there").clone();
+    let gone = vec![
+        Change::ServiceRemoved(service("ns1/svc1:p80")),
+        Change::ServiceRemoved(service("ns4/svc4:p80")),
     ];
-    let few = gone.iter().try_fold(all.clone(), |cluster, change| cluster.apply(change));
-    let few = few.expect("they fit");
-    let mut proxy = open(kind, &options());
+    let to_few = all.step(gone).expect("they fit");
+    let mut proxy = open(name, &options());
     full_sync(&mut *proxy, &all);
-    let request = SyncRequest::Incremental { before: &all, after: &few, changes: &gone };
-    sync(&mut *proxy, &request).expect("an incremental sync");
+    proxy.apply(&to_few).expect("an incremental sync");
     run("nft add chain ip kube-proxy others");
     run("nft add rule ip kube-proxy others jump service-ULMVA6XW-ns1/svc1/tcp/p80");
-    let more = few.apply(&back).expect("it fits");
-    let back = [back];
-    let request = SyncRequest::Incremental { before: &few, after: &more, changes: &back };
-    sync(&mut *proxy, &request).expect("a refused deletion is no failure");
+    let few = to_few.into_after();
+    let to_more = few.step(vec![Change::ServiceAdded(first)]).expect("it fits");
+    proxy.apply(&to_more).expect("a refused deletion is no failure");
     assert!(chains_named("ns4/svc4") > 1, "one refused is all refused");
     run("nft delete chain ip kube-proxy others");
-    let request = SyncRequest::Incremental { before: &more, after: &more, changes: &[] };
+    let more = to_more.into_after();
+    let nothing = more.step(Vec::new()).expect("it fits");
     for _ in 0..50 {
-        sync(&mut *proxy, &request).expect("a sync without changes");
+        proxy.apply(&nothing).expect("a sync without changes");
         if chains_named("ns4/svc4") == 0 {
             break;
         }
@@ -237,19 +191,19 @@ fn refused_deletion_is_repeated(kind: ProxyKind) {
 }
 
 /// nft refuses comments above 128 bytes; a Service without Endpoints has its name in one.
-fn longest_name_is_taken(kind: ProxyKind) {
-    let [namespace, name, port] = ["a", "b", "c"].map(|letter| letter.repeat(63));
-    let service = golden::service(&format!("{namespace}/{name}:{port}"), "172.30.0.1", &[]);
+fn longest_name_is_taken(name: &str) {
+    let [namespace, service, port] = ["a", "b", "c"].map(|letter| letter.repeat(63));
+    let silent = golden::service(&format!("{namespace}/{service}:{port}"), "172.30.0.1", &[]);
     let talking =
-        golden::service(&format!("{name}/{namespace}:{port}"), "172.30.0.2", &["10.1.2.3:80"]);
-    let cluster = Cluster::new(vec![service, talking]).expect("a Cluster");
-    let mut proxy = open(kind, &options());
+        golden::service(&format!("{service}/{namespace}:{port}"), "172.30.0.2", &["10.1.2.3:80"]);
+    let cluster = Cluster::new(vec![silent, talking]).expect("a Cluster");
+    let mut proxy = open(name, &options());
     full_sync(&mut *proxy, &cluster);
     proxy.verify(&cluster).expect("the Cluster is in the kernel");
 }
 
-fn element_commands(kind: ProxyKind, cluster: &Cluster) -> Vec<String> {
-    let mut proxy = open(kind, &options());
+fn element_commands(name: &str, cluster: &Cluster) -> Vec<String> {
+    let mut proxy = open(name, &options());
     let request = SyncRequest::Full(cluster);
     proxy.prepare(&request).expect("it lists");
     let program = proxy.render(&request).expect("it renders");
@@ -258,21 +212,21 @@ fn element_commands(kind: ProxyKind, cluster: &Cluster) -> Vec<String> {
     text.lines().filter(|line| line.contains(" element ")).map(str::to_owned).collect()
 }
 
-fn restart_writes_differences(kind: ProxyKind) {
+fn restart_writes_differences(name: &str) {
     let cluster = golden::overall();
-    assert!(element_commands(kind, &cluster).len() > 8);
-    assert_eq!(element_commands(kind, &cluster), Vec::<String>::new());
+    assert!(element_commands(name, &cluster).len() > 8);
+    assert_eq!(element_commands(name, &cluster), Vec::<String>::new());
     let change = Change::ServiceRemoved("ns1/svc1:p80".parse().expect("a name"));
     let after = cluster.apply(&change).expect("it fits");
-    let commands = element_commands(kind, &after);
+    let commands = element_commands(name, &after);
     assert!(commands.iter().all(|line| line.starts_with("delete ")), "{commands:?}");
     assert!(
         commands.contains(&"delete element ip kube-proxy cluster-ips { 172.30.0.41 }".to_owned())
     );
-    open(kind, &options()).verify(&after).expect("only the new Cluster is there");
+    open(name, &options()).verify(&after).expect("only the new Cluster is there");
 }
 
-fn options_are_verified(kind: ProxyKind) {
+fn options_are_verified(name: &str) {
     let none = Options { local_cidr: None, ..options() };
     let mut no_network = options();
     no_network.nftables.service_cidr = None;
@@ -283,7 +237,7 @@ fn options_are_verified(kind: ProxyKind) {
     let cluster = golden::overall();
     for options in [none, no_network, all, restricted, host] {
         // On top of one another: a process restarted with other options.
-        let mut proxy = open(kind, &options);
+        let mut proxy = open(name, &options);
         full_sync(&mut *proxy, &cluster);
         if let Err(error) = proxy.verify(&cluster) {
             panic!("{options:?}: {error}");
@@ -292,7 +246,7 @@ fn options_are_verified(kind: ProxyKind) {
 }
 
 /// A second port of a VIP whose Endpoint serves another VIP too comes and goes.
-fn shared_elements_stay(kind: ProxyKind) {
+fn shared_elements_stay(name: &str) {
     let udp = |name: &str, vip: &str, endpoints: &[&str]| {
         let tcp = golden::service(name, vip, endpoints);
         let endpoints = tcp.endpoints().to_vec();
@@ -308,7 +262,7 @@ fn shared_elements_stay(kind: ProxyKind) {
     let first = golden::service("ns/a:tcp", "172.30.0.1", &["10.0.0.1:80"]);
     let before = Cluster::new(vec![first, udp("ns/b:udp", "172.30.0.2", &["10.0.0.2:53"])]);
     let mut cluster = before.expect("a Cluster");
-    let mut proxy = open(kind, &options());
+    let mut proxy = open(name, &options());
     full_sync(&mut *proxy, &cluster);
     let changes = [
         Change::ServiceAdded(udp("ns/a:udp", "172.30.0.1", &["10.0.0.2:53"])),
@@ -316,13 +270,10 @@ fn shared_elements_stay(kind: ProxyKind) {
         Change::ServiceRemoved("ns/a:tcp".parse().expect("a name")),
     ];
     for change in changes {
-        let after = cluster.apply(&change).expect("it fits");
-        let changes = [change];
-        let request =
-            SyncRequest::Incremental { before: &cluster, after: &after, changes: &changes };
-        sync(&mut *proxy, &request).expect("an incremental sync");
-        proxy.verify(&after).expect("what others share stays");
-        cluster = after;
+        let step = cluster.step(vec![change]).expect("it fits");
+        proxy.apply(&step).expect("an incremental sync");
+        proxy.verify(step.after()).expect("what others share stays");
+        cluster = step.into_after();
     }
 }
 

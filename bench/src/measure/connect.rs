@@ -1,4 +1,5 @@
-//! New connections by position of the Service in the rules, by either load client, and the harness's own cost.
+//! New connections by position of the Service in the rules, the keep-alive control, and the harness's
+//! own cost.
 
 use std::time::Duration;
 
@@ -6,41 +7,42 @@ use generators::Position;
 use results::metrics::{self, MetricKind};
 use results::{Clock, Metric};
 
-use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled, position_draws};
-use super::{CellSpec, Measured};
-use crate::load::{
-    BareClient, HttpClient, LoadClient, MeasureClock, Rounds, Sample, Sources, Timing, measure,
-};
+use super::kind::{Kind, Measured};
+use super::lab::{BenchLab, CLIENT_TIMEOUT, Dialled, position_draws};
+use super::spec::CellSpec;
+use crate::load::{BareClient, LoadClient, MeasureClock, Rounds, Sample, Sources, Timing, measure};
 
-/// What the bare client measures.
-pub(super) const BARE_EMITS: &[MetricKind] = &[
-    metrics::CONNECT,
-    metrics::REQUEST,
-    metrics::CLOSE,
-    metrics::KEEPALIVE_REQUEST,
-    metrics::HARNESS_CLOCK,
-    metrics::HARNESS_SAMPLE,
-];
-/// What the HTTP client measures.
-pub(super) const HTTP_EMITS: &[MetricKind] = &HTTP;
-/// Metrics of the phases of a connection, in their order, by either client.
-const BARE: [MetricKind; 3] = [metrics::CONNECT, metrics::REQUEST, metrics::CLOSE];
-const HTTP: [MetricKind; 3] = [metrics::HTTP_CONNECT, metrics::HTTP_REQUEST, metrics::HTTP_CLOSE];
+/// The measure `connect`.
+pub(super) const CONNECT: Kind = Kind {
+    applies: |_| true,
+    cost: |cell| cell.sync() + cell.connections(cell.spec().load.connections),
+    emits: &[
+        metrics::CONNECT,
+        metrics::REQUEST,
+        metrics::CLOSE,
+        metrics::KEEPALIVE_REQUEST,
+        metrics::HARNESS_CLOCK,
+        metrics::HARNESS_SAMPLE,
+    ],
+    run,
+};
+/// Metrics of the phases of a connection, in their order.
+const PHASES: [MetricKind; 3] = [metrics::CONNECT, metrics::REQUEST, metrics::CLOSE];
 /// Readings of the clock for the harness's own cost.
 const HARNESS_SAMPLES: usize = 200;
 /// How long servers get to see the end of the last connections before the control starts.
 const SETTLE: Duration = Duration::from_millis(5);
 
 /// The bare socket client, the keep-alive control, and what the harness itself costs.
-pub(super) fn bare(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
+pub(super) fn run(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
     lab.load()?;
-    super::inject::rules(lab)?;
+    slow_down(lab)?;
     let _servers = lab.bare_servers()?;
     let rounds = rounds(lab, spec, spec.load.connections);
     lab.client()?.enter(|| {
         let mut client = BareClient::new(lab.clock, CLIENT_TIMEOUT);
         let mut sources = BenchLab::sources()?;
-        let mut measured = by_position(lab, spec, &mut client, &mut sources, rounds, &BARE)?;
+        let mut measured = by_position(lab, spec, &mut client, &mut sources, rounds, &PHASES)?;
         std::thread::sleep(SETTLE);
         measured.verified += keep_alive(lab, spec, client, &mut sources, &mut measured.metrics)?;
         measured.metrics.extend(harness_cost(lab.clock));
@@ -48,18 +50,16 @@ pub(super) fn bare(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> 
     })?
 }
 
-/// Real HTTP requests on new connections, by tokio and hyper.
-pub(super) fn http(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
-    lab.load()?;
-    let _servers = lab.http_servers()?;
-    let rounds = rounds(lab, spec, spec.load.http_connections);
-    lab.client()?.enter(|| {
-        let mut client = HttpClient::new(lab.clock, CLIENT_TIMEOUT)?;
-        by_position(lab, spec, &mut client, &mut BenchLab::sources()?, rounds, &HTTP)
-    })?
+/// Puts the wanted slowdown in; plans want none of a proxy that has no chains.
+fn slow_down(lab: &BenchLab) -> anyhow::Result<()> {
+    match (lab.inject.rules_per_chain, lab.backend.slow_down) {
+        (0, _) | (_, None) => Ok(()),
+        (rules, Some(slow_down)) => Ok(slow_down(rules)?),
+    }
 }
 
-fn rounds(lab: &BenchLab, spec: &CellSpec, measured: u32) -> Rounds {
+/// How connections are made in this cell.
+pub(super) fn rounds(lab: &BenchLab, spec: &CellSpec, measured: u32) -> Rounds {
     let pause = Rounds::pause_of(lab.clock.kind());
     Rounds { warmup: spec.load.warmup, measured, seed: spec.labels.seed, pause }
 }
@@ -92,7 +92,7 @@ impl Phases {
 }
 
 /// Dials every position in turn. `random` dials another Service each time.
-fn by_position(
+pub(super) fn by_position(
     lab: &BenchLab,
     spec: &CellSpec,
     client: &mut impl LoadClient,

@@ -11,15 +11,15 @@ use linux::netlink::{Encoder, NetlinkError, Socket, ipset};
 use linux::sysctl::Sysctls;
 
 use super::layout::Layout;
+use super::netlink_errors::netlink_failed;
 use super::observe::Observed;
-use super::refusal::netlink_failed;
-use super::rules::{self, Features};
+use super::rules::{self, ServiceKinds};
 use super::sets::{SIZE_MIN, Set, size_for};
 use super::wire::Writer;
 use crate::differences::Differences;
 use crate::error::ProxyError;
-use crate::iptables::Iptables;
-use crate::open::Options;
+use crate::iptables::tool::IptablesTool;
+use crate::options::Options;
 
 /// How often, and after which pause, a set that is still in use is tried again. `nf_tables` drops the references of
 /// deleted rules after it has answered (`nf_tables_trans_destroy_work`, `net/netfilter/nf_tables_api.c`, Linux 6.1).
@@ -39,24 +39,24 @@ const SYSCTLS: [(&str, &str); 3] = [
 /// them.
 const CONNTRACK: (&str, &str) = ("net.ipv4.vs.conntrack", "1");
 
-/// The fixed state of one namespace.
+/// The setup of one namespace.
 #[derive(Debug)]
-pub(super) struct Fixed {
+pub(super) struct NodeSetup {
     options: Options,
-    iptables: Iptables,
+    iptables: IptablesTool,
     sysctls: Sysctls,
     /// What the rules serve.
-    features: Features,
+    kinds: ServiceKinds,
 }
 
-impl Fixed {
-    /// Fixed state for these options. Touches nothing.
+impl NodeSetup {
+    /// The setup for these options. Touches nothing.
     pub fn new(options: &Options) -> Self {
         Self {
             options: options.clone(),
-            iptables: Iptables::new(options.ipvs.iptables, options),
+            iptables: IptablesTool::new(options.ipvs.iptables, &options.iptables),
             sysctls: Sysctls::default(),
-            features: Features::default(),
+            kinds: ServiceKinds::default(),
         }
     }
 
@@ -112,7 +112,7 @@ impl Fixed {
         }
         if self.options.ipvs.masquerade {
             make_sets(observed, cluster)?;
-            self.features = Features::of(cluster, layout.range());
+            self.kinds = ServiceKinds::of(cluster, layout.range());
             self.load_rules()?;
         }
         Ok(())
@@ -120,9 +120,9 @@ impl Fixed {
 
     /// Loads the rules anew if Changes lead to a Cluster with other kinds of Services.
     pub fn adapt(&mut self, layout: &Layout, after: &Cluster) -> Result<(), ProxyError> {
-        let features = Features::of(after, layout.range());
-        if self.options.ipvs.masquerade && features != self.features {
-            self.features = features;
+        let kinds = ServiceKinds::of(after, layout.range());
+        if self.options.ipvs.masquerade && kinds != self.kinds {
+            self.kinds = kinds;
             self.load_rules()?;
         }
         Ok(())
@@ -136,7 +136,7 @@ impl Fixed {
         differences: &mut Differences,
     ) -> Result<(), ProxyError> {
         if self.options.ipvs.masquerade {
-            let tables = rules::tables(&self.options, Features::of(cluster, layout.range()));
+            let tables = rules::tables(&self.options, ServiceKinds::of(cluster, layout.range()));
             for words in rules::differences(&tables, &self.saved()?) {
                 differences.add(|| words);
             }
@@ -151,7 +151,7 @@ impl Fixed {
 
     /// Destroys the sets and resets the sysctls. Repeatable; goes on after an error.
     pub fn remove(&mut self) -> Result<(), ProxyError> {
-        self.features = Features::default();
+        self.kinds = ServiceKinds::default();
         let mut errors: Vec<_> =
             Set::ALL.into_iter().filter_map(|set| destroy(set.name()).err()).collect();
         errors.extend(self.sysctls.restore().into_iter().map(ProxyError::from));
@@ -159,7 +159,7 @@ impl Fixed {
     }
 
     fn load_rules(&self) -> Result<(), ProxyError> {
-        let tables = rules::tables(&self.options, self.features);
+        let tables = rules::tables(&self.options, self.kinds);
         let text = rules::restore_text(&tables, &self.saved()?);
         self.iptables.restore(text.as_bytes()).map(drop)
     }

@@ -13,14 +13,14 @@ use super::sets::Set;
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Item {
+pub(super) enum NodeObject {
     /// An address or range that packets are delivered for.
     Local(Ipv4Net),
     /// A member of a set.
     Member(Set, Member),
 }
 
-impl Item {
+impl NodeObject {
     const fn kind(&self) -> usize {
         match self {
             Self::Local(_) => 0,
@@ -29,7 +29,7 @@ impl Item {
     }
 }
 
-impl fmt::Display for Item {
+impl fmt::Display for NodeObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Local(prefix) => write!(f, "local address {prefix}"),
@@ -38,16 +38,16 @@ impl fmt::Display for Item {
     }
 }
 
-/// An item and the label of a Service that needs it.
-pub(super) type Labelled = (Item, u32);
+/// An object and the label of a Service that needs it.
+pub(super) type LabelledObject = (NodeObject, u32);
 
-/// A collection of items, each once after [`Items::sort`].
+/// A collection of objects, each once after [`NodeObjects::sort`].
 #[derive(Debug, Default)]
-pub(super) struct Items {
-    kinds: [Vec<Labelled>; 1 + Set::ALL.len()],
+pub(super) struct NodeObjects {
+    kinds: [Vec<LabelledObject>; 1 + Set::ALL.len()],
 }
 
-/// Which side of a comparison has an item that the other lacks.
+/// Which side of a comparison has an object that the other lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     /// Wanted and not there.
@@ -56,49 +56,49 @@ pub(super) enum Side {
     Unexpected,
 }
 
-impl Items {
-    /// No items, with room for so many of each kind that all Services need.
+impl NodeObjects {
+    /// No objects, with room for so many of each kind that all Services need.
     pub fn with_capacity(services: usize) -> Self {
-        let mut items = Self::default();
+        let mut objects = Self::default();
         for kind in [Set::LoopBack, Set::ClusterIp].map(|set| 1 + set.position()) {
-            if let Some(kind) = items.kinds.get_mut(kind) {
+            if let Some(kind) = objects.kinds.get_mut(kind) {
                 kind.reserve(services);
             }
         }
-        items
+        objects
     }
 
-    /// Adds an item.
-    pub fn push(&mut self, item: Item, label: u32) {
+    /// Adds an object.
+    pub fn push(&mut self, object: NodeObject, label: u32) {
         // In bounds, as `kind` counts what the array is made for.
-        if let Some(kind) = self.kinds.get_mut(item.kind())
-            && kind.last().is_none_or(|(last, _)| *last != item)
+        if let Some(kind) = self.kinds.get_mut(object.kind())
+            && kind.last().is_none_or(|(last, _)| *last != object)
         {
-            kind.push((item, label));
+            kind.push((object, label));
         }
     }
 
-    /// Puts the items in order and drops those that are there twice.
+    /// Puts the objects in order and drops those that are there twice.
     pub fn sort(&mut self) {
         for kind in &mut self.kinds {
             if !kind.is_sorted_by(|(left, _), (right, _)| left < right) {
                 kind.sort_unstable();
-                kind.dedup_by_key(|(item, _)| *item);
+                kind.dedup_by_key(|(object, _)| *object);
             }
         }
     }
 
-    /// Calls `each` for every item that one of two sorted collections has alone.
-    pub fn compare(&self, there: &Self, mut each: impl FnMut(Side, Labelled)) {
+    /// Calls `each` for every object that one of two sorted collections has alone.
+    pub fn compare(&self, there: &Self, mut each: impl FnMut(Side, LabelledObject)) {
         for (wanted, there) in self.kinds.iter().zip(&there.kinds) {
             if there.is_empty() {
-                for item in wanted {
-                    each(Side::Missing, *item);
+                for object in wanted {
+                    each(Side::Missing, *object);
                 }
                 continue;
             }
             let (mut wanted, mut there) = (wanted.iter().peekable(), there.iter().peekable());
-            // Each turn takes at least one item from one side.
+            // Each turn takes at least one object from one side.
             loop {
                 let order = match (wanted.peek(), there.peek()) {
                     (None, None) => break,
@@ -109,8 +109,8 @@ impl Items {
                 let left = if order.is_le() { wanted.next() } else { None };
                 let right = if order.is_ge() { there.next() } else { None };
                 match (left, right) {
-                    (Some(item), None) => each(Side::Missing, *item),
-                    (None, Some(item)) => each(Side::Unexpected, *item),
+                    (Some(object), None) => each(Side::Missing, *object),
+                    (None, Some(object)) => each(Side::Unexpected, *object),
                     _ => {}
                 }
             }
@@ -124,22 +124,23 @@ mod tests {
 
     use super::*;
 
-    fn collection(addresses: &[u8]) -> Items {
-        let mut items = Items::default();
+    fn collection(addresses: &[u8]) -> NodeObjects {
+        let mut objects = NodeObjects::default();
         for (label, last) in (0..).zip(addresses) {
             let address = Ipv4Addr::new(10, 96, 0, *last);
-            items.push(Item::Local(Ipv4Net::from(address)), label);
-            items.push(Item::Member(Set::IpvsIps, Member { address, ..Member::NONE }), label);
+            objects.push(NodeObject::Local(Ipv4Net::from(address)), label);
+            objects
+                .push(NodeObject::Member(Set::IpvsIps, Member { address, ..Member::NONE }), label);
         }
-        items.sort();
-        items
+        objects.sort();
+        objects
     }
 
     #[test]
     fn a_comparison_tells_what_is_missing_and_what_is_unexpected() {
         let mut found = Vec::new();
-        collection(&[5, 2, 9, 2]).compare(&collection(&[7, 5]), |side, (item, label)| {
-            found.push((side, item.to_string(), label));
+        collection(&[5, 2, 9, 2]).compare(&collection(&[7, 5]), |side, (object, label)| {
+            found.push((side, object.to_string(), label));
         });
         let expected = [
             (Side::Missing, "local address 10.96.0.2/32", 1),

@@ -7,7 +7,7 @@ use linux::netlink::decode::Messages;
 use linux::netlink::socket::Family;
 use linux::netlink::{NetlinkError, Refusal, ipset, route};
 
-use super::render::Labelled;
+use super::render::LabelledBatch;
 use super::wire;
 use crate::error::ProxyError;
 
@@ -41,7 +41,7 @@ pub(super) fn netlink_failed(
 pub(super) fn batch_failed(
     error: NetlinkError,
     family: Family,
-    messages: &Labelled,
+    messages: &LabelledBatch,
     names: &[ServiceName],
 ) -> ProxyError {
     let what = match family {
@@ -81,7 +81,7 @@ pub(super) fn batch_failed(
 /// What the refused message asked for, read back from its bytes.
 fn describe(
     family: Family,
-    messages: &Labelled,
+    messages: &LabelledBatch,
     refusal: &Refusal,
 ) -> Option<(&'static str, String)> {
     let message = Messages::of(messages.batch.message(refusal.position)?).next()?.ok()?;
@@ -129,20 +129,20 @@ mod tests {
     /// What the message at a position asks for.
     pub fn describe_position(
         family: Family,
-        messages: &Labelled,
+        messages: &LabelledBatch,
         position: usize,
     ) -> Option<(&'static str, String)> {
         describe(family, messages, &refusal(position, 0))
     }
 
-    fn addresses(count: u8) -> (Labelled, Vec<ServiceName>) {
+    fn addresses(count: u8) -> (LabelledBatch, Vec<ServiceName>) {
         let mut encoder = Encoder::default();
         let mut names = Vec::new();
         for last in 0..count {
             route::address(&mut encoder, route::NEW_ADDRESS, 3, [10, 96, 0, last].into());
             names.push(ServiceName::new("ns", &format!("svc-{last}"), "").expect("a name"));
         }
-        (Labelled { batch: encoder.finish(), labels: (0..count.into()).collect() }, names)
+        (LabelledBatch { batch: encoder.finish(), labels: (0..count.into()).collect() }, names)
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_refusal_of_an_unknown_message_still_is_an_error() {
-        let messages = Labelled { batch: Batch::default(), labels: Vec::new() };
+        let messages = LabelledBatch { batch: Batch::default(), labels: Vec::new() };
         let error = NetlinkError::Refused { first: vec![refusal(9, libc::EINVAL)], count: 1 };
         let error = batch_failed(error, Family::Generic, &messages, &[]).to_string();
         assert!(error.contains("cannot submit virtual services"), "{error}");

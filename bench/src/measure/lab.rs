@@ -10,16 +10,15 @@ use generators::{Cluster, Position, Service, SplitMix64, SyntheticSpec};
 use lab::Ipv4Net;
 use lab::topology::{Source, Star, Topology};
 use linux::netns::Namespace;
-use proxies::{NftablesOptions, Options, Proxy, ProxyKind, SyncRequest};
+use proxies::{Backend, Descriptor, NftablesOptions, Options};
 use results::Clock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::CellSpec;
 use super::dialable::{is_dialable, target_ports_of};
+use super::spec::{CellSpec, Inject};
 use crate::load::{
     BareServer, HttpServer, MeasureClock, Priority, SOURCE_PORTS, Sources, Target, listen,
 };
-use crate::scenario::Inject;
 
 /// Where clients dial from: 65,534 addresses with 50,000 ports each.
 const CLIENTS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 20, 0, 0), 16);
@@ -48,7 +47,7 @@ pub(super) struct BenchLab {
     pub(super) topology: Topology,
     pub(super) cluster: Cluster,
     pub(super) clock: MeasureClock,
-    pub(super) kind: ProxyKind,
+    pub(super) backend: &'static Descriptor,
     pub(super) options: Options,
     /// Ports of Endpoints that clients may reach.
     target_ports: Vec<u16>,
@@ -68,7 +67,7 @@ impl Dialled {
     }
 
     /// How a client reaches a Service: at its VIP, or without a proxy at its first Endpoint.
-    pub(super) fn of(service: &Service, kind: ProxyKind) -> anyhow::Result<Self> {
+    pub(super) fn of(service: &Service, backend: &Descriptor) -> anyhow::Result<Self> {
         let endpoint =
             |endpoint: &generators::Endpoint| SocketAddrV4::new(endpoint.address, endpoint.port);
         let allowed: Vec<_> = service.endpoints().iter().map(endpoint).collect();
@@ -76,7 +75,7 @@ impl Dialled {
             .first()
             .with_context(|| format!("Service {} has no Endpoint to dial", service.name()))?;
         let vip = SocketAddrV4::new(service.vip(), service.port());
-        Ok(if kind == ProxyKind::None {
+        Ok(if backend.is_control() {
             Self { vip: first, allowed: vec![first] }
         } else {
             Self { vip, allowed }
@@ -97,12 +96,12 @@ impl BenchLab {
             make_room_for_sockets(target_ports.len() * ENDPOINT_HOSTS)?;
         }
         let clock = MeasureClock::open(spec.labels.clock)?;
-        let kind: ProxyKind = spec.labels.proxy.parse()?;
+        let backend = proxies::find(&spec.labels.proxy)?;
         let topology = Topology::build(&topology_of(&spec.cluster).graph()?)?;
         let services = spec.cluster.service_cidr;
         // The client stands for a pod of this node, so VIP traffic from it is not masqueraded (kube-proxy's
         // `--detect-local-mode=NodeCIDR`).
-        let options = Options {
+        let mut options = Options {
             local_cidr: Some((CLIENTS.addr(), CLIENTS.prefix_len())),
             nftables: NftablesOptions {
                 service_cidr: Some((services.addr(), services.prefix_len())),
@@ -110,8 +109,9 @@ impl BenchLab {
             },
             ..Options::default()
         };
+        spec.node.ipvs.apply(&mut options);
         let inject = spec.inject;
-        Ok(Self { topology, cluster, clock, kind, options, target_ports, inject })
+        Ok(Self { topology, cluster, clock, backend, options, target_ports, inject })
     }
 
     /// The namespace that clients dial from.
@@ -119,28 +119,24 @@ impl BenchLab {
         Ok(self.topology.source(SOURCE)?)
     }
 
-    /// A fresh proxy of the cell's kind, known to work in this kernel. Call it on a thread in the node's namespace.
-    pub(super) fn open_proxy(&self) -> anyhow::Result<Box<dyn Proxy>> {
+    /// A fresh backend of the cell's, known to work in this kernel. Call it on a thread in the node's
+    /// namespace.
+    pub(super) fn open(&self) -> anyhow::Result<Box<dyn Backend>> {
         self.open_with(&self.options)
     }
 
     /// The same with other options.
-    pub(super) fn open_with(&self, options: &Options) -> anyhow::Result<Box<dyn Proxy>> {
-        let mut proxy = proxies::open(self.kind, options);
-        proxy.probe()?;
-        Ok(proxy)
+    pub(super) fn open_with(&self, options: &Options) -> anyhow::Result<Box<dyn Backend>> {
+        let mut backend = (self.backend.open)(options);
+        backend.probe()?;
+        Ok(backend)
     }
 
-    /// Programs the whole Cluster the quickest way there is, for measures that start from a synced node.
+    /// Programs the whole Cluster the quickest way there is, for measures that start from a synced
+    /// node.
     pub(super) fn load(&self) -> anyhow::Result<()> {
-        let mut options = self.options.clone();
-        options.iptables.replace_tables = true;
-        let mut proxy = self.open_with(&options)?;
-        let request = SyncRequest::Full(&self.cluster);
-        proxy.prepare(&request)?;
-        let program = proxy.render(&request)?;
-        proxy.submit(&program)?;
-        Ok(())
+        let options = Options { quick_start: true, ..self.options.clone() };
+        Ok(self.open_with(&options)?.start(&self.cluster)?)
     }
 
     /// Bare servers on every endpoint host; they stop when they drop.
@@ -195,7 +191,7 @@ impl BenchLab {
         let service = from.iter().chain(before).find(|service| is_dialable(service));
         Dialled::of(
             service.context("no Service of the Cluster speaks TCP and has an Endpoint")?,
-            self.kind,
+            self.backend,
         )
     }
 }
@@ -211,6 +207,11 @@ fn make_room_for_sockets(count: usize) -> anyhow::Result<()> {
     let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
     setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
         .with_context(|| format!("raising the limit of open files to {wanted}"))
+}
+
+/// What the backend's own look at the kernel says, if it has one.
+pub(super) fn audit(backend: &mut dyn Backend, cluster: &Cluster) -> anyhow::Result<()> {
+    backend.audit().map_or(Ok(()), |audit| Ok(audit.verify(cluster)?))
 }
 
 /// Draws for `random` positions: a stream of their own, so that nothing else shifts them.

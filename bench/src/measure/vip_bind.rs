@@ -1,4 +1,5 @@
-//! What it costs to make every VIP local, which IPVS needs: one address each on a dummy link, or one local route.
+//! What it costs to make every VIP local, which IPVS needs: one address each on a dummy link, or one
+//! local route.
 
 use std::io;
 
@@ -6,19 +7,24 @@ use anyhow::{bail, ensure};
 use generators::Position;
 use proxies::Options;
 use proxies::ipvs::{IpvsOptions, VipBinder, VipBinding};
-use results::metrics::{self, MetricKind};
+use results::metrics;
 
-use super::Measured;
-use super::bench_lab::{BenchLab, CLIENT_TIMEOUT};
+use super::kind::{Kind, Measured};
+use super::lab::{BenchLab, CLIENT_TIMEOUT};
 use crate::load::{BareClient, LoadClient, LoadError};
 
-/// What it measures.
-pub(super) const EMITS: &[MetricKind] = &[metrics::VIP_BIND, metrics::MESSAGES];
+/// The measure `vip_bind`.
+pub(super) const VIP_BIND: Kind = Kind {
+    applies: |proxy| proxy.needs_local_vips,
+    cost: |cell| cell.sync(),
+    emits: &[metrics::VIP_BIND, metrics::MESSAGES],
+    run: |lab, _| run(lab),
+};
 
 /// Binds and unbinds all VIPs by each strategy.
-pub(super) fn measure(lab: &BenchLab) -> anyhow::Result<Measured> {
-    // Without IPVS nobody needs local VIPs: a kernel that lacks it has nothing to compare.
-    drop(lab.open_proxy()?);
+fn run(lab: &BenchLab) -> anyhow::Result<Measured> {
+    // A kernel that cannot run the proxy needs no local VIPs and has nothing to compare.
+    drop(lab.open()?);
     let mut measured = Measured { verified: 0, metrics: Vec::new() };
     for binding in [VipBinding::Dummy, VipBinding::LocalRoute] {
         bind(lab, binding, &mut measured)?;
@@ -51,7 +57,8 @@ fn bind(lab: &BenchLab, vip_binding: VipBinding, measured: &mut Measured) -> any
     Ok(())
 }
 
-/// A local address without a listener refuses a connection at once; one that is not local stays silent or unreachable.
+/// A local address without a listener refuses a connection at once; one that is not local stays silent
+/// or unreachable.
 fn must_be_local(lab: &BenchLab, position: Position) -> anyhow::Result<()> {
     let dialled = lab.dialled(position, 0)?;
     let answer = lab.client()?.enter(|| {

@@ -1,51 +1,65 @@
-//! Rule-sync time: full, restart, and each kind of Change, in four parts, with what was handed over and what it cost.
+//! Rule-sync time: a full sync into an empty namespace and each kind of Change, in four parts, with what
+//! was handed over and what it cost.
 //!
-//! Parts: `prepare` (fixed state, reading what there is), `render` (user space makes text or messages), `submit` (until
-//! the kernel has taken it), `effective` (from then until a new connection is answered by the right Endpoint).
+//! Parts: `prepare` (fixed state, reading what there is), `render` (user space makes text or messages),
+//! `submit` (until the kernel has taken it), `effective` (from then until a new connection is answered by
+//! the right Endpoint). A sync that cannot be taken apart has the last, and a total.
 
-use linux::CpuTime;
 use std::borrow::Cow;
 use std::fs;
 use std::sync::mpsc;
 
 use anyhow::{Context, bail};
-use generators::{Change, ChangeKind, Cluster, Position};
+use generators::{Change, ChangeKind, Cluster, Position, Step};
 use lab::guest::mark;
-use proxies::{Proxy, Size, SyncRequest};
+use linux::CpuTime;
+use proxies::{Backend, Size, Staged, SyncRequest};
 use results::metrics::{self, MetricKind};
 use results::{Clock, Metric};
 
-use super::bench_lab::{BenchLab, CLIENT_TIMEOUT, Dialled};
 use super::dialable::is_dialable;
-use super::{CellSpec, Measured};
+use super::kind::{Kind, Measured};
+use super::lab::{BenchLab, CLIENT_TIMEOUT, Dialled, audit};
+use super::spec::CellSpec;
 use crate::load::{BareClient, LoadClient, MeasureClock, Sample, region};
 
-/// What a full sync with Changes after it measures.
-pub(super) const SYNC_EMITS: &[MetricKind] = &[
-    metrics::SYNC_FULL,
-    metrics::SYNC_ENDPOINT_CHANGE,
-    metrics::SYNC_SERVICE_ADD,
-    metrics::SYNC_SERVICE_REMOVE,
-    metrics::MEMORY_KERNEL,
-    metrics::RULES,
-    metrics::MESSAGES,
-    metrics::BYTES,
-    metrics::CPU,
-];
-/// What a sync onto identical state measures.
-pub(super) const RESTART_EMITS: &[MetricKind] =
-    &[metrics::SYNC_RESTART, metrics::RULES, metrics::MESSAGES, metrics::BYTES, metrics::CPU];
+/// The measure `sync`.
+pub(super) const SYNC: Kind = Kind {
+    applies: |proxy| !proxy.is_control(),
+    cost: |cell| 2 * cell.sync() + cell.changes(),
+    emits: &[
+        metrics::SYNC_FULL,
+        metrics::SYNC_ENDPOINT_CHANGE,
+        metrics::SYNC_SERVICE_ADD,
+        metrics::SYNC_SERVICE_REMOVE,
+        metrics::MEMORY_KERNEL,
+        metrics::RULES,
+        metrics::MESSAGES,
+        metrics::BYTES,
+        metrics::CPU,
+    ],
+    run: |lab, spec| with_client(lab, |syncs| syncs.full_and_changes(spec)),
+};
+
 /// Attempts until a Change must have become effective; a lost SYN takes one second each.
 const PROBES_MAX: usize = 20;
 
-/// Reading of the clock after each part of one sync.
-#[derive(Debug, Clone, Copy, Default)]
+/// What each part of one sync took.
+#[derive(Debug, Clone, Copy)]
 struct Parts {
+    /// The parts of a sync that has stages.
+    stages: Option<Stages>,
+    /// All of them together, or a sync without stages.
+    synced: u64,
+    /// Missing where no new connection can show it: a removed Service.
+    effective: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stages {
     prepare: u64,
     render: u64,
     submit: u64,
-    /// Missing where no new connection can show it: a removed Service.
-    effective: Option<u64>,
 }
 
 /// One kind of sync, measured once or several times.
@@ -56,19 +70,8 @@ struct Series {
     applied: Vec<CpuTime>,
 }
 
-/// Full sync into an empty namespace, then Changes.
-pub(super) fn full_and_changes(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
-    with_client(lab, |syncs| syncs.full_and_changes(spec))
-}
-
-/// Full sync onto identical state.
-pub(super) fn restart(lab: &BenchLab) -> anyhow::Result<Measured> {
-    lab.load()?;
-    with_client(lab, Syncs::restart)
-}
-
 /// Runs `work` with servers up and a client that can be told to dial.
-fn with_client<'a>(
+pub(super) fn with_client<'a>(
     lab: &'a BenchLab,
     work: impl FnOnce(&mut Syncs<'a>) -> anyhow::Result<Vec<Metric>>,
 ) -> anyhow::Result<Measured> {
@@ -117,7 +120,7 @@ fn probe(
 }
 
 /// The node's side.
-struct Syncs<'a> {
+pub(super) struct Syncs<'a> {
     lab: &'a BenchLab,
     dialler: mpsc::Sender<Dialled>,
     answered: mpsc::Receiver<anyhow::Result<u64>>,
@@ -129,7 +132,7 @@ impl Syncs<'_> {
         let mut cluster = self.lab.cluster.clone();
         let mut metrics = Vec::new();
         let before = kernel_memory();
-        let mut proxy = self.lab.open_proxy()?;
+        let mut proxy = self.lab.open()?;
         let full = self.full(proxy.as_mut(), &cluster)?;
         let after = kernel_memory();
         Sample::Full.keep();
@@ -140,30 +143,24 @@ impl Syncs<'_> {
             metrics.push(metrics::MEMORY_KERNEL.of(label, clock, grown));
         }
         for kind in ChangeKind::ALL {
-            // What a Change does not cost: IPVS makes its books of what is programmed in the first incremental `prepare`
-            // after a full sync, once in the life of a proxy; nftables deletes in it the chains that the sync before emptied,
-            // which are those of another kind of Change here.
-            proxy.prepare(&SyncRequest::Incremental {
-                before: &cluster,
-                after: &cluster,
-                changes: &[],
-            })?;
+            // What earlier syncs, of another kind here, left to the next is no cost of a Change.
+            proxy.settle(&cluster)?;
             let series = self.changes(proxy.as_mut(), &mut cluster, kind, spec)?;
             self.report(&series, metric_of(kind), &mut metrics);
         }
-        proxy.verify(&cluster)?;
-        proxy.teardown()?;
+        audit(proxy.as_mut(), &cluster)?;
+        proxy.stop()?;
         Ok(metrics)
     }
 
     /// As after a restart of the proxy's process: it remembers nothing, and everything is in the kernel.
-    fn restart(&mut self) -> anyhow::Result<Vec<Metric>> {
+    pub(super) fn restart(&mut self) -> anyhow::Result<Vec<Metric>> {
         let mut metrics = Vec::new();
-        let mut proxy = self.lab.open_proxy()?;
+        let mut proxy = self.lab.open()?;
         let series = self.full(proxy.as_mut(), &self.lab.cluster)?;
         Sample::Restart.keep();
         self.report(&series, metrics::SYNC_RESTART, &mut metrics);
-        proxy.verify(&self.lab.cluster)?;
+        audit(proxy.as_mut(), &self.lab.cluster)?;
         Ok(metrics)
     }
 
@@ -171,7 +168,7 @@ impl Syncs<'_> {
         series.report(sync, self.lab.clock.kind(), metrics);
     }
 
-    fn full(&mut self, proxy: &mut dyn Proxy, cluster: &Cluster) -> anyhow::Result<Series> {
+    fn full(&mut self, proxy: &mut dyn Backend, cluster: &Cluster) -> anyhow::Result<Series> {
         let mut series = Series::default();
         let dialled = self.lab.dialled(Position::Last, 0)?;
         self.sync(proxy, &SyncRequest::Full(cluster), Some(dialled), &mut series)?;
@@ -181,7 +178,7 @@ impl Syncs<'_> {
     /// `count` Changes of one kind, each a sync of its own.
     fn changes(
         &mut self,
-        proxy: &mut dyn Proxy,
+        proxy: &mut dyn Backend,
         cluster: &mut Cluster,
         kind: ChangeKind,
         spec: &CellSpec,
@@ -199,52 +196,36 @@ impl Syncs<'_> {
         drop(part);
         let mut series = Series::default();
         for change in changes {
-            let after = cluster.apply(&change)?;
-            let dialled = match &change {
-                Change::ServiceRemoved(_) => None,
-                change => {
-                    let service =
-                        after.get(change.service_name()).context("the changed Service is gone")?;
-                    Some(expected_answer(service, change, self.lab)?)
-                }
-            };
-            let request = SyncRequest::Incremental {
-                before: cluster,
-                after: &after,
-                changes: std::slice::from_ref(&change),
-            };
-            self.sync(proxy, &request, dialled, &mut series)?;
+            let step = cluster.step(vec![change])?;
+            let dialled = self.answer_to(&step)?;
+            self.sync(proxy, &SyncRequest::Incremental(&step), dialled, &mut series)?;
             Sample::Change(kind).keep();
-            *cluster = after;
+            *cluster = step.into_after();
         }
         Ok(series)
     }
 
+    /// Whom to dial after a Step of one Change, if a new connection can show that it is in effect.
+    fn answer_to(&self, step: &Step<'_>) -> anyhow::Result<Option<Dialled>> {
+        let [change] = step.changes() else { bail!("a Step of one Change is measured") };
+        if matches!(change, Change::ServiceRemoved(_)) {
+            return Ok(None);
+        }
+        let service = step.after().get(change.service_name());
+        let service = service.context("the changed Service is gone")?;
+        Ok(Some(expected_answer(service, change, self.lab)?))
+    }
+
     fn sync(
         &mut self,
-        proxy: &mut dyn Proxy,
+        proxy: &mut dyn Backend,
         request: &SyncRequest<'_>,
         dialled: Option<Dialled>,
         series: &mut Series,
     ) -> anyhow::Result<()> {
-        let clock = self.lab.clock;
-        mark::begin();
-        mark::enter::<{ region::PREPARE }>();
-        let started = clock.now();
-        proxy.prepare(request)?;
-        let prepared = clock.now();
-        mark::enter::<{ region::RENDER }>();
-        let program = proxy.render(request)?;
-        let rendered = clock.now();
-        mark::enter::<{ region::SUBMIT }>();
-        let applied = proxy.submit(&program)?;
-        let submitted = clock.now();
-        mark::enter::<{ mark::OUTSIDE }>();
-        let mut parts = Parts {
-            prepare: prepared - started,
-            render: rendered - prepared,
-            submit: submitted - rendered,
-            effective: None,
+        let (mut parts, ended) = match proxy.staged() {
+            Some(staged) => self.by_stages(staged, request, series)?,
+            None => self.as_a_whole(proxy, request)?,
         };
         if let Some(dialled) = dialled {
             mark::enter::<{ region::EFFECTIVE }>();
@@ -253,13 +234,61 @@ impl Syncs<'_> {
             }
             let answered = self.answered.recv().context("the client ended early")?;
             mark::enter::<{ mark::OUTSIDE }>();
-            parts.effective = Some(answered.context("after a sync")?.saturating_sub(submitted));
+            parts.effective = Some(answered.context("after a sync")?.saturating_sub(ended));
             self.verified += 1;
         }
         series.parts.push(parts);
+        Ok(())
+    }
+
+    /// Each stage timed apart. The second value is the reading of the clock at the end.
+    fn by_stages(
+        &self,
+        staged: &mut dyn Staged,
+        request: &SyncRequest<'_>,
+        series: &mut Series,
+    ) -> anyhow::Result<(Parts, u64)> {
+        let clock = self.lab.clock;
+        mark::begin();
+        mark::enter::<{ region::PREPARE }>();
+        let started = clock.now();
+        staged.prepare(request)?;
+        let prepared = clock.now();
+        mark::enter::<{ region::RENDER }>();
+        let program = staged.render(request)?;
+        let rendered = clock.now();
+        mark::enter::<{ region::SUBMIT }>();
+        let applied = staged.submit(&program)?;
+        let submitted = clock.now();
+        mark::enter::<{ mark::OUTSIDE }>();
         series.sizes.push(program.size);
         series.applied.push(applied);
-        Ok(())
+        let parts = Stages {
+            prepare: prepared - started,
+            render: rendered - prepared,
+            submit: submitted - rendered,
+        };
+        let synced = submitted - started;
+        Ok((Parts { stages: Some(parts), synced, effective: None }, submitted))
+    }
+
+    /// A sync that cannot be taken apart: to `explain`, all of it is `submit`.
+    fn as_a_whole(
+        &self,
+        proxy: &mut dyn Backend,
+        request: &SyncRequest<'_>,
+    ) -> anyhow::Result<(Parts, u64)> {
+        let clock = self.lab.clock;
+        mark::begin();
+        mark::enter::<{ region::SUBMIT }>();
+        let started = clock.now();
+        match request {
+            SyncRequest::Full(cluster) => proxy.start(cluster)?,
+            SyncRequest::Incremental(step) => proxy.apply(step)?,
+        }
+        let ended = clock.now();
+        mark::enter::<{ mark::OUTSIDE }>();
+        Ok((Parts { stages: None, synced: ended - started, effective: None }, ended))
     }
 }
 
@@ -288,7 +317,7 @@ fn expected_answer(
     change: &Change,
     lab: &BenchLab,
 ) -> anyhow::Result<Dialled> {
-    let mut dialled = Dialled::of(service, lab.kind)?;
+    let mut dialled = Dialled::of(service, lab.backend)?;
     if let Change::EndpointReplaced { old, .. } = change {
         dialled
             .allowed
@@ -308,11 +337,14 @@ impl Series {
                 metrics.push(sync.of(label, clock, values));
             }
         };
-        part(metrics::TOTAL, |p| Some(p.prepare + p.render + p.submit + p.effective.unwrap_or(0)));
-        part("prepare", |p| Some(p.prepare));
-        part("render", |p| Some(p.render));
-        part("submit", |p| Some(p.submit));
+        part(metrics::TOTAL, |p| Some(p.synced + p.effective.unwrap_or(0)));
+        part("prepare", |p| Some(p.stages?.prepare));
+        part("render", |p| Some(p.stages?.render));
+        part("submit", |p| Some(p.stages?.submit));
         part("effective", |p| p.effective);
+        if self.sizes.is_empty() {
+            return;
+        }
         let mut size = |kind: MetricKind, value: fn(&Size) -> u64| {
             metrics.push(kind.of(sync.name, clock, self.sizes.iter().map(value).collect()));
         };
@@ -329,7 +361,8 @@ impl Series {
     }
 }
 
-/// Memory that the kernel itself holds, bytes: slab, per-CPU and vmalloc (`Documentation/filesystems/proc.rst`).
+/// Memory that the kernel itself holds, bytes: slab, per-CPU and vmalloc
+/// (`Documentation/filesystems/proc.rst`).
 fn kernel_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let field = |name: &str| {

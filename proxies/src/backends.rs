@@ -1,0 +1,88 @@
+//! The backends there are, one a line, and how they are found by name.
+
+use std::sync::OnceLock;
+
+use crate::descriptor::Descriptor;
+use crate::{iptables, ipvs, nftables, none};
+
+/// Every backend of this crate, the control first: the order of tables and legends.
+static OWN: [&Descriptor; 7] = [
+    &none::NONE,
+    &iptables::LEGACY,
+    &iptables::NFT,
+    &ipvs::IPVS,
+    &nftables::V1_33,
+    &nftables::V1_36,
+    &nftables::V1_37,
+];
+
+/// Backends of other crates.
+static OTHERS: OnceLock<&'static [&'static Descriptor]> = OnceLock::new();
+
+/// Every backend, in the order of tables and legends.
+pub fn backends() -> impl Iterator<Item = &'static Descriptor> {
+    OWN.iter().chain(OTHERS.get().copied().unwrap_or_default()).copied()
+}
+
+/// Makes backends of another crate known to this process, behind those of this crate. Only the first
+/// call counts.
+pub fn also_known(others: &'static [&'static Descriptor]) {
+    // A second call finds the cell full.
+    let _ = OTHERS.set(others);
+}
+
+/// The backend of this name.
+///
+/// # Errors
+/// [`UnknownProxy`] with the names there are.
+pub fn find(name: &str) -> Result<&'static Descriptor, UnknownProxy> {
+    backends()
+        .find(|backend| backend.name == name)
+        .ok_or_else(|| UnknownProxy { name: name.to_owned() })
+}
+
+/// A name that no backend has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no proxy is called `{name}`; there are {}", names())]
+pub struct UnknownProxy {
+    /// The name as it was given.
+    pub name: String,
+}
+
+fn names() -> String {
+    backends().map(|backend| backend.name).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::options::Options;
+
+    #[test]
+    fn every_backend_is_found_by_its_name_and_opens_under_it() {
+        for backend in backends() {
+            assert_eq!(find(backend.name).expect("it is listed").name, backend.name);
+            let opened = (backend.open)(&Options::default());
+            assert_eq!(opened.descriptor().name, backend.name);
+        }
+    }
+
+    #[test]
+    fn names_and_colours_are_all_different_and_nothing_is_left_blank() {
+        let count = backends().count();
+        assert_eq!(backends().map(|backend| backend.name).collect::<HashSet<_>>().len(), count);
+        assert_eq!(backends().map(|backend| backend.colour).collect::<HashSet<_>>().len(), count);
+        assert!(
+            backends().all(|backend| !backend.summary.is_empty() && !backend.colour.is_empty())
+        );
+        assert!(backends().next().is_some_and(Descriptor::is_control));
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_the_known_ones() {
+        let message = find("iptables").expect_err("not a backend").to_string();
+        assert!(backends().all(|backend| message.contains(backend.name)), "{message}");
+    }
+}

@@ -1,0 +1,88 @@
+//! Runs the iptables tools of one implementation, with the arguments that kube-proxy gives them.
+
+use linux::{CpuTime, Tool};
+
+use super::dump::Dump;
+use super::options::{IptablesOptions, Variant};
+use super::teardown;
+use crate::error::ProxyError;
+
+/// Arguments of `iptables-restore` (`restoreInternal` in pkg/util/iptables/iptables.go, Kubernetes
+/// 1.35). kube-proxy's `-W` is left out: iptables 1.8.9 only warns of it.
+pub(super) const RESTORE: &[&str] = &["-w", "5", "--noflush", "--counters"];
+
+impl Variant {
+    /// The tool that makes one change a call.
+    pub(crate) const fn tool(self) -> &'static str {
+        match self {
+            Self::Legacy => "iptables-legacy",
+            Self::Nft => "iptables-nft",
+        }
+    }
+
+    /// The tool that reads a text.
+    pub(super) const fn restore_tool(self) -> &'static str {
+        match self {
+            Self::Legacy => "iptables-legacy-restore",
+            Self::Nft => "iptables-nft-restore",
+        }
+    }
+
+    const fn save_tool(self) -> &'static str {
+        match self {
+            Self::Legacy => "iptables-legacy-save",
+            Self::Nft => "iptables-nft-save",
+        }
+    }
+}
+
+/// The tools, and how to run them.
+#[derive(Debug)]
+pub(crate) struct IptablesTool {
+    pub(super) variant: Variant,
+    options: IptablesOptions,
+}
+
+impl IptablesTool {
+    /// Nothing is run.
+    pub(crate) fn new(variant: Variant, options: &IptablesOptions) -> Self {
+        Self { variant, options: options.clone() }
+    }
+
+    /// Feeds a text to `iptables-restore`. What the text does not name stays.
+    pub(crate) fn restore(&self, text: &[u8]) -> Result<CpuTime, ProxyError> {
+        Ok(self.run(self.variant.restore_tool(), RESTORE).feed(text)?)
+    }
+
+    /// The same without `--noflush`, which empties the tables of the text first. kube-proxy never does
+    /// this. With `--noflush`, `iptables-nft-restore` 1.8.9 keeps a sorted list of all chain names,
+    /// which makes a full sync quadratic in them (`cache_chain_list_insert`, iptables/nft-cache.c).
+    pub(super) fn replace(&self, text: &[u8]) -> Result<CpuTime, ProxyError> {
+        Ok(self.run(self.variant.restore_tool(), &["-w", "5", "--counters"]).feed(text)?)
+    }
+
+    /// What `iptables-save` prints with these arguments.
+    pub(crate) fn save(&self, args: &[&str]) -> Result<Vec<u8>, ProxyError> {
+        Ok(self.run(self.variant.save_tool(), args).read()?)
+    }
+
+    /// What `iptables` prints with these arguments.
+    pub(super) fn call(&self, args: &[&str]) -> Result<Vec<u8>, ProxyError> {
+        Ok(self.run(self.variant.tool(), args).read()?)
+    }
+
+    /// Removes every chain called `KUBE-*` and every jump to one.
+    pub(crate) fn remove_rules(&self) -> Result<(), ProxyError> {
+        let found = self.save(&[])?;
+        match teardown::text(&Dump::parse(&found)?) {
+            Some(text) => self.restore(text.as_bytes()).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn run<'a>(&'a self, program: &'a str, args: &'a [&'a str]) -> Tool<'a> {
+        let options = &self.options;
+        let env = options.lock_file.as_deref().map(|path| ("XTABLES_LOCKFILE", path));
+        Tool { program, args, env, deadline: options.deadline }
+    }
+}

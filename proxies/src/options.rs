@@ -1,0 +1,59 @@
+//! The options that backends are opened with: what the node decides, and what each family takes besides.
+
+use std::net::Ipv4Addr;
+
+use crate::iptables::options::IptablesOptions;
+use crate::ipvs::options::IpvsOptions;
+use crate::nftables::options::NftablesOptions;
+
+/// How the backends behave. The default is kube-proxy's default configuration, plus a Cluster CIDR.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The pod network (`--cluster-cidr`) as address and prefix length: VIP traffic from elsewhere
+    /// is masqueraded (`! -s CIDR`). Nothing: no such rule, as in kube-proxy without a local
+    /// detector.
+    pub local_cidr: Option<(Ipv4Addr, u8)>,
+    /// Masquerade all VIP traffic (`--masquerade-all`).
+    pub masquerade_all: bool,
+    /// The addresses that `NodePort`s answer on (`--nodeport-addresses`). Empty: every local
+    /// address.
+    pub node_addresses: Vec<Ipv4Addr>,
+    /// Program an empty namespace the quickest way there is, for measures that start from a synced
+    /// node. No sync that is measured has this.
+    pub quick_start: bool,
+    /// What only the iptables backends take.
+    pub iptables: IptablesOptions,
+    /// What only the IPVS backend takes.
+    pub ipvs: IpvsOptions,
+    /// What only the nftables backends take.
+    pub nftables: NftablesOptions,
+}
+
+impl Options {
+    /// Whether `NodePort`s answer on 127.0.0.1, which kube-proxy makes work with `route_localnet`
+    /// (`--iptables-localhost-nodeports`, default true; off if the addresses are restricted to
+    /// others: `NewProxier` in pkg/proxy/iptables/proxier.go, Kubernetes 1.35).
+    pub(crate) fn has_localhost_node_ports(&self) -> bool {
+        self.node_addresses.is_empty() || self.node_addresses.iter().any(Ipv4Addr::is_loopback)
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            local_cidr: Some((Ipv4Addr::new(10, 128, 0, 0), 9)),
+            masquerade_all: false,
+            node_addresses: Vec::new(),
+            quick_start: false,
+            iptables: IptablesOptions::default(),
+            ipvs: IpvsOptions::default(),
+            nftables: NftablesOptions::default(),
+        }
+    }
+}
+
+/// A network without host bits, as the tools print it: `10.128.0.0/9`.
+pub(crate) fn network((address, prefix): (Ipv4Addr, u8)) -> String {
+    let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0);
+    format!("{}/{prefix}", Ipv4Addr::from_bits(address.to_bits() & mask))
+}

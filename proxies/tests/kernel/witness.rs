@@ -1,0 +1,157 @@
+//! What the current namespace holds of any backend, seen by the tools of others. Equal states give equal
+//! lines; a namespace without a proxy gives none.
+
+use std::path::Path;
+use std::process::Command;
+
+const ROUTE_LOCALNET: &str = "/proc/sys/net/ipv4/conf/all/route_localnet";
+/// Settings that are 0 in a new namespace and 1 under the IPVS backend.
+pub const SYSCTLS: [&str; 4] =
+    ["vs/conntrack", "vs/expire_nodest_conn", "vs/expire_quiescent_template", "ip_forward"];
+
+/// Tables that `iptables-nft` makes and leaves; what it put into them is in [`saved`].
+const OF_IPTABLES: [&str; 3] = ["table ip filter", "table ip mangle", "table ip nat"];
+
+/// Everything that any backend could have put there.
+pub fn state() -> Vec<String> {
+    let mut lines = [saved("legacy"), saved("nft"), listed()].concat();
+    if Path::new("/proc/net/ip_vs").exists() {
+        lines.extend(ipvs());
+    }
+    lines
+}
+
+/// What `nft list ruleset` prints, `BLOCK: LINE` a line, blocks in the order of their names, elements one a line and
+/// sorted. Chains of Services that are empty are left out: the next sync deletes them.
+pub fn listed() -> Vec<String> {
+    let output = Command::new("nft").args(["list", "ruleset"]).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = without_tables_of_iptables(&String::from_utf8(output.stdout).expect("ASCII"));
+    let mut blocks: Vec<(String, Vec<String>)> = Vec::new();
+    for block in text.split("\n\n").flat_map(|part| part.split("\n\tset ")) {
+        let mut lines = block.lines().map(str::trim).filter(|line| !line.is_empty());
+        let name = lines.next().unwrap_or_default().to_owned();
+        let mut lines: Vec<String> = lines
+            .flat_map(|line| line.split(", "))
+            .map(|line| line.trim_matches(',').into())
+            .collect();
+        if name.starts_with("set ") || name.starts_with("map ") {
+            lines = lines
+                .iter()
+                .map(|line| {
+                    line.trim_start_matches("elements = { ").trim_end_matches(" }").to_owned()
+                })
+                .collect();
+            lines.sort();
+        }
+        lines.retain(|line| line != "}");
+        if !(lines.is_empty() && name.contains('/')) {
+            blocks.push((name, lines));
+        }
+    }
+    blocks.sort();
+    blocks
+        .into_iter()
+        .flat_map(|(name, lines)| {
+            std::iter::once(name.clone())
+                .chain(lines.into_iter().map(move |l| format!("{name} {l}")))
+        })
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+/// The tables of a ruleset but for those that `iptables-nft` makes and leaves.
+fn without_tables_of_iptables(ruleset: &str) -> String {
+    let mut kept = String::new();
+    let mut is_kept = true;
+    for line in ruleset.lines() {
+        if line.starts_with("table ") {
+            is_kept = !OF_IPTABLES.iter().any(|table| line.starts_with(table));
+        }
+        if is_kept {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+/// What `iptables-save` of a variant prints, `TABLE LINE` a line, chains in the order of their
+/// names and rules in their own order, without counters and built-in chains; and `route_localnet`
+/// if on.
+pub fn saved(variant: &str) -> Vec<String> {
+    let output = Command::new(format!("iptables-{variant}-save")).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut table = "";
+    let mut lines = Vec::new();
+    let text = String::from_utf8(output.stdout).expect("ASCII");
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('*') {
+            table = name;
+        } else if let Some((chain, policy)) = line.strip_prefix(':').and_then(|l| l.split_once(' '))
+        {
+            if !policy.starts_with("ACCEPT") {
+                lines.push((table, chain, line.split(" [").next().unwrap_or(line)));
+            }
+        } else if let Some(rule) = line.strip_prefix("-A ") {
+            lines.push((table, rule.split(' ').next().unwrap_or(rule), line));
+        }
+    }
+    // Stable, so that rules of a chain keep their order.
+    lines.sort_by_key(|(table, chain, _)| (*table, *chain));
+    let mut lines: Vec<_> =
+        lines.into_iter().map(|(table, _, line)| format!("{table} {line}")).collect();
+    let route_localnet = std::fs::read_to_string(ROUTE_LOCALNET).expect("a setting");
+    if route_localnet.trim() != "0" {
+        lines.push(format!("route_localnet {}", route_localnet.trim()));
+    }
+    lines
+}
+
+/// What the tools around IPVS see.
+pub fn ipvs() -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut see = |command: &str, keep: fn(&str) -> bool| {
+        let text = output(command);
+        lines.extend(
+            text.lines()
+                .filter(|line| keep(line))
+                .map(|line| format!("{command}: {}", line.trim())),
+        );
+    };
+    see("ipvsadm -S -n", |_| true);
+    see("ipset save", |_| true);
+    see("ip -o -4 addr show", |line| line.contains("kube-ipvs0"));
+    see("ip -o link show", |line| line.contains("kube-ipvs0"));
+    see("ip route show table local", |line| line.contains("proto 118"));
+    // Indexes, hardware addresses and hash seeds differ from one link or set to the next.
+    let mut lines: Vec<_> = lines.iter().map(|line| steady(line)).collect();
+    lines.sort_unstable();
+    let on = |name: &&str| sysctl(name) != "0";
+    lines.extend(SYSCTLS.into_iter().filter(on).map(|name| format!("{name} {}", sysctl(name))));
+    lines
+}
+
+fn steady(line: &str) -> String {
+    let mut words: Vec<_> = line.split_whitespace().collect();
+    for (word, value_follows) in [("link/ether", true), ("initval", true), ("hashsize", true)] {
+        if let Some(at) = words.iter().position(|found| *found == word) {
+            words.drain(at..=at + usize::from(value_follows));
+        }
+    }
+    words.retain(|word| !word.trim_end_matches(':').bytes().all(|byte| byte.is_ascii_digit()));
+    words.join(" ")
+}
+
+pub fn sysctl(name: &str) -> String {
+    let path = format!("/proc/sys/net/ipv4/{name}");
+    std::fs::read_to_string(path).expect("a setting").trim().to_owned()
+}
+
+pub fn output(command: &str) -> String {
+    let mut words = command.split(' ');
+    let output = Command::new(words.next().expect("a program")).args(words).output();
+    let output = output.expect("it runs");
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
