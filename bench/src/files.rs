@@ -1,5 +1,4 @@
-//! Files that users name: read within bounds, whatever they turn out to be, and the files of a page
-//! written into a folder.
+//! Files that users name: read within bounds, whatever they turn out to be.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -67,22 +66,6 @@ fn add_files(
         if files.len() > FILES_MAX {
             bail!("{}: there are more than {FILES_MAX} files: name parts of it", place());
         }
-    }
-    Ok(())
-}
-
-/// Puts files, by name and content, into a folder that is made if need be.
-///
-/// # Errors
-/// A folder or file that cannot be written.
-pub fn write_all(
-    dir: &Path,
-    files: impl IntoIterator<Item = (String, String)>,
-) -> anyhow::Result<()> {
-    fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
-    for (name, content) in files {
-        let path = dir.join(name);
-        fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
     }
     Ok(())
 }

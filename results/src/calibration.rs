@@ -2,17 +2,16 @@
 //!
 //! Made from runs that were really recorded. On the instructions clock whole repetitions are held against each other. On the wall
 //! clock gates are resampled from recorded replicates in the order they were recorded in, and every curve says so. `pools` sorts the
-//! runs, `draw` makes gates of them, `render`, `page` and `plot` show the outcome.
+//! runs, `draw` makes gates of them, `render` and `plot` show the outcome.
 
 mod draw;
-mod page;
 mod plot;
 mod pools;
-pub mod render;
+mod render;
 #[cfg(test)]
 mod tests;
 
-pub use page::html;
+pub use render::document;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +19,6 @@ use crate::compare::CompareError;
 use crate::gate::statistics::wilson;
 use crate::gate::{Gate, GateError, Verdict};
 use crate::metrics;
-use crate::plots::PlotError;
 use crate::record::Clock;
 use crate::store::Run;
 
@@ -114,12 +112,6 @@ pub enum CalibrationError {
     /// A gate has no verdict.
     #[error(transparent)]
     Gate(#[from] GateError),
-    /// The picture cannot be drawn.
-    #[error(transparent)]
-    Plot(#[from] PlotError),
-    /// The page cannot be made.
-    #[error("cannot make the page: {0}")]
-    Page(#[from] askama::Error),
     /// Not what is needed.
     #[error("{problem}; record what is needed with {remedy}")]
     Unfit {
@@ -128,9 +120,6 @@ pub enum CalibrationError {
         /// What records it.
         remedy: &'static str,
     },
-    /// The JSON cannot be written.
-    #[error("cannot write the JSON: {0}")]
-    Json(#[from] serde_json::Error),
 }
 
 /// Calibrates the gate on every clock that `runs` are on.
@@ -151,28 +140,6 @@ pub fn calibrate(runs: &[Run], options: &Options) -> Result<Calibration, Calibra
         seed: options.seed,
         points,
     })
-}
-
-/// As JSON, in the schema that is committed as `results/schema/vipbench.calibration-1.json`.
-///
-/// # Errors
-/// [`CalibrationError::Json`].
-pub fn json(calibration: &Calibration) -> Result<String, CalibrationError> {
-    Ok(serde_json::to_string_pretty(calibration)? + "\n")
-}
-
-/// File names and complete SVG files, one a clock.
-///
-/// # Errors
-/// [`CalibrationError::Plot`].
-pub fn plots(calibration: &Calibration) -> Result<Vec<(String, String)>, CalibrationError> {
-    let mut all = Vec::new();
-    for clock in [Clock::Wall, Clock::Instructions] {
-        if let Some(plot) = plot::plot(calibration, clock)? {
-            all.push((format!("{}.svg", plot.name), plot.svg));
-        }
-    }
-    Ok(all)
 }
 
 impl Slowdown {

@@ -28,10 +28,9 @@ pub use calibration::Calibration;
 pub use limit::{Largest, Size};
 pub use models::Model;
 pub use moving::{Move, MoveChange};
-pub use page::{text, write};
+pub use page::document;
 pub use plan::plan;
 pub use slo::{Slo, SloError};
-pub(crate) use tables::evidence;
 
 use crate::proxies::Proxies;
 use crate::record::{Clock, Place, Unit};
@@ -333,9 +332,6 @@ pub enum CapacityError {
         /// The conditions.
         wanted: String,
     },
-    /// The plan cannot be written as JSON.
-    #[error("cannot write the JSON: {0}")]
-    Json(#[from] serde_json::Error),
 }
 
 /// Points of a drawn fit.
@@ -362,14 +358,6 @@ impl ValueUnit {
             Self::TimesNone => format!("{} times none", crate::format::three_digits(value)),
         }
     }
-}
-
-/// The plan as JSON, in the schema that is committed as `results/schema/vipbench.capacity-1.json`.
-///
-/// # Errors
-/// [`CapacityError::Json`].
-pub fn json(plan: &CapacityPlan) -> Result<String, CapacityError> {
-    Ok(serde_json::to_string_pretty(plan)? + "\n")
 }
 
 #[cfg(test)]

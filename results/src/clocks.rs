@@ -11,7 +11,6 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::metrics::{self, Use};
-use crate::plots::{Plot, PlotError};
 use crate::proxies::Proxies;
 use crate::record::Clock;
 use crate::report::ReportError;
@@ -19,7 +18,7 @@ use crate::stats;
 use crate::store::Run;
 use crate::view::{Group, View};
 
-pub use render::{markdown, text};
+pub use render::document;
 
 /// Two proxies that differ by less than this on either clock have no order there.
 const ORDER_FROM: f64 = 0.05;
@@ -97,9 +96,6 @@ pub enum ClocksError {
         "the runs have no timing in common; run the same scenario with `--place host` and with `--clock instructions`"
     )]
     NothingInCommon,
-    /// The scatter plot.
-    #[error(transparent)]
-    Plot(#[from] PlotError),
 }
 
 /// Pairs what both runs measured.
@@ -210,15 +206,6 @@ fn orders(pairs: &[&Pair]) -> (usize, Vec<String>) {
         }
     }
     (same, opposite)
-}
-
-/// The scatter of all pairs as a complete SVG file.
-///
-/// # Errors
-/// [`ClocksError::Plot`].
-pub fn scatter(clocks: &Clocks) -> Result<String, ClocksError> {
-    let plot: Plot = plot::draw(clocks)?;
-    Ok(plot.svg)
 }
 
 #[cfg(test)]

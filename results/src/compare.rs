@@ -6,7 +6,7 @@
 
 mod effect;
 mod pairing;
-pub mod render;
+pub(crate) mod render;
 mod resample;
 mod side;
 mod surroundings;
@@ -24,6 +24,7 @@ use crate::record::{Clock, Place, Unit};
 
 pub use effect::{Certainty, Change, Pair, REPLICATES_MIN};
 pub(crate) use pairing::UNFINISHED;
+pub use render::{Detail, document};
 pub(crate) use resample::Pick;
 pub use side::Side;
 pub use surroundings::Difference;
@@ -235,9 +236,6 @@ pub enum CompareError {
         /// The run.
         run: String,
     },
-    /// The comparison cannot be written as JSON.
-    #[error("cannot write the JSON: {0}")]
-    Json(#[from] serde_json::Error),
 }
 
 /// Sets `new` against `base`. Cells are paired by everything but the kernel when each side has one kernel, and by everything
@@ -288,12 +286,4 @@ impl Statistic {
             Self::P99 => "p99",
         }
     }
-}
-
-/// The comparison as JSON, in the schema that is committed as `results/schema/vipbench.compare-1.json`.
-///
-/// # Errors
-/// [`CompareError::Json`].
-pub fn json(comparison: &Comparison) -> Result<String, CompareError> {
-    Ok(serde_json::to_string_pretty(comparison)? + "\n")
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Labels;
 use areas::area;
-pub use page::{summary, write};
+pub use page::{document, write};
 
 /// Schema name of an explanation's JSON.
 pub const EXPLAIN_SCHEMA: &str = "vipbench.explain/1";

@@ -2,7 +2,7 @@
 //!
 //! Numbers, pairs and surroundings are those of [`crate::compare`]. On the instructions clock equal seeds are compared exactly
 //! (`exact`), on the wall clock replicates are tested (`wall`, `statistics`). `control` says whether the comparison holds,
-//! `environment` whether it is one, `thresholds` what counts. The renderers are `text`, `markdown`, `junit` and `annotations`.
+//! `environment` whether it is one, `thresholds` what counts. It is shown by `text`, `junit` and `annotations`.
 
 mod annotations;
 mod control;
@@ -11,7 +11,6 @@ mod exact;
 mod judge;
 mod junit;
 mod line;
-mod markdown;
 pub(crate) mod statistics;
 #[cfg(test)]
 mod tests;
@@ -29,8 +28,7 @@ pub use control::SelfCheck;
 pub use judge::judge;
 pub use junit::junit;
 pub use line::{Evidence, Judged, Line, SeedEffect};
-pub use markdown::markdown;
-pub use text::{Detail, text};
+pub use text::{Detail, comment, document};
 pub use thresholds::{ThresholdError, Thresholds};
 
 /// Schema name of a [`Gate`] as JSON.
@@ -199,15 +197,4 @@ impl Across {
     pub(crate) fn moves_floor(self) -> bool {
         matches!(self, Self::Kernel | Self::Tool)
     }
-}
-
-/// The verdict as JSON, in the schema that is committed as `results/schema/vipbench.gate-1.json`.
-///
-/// # Errors
-/// [`GateError::Write`].
-pub fn json(gate: &Gate) -> Result<String, GateError> {
-    let written = serde_json::to_string_pretty(gate);
-    let written =
-        written.map_err(|error| GateError::Write { format: "JSON", detail: error.to_string() })?;
-    Ok(written + "\n")
 }

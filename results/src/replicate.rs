@@ -15,7 +15,7 @@ use crate::stats::Spread;
 
 pub use claim::{Claim, ClaimError, Measured, Term, Test};
 pub use judge::judge;
-pub use render::{markdown, text};
+pub use render::document;
 
 /// A claim with what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]

@@ -86,7 +86,7 @@ mod tests {
         let run = fixture::kernels();
         let (base, new) = Side::two(&run, None, Some("6.1"), Some("7.2")).unwrap();
         let comparison = compare(&base, &new).unwrap();
-        let value = serde_json::from_str(&crate::compare::json(&comparison).unwrap()).unwrap();
+        let value = serde_json::to_value(&comparison).unwrap();
         let validator = jsonschema::validator_for(&compare_schema()).unwrap();
         let errors: Vec<String> =
             validator.iter_errors(&value).map(|error| error.to_string()).collect();
@@ -100,7 +100,7 @@ mod tests {
         let (base, new) = Side::two(&run, Some(&run), None, None).unwrap();
         let options = gate::Options { across: None, thresholds: Thresholds::default(), seed: 1 };
         let verdict = gate::judge(&base, &new, &options).unwrap();
-        let value = serde_json::from_str(&gate::json(&verdict).unwrap()).unwrap();
+        let value = serde_json::to_value(&verdict).unwrap();
         let validator = jsonschema::validator_for(&gate_schema()).unwrap();
         let errors: Vec<String> =
             validator.iter_errors(&value).map(|error| error.to_string()).collect();
@@ -112,7 +112,7 @@ mod tests {
         let options = crate::capacity::Options::default();
         let slo = "connect.p50 < 1.5x none and sync.full < 2G";
         let plan = crate::capacity::plan(&[fixture::kernels()], slo, &options).unwrap();
-        let value = serde_json::from_str(&crate::capacity::json(&plan).unwrap()).unwrap();
+        let value = serde_json::to_value(&plan).unwrap();
         let validator = jsonschema::validator_for(&capacity_schema()).unwrap();
         let errors: Vec<String> =
             validator.iter_errors(&value).map(|error| error.to_string()).collect();

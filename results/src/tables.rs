@@ -25,6 +25,17 @@ pub(crate) struct Table {
     pub columns: Vec<Column>,
     /// The cells; an empty cell means "not measured".
     pub rows: Vec<Vec<String>>,
+    /// What rows have beside their cells, in their order; empty when none has any.
+    pub more: Vec<More>,
+}
+
+/// What belongs to a row: shown with its last cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct More {
+    /// Words and where they lead.
+    pub links: Vec<(String, String)>,
+    /// What tells more.
+    pub command: Option<String>,
 }
 
 /// Head of a column.
@@ -42,7 +53,7 @@ impl Table {
         note: impl Into<String>,
         columns: Vec<Column>,
     ) -> Self {
-        Self { title: title.into(), note: note.into(), columns, rows: Vec::new() }
+        Self { title: title.into(), note: note.into(), columns, rows: Vec::new(), more: Vec::new() }
     }
 
     /// Whether a row's first cell differs from that of the row above: a new size, a new kernel.

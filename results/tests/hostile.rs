@@ -9,9 +9,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use results::compare::render::{Detail, markdown_text, terminal_text};
-use results::compare::{Side, compare};
-use results::{CELLS_FILE, RUN_FILE, Run, StoreError, export, merge, report};
+use results::compare::{self, Detail, Side, compare};
+use results::document::Document;
+use results::{CELLS_FILE, RUN_FILE, Run, StoreError, export, merge, print, report};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -132,21 +132,26 @@ fn read(run: &[u8], cells: &[u8]) -> Result<Run, StoreError> {
     Run::read(&stored(run, cells).path().join("run"))
 }
 
-/// Everything that reads runs, but for pictures.
+fn report_of(run: &Run, dir: &Path) -> Option<Document> {
+    report::document(std::slice::from_ref(run), &report::Options::default(), dir).ok()
+}
+
+/// Everything that reads runs.
 fn use_run(run: &Run) {
     let mut csv = Vec::new();
     let exported = export::csv(run, &mut csv);
     assert!(exported.is_err() || csv.starts_with(b"cell,kernel,"));
     let _ = merge::merge(vec![run.clone(), run.clone()], Vec::new());
-    if let Ok(text) = report::terminal::summary(std::slice::from_ref(run), Some(100)) {
-        is_tame(&text);
+    if let Some(report) = report_of(run, Path::new("report")) {
+        is_tame(&print::terminal(&report, Some(100)));
     }
     let sides = (Side::of(std::slice::from_ref(run)), Side::of(std::slice::from_ref(run)));
     if let (Ok(base), Ok(new)) = sides
         && let Ok(comparison) = compare(&base, &new)
     {
-        is_tame(&terminal_text(&comparison, Detail::All, Some(100)));
-        is_tame(&markdown_text(&comparison, Detail::All));
+        let document = compare::document(&comparison, Detail::All);
+        is_tame(&print::terminal(&document, Some(100)));
+        is_tame(&print::markdown(&document));
     }
 }
 
@@ -216,8 +221,10 @@ fn reports_of_damaged_runs_stay_in_their_folder() {
         };
         let dir = stored(&run, &cells);
         let Ok(run) = Run::read(&dir.path().join("run")) else { continue };
-        let Ok(paths) = report::write(&[run], &dir.path().join("report")) else { continue };
-        let inside = dir.path().join("report").canonicalize().unwrap();
+        let folder = dir.path().join("report");
+        let Some(report) = report_of(&run, &folder) else { continue };
+        let Ok(paths) = print::write(&report, &folder, "report") else { continue };
+        let inside = folder.canonicalize().unwrap();
         for path in paths {
             assert!(
                 path.canonicalize().unwrap().starts_with(&inside),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::RunArgs;
+use super::{PageArgs, RunArgs};
 
 const CAPACITY_SEARCH_EXAMPLES: &str = "\
 Examples:
@@ -53,12 +53,9 @@ pub struct CapacityArgs {
     /// Estimate instructions from time with this factor or range, such as 1.2..2.5
     #[arg(long, value_name = "X", conflicts_with = "calibrate")]
     pub instructions_per_ns: Option<String>,
-    /// Print JSON (results/schema/vipbench.capacity-1.json)
-    #[arg(long)]
-    pub json: bool,
-    /// Write capacity.html and capacity.md into this folder
-    #[arg(short, long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
+    /// Form and place of the page.
+    #[command(flatten)]
+    pub page: PageArgs,
 }
 
 /// The subcommand of `vipbench capacity`.

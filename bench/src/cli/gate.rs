@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::{PageArgs, PrintArgs};
+
 pub(super) const GATE_EXAMPLES: &str = "\
 Verdicts and exit codes:
   pass 0          nothing that matters got slower; improvements are named
@@ -67,6 +69,8 @@ pub enum GateFormat {
     Text,
     /// For a comment on a change
     Markdown,
+    /// The same as a page
+    Html,
     /// `JUnit` XML
     Junit,
     /// Everything (results/schema/vipbench.gate-1.json)
@@ -104,8 +108,11 @@ pub struct GateArgs {
     #[arg(long = "thresholds", value_name = "FILE")]
     pub thresholds_file: Option<PathBuf>,
     /// Form of the verdict
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(long, value_enum, default_value = "text", conflicts_with_all = ["markdown", "json"])]
     pub format: GateFormat,
+    /// The same in two of its forms
+    #[command(flatten)]
+    pub form: PrintArgs,
     /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -136,11 +143,7 @@ pub struct CalibrateArgs {
     /// Seed of every draw
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub random_seed: u64,
-    /// Folder for calibration.html, calibration.md, calibration.json and the plots [default: only
-    /// print]
-    #[arg(short, long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
-    /// Print JSON (results/schema/vipbench.calibration-1.json)
-    #[arg(long)]
-    pub json: bool,
+    /// Form and place of the page.
+    #[command(flatten)]
+    pub page: PageArgs,
 }

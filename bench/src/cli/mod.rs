@@ -7,6 +7,7 @@ mod format;
 mod gate;
 mod machine;
 mod numbers;
+mod page;
 mod run;
 mod stored;
 
@@ -22,6 +23,7 @@ pub use machine::{
     CleanArgs, DoctorArgs, GuestArgs, KernelsArgs, KernelsCommand, KernelsFetchArgs,
     KernelsListArgs, KernelsProbeArgs,
 };
+pub use page::{PageArgs, PrintArgs};
 pub use run::{ClockChoice, MergeArgs, PlaceChoice, ReplicateArgs, RunArgs};
 pub use stored::{ClocksArgs, CompareArgs, ExplainArgs, ExportArgs, ExportFormat, ReportArgs};
 
@@ -75,7 +77,7 @@ pub enum Command {
     Capacity(CapacityArgs),
     /// Tell which kernel functions a cell's instructions went to, or where two cells differ
     Explain(ExplainArgs),
-    /// Write one HTML page, one Markdown file and the plots of one or more runs
+    /// Print the report of one or more runs, and write it as a page into the first of them, or into -o
     Report(ReportArgs),
     /// Set time against instructions: the same cells on both clocks
     #[command(after_help = stored::CLOCKS_EXAMPLES)]

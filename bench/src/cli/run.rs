@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::numbers;
+use super::{PrintArgs, numbers};
 
 pub(super) const REPLICATE_EXAMPLES: &str = "\
 Examples:
@@ -131,10 +131,7 @@ pub struct ReplicateArgs {
     /// Measure nothing: judge these results folders
     #[arg(long, value_name = "RUN", num_args = 1.., conflicts_with_all = ["scenarios", "output"])]
     pub judge: Vec<PathBuf>,
-    /// Print JSON instead of a table
-    #[arg(long, conflicts_with = "markdown")]
-    pub json: bool,
-    /// Print Markdown instead of a table
-    #[arg(long)]
-    pub markdown: bool,
+    /// Form and place of the page.
+    #[command(flatten)]
+    pub form: PrintArgs,
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::{PageArgs, PrintArgs};
+
 pub(super) const CLOCKS_EXAMPLES: &str = "\
 Examples:
   vipbench run scenarios/clocks.toml --place host -o runs/wall
@@ -16,13 +18,13 @@ pub struct ReportArgs {
     /// Results folders
     #[arg(required = true)]
     pub runs: Vec<PathBuf>,
-    /// Folder for report.html, report.md and plots/ [default: the first run's]
-    #[arg(short, long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
     /// Kernel that others are compared with: its release or the beginning of it [default: the
     /// oldest]
     #[arg(long, value_name = "RELEASE")]
     pub reference_kernel: Option<String>,
+    /// Form and place of the page.
+    #[command(flatten)]
+    pub page: PageArgs,
 }
 
 /// `vipbench compare`.
@@ -39,14 +41,11 @@ pub struct CompareArgs {
     #[arg(long, value_name = "RELEASE")]
     pub new_kernel: Option<String>,
     /// Show every number: p99, counts and small effects too
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub all: bool,
-    /// Print everything as JSON (results/schema/vipbench.compare-1.json)
-    #[arg(long, conflicts_with_all = ["markdown", "all"])]
-    pub json: bool,
-    /// Print Markdown
-    #[arg(long)]
-    pub markdown: bool,
+    /// Form and place of the page.
+    #[command(flatten)]
+    pub page: PageArgs,
 }
 
 /// `vipbench clocks`.
@@ -56,12 +55,9 @@ pub struct ClocksArgs {
     pub wall: PathBuf,
     /// Results folder of the same scenario on the instructions clock, with one kernel
     pub instructions: PathBuf,
-    /// Folder for clock-validation.md and clock-validation.svg
-    #[arg(short, long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
-    /// Print JSON instead of tables
-    #[arg(long)]
-    pub json: bool,
+    /// Form and place of the page.
+    #[command(flatten)]
+    pub page: PageArgs,
 }
 
 /// `vipbench explain`.
@@ -87,9 +83,9 @@ pub struct ExplainArgs {
     /// Only samples that took so many instructions: takes the modes of a distribution apart
     #[arg(long, value_name = "LEAST..MOST", hide_short_help = true)]
     pub between: Option<String>,
-    /// Print JSON instead of tables
-    #[arg(long)]
-    pub json: bool,
+    /// Form and place of the page.
+    #[command(flatten)]
+    pub form: PrintArgs,
 }
 
 /// Forms of exported rows.

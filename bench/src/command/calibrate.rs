@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
-use results::calibration::{self, Calibration, Options, render};
+use results::calibration::{self, Options};
 use results::{RUN_FILE, Run};
 
 use crate::cli::CalibrateArgs;
@@ -25,14 +25,8 @@ pub(super) fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
         seed: args.random_seed,
     };
     let calibration = calibration::calibrate(&runs, &options)?;
-    if let Some(dir) = &args.output {
-        write(&calibration, dir)?;
-    }
-    if args.json {
-        console::print(calibration::json(&calibration)?)?;
-    } else {
-        console::print(render::terminal_text(&calibration))?;
-    }
+    let document = calibration::document(&calibration, &console::command())?;
+    super::page::show(&document, &calibration, "calibration", &args.page)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -55,15 +49,4 @@ fn read(dir: &Path) -> anyhow::Result<Vec<Run>> {
         folders.len()
     );
     folders.iter().map(|folder| Ok(Run::read(folder)?)).collect()
-}
-
-fn write(calibration: &Calibration, dir: &Path) -> anyhow::Result<()> {
-    let command = console::command();
-    let texts = [
-        ("calibration.json", calibration::json(calibration)?),
-        ("calibration.md", render::markdown_page(calibration, &command)),
-        ("calibration.html", calibration::html(calibration, &command)?),
-    ];
-    let texts = texts.map(|(name, text)| (name.to_owned(), text));
-    crate::files::write_all(dir, texts.into_iter().chain(calibration::plots(calibration)?))
 }

@@ -11,7 +11,7 @@ use results::Run;
 use results::capacity::{self, Asked, Calibration, Options};
 
 use crate::cli::{CapacityArgs, CapacityCommand};
-use crate::{console, files};
+use crate::files;
 
 pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
     if let Some(CapacityCommand::Search(args)) = &args.command {
@@ -21,17 +21,7 @@ pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
     let runs = args.runs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>, _>>()?;
     let options = Options { asked: asked(args)?, calibration: calibration(args)? };
     let plan = capacity::plan(&runs, slo, &options)?;
-    let text = if args.json { capacity::json(&plan)? } else { capacity::text(&plan) };
-    let files = args.output.as_deref().map(|dir| capacity::write(&plan, dir)).transpose()?;
-    console::print(text)?;
-    for file in files.iter().flatten() {
-        // With --json, standard output is the JSON alone.
-        if args.json {
-            console::note(file.display());
-        } else {
-            console::line(file.display())?;
-        }
-    }
+    super::page::show(&capacity::document(&plan)?, &plan, "capacity", &args.page)?;
     Ok(ExitCode::SUCCESS)
 }
 

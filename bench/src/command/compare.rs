@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use results::Run;
-use results::compare::{Side, compare, json, render};
+use results::compare::{Detail, Side, compare, document};
 
 use crate::cli::CompareArgs;
-use crate::console;
 
 pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let base = Run::read(&args.base)?;
@@ -14,14 +13,7 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let (base, new) =
         Side::two(&base, new.as_ref(), args.base_kernel.as_deref(), args.new_kernel.as_deref())?;
     let comparison = compare(&base, &new)?;
-    let detail = if args.all { render::Detail::All } else { render::Detail::Top };
-    let text = if args.json {
-        json(&comparison)?
-    } else if args.markdown {
-        render::markdown_text(&comparison, detail)
-    } else {
-        render::terminal_text(&comparison, detail, None)
-    };
-    console::print(text)?;
+    let detail = if args.all { Detail::All } else { Detail::Top };
+    super::page::show(&document(&comparison, detail), &comparison, "compare", &args.page)?;
     Ok(ExitCode::SUCCESS)
 }

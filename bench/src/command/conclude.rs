@@ -4,8 +4,10 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use results::{CellRecord, Run};
+use results::report::{self, Options};
+use results::{CellRecord, Run, print};
 
+use crate::cli::PrintArgs;
 use crate::console;
 
 /// Missing cells that are named one by one.
@@ -18,20 +20,18 @@ const NAMED_MAX: usize = 20;
 /// A folder that cannot be read or written.
 pub(super) fn conclude(folder: &Path, json: bool, keep_going: bool) -> anyhow::Result<ExitCode> {
     let run = Run::read(folder)?;
-    let files = results::report::write(std::slice::from_ref(&run), folder)?;
+    let document = report::document(std::slice::from_ref(&run), &Options::default(), folder)?;
+    let files = print::write(&document, folder, "report")?;
     if json {
         let mut out = console::stdout();
         results::export::json(&run, &mut out)?;
         out.flush()?;
         return Ok(exit_code(&run, keep_going));
     }
-    let summary = results::report::terminal::summary(std::slice::from_ref(&run), console::width())?;
-    console::line(summary)?;
+    console::line(print::terminal(&document, console::width()))?;
     console::line(counts(&run.cells))?;
     print_missing(&run)?;
-    for file in files.iter().filter(|file| file.extension().is_some_and(|kind| kind != "svg")) {
-        console::line(file.display())?;
-    }
+    super::page::name(&files, PrintArgs { markdown: false, json })?;
     Ok(exit_code(&run, keep_going))
 }
 

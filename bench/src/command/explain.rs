@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 
+use super::page;
 use crate::cli::ExplainArgs;
-use crate::console;
 use crate::explain::{Choice, Lens, choose};
 use crate::run::progress::Progress;
 
@@ -29,15 +29,10 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let show = |what: &str| progress.preparing(what);
     let explanation = Lens::new(&run, only, &show)?.explain(&cell, against.as_ref())?;
     progress.clear();
-    let files = results::explain::write(&explanation, &args.run)?;
-    if args.json {
-        console::json(&explanation)?;
-    } else {
-        console::line(results::explain::summary(&explanation, args.top))?;
-        for file in files {
-            console::line(file.display())?;
-        }
-    }
+    let document = results::explain::document(&explanation, args.top)?;
+    let files = results::explain::write(&explanation, &document, &args.run)?;
+    page::print(&document, &explanation, args.form)?;
+    page::name(&files, args.form)?;
     Ok(if explanation.adds_up() { ExitCode::SUCCESS } else { ExitCode::from(INVALID) })
 }
 

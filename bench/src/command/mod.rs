@@ -15,6 +15,7 @@ mod guest;
 mod import;
 mod kernels;
 mod merge;
+mod page;
 mod replicate;
 mod report;
 mod run;

@@ -23,13 +23,8 @@ pub(super) fn run(args: &ReplicateArgs) -> anyhow::Result<ExitCode> {
     let judged = if args.judge.is_empty() { measured(args)? } else { stored(&args.judge)? };
     ensure!(!judged.is_empty(), "no claim to judge: a scenario states them as [[claims]]");
     unique(&judged)?;
-    if args.json {
-        console::json(&judged)?;
-    } else if args.markdown {
-        console::print(replicate::markdown(&judged, &console::command()))?;
-    } else {
-        console::print(replicate::text(&judged, console::width()))?;
-    }
+    let document = replicate::document(&judged, &console::command());
+    super::page::print(&document, &judged, args.form)?;
     Ok(ExitCode::SUCCESS)
 }
 

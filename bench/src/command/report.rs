@@ -1,21 +1,28 @@
-//! `vipbench report`: one HTML page, one Markdown file and the plots of stored runs.
+//! `vipbench report`: stored runs as a page, printed and as files.
 
 use std::process::ExitCode;
 
 use anyhow::Context;
-use results::report::Options;
+use results::export;
+use results::report::{self, Options};
 
-use crate::cli::ReportArgs;
-use crate::console;
+use super::page;
+use crate::cli::{PageArgs, ReportArgs};
 
 pub(super) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let runs =
         args.runs.iter().map(|dir| results::Run::read(dir)).collect::<Result<Vec<_>, _>>()?;
     let first = args.runs.first().context("name at least one results folder")?;
     let options = Options { reference_kernel: args.reference_kernel.clone() };
-    let dir = args.output.as_ref().unwrap_or(first);
-    for file in results::report::write_with(&runs, dir, &options)? {
-        console::line(file.display())?;
-    }
+    let PageArgs { form, output } = &args.page;
+    // Whoever wants the page on standard output gets files only where a folder is named.
+    let prints = form.json || form.markdown;
+    let written = output.as_ref().or((!prints).then_some(first));
+    let document = report::document(&runs, &options, written.unwrap_or(first))?;
+    let files = written.map(|dir| results::print::write(&document, dir, "report")).transpose()?;
+    let read = if form.json { &runs[..] } else { &[] };
+    let rows = read.iter().map(export::rows).collect::<Result<Vec<_>, _>>()?.concat();
+    page::print(&document, &rows, *form)?;
+    page::name(&files.unwrap_or_default(), *form)?;
     Ok(ExitCode::SUCCESS)
 }

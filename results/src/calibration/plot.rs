@@ -38,7 +38,7 @@ pub(crate) fn plot(calibration: &Calibration, clock: Clock) -> Result<Option<Plo
         name: format!("calibration-{clock}"),
         svg: theme::finish(&svg, &title(clock)),
         title: title(clock),
-        table: crate::calibration::render::table(calibration, clock),
+        table: super::render::table(calibration, clock),
         wide: false,
     }))
 }

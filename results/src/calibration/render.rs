@@ -1,10 +1,9 @@
-//! A calibration for people: what was reached in sentences, and a table a clock; for the terminal or as a page of Markdown.
+//! A calibration for people: what was reached in sentences, and the curve and the table of each clock.
 
-use std::fmt::Write as _;
-
-use super::{Calibration, Point, Slowdown};
+use super::{Calibration, Point, Slowdown, plot};
+use crate::document::{Block, Document};
 use crate::format::{self, list, thousands};
-use crate::print::{markdown, terminal};
+use crate::plots::PlotError;
 use crate::record::Clock;
 use crate::tables::{Table, number, text};
 
@@ -13,50 +12,41 @@ const FALSE_ALARMS_MOST: f64 = 0.05;
 const FOUND_LEAST: f64 = 0.9;
 const DECLARED: f64 = 0.05;
 
-/// Text for a terminal.
-pub fn terminal_text(calibration: &Calibration) -> String {
-    let mut out = String::new();
-    for clock in clocks(calibration) {
-        let _ = writeln!(out, "{}\n", findings(calibration, clock).join("\n"));
-        out.push_str(&terminal::grid(&table(calibration, clock), None));
-    }
-    out
-}
-
-/// A page that says what was done, what was found, and shows the pictures of [`super::plots`] beside it.
-pub fn markdown_page(calibration: &Calibration, command: &str) -> String {
-    let mut out = String::from(
-        "# How good the gate is\n\nThe gate is itself measured: how often it calls the same thing slower (false alarms), and how often it \
-         finds a slowdown that was put in.\n\nThis page is written by a command, from recorded runs alone:\n\n",
-    );
-    let _ = writeln!(out, "    {command}\n");
-    for clock in clocks(calibration) {
-        let _ = writeln!(out, "## {} clock\n", clock_title(clock));
-        let _ = writeln!(out, "{}\n", method(clock));
-        markdown::list(&mut out, findings(calibration, clock).iter().map(String::as_str));
-        let _ = writeln!(
-            out,
-            "![Slowdowns that the gate finds, {clock} clock](calibration-{clock}.svg)\n"
-        );
-        markdown::table_text(&mut out, &table(calibration, clock));
-    }
-    let _ = writeln!(
-        out,
-        "Random seed {}. Intervals are 95% intervals of a share (Wilson).",
+/// The page; `command` is what writes it.
+///
+/// # Errors
+/// [`PlotError`].
+pub fn document(calibration: &Calibration, command: &str) -> Result<Document, PlotError> {
+    let summary = format!(
+        "The gate is itself measured: how often it calls the same thing slower (false alarms), and how often it finds a slowdown that \
+         was put in. Made from recorded runs alone by `{command}`; random seed {}. Intervals are 95% intervals of a share (Wilson).",
         calibration.seed
     );
-    out
+    let mut document = Document::new("How good the gate is", summary);
+    document.plots_in = "";
+    for clock in clocks(calibration) {
+        document.blocks.extend([
+            Block::Heading(2, format!("{} clock", clock_title(clock))),
+            Block::List(findings(calibration, clock)),
+            match plot::plot(calibration, clock)? {
+                Some(plot) => Block::Plots(vec![plot]),
+                None => Block::Tables(vec![table(calibration, clock)]),
+            },
+            Block::OnPage(vec![Block::Text(method(clock).to_owned())]),
+        ]);
+    }
+    Ok(document)
 }
 
 /// At the head of a clock's part.
-pub(super) fn clock_title(clock: Clock) -> &'static str {
+fn clock_title(clock: Clock) -> &'static str {
     match clock {
         Clock::Wall => "Wall",
         Clock::Instructions => "Instructions",
     }
 }
 
-pub(super) fn method(clock: Clock) -> &'static str {
+fn method(clock: Clock) -> &'static str {
     match clock {
         Clock::Instructions => {
             "The same scenario was run again and again, and every pair of these runs is a gate: these are real repetitions, not resampled \
@@ -64,7 +54,7 @@ pub(super) fn method(clock: Clock) -> &'static str {
              once and is gated against every repetition, with `--across injection`. `scaled` multiplies every timing of one side, but not those of none."
         }
         Clock::Wall => {
-            "Gates are *resampled* from replicates that were really recorded on this project's machine: one run without any change is cut \
+            "Gates are resampled from replicates that were really recorded on this project's machine: one run without any change is cut \
              into four blocks as they followed each other in time, base, new, new, base, and replicates are drawn from each; so drift of \
              the machine is in the gates. Gates overlap, so the intervals are narrower than they would be of new recordings. `scaled` \
              multiplies the timings of one side, but not those of none. What is slower by less than half of the declared 5% is no \
@@ -75,7 +65,7 @@ pub(super) fn method(clock: Clock) -> &'static str {
     }
 }
 
-pub(super) fn clocks(calibration: &Calibration) -> Vec<Clock> {
+fn clocks(calibration: &Calibration) -> Vec<Clock> {
     let mut clocks: Vec<Clock> = calibration.points.iter().map(|point| point.clock).collect();
     clocks.sort();
     clocks.dedup();
@@ -83,7 +73,7 @@ pub(super) fn clocks(calibration: &Calibration) -> Vec<Clock> {
 }
 
 /// What was reached, in sentences.
-pub(super) fn findings(calibration: &Calibration, clock: Clock) -> Vec<String> {
+fn findings(calibration: &Calibration, clock: Clock) -> Vec<String> {
     let points: Vec<&Point> =
         calibration.points.iter().filter(|point| point.clock == clock).collect();
     let mut all: Vec<String> = points
@@ -166,7 +156,7 @@ fn percent(share: f64) -> String {
     format!("{}%", format::three_digits(share * 100.0))
 }
 
-pub(crate) fn table(calibration: &Calibration, clock: Clock) -> Table {
+pub(super) fn table(calibration: &Calibration, clock: Clock) -> Table {
     let mut columns = vec![text("slowdown"), number("measured"), number("replicates")];
     columns.extend(["gates", "found", "95% interval"].map(number));
     columns.extend(["pass", "inconclusive", "regression", "invalid"].map(number));

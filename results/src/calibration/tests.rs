@@ -1,9 +1,9 @@
 //! Calibrations of invented runs, in which the answer is known.
 
 use super::*;
-use crate::fixture;
 use crate::metrics::REQUEST;
 use crate::record::{CellRecord, Labels, Outcome};
+use crate::{fixture, print};
 
 /// Nanoseconds of an invented timing.
 #[expect(
@@ -106,10 +106,11 @@ fn the_pages_in_the_docs_are_those_of_their_numbers() {
     let calibration: Calibration = serde_json::from_str(&stored).unwrap();
     let page = docs.join("calibration.md");
     let written = std::fs::read_to_string(&page).unwrap();
-    let command = written.lines().find_map(|line| line.strip_prefix("    ")).unwrap();
+    let command = written.split('`').nth(1).unwrap();
+    let made = document(&calibration, command).unwrap();
     for (page, wanted) in [
-        (page, render::markdown_page(&calibration, command)),
-        (docs.join("calibration.html"), html(&calibration, command).unwrap()),
+        (page, print::markdown(&made)),
+        (docs.join("calibration.html"), print::html(&made).unwrap()),
     ] {
         if std::env::var_os(UPDATE).is_some() {
             std::fs::write(&page, &wanted).unwrap();
@@ -126,23 +127,24 @@ fn the_pages_in_the_docs_are_those_of_their_numbers() {
 #[test]
 fn a_page_says_what_was_reached_and_shows_a_picture() {
     let calibration = calibrate(&recorded(), &options(20)).unwrap();
-    let page = render::markdown_page(&calibration, "vipbench calibrate runs");
+    let made = document(&calibration, "vipbench calibrate <runs>").unwrap();
+    let page = print::markdown(&made);
     for wanted in
         ["resampled", "is reached with 10 replicates", "calibration-wall.svg", "delay 3,000 ns"]
     {
         assert!(page.contains(wanted), "{wanted}: {page}");
     }
-    let html = html(&calibration, "vipbench calibrate <runs>").unwrap();
+    let html = print::html(&made).unwrap();
     for fetched in ["http:", "https:", "src=", "<link", "<script", "@import", "url(", "<iframe"] {
         assert!(!html.contains(fetched), "{fetched}");
     }
     assert!(html.contains("&#60;runs&#62;") && html.contains("is reached with 10 replicates"));
     assert_eq!(html.matches("<svg").count(), 1);
     assert_eq!(html.matches("<summary>Numbers of this plot</summary>").count(), 1);
-    let plots = plots(&calibration).unwrap();
+    let plots = made.plots();
     assert_eq!(plots.len(), 1);
-    assert!(plots[0].1.starts_with("<svg") && plots[0].1.contains("10 a side"));
-    let value: serde_json::Value = serde_json::from_str(&json(&calibration).unwrap()).unwrap();
+    assert!(plots[0].svg.starts_with("<svg") && plots[0].svg.contains("10 a side"));
+    let value = serde_json::to_value(&calibration).unwrap();
     let schema = jsonschema::validator_for(&crate::schema::calibration_schema()).unwrap();
     assert!(schema.is_valid(&value));
 }

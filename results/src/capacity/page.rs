@@ -1,141 +1,52 @@
-//! A plan as text for the terminal and as files: one HTML page that fetches nothing, and one Markdown file.
+//! A plan as a page: the answer, the evidence, method and limits.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
-
-use askama::Template;
-
-use super::{CapacityPlan, tables, words};
-use crate::plots::{self, Plot};
-use crate::print::{markdown, terminal};
-use crate::report::{ReportError, write_file};
+use super::{CapacityPlan, GroupPlan, plot, tables, words};
+use crate::document::{Block, Document};
+use crate::plots::PlotError;
 use crate::tables::Table;
 
-/// The content in order: the answer, the evidence, method and limits.
-struct Page {
-    title: String,
-    summary: String,
-    answers: Vec<Section>,
-    caveats: Vec<String>,
-    evidence: Vec<Section>,
-    method: [&'static str; 7],
-    style: String,
-}
-
-/// One kernel, place and clock.
-struct Section {
-    heading: String,
-    sentences: Vec<String>,
-    plots: Vec<Plot>,
-    tables: Vec<Table>,
-}
-
-#[derive(Template)]
-#[template(path = "capacity.html")]
-struct Html<'a> {
-    page: &'a Page,
-}
-
-/// Text for standard output.
-pub fn text(plan: &CapacityPlan) -> String {
-    let mut text = String::new();
-    for group in &plan.groups {
-        let _ = writeln!(text, "{}\n", words::title(group));
-        text += &terminal::grid(&tables::answer(plan, group), None);
-        let after = [
-            tables::moves(group),
-            tables::outlook(group),
-            tables::models(group),
-            tables::gaps(group),
-        ];
-        for table in after {
-            text += &table.map_or(String::new(), |table| terminal::grid(&table, None));
-        }
-    }
-    for line in words::caveats(plan) {
-        let _ = writeln!(text, "{line}");
-    }
-    text
-}
-
-/// Writes `capacity.html` and `capacity.md` into `dir`, which is made when it is not there, and gives their paths.
+/// The page.
 ///
 /// # Errors
-/// [`ReportError`]: a plot that cannot be drawn, a file that cannot be written.
-pub fn write(plan: &CapacityPlan, dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
-    let page = Page::of(plan)?;
-    std::fs::create_dir_all(dir).map_err(|source| ReportError::Io {
-        operation: "create folder",
-        path: dir.to_owned(),
-        source,
-    })?;
-    Ok(vec![
-        write_file(dir, "capacity.html", &Html { page: &page }.render()?)?,
-        write_file(dir, "capacity.md", &page.markdown())?,
-    ])
+/// [`PlotError`].
+pub fn document(plan: &CapacityPlan) -> Result<Document, PlotError> {
+    let mut document = Document::new("vipbench capacity plan", summary(plan));
+    let blocks = &mut document.blocks;
+    for group in &plan.groups {
+        let mut sentences = words::answers(plan, group);
+        sentences.extend(group.proxies.iter().filter_map(words::outlook));
+        blocks.push(Block::Heading(2, format!("On {}", words::title(group))));
+        blocks.push(Block::OnPage(vec![Block::List(sentences)]));
+        blocks.push(one(tables::answer(plan, group)));
+        blocks.extend(tables::moves(group).map(one));
+    }
+    blocks.push(Block::Heading(2, "What to know".to_owned()));
+    blocks.push(Block::List(words::caveats(plan)));
+    blocks.push(Block::NewSheet);
+    for group in &plan.groups {
+        blocks.extend(evidence(group)?);
+    }
+    blocks.push(Block::OnPage(vec![
+        Block::Heading(2, "Method and limits".to_owned()),
+        Block::List(words::METHOD.map(str::to_owned).into()),
+    ]));
+    Ok(document)
 }
 
-impl Page {
-    fn of(plan: &CapacityPlan) -> Result<Self, ReportError> {
-        let (mut answers, mut evidence) = (Vec::new(), Vec::new());
-        for group in &plan.groups {
-            let mut sentences = words::answers(plan, group);
-            sentences.extend(group.proxies.iter().filter_map(words::outlook));
-            answers.push(Section {
-                heading: format!("On {}", words::title(group)),
-                sentences,
-                plots: Vec::new(),
-                tables: std::iter::once(tables::answer(plan, group))
-                    .chain(tables::moves(group))
-                    .collect(),
-            });
-            let conditions = group.proxies.first().map_or(0, |proxy| proxy.conditions.len());
-            let mut drawn = Vec::new();
-            for at in 0..conditions {
-                drawn.extend(super::plot::draw(group, at)?);
-            }
-            let rest = [tables::outlook(group), tables::models(group), tables::gaps(group)];
-            evidence.push(Section {
-                heading: format!("Evidence, {}", words::title(group)),
-                sentences: Vec::new(),
-                plots: drawn,
-                tables: rest.into_iter().flatten().collect(),
-            });
-        }
-        Ok(Self {
-            title: "vipbench capacity plan".to_owned(),
-            summary: summary(plan),
-            answers,
-            caveats: words::caveats(plan),
-            evidence,
-            method: words::METHOD,
-            style: plots::style_sheet(),
-        })
-    }
-
-    fn markdown(&self) -> String {
-        let mut text = format!("# {}\n\n{}\n\n", self.title, markdown::escape(&self.summary));
-        for section in &self.answers {
-            section.markdown(&mut text);
-        }
-        text.push_str("## What to know\n\n");
-        markdown::list(&mut text, self.caveats.iter().map(String::as_str));
-        for section in &self.evidence {
-            section.markdown(&mut text);
-        }
-        text.push_str("## Method and limits\n\n");
-        markdown::list(&mut text, self.method.into_iter());
-        text
-    }
+fn one(table: Table) -> Block {
+    Block::Tables(vec![table])
 }
 
-impl Section {
-    fn markdown(&self, text: &mut String) {
-        let _ = writeln!(text, "## {}\n", markdown::escape(&self.heading));
-        markdown::list(text, self.sentences.iter().map(String::as_str));
-        let behind_plots = self.plots.iter().map(|plot| &plot.table);
-        self.tables.iter().chain(behind_plots).for_each(|table| markdown::table_text(text, table));
-    }
+fn evidence(group: &GroupPlan) -> Result<Vec<Block>, PlotError> {
+    let conditions = group.proxies.first().map_or(0, |proxy| proxy.conditions.len());
+    let plots = (0..conditions).filter_map(|at| plot::draw(group, at).transpose());
+    let mut blocks = vec![
+        Block::Heading(2, format!("Evidence, {}", words::title(group))),
+        Block::OnPage(vec![Block::Plots(plots.collect::<Result<_, _>>()?)]),
+    ];
+    let tables = [tables::outlook(group), tables::models(group), tables::gaps(group)];
+    blocks.extend(tables.into_iter().flatten().map(one));
+    Ok(blocks)
 }
 
 fn summary(plan: &CapacityPlan) -> String {
@@ -160,8 +71,15 @@ fn summary(plan: &CapacityPlan) -> String {
 mod tests {
     use super::*;
     use crate::capacity::{Asked, Calibration, CapacityError, Options, plan};
-    use crate::fixture;
-    use tempfile::TempDir;
+    use crate::{fixture, print};
+
+    fn text(plan: &CapacityPlan) -> String {
+        print::terminal(&document(plan).unwrap(), None)
+    }
+
+    fn html(plan: &CapacityPlan) -> String {
+        print::html(&document(plan).unwrap()).unwrap()
+    }
 
     fn asked(services: u64) -> Options {
         let asked = Asked { services, endpoints: Some(services * 3), source: None };
@@ -173,9 +91,7 @@ mod tests {
         let plan =
             plan(&[fixture::stored()], "connect.p50 < 200k and sync.full < 2G", &asked(5_000))
                 .unwrap();
-        let dir = TempDir::new().unwrap();
-        let files = write(&plan, &dir.path().join("new")).unwrap();
-        let html = std::fs::read_to_string(&files[0]).unwrap();
+        let html = html(&plan);
         for fetched in ["http:", "https:", "src=", "<link", "<script", "@import", "url(", "<iframe"]
         {
             assert!(!html.contains(fetched), "{fetched}");
@@ -188,7 +104,7 @@ mod tests {
             answer < html.find("<svg").unwrap() && answer < html.find("Method and limits").unwrap()
         );
         assert!(html.contains("3.0 endpoints a Service"), "another shape is said");
-        let markdown = std::fs::read_to_string(&files[1]).unwrap();
+        let markdown = print::markdown(&document(&plan).unwrap());
         assert!(markdown.contains("No nftables proxy is in these runs"));
     }
 
@@ -201,8 +117,7 @@ mod tests {
             cell.labels.kernel = "<img onerror=x>".into();
         }
         let plan = plan(&[run], "connect.p50 < 200k", &Options::default()).unwrap();
-        let dir = TempDir::new().unwrap();
-        let html = std::fs::read_to_string(&write(&plan, dir.path()).unwrap()[0]).unwrap();
+        let html = html(&plan);
         assert!(["<script", "<b>", "<img"].iter().all(|tag| !html.contains(tag)));
     }
 
@@ -241,8 +156,7 @@ mod tests {
             }
         }
         let plan = plan(&[run], "connect.p50 < 200k", &asked(u64::MAX / 4)).unwrap();
-        let dir = TempDir::new().unwrap();
-        let html = std::fs::read_to_string(&write(&plan, dir.path()).unwrap()[0]).unwrap();
+        let html = html(&plan);
         assert!(!html.contains("NaN"));
     }
 }

@@ -60,8 +60,9 @@ pub(crate) fn draw(group: &GroupPlan, at: usize) -> Result<Option<Plot>, PlotErr
     };
     let title = format!("{} against the limit, kernel {}", first.subject, group.kernel);
     let svg = theme::finish(&chart.draw(&kind)?, &title);
-    let Some(table) = crate::capacity::evidence(group, at) else { return Ok(None) };
-    Ok(Some(Plot { name: kind, title, svg, table, wide: false }))
+    let name = format!("{kind}.{}.{}.{}", group.kernel, group.place, group.clock);
+    let Some(table) = super::tables::evidence(group, at) else { return Ok(None) };
+    Ok(Some(Plot { name, title, svg, table, wide: false }))
 }
 
 /// Measured medians, and the fit from the smallest measured size to as far as it is used.

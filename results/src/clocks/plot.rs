@@ -8,6 +8,9 @@ use crate::proxies::Proxies;
 use crate::record::Unit;
 use crate::tables::{Table, number, text};
 
+/// Name of its file.
+const NAME: &str = "clock-validation";
+
 /// The scatter of all pairs.
 pub(crate) fn draw(clocks: &Clocks) -> Result<Plot, PlotError> {
     let title = "Time against instructions".to_owned();
@@ -27,7 +30,7 @@ pub(crate) fn draw(clocks: &Clocks) -> Result<Plot, PlotError> {
         series: series(&clocks.known, pairs),
     };
     let svg = theme::finish(&chart.draw("clocks")?, &title);
-    Ok(Plot { name: "clocks".to_owned(), title, svg, table: table(pairs), wide: false })
+    Ok(Plot { name: NAME.to_owned(), title, svg, table: table(pairs), wide: false })
 }
 
 fn series(known: &Proxies, pairs: &[Pair]) -> Vec<Series> {
@@ -58,5 +61,5 @@ fn table(pairs: &[Pair]) -> Table {
         let words = [&pair.metric, &pair.label, &pair.proxy].map(Clone::clone);
         words.into_iter().chain(numbers.map(|value| crate::format::fixed(value, 0))).collect()
     }));
-    table
+    table.cut()
 }

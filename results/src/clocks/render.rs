@@ -1,33 +1,30 @@
-//! Both clocks in tables: for the terminal, and as a Markdown page.
+//! Both clocks as a page: the scatter and tables.
 
-use super::{Agreement, Clocks, Pair};
+use super::{Agreement, Clocks, Pair, plot};
+use crate::document::{Block, Document};
 use crate::format::{fixed, list, position, quantity, thousands, three_digits};
-use crate::print::markdown::table_text;
-use crate::print::terminal::grid;
+use crate::plots::PlotError;
 use crate::record::Unit;
 use crate::tables::{Table, number, text as column};
 
 /// Timings listed as farthest from their metric's usual rate.
 const FARTHEST: usize = 12;
 
-/// Tables `width` columns wide; as wide as they need to be without one.
-pub fn text(clocks: &Clocks, width: Option<u16>) -> String {
-    let tables = tables(clocks).iter().map(|table| grid(table, width)).collect::<String>();
-    format!("{}\n\n{tables}", head(clocks))
-}
-
-/// A page with the plot beside it, that `command` makes again.
-pub fn markdown(clocks: &Clocks, command: &str, plot: &str) -> String {
-    let mut page = format!(
-        "# Time against instructions\n\nMade by `{command}`; do not edit.\n\n{}\n\n![Each point is one timing: instructions \
-         across, nanoseconds upwards]({plot})\n\n",
-        head(clocks)
-    );
-    for table in tables(clocks) {
-        table_text(&mut page, &table);
-    }
-    page.truncate(page.trim_end().len());
-    page + "\n"
+/// The page, that `command` makes again.
+///
+/// # Errors
+/// [`PlotError`].
+pub fn document(clocks: &Clocks, command: &str) -> Result<Document, PlotError> {
+    let mut document = Document::new("Time against instructions", "");
+    document.plots_in = "";
+    let tables = [Some(agreements(clocks)), orders(clocks).unless_empty(), Some(farthest(clocks))];
+    document.blocks = vec![
+        Block::OnPage(vec![Block::Text(format!("Made by `{command}`; do not edit."))]),
+        Block::Text(head(clocks)),
+        Block::OnPage(vec![Block::Plots(vec![plot::draw(clocks)?])]),
+    ];
+    document.blocks.extend(tables.into_iter().flatten().map(|table| Block::Tables(vec![table])));
+    Ok(document)
 }
 
 fn head(clocks: &Clocks) -> String {
@@ -38,11 +35,6 @@ fn head(clocks: &Clocks) -> String {
         clocks.wall,
         clocks.instructions
     )
-}
-
-fn tables(clocks: &Clocks) -> Vec<Table> {
-    let all = [Some(agreements(clocks)), orders(clocks).unless_empty(), Some(farthest(clocks))];
-    all.into_iter().flatten().collect()
 }
 
 fn agreements(clocks: &Clocks) -> Table {

@@ -1,12 +1,11 @@
-//! A comparison for people: sentences and tables, for the terminal or as Markdown. JSON is the comparison itself.
+//! A comparison for people: sentences and tables. JSON is the comparison itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use super::words::{NO_RATIO, in_percent, sentences, signed, warnings};
 use super::{Comparison, Effect, MissingIn, Statistic, Unmatched};
+use crate::document::{Block, Document};
 use crate::format::{self, thousands};
-use crate::print::{markdown, terminal};
 use crate::record::Unit;
 use crate::tables::{Table, number, text};
 
@@ -22,36 +21,17 @@ pub enum Detail {
     All,
 }
 
-/// Text for a terminal, its tables `width` columns wide; as wide as they need to be without one.
-pub fn terminal_text(comparison: &Comparison, detail: Detail, width: Option<u16>) -> String {
-    let mut out = String::new();
-    for sentence in warnings(comparison).into_iter().chain(sentences(comparison)) {
-        out.push_str(&terminal::wrapped(&sentence, width));
-    }
-    out.push('\n');
-    for table in tables(comparison, detail) {
-        out.push_str(&terminal::grid(&table, width));
-        if !table.note.is_empty() {
-            out.truncate(out.trim_end().len());
-            let _ = write!(out, "\n{}\n", terminal::wrapped(&table.note, width));
-        }
-    }
-    out
-}
-
-/// The same as Markdown.
-pub fn markdown_text(comparison: &Comparison, detail: Detail) -> String {
-    let mut out = format!(
-        "# {} against {}\n\n",
-        markdown::escape(&comparison.new.in_words()),
-        markdown::escape(&comparison.base.in_words())
-    );
-    markdown::list(&mut out, warnings(comparison).iter().map(String::as_str));
-    markdown::list(&mut out, sentences(comparison).iter().map(String::as_str));
-    for table in tables(comparison, detail) {
-        markdown::table_text(&mut out, &table);
-    }
-    out
+/// The page.
+pub fn document(comparison: &Comparison, detail: Detail) -> Document {
+    let title = format!("{} against {}", comparison.new.in_words(), comparison.base.in_words());
+    let mut document = Document::new(title, "");
+    document.blocks = vec![
+        Block::List(warnings(comparison).into_iter().collect()),
+        Block::List(sentences(comparison)),
+    ];
+    let tables = tables(comparison, detail).into_iter();
+    document.blocks.extend(tables.map(|table| Block::Tables(vec![table])));
+    document
 }
 
 /// The tables in their order.
@@ -202,7 +182,15 @@ pub(crate) fn unmatched(all: &[Unmatched]) -> Option<Table> {
 mod tests {
     use super::*;
     use crate::compare::{Side, compare};
-    use crate::fixture;
+    use crate::{fixture, print};
+
+    fn terminal_text(comparison: &Comparison, detail: Detail, width: Option<u16>) -> String {
+        print::terminal(&document(comparison, detail), width)
+    }
+
+    fn markdown_text(comparison: &Comparison, detail: Detail) -> String {
+        print::markdown(&document(comparison, detail))
+    }
 
     fn across(base: &str, new: &str) -> Comparison {
         let run = fixture::kernels();

@@ -35,10 +35,7 @@ pub(super) fn warnings(comparison: &Comparison) -> Option<String> {
 
 /// What can be said of the whole, the control first.
 pub(super) fn sentences(comparison: &Comparison) -> Vec<String> {
-    let mut all =
-        vec![format!("{} against {}.", comparison.new.in_words(), comparison.base.in_words())];
-    all.push(control(&comparison.effects));
-    all.push(tally(comparison));
+    let mut all = vec![control(&comparison.effects), tally(comparison)];
     all.extend(certainty(comparison));
     all
 }

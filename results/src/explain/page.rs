@@ -1,58 +1,55 @@
-//! An explanation as text for the terminal, as Markdown, and as files beside its run.
+//! An explanation as a page, and the files that it leaves beside its run.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::{Explanation, Profiled, SUM_TOLERANCE, plot, tables};
+use crate::document::{Block, Document};
 use crate::format::{fixed, percent, plain, thousands};
 use crate::metrics;
-use crate::print::{markdown, terminal};
-use crate::report::{ReportError, write_file};
+use crate::plots::{Plot, PlotError};
+use crate::print::{self, PrintError};
+use crate::tables::Table;
 
 /// Folder of explanations in a results folder.
 const FOLDER: &str = "explain";
-/// Functions named in the Markdown file.
+/// Functions named on a page.
 const TOP: usize = 40;
 
-/// Text for standard output with the `top` functions that differ most.
-pub fn summary(explanation: &Explanation, top: usize) -> String {
-    let mut text = format!("{}\n\n", title(explanation));
-    for line in sentences(explanation) {
-        let _ = writeln!(text, "{line}");
-    }
-    text.push('\n');
-    text += &terminal::grid(&tables::areas(explanation), None);
-    text += &terminal::grid(&tables::functions(explanation, top), None);
-    text
-}
-
-/// Writes `explain/CELL--AGAINST.{svg,md,json}` into the run's folder `dir` and gives their paths. The name goes on with
-/// metric and label unless they are those that are meant anyway.
+/// The page; on a terminal it names the `top` functions that differ most.
 ///
 /// # Errors
-/// [`ReportError`]: a file that cannot be written.
-pub fn write(explanation: &Explanation, dir: &Path) -> Result<Vec<PathBuf>, ReportError> {
-    let folder = dir.join(FOLDER);
-    std::fs::create_dir_all(&folder).map_err(|source| ReportError::Io {
-        operation: "create folder",
-        path: folder.clone(),
-        source,
-    })?;
-    let name = name(explanation);
-    let json = serde_json::to_string_pretty(explanation).map_err(|error| ReportError::Io {
-        operation: "write",
-        path: folder.join(&name),
-        source: error.into(),
-    })?;
-    let files = [
-        ("svg", plot::draw(explanation)?),
-        ("md", text(explanation, &name)),
-        ("json", json + "\n"),
+/// [`PlotError`].
+pub fn document(explanation: &Explanation, top: usize) -> Result<Document, PlotError> {
+    let title = title(explanation);
+    let mut document = Document::new(title.clone(), "");
+    document.plots_in = "";
+    // Its numbers are those of the table of functions.
+    let table = Table::new("", "", Vec::new());
+    let svg = plot::draw(explanation)?;
+    let plot = Plot { name: name(explanation), title, svg, table, wide: true };
+    let functions = |top| vec![Block::Tables(vec![tables::functions(explanation, top)])];
+    document.blocks = vec![
+        Block::OnPage(vec![Block::Plots(vec![plot])]),
+        Block::List(sentences(explanation)),
+        Block::Tables(vec![tables::areas(explanation)]),
+        Block::OnPage(functions(TOP)),
+        Block::OnTerminal(functions(top)),
     ];
-    files
-        .into_iter()
-        .map(|(kind, content)| write_file(&folder, &format!("{name}.{kind}"), &content))
-        .collect()
+    Ok(document)
+}
+
+/// Writes `explain/CELL--AGAINST.{html,md,svg,json}` into the run's folder `dir` and gives their
+/// paths. The name goes on with metric and label unless they are those that are meant anyway.
+///
+/// # Errors
+/// [`PrintError`].
+pub fn write(
+    explanation: &Explanation,
+    document: &Document,
+    dir: &Path,
+) -> Result<Vec<PathBuf>, PrintError> {
+    print::write_with_json(document, explanation, &dir.join(FOLDER), &name(explanation))
 }
 
 fn name(explanation: &Explanation) -> String {
@@ -67,17 +64,6 @@ fn name(explanation: &Explanation) -> String {
     // The words come from a stored run: whatever they are, they stay one file name.
     let fits = |symbol: char| symbol.is_ascii_alphanumeric() || "._+-".contains(symbol);
     name.chars().map(|symbol| if fits(symbol) { symbol } else { '_' }).take(240).collect()
-}
-
-fn text(explanation: &Explanation, name: &str) -> String {
-    let mut text = format!("# {}\n\n![{}]({name}.svg)\n\n", title(explanation), title(explanation));
-    for line in sentences(explanation) {
-        let _ = writeln!(text, "- {}", markdown::escape(&line));
-    }
-    text.push('\n');
-    markdown::table_text(&mut text, &tables::areas(explanation));
-    markdown::table_text(&mut text, &tables::functions(explanation, TOP));
-    text
 }
 
 fn title(explanation: &Explanation) -> String {
@@ -148,7 +134,8 @@ mod tests {
 
     #[test]
     fn the_summary_says_what_was_profiled_and_that_it_adds_up() {
-        insta::assert_snapshot!(summary(&example(), 2));
+        let document = document(&example(), 2).unwrap();
+        insta::assert_snapshot!(print::terminal(&document, None));
     }
 
     #[test]
@@ -157,15 +144,16 @@ mod tests {
         let mut explanation = example();
         explanation.cell.cell = "../up/a".into();
         explanation.label = "first".into();
-        let files = write(&explanation, dir.path()).unwrap();
+        let document = document(&explanation, 2).unwrap();
+        let files = write(&explanation, &document, dir.path()).unwrap();
         let names: Vec<String> = files
             .iter()
             .map(|file| file.strip_prefix(dir.path()).unwrap().display().to_string())
             .collect();
         let other = "6.1.0-56-cloud-amd64.guest.instructions.none.1000.s1.connect";
-        assert_eq!(names[0], format!("explain/.._up_a--{other}.connect.first.svg"));
+        assert_eq!(names[2], format!("explain/.._up_a--{other}.connect.first.svg"));
         let stored: Explanation =
-            serde_json::from_slice(&std::fs::read(&files[2]).unwrap()).unwrap();
+            serde_json::from_slice(&std::fs::read(&files[3]).unwrap()).unwrap();
         assert_eq!(stored, explanation);
     }
 
@@ -173,6 +161,7 @@ mod tests {
     fn other_numbers_than_the_stored_ones_are_told() {
         let mut explanation = example();
         explanation.cell.as_stored = false;
-        assert!(summary(&explanation, 1).contains("warning: profiled now"));
+        let document = document(&explanation, 1).unwrap();
+        assert!(print::terminal(&document, None).contains("warning: profiled now"));
     }
 }

@@ -2,10 +2,14 @@
 
 use super::*;
 use crate::compare::Side;
-use crate::fixture;
 use crate::metrics::CONNECT;
 use crate::record::{CellRecord, Clock, Distribution, Labels, Outcome};
 use crate::store::Run;
+use crate::{fixture, print};
+
+fn text(gate: &Gate, detail: Detail) -> String {
+    print::terminal(&document(gate, detail), None)
+}
 
 fn options(across: Option<Across>, thresholds: &[&str]) -> Options {
     let mut all = Thresholds::default();
@@ -350,7 +354,7 @@ fn a_regression_reads_as_expected() {
 
 #[test]
 fn a_comment_shows_what_matters_and_folds_the_rest() {
-    let written = markdown(&regression());
+    let written = print::markdown(&comment(&regression()));
     insta::assert_snapshot!(written.lines().take(12).collect::<Vec<_>>().join("\n"));
     let (open, close) =
         (written.matches("<details>").count(), written.matches("</details>").count());

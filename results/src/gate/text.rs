@@ -1,4 +1,4 @@
-//! A verdict for a terminal: one line that says it, the reasons, the lines.
+//! A verdict for people: one line that says it, the reasons, the lines; whole, or as a comment on a change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -6,13 +6,17 @@ use std::fmt::Write as _;
 use super::line::plain_share;
 use super::{Evidence, Gate, Judged, Line, Verdict};
 use crate::compare::render::unmatched;
+use crate::document::{Block, Document};
 use crate::format::{compact, thousands};
-use crate::print::terminal;
 use crate::record::Clock;
 use crate::tables::{Table, number, text as column};
 
 /// Lines that are shown unless all are wanted.
 const TOP: usize = 20;
+/// Lines of a comment's first table.
+const NOTABLE: usize = 10;
+/// Lines of its folded ones: a comment has a largest size.
+const FOLDED: usize = 100;
 
 /// What is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,21 +27,41 @@ pub enum Detail {
     All,
 }
 
-/// The whole text.
-pub fn text(gate: &Gate, detail: Detail) -> String {
-    let mut out = format!("{}\n\n", headline(gate));
-    for sentence in sentences(gate) {
-        let _ = writeln!(out, "{sentence}");
-    }
-    out.push('\n');
-    for table in tables(gate, detail) {
-        out.push_str(&terminal::grid(&table, None));
-        if !table.note.is_empty() {
-            out.truncate(out.trim_end().len());
-            let _ = write!(out, "\n{}\n\n", table.note);
-        }
-    }
-    out
+/// The page for a terminal: the verdict in one line, what it rests on, the lines.
+pub fn document(gate: &Gate, detail: Detail) -> Document {
+    let mut document = Document::new(headline(gate), "");
+    document.blocks = vec![Block::List(sentences(gate))];
+    document.blocks.extend(tables(gate, detail).into_iter().map(one));
+    document
+}
+
+/// The page as a comment on a change: what matters first, everything else folded away.
+pub fn comment(gate: &Gate) -> Document {
+    let mut document = Document::new(format!("vipbench gate: {}", gate.verdict.as_str()), "");
+    let is_notable = |line: &&Line| line.verdict != Verdict::Pass || line.improvement;
+    let notable: Vec<&Line> = gate.lines.iter().filter(is_notable).collect();
+    let (lines, controls): (Vec<&Line>, Vec<&Line>) =
+        (gate.lines.iter().collect(), gate.controls.iter().collect());
+    let first = [unlike(gate), lost(gate), line_table("", &notable, NOTABLE)];
+    let folded = [
+        (line_table("", &lines, FOLDED), "judged", lines.len()),
+        (line_table("", &controls, FOLDED), "of the control", controls.len()),
+        (unmatched(&gate.unmatched), "of cells that could not be compared", gate.unmatched.len()),
+    ];
+    let blocks = &mut document.blocks;
+    blocks.push(Block::Lead(headline(gate)));
+    blocks.extend(first.into_iter().flatten().map(one));
+    let how = vec![Block::List(sentences(gate))];
+    blocks.push(Block::Folded("How it was judged".to_owned(), how));
+    blocks.extend(folded.into_iter().filter_map(|(table, what, count)| {
+        let title = format!("{} {what}", counted(count, "line"));
+        Some(Block::folded(Table { title, ..table? }))
+    }));
+    document
+}
+
+fn one(table: Table) -> Block {
+    Block::Tables(vec![table])
 }
 
 /// `REGRESSION: 2 of 14 lines, worst: ...`.
@@ -71,13 +95,13 @@ pub(super) fn named(gate: &Gate, line: &Line) -> String {
     }
 }
 
-pub(super) fn counted(count: usize, what: &str) -> String {
+fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {what}{plural}", thousands(count as u64))
 }
 
 /// What was held against what, how, and how sure that is.
-pub(super) fn sentences(gate: &Gate) -> Vec<String> {
+fn sentences(gate: &Gate) -> Vec<String> {
     let mut all = vec![format!(
         "{} against {}, {} of cells.",
         gate.new.in_words(),
@@ -167,7 +191,7 @@ fn improvements(gate: &Gate) -> Option<String> {
 }
 
 /// The tables in their order.
-pub(super) fn tables(gate: &Gate, detail: Detail) -> Vec<Table> {
+fn tables(gate: &Gate, detail: Detail) -> Vec<Table> {
     let most = if detail == Detail::All { usize::MAX } else { TOP };
     let (equal, lines): (Vec<&Line>, Vec<&Line>) = gate.lines.iter().partition(|line| {
         detail == Detail::Top && line.is_equal() && line.verdict == Verdict::Pass
@@ -198,7 +222,7 @@ fn with_equal(mut table: Table, equal: usize) -> Table {
     table
 }
 
-pub(super) fn unlike(gate: &Gate) -> Option<Table> {
+fn unlike(gate: &Gate) -> Option<Table> {
     let mut table =
         Table::new("What differs", "", vec![column("fact"), column("base"), column("new")]);
     for difference in &gate.unlike {
@@ -212,7 +236,7 @@ pub(super) fn unlike(gate: &Gate) -> Option<Table> {
 }
 
 /// Lost cells of one proxy, measure and reason share a row.
-pub(super) fn lost(gate: &Gate) -> Option<Table> {
+fn lost(gate: &Gate) -> Option<Table> {
     let columns = ["verdict", "proxy", "measure", "reason"].map(column);
     let columns = columns.into_iter().chain([number("Services"), number("seeds")]).collect();
     let mut table = Table::new("Cells of the base that the new side lost", "", columns);
@@ -237,7 +261,7 @@ pub(super) fn lost(gate: &Gate) -> Option<Table> {
 }
 
 /// At most `most` lines as a table.
-pub(super) fn line_table(title: &str, lines: &[&Line], most: usize) -> Option<Table> {
+fn line_table(title: &str, lines: &[&Line], most: usize) -> Option<Table> {
     let tested = lines.iter().any(|line| !matches!(line.evidence, Evidence::Exact));
     let kernels: BTreeSet<&str> = lines.iter().map(|line| line.new_kernel.as_str()).collect();
     let kernels = kernels.len() > 1;

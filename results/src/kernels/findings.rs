@@ -17,7 +17,7 @@ const LEAST_SHARE: f64 = 0.01;
 /// Most findings that carry the command which explains them.
 const COMMANDS_MAX: usize = 12;
 /// Kinds of files that it leaves in the run's folder `explain`.
-const KINDS: [&str; 3] = ["svg", "md", "json"];
+const KINDS: [&str; 4] = ["html", "svg", "md", "json"];
 
 /// One line of the table of findings.
 #[derive(Debug, Clone, PartialEq)]

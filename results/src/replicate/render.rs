@@ -1,49 +1,35 @@
-//! Verdicts as a table: for the terminal, and as a Markdown page.
+//! Verdicts as a page: one table.
 
 use super::{Judged, Point, Test};
+use crate::document::{Block, Document};
 use crate::format::{fixed, list, quantity, quantity_again, thousands};
-use crate::print::markdown::table_text;
-use crate::print::terminal::grid;
 use crate::tables::{Table, text as column};
 
-/// A table `width` columns wide; as wide as it needs to be without one.
-pub fn text(judged: &[Judged], width: Option<u16>) -> String {
-    let columns = ["claim", "claimed", "measured", "verdict"].into_iter().map(column).collect();
-    let mut table = Table::new("Published claims, put to the test", "", columns);
+/// The page, that `command` makes again; on a terminal without sources and methods.
+pub fn document(judged: &[Judged], command: &str) -> Document {
+    let columns = |names: &[&str]| names.iter().copied().map(column).collect();
+    let brief = columns(&["claim", "claimed", "measured", "verdict"]);
+    let mut brief = Table::new("", "", brief);
+    let whole = columns(&["claim", "source", "claimed", "tested by", "measured", "verdict"]);
+    let mut whole = Table::new("Claims", "", whole);
     for one in judged {
         let claim = &one.claim;
-        table.rows.push(vec![
-            claim.id.clone(),
-            claim.says.clone(),
-            measured(one),
-            one.verdict.in_words(),
-        ]);
+        let [id, says, source] = [&claim.id, &claim.says, &claim.source].map(Clone::clone);
+        let (measured, verdict) = (measured(one), one.verdict.in_words());
+        let tested_by = format!("{} (scenarios/replicate/{}.toml)", claim.how, one.scenario);
+        brief.rows.push([&id, &says, &measured, &verdict].map(Clone::clone).into());
+        whole.rows.push(vec![id, source, says, tested_by, measured, verdict]);
     }
-    grid(&table, width)
-}
-
-/// The same with sources and methods, as a page that `command` makes again.
-pub fn markdown(judged: &[Judged], command: &str) -> String {
-    let columns = ["claim", "source", "claimed", "tested by", "measured", "verdict"];
-    let mut table = Table::new("Claims", "", columns.into_iter().map(column).collect());
-    for one in judged {
-        let claim = &one.claim;
-        table.rows.push(vec![
-            claim.id.clone(),
-            claim.source.clone(),
-            claim.says.clone(),
-            format!("{} (scenarios/replicate/{}.toml)", claim.how, one.scenario),
-            measured(one),
-            one.verdict.in_words(),
-        ]);
-    }
-    let mut page = format!(
-        "# Published claims, put to the test\n\nMade by `{command}`; do not edit. Ratios are written with x, the exponent of a growth as N^. A number with its \
-         kernel and clock is the median over the seeds; where seeds differ, the range stands behind it.\n\n"
+    let note = format!(
+        "Made by `{command}`; do not edit. Ratios are written with x, the exponent of a growth as N^. A number with its \
+         kernel and clock is the median over the seeds; where seeds differ, the range stands behind it."
     );
-    table_text(&mut page, &table);
-    page.truncate(page.trim_end().len());
-    page + "\n"
+    let mut document = Document::new("Published claims, put to the test", "");
+    document.blocks = vec![
+        Block::OnTerminal(vec![Block::Tables(vec![brief])]),
+        Block::OnPage(vec![Block::Text(note), Block::Tables(vec![whole])]),
+    ];
+    document
 }
 
 /// `1.01x with 10,000, 1.03x with 20,000 Services (6.1.0, instructions)`.

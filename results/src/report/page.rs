@@ -1,162 +1,128 @@
-//! The content of a report in order, before it becomes HTML or Markdown.
+//! The content of a report in order.
 
 use std::path::Path;
 
-use super::{plots, tables};
+use super::{Options, ReportError, plots, tables};
+use crate::document::{Block, Document};
 use crate::findings::{self, Findings};
 use crate::format::{list, plain, shell, thousands};
-use crate::kernels::findings::KernelFindings;
+use crate::kernels::findings::{KernelFinding, KernelFindings};
 use crate::kernels::{self, Family};
-use crate::plots::{Plot, style_sheet};
+use crate::plots::Plot;
 use crate::record::{Clock, Outcome};
-use crate::report::{Options, ReportError};
-use crate::tables::Table;
+use crate::tables::{More, Table, number, text};
 use crate::view::{Group, View};
 
 /// Most headlines before anything else.
 const HEADLINES_MAX: usize = 3;
 
-/// A whole report.
-#[derive(Debug)]
-pub(super) struct Page {
-    /// `vipbench report: quick`.
-    pub title: String,
-    /// Line under the title: when, with what, how much.
-    pub summary: String,
-    /// What is said about several groups together.
-    pub across: Vec<String>,
-    /// One for each place and clock with several kernels.
-    pub kernels: Vec<KernelSection>,
-    /// One a group.
-    pub sections: Vec<Section>,
-    /// What could not run, and warnings.
-    pub problems: Vec<Table>,
-    /// The harness's own cost and the environment.
-    pub surroundings: Vec<Table>,
-    /// How to read the numbers, and what they do not say.
-    pub method: Vec<&'static str>,
-    /// The command of each run.
-    pub commands: Vec<String>,
+/// Everything, for a report that will lie in `dir`.
+pub(super) fn document(
+    view: &View<'_>,
+    options: &Options,
+    dir: &Path,
+) -> Result<Document, ReportError> {
+    let mut document = Document::new(title(view), summary(view));
+    let blocks = &mut document.blocks;
+    let all = findings::of_groups(view);
+    let (alone, few) = (all.len() == 1, all.len() <= HEADLINES_MAX);
+    for findings in all.iter().filter(|_| few) {
+        if !alone {
+            blocks.push(Block::Heading(3, format!("On {}", findings.title)));
+        }
+        blocks.extend(findings.headline.clone().map(Block::Lead));
+    }
+    if alone {
+        blocks.extend(all.first().map(topics));
+    }
+    blocks.extend(across_kernels(view));
+    for family in kernels::families(view, options.reference_kernel.as_deref())? {
+        blocks.push(Block::OnPage(kernels_compared(&family, dir)?));
+    }
+    for (group, findings) in view.groups.iter().zip(&all) {
+        blocks.push(Block::Heading(2, heading(findings)));
+        blocks.extend(findings.headline.clone().filter(|_| !few).map(Block::Lead));
+        blocks.extend((!alone).then(|| topics(findings)));
+        for part in parts(group)? {
+            blocks.extend(part.blocks());
+        }
+    }
+    let problems: Vec<Table> =
+        [tables::gaps(view), tables::warnings(view)].into_iter().flatten().collect();
+    if !problems.is_empty() {
+        blocks.push(Block::Heading(2, "What to know before using these numbers".to_owned()));
+        blocks.extend(problems.into_iter().map(one));
+    }
+    blocks.push(Block::OnPage(how(view)));
+    Ok(document)
 }
 
-/// One group of comparable cells.
-#[derive(Debug)]
-pub(super) struct Section {
-    pub findings: Findings,
-    pub blocks: Vec<Block>,
+fn one(table: Table) -> Block {
+    Block::Tables(vec![table])
+}
+
+/// `Kernel 6.1.0, guest, instructions clock`.
+fn heading(findings: &Findings) -> String {
+    findings.title.replacen("kernel", "Kernel", 1)
+}
+
+fn topics(findings: &Findings) -> Block {
+    let topic = |item: &findings::Finding| (item.topic.to_owned(), item.text.clone());
+    Block::OnPage(vec![Block::Topics(findings.items.iter().map(topic).collect())])
+}
+
+/// What is said about several groups together.
+fn across_kernels(view: &View<'_>) -> Option<Block> {
+    let sentences = findings::across_groups(view);
+    let heading = Block::Heading(3, "Across kernels".to_owned());
+    (!sentences.is_empty()).then(|| Block::OnPage(vec![heading, Block::List(sentences)]))
 }
 
 /// Several kernels of one place and clock side by side.
-#[derive(Debug)]
-pub(super) struct KernelSection {
-    /// `Kernels compared, guest, instructions clock`.
-    pub heading: String,
-    /// Which kernel others are compared with.
-    pub note: String,
-    pub findings: KernelFindings,
-    pub plots: Vec<Plot>,
-    /// What could not be compared.
-    pub tables: Vec<Table>,
+fn kernels_compared(family: &Family<'_>, dir: &Path) -> Result<Vec<Block>, ReportError> {
+    let findings = kernels::findings::of_family(family);
+    let names: Vec<String> = family
+        .kernels
+        .iter()
+        .map(|kernel| format!("{} ({})", kernel.name, kernel.group.key.kernel))
+        .collect();
+    let note = format!(
+        "{}, in version order. Changes are from each to the next, and from {}, the reference, to the others; net is what a proxy \
+         adds to none, the connection without a proxy.",
+        list(&names),
+        family.reference_name()
+    );
+    let changes = changes(&findings, dir).unless_empty();
+    let mut blocks = vec![
+        Block::Heading(2, format!("Kernels compared, {}", family.title())),
+        Block::Text(note),
+        Block::List(findings.controls),
+        Block::Plots(kernels::plot::of_family(family)?),
+    ];
+    blocks.extend(changes.into_iter().chain(kernels::tables::not_compared(family)).map(one));
+    Ok(blocks)
 }
 
-/// One subject.
-#[derive(Debug)]
-pub(super) struct Block {
-    pub heading: &'static str,
-    pub plots: Vec<Plot>,
-    /// Shown.
-    pub tables: Vec<Table>,
-    /// Folded away where the medium can.
-    pub more: Vec<Table>,
-}
-
-impl Section {
-    /// The title as a heading: `Kernel 6.1.0, guest, instructions clock`.
-    pub fn heading(&self) -> String {
-        let mut letters = self.findings.title.chars();
-        let first = letters.next().map(|letter| letter.to_uppercase().collect::<String>());
-        first.unwrap_or_default() + letters.as_str()
+/// The findings with what explains them: links to files of the report's own folder, and commands.
+fn changes(findings: &KernelFindings, dir: &Path) -> Table {
+    let columns = vec![number("change"), number("net of none"), text("finding")];
+    let mut table = Table::new("What changed most, without a proxy first", "", columns);
+    if findings.left_out > 0 {
+        table.note = format!("{} smaller changes: `vipbench compare --all`.", findings.left_out);
     }
-}
-
-impl KernelSection {
-    fn of(family: &Family<'_>, dir: &Path) -> Result<Self, ReportError> {
-        let mut findings = kernels::findings::of_family(family);
-        for line in &mut findings.lines {
-            if !same_folder(&line.run, dir) {
-                line.explained.clear();
-            }
-        }
-        let names: Vec<String> = family
-            .kernels
-            .iter()
-            .map(|kernel| format!("{} ({})", kernel.name, kernel.group.key.kernel))
-            .collect();
-        Ok(Self {
-            heading: format!("Kernels compared, {}", family.title()),
-            note: format!(
-                "{}, in version order. Changes are from each to the next, and from {}, the reference, to the others; net is what a proxy \
-                 adds to none, the connection without a proxy.",
-                list(&names),
-                family.reference_name()
-            ),
-            findings,
-            plots: kernels::plot::of_family(family)?,
-            tables: kernels::tables::not_compared(family).into_iter().collect(),
-        })
+    for KernelFinding { change, net, words, command, explained, run } in &findings.lines {
+        table.rows.push([change, net, words].map(Clone::clone).into());
+        let here = explained.iter().filter(|_| same_folder(run, dir));
+        let links =
+            here.map(|(kind, path)| (format!("explained ({kind})"), path.clone())).collect();
+        table.more.push(More { links, command: command.clone() });
     }
+    table
 }
 
 /// Whether two paths are one folder; one that is not there yet is none.
 fn same_folder(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-}
-
-impl Page {
-    /// Computes everything, for a report that will lie in `dir`.
-    pub fn of(view: &View<'_>, options: &Options, dir: &Path) -> Result<Self, ReportError> {
-        let families = kernels::families(view, options.reference_kernel.as_deref())?;
-        let kernels = families.iter().map(|family| KernelSection::of(family, dir));
-        let mut sections = Vec::new();
-        for (group, findings) in view.groups.iter().zip(findings::of_groups(view)) {
-            sections.push(Section { findings, blocks: blocks(group)? });
-        }
-        let mut commands: Vec<String> =
-            view.runs.iter().map(|run| shell(&run.record.command)).collect();
-        commands.dedup();
-        Ok(Self {
-            title: title(view),
-            summary: summary(view),
-            across: findings::across_groups(view),
-            kernels: kernels.collect::<Result<_, _>>()?,
-            sections,
-            problems: [tables::gaps(view), tables::warnings(view)].into_iter().flatten().collect(),
-            surroundings: [tables::harness(view), tables::guests(view), tables::environment(view)]
-                .into_iter()
-                .flatten()
-                .collect(),
-            method: method(view),
-            commands,
-        })
-    }
-
-    /// Whether the headline of each section stands at the top: only as long as they are few.
-    pub fn headlines_first(&self) -> bool {
-        self.sections.len() <= HEADLINES_MAX
-    }
-
-    /// What all plots of a page share.
-    #[expect(clippy::unused_self, reason = "the template knows nothing but the page")]
-    pub fn plot_style(&self) -> String {
-        style_sheet()
-    }
-
-    /// Every plot, in order.
-    pub fn plots(&self) -> impl Iterator<Item = &Plot> {
-        let compared = self.kernels.iter().flat_map(|section| &section.plots);
-        let blocks = self.sections.iter().flat_map(|section| &section.blocks);
-        compared.chain(blocks.flat_map(|block| &block.plots))
-    }
 }
 
 fn title(view: &View<'_>) -> String {
@@ -185,42 +151,74 @@ fn summary(view: &View<'_>) -> String {
     parts.join(" · ")
 }
 
-fn blocks(group: &Group<'_>) -> Result<Vec<Block>, ReportError> {
+/// One subject.
+struct Part {
+    heading: &'static str,
+    plots: Vec<Plot>,
+    /// Shown.
+    tables: Vec<Table>,
+    /// Folded away.
+    more: Vec<Table>,
+}
+
+impl Part {
+    fn blocks(self) -> Vec<Block> {
+        let Self { heading, plots, tables, more } = self;
+        if plots.is_empty() && tables.is_empty() && more.is_empty() {
+            return Vec::new();
+        }
+        let only_on_page = tables.is_empty();
+        let mut blocks = vec![Block::Heading(3, heading.to_owned())];
+        blocks.push(Block::OnPage(vec![Block::Plots(plots)]));
+        blocks.push(Block::Tables(tables));
+        blocks.extend(more.into_iter().map(Block::folded));
+        if only_on_page { vec![Block::OnPage(blocks)] } else { blocks }
+    }
+}
+
+fn parts(group: &Group<'_>) -> Result<[Part; 4], ReportError> {
     let (connection_plots, sync_plots): (Vec<Plot>, Vec<Plot>) =
         plots::of_group(group)?.into_iter().partition(|plot| !plot.name.starts_with("sync"));
     let some = |tables: Vec<Option<Table>>| tables.into_iter().flatten().collect::<Vec<Table>>();
-    let blocks = [
-        Block {
+    Ok([
+        Part {
             heading: "New connections",
             plots: connection_plots,
             tables: tables::connections(group).into_iter().chain(tables::walked(group)).collect(),
             more: tables::phases(group),
         },
-        Block {
+        Part {
             heading: "Layout of the VIPs",
             plots: Vec::new(),
             tables: some(vec![tables::layout_connects(group), tables::layout_buckets(group)]),
             more: Vec::new(),
         },
-        Block {
+        Part {
             heading: "Programming the kernel",
             plots: sync_plots,
             tables: some(vec![tables::sync_totals(group), tables::vip_bind(group)]),
             more: some(vec![tables::sync_parts(group)]),
         },
-        Block {
+        Part {
             heading: "Controls and other costs",
             plots: Vec::new(),
             tables: some(vec![tables::keepalive(group)]),
             more: some(vec![tables::resources(group)]),
         },
-    ];
-    Ok(blocks
-        .into_iter()
-        .filter(|block| {
-            !(block.plots.is_empty() && block.tables.is_empty() && block.more.is_empty())
-        })
-        .collect())
+    ])
+}
+
+/// How it was measured: commands, how to read the numbers, the harness's own cost and the environment.
+fn how(view: &View<'_>) -> Vec<Block> {
+    let mut commands: Vec<String> =
+        view.runs.iter().map(|run| shell(&run.record.command)).collect();
+    commands.dedup();
+    let tables = [tables::harness(view), tables::guests(view), tables::environment(view)];
+    let mut blocks = vec![Block::Heading(2, "How it was measured".to_owned())];
+    blocks.extend(commands.into_iter().map(Block::Code));
+    blocks.push(Block::List(method(view).into_iter().map(str::to_owned).collect()));
+    blocks.extend(tables.into_iter().flatten().map(one));
+    blocks
 }
 
 fn method(view: &View<'_>) -> Vec<&'static str> {

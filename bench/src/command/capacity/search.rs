@@ -13,7 +13,7 @@ use anyhow::{Context, bail, ensure};
 use results::Run;
 use results::capacity::{self, Options, Slo};
 
-use crate::cli::CapacitySearchArgs;
+use crate::cli::{CapacitySearchArgs, PageArgs, PrintArgs};
 use crate::command::run::request;
 use crate::console;
 use crate::run::check::Overrides;
@@ -72,18 +72,14 @@ pub(super) fn run(args: &CapacitySearchArgs) -> anyhow::Result<ExitCode> {
     let sizes = search.runs.len();
     let runs: Vec<Run> = search.runs.into_values().collect();
     let plan = capacity::plan(&runs, &args.slo, &Options::default())?;
-    let files = capacity::write(&plan, &folder)?;
-    if args.run.json {
-        console::print(capacity::json(&plan)?)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    console::print(capacity::text(&plan))?;
-    let as_fine = proxies.len() * ladder(bounds);
-    console::line(format_args!(
-        "{sizes} pairs of proxy and size were measured; a ladder as fine has {as_fine}."
-    ))?;
-    for file in files {
-        console::line(file.display())?;
+    let form = PrintArgs { markdown: false, json: args.run.json };
+    let page = PageArgs { form, output: Some(folder) };
+    crate::command::page::show(&capacity::document(&plan)?, &plan, "capacity", &page)?;
+    if !form.json {
+        let as_fine = proxies.len() * ladder(bounds);
+        console::line(format_args!(
+            "{sizes} pairs of proxy and size were measured; a ladder as fine has {as_fine}."
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use results::Run;
 use results::compare::Side;
 use results::gate::{self, Across, Detail, Gate, Options};
+use results::{Run, print};
 
-use crate::cli::{AcrossChoice, GateArgs, GateFormat};
+use crate::cli::{AcrossChoice, GateArgs, GateFormat, PrintArgs};
 use crate::console;
 
 pub(super) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
@@ -33,7 +33,7 @@ pub(super) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
         let new = new.as_deref().and_then(<[Run]>::first).context("--update needs a new run")?;
         update::replace(&args.base, new)?;
     }
-    print(&text, args.output.as_deref())?;
+    give(&text, args.output.as_deref())?;
     if args.update {
         console::note(format_args!(
             "{} now holds what was in {}",
@@ -65,16 +65,27 @@ pub(super) fn across(choice: AcrossChoice) -> Across {
 
 fn rendered(gate: &Gate, args: &GateArgs) -> anyhow::Result<String> {
     let detail = if args.all { Detail::All } else { Detail::Top };
-    Ok(match args.format {
-        GateFormat::Text => gate::text(gate, detail),
-        GateFormat::Markdown => gate::markdown(gate),
+    let format = match args.form {
+        PrintArgs { json: true, .. } => GateFormat::Json,
+        PrintArgs { markdown: true, .. } => GateFormat::Markdown,
+        _ => args.format,
+    };
+    Ok(match format {
+        GateFormat::Text => print::terminal(&gate::document(gate, detail), width(args)),
+        GateFormat::Markdown => print::markdown(&gate::comment(gate)),
+        GateFormat::Html => print::html(&gate::comment(gate))?,
         GateFormat::Junit => gate::junit(gate)?,
-        GateFormat::Json => gate::json(gate)?,
+        GateFormat::Json => serde_json::to_string_pretty(gate)? + "\n",
         GateFormat::Annotations => gate::annotations(gate),
     })
 }
 
-fn print(text: &str, file: Option<&Path>) -> anyhow::Result<()> {
+/// A file is as wide as its tables.
+fn width(args: &GateArgs) -> Option<u16> {
+    if args.output.is_some() { None } else { console::width() }
+}
+
+fn give(text: &str, file: Option<&Path>) -> anyhow::Result<()> {
     let Some(file) = file else {
         return console::print(text);
     };

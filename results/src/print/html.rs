@@ -1,0 +1,40 @@
+//! One page of HTML that fetches nothing. All text is escaped by the templates; plots are ours.
+
+use askama::Template;
+
+use crate::document::{Block, Document};
+use crate::plots;
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page<'d> {
+    document: &'d Document,
+    plot_style: String,
+}
+
+#[derive(Template)]
+#[template(path = "blocks.html")]
+struct Blocks<'d> {
+    blocks: &'d [Block],
+}
+
+impl Page<'_> {
+    fn blocks(&self) -> Blocks<'_> {
+        Blocks { blocks: &self.document.blocks }
+    }
+}
+
+impl Blocks<'_> {
+    #[expect(clippy::unused_self, reason = "a template calls methods")]
+    fn inner<'b>(&self, blocks: &'b [Block]) -> Blocks<'b> {
+        Blocks { blocks }
+    }
+}
+
+/// The whole page.
+///
+/// # Errors
+/// None that a page could cause.
+pub fn page(document: &Document) -> Result<String, askama::Error> {
+    Page { document, plot_style: plots::style_sheet() }.render()
+}
