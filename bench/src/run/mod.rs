@@ -106,7 +106,6 @@ pub fn run(request: &RunRequest, interrupt: &Interrupt) -> anyhow::Result<Ended>
     let record = RunRecord { shard, ..run_record(&scenario, &cells, &places)? };
     let (mut writer, cells) = folder::open(&folder, &record, cells, request)?;
     interrupt.resumes_in(&folder);
-    preparing("preparing");
     places.prepare(&cells, &preparing)?;
     let runner = Runner {
         places: &places,

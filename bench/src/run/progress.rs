@@ -44,6 +44,7 @@ impl Progress {
             let sender = plain_lines(bar.clone(), Arc::clone(&running));
             (bar, Some(sender))
         };
+        bar.set_message("preparing");
         Self { bar, running, _plain: plain }
     }
 
@@ -128,12 +129,14 @@ fn plain_lines(bar: ProgressBar, running: Arc<Mutex<Vec<(String, String)>>>) -> 
 fn plain(bar: &ProgressBar, running: &str) -> String {
     match bar.length() {
         None | Some(0) => bar.message(),
-        Some(total) => format!(
-            "{}/{total} cells, {:#} so far, about {:#} left: {running}",
-            bar.position(),
-            HumanDuration(bar.elapsed()),
-            HumanDuration(bar.eta()),
-        ),
+        Some(total) => {
+            let (done, so_far) = (bar.position(), HumanDuration(bar.elapsed()));
+            let left = match done {
+                0 => String::new(),
+                _ => format!(", about {:#} left", HumanDuration(bar.eta())),
+            };
+            format!("{done}/{total} cells, {so_far:#} so far{left}: {running}")
+        }
     }
 }
 
@@ -157,6 +160,7 @@ mod tests {
         bar.set_message("booting 6.1 once");
         assert_eq!(plain(&bar, ""), "booting 6.1 once");
         bar.set_length(4);
+        assert_eq!(plain(&bar, "ipvs 10 sync"), "0/4 cells, 0s so far: ipvs 10 sync");
         bar.inc(1);
         let line = plain(&bar, "ipvs 10 sync");
         assert!(line.starts_with("1/4 cells, ") && line.ends_with(" left: ipvs 10 sync"), "{line}");

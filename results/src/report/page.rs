@@ -140,10 +140,10 @@ fn summary(view: &View<'_>) -> String {
         parts.push(format!("{day}, vipbench {}", plain(&run.record.tool_version)));
     }
     parts.dedup();
-    let cells = view.cells().count() as u64;
+    let planned: u64 = view.runs.iter().map(|run| run.record.cells.len() as u64).sum();
     let measured = view.cells().filter(|cell| cell.outcome == Outcome::Measured).count() as u64;
     let verified = view.cells().fold(0_u64, |sum, cell| sum.saturating_add(cell.verified));
-    parts.push(format!("{} of {} cells measured", thousands(measured), thousands(cells)));
+    parts.push(format!("{} of {} cells measured", thousands(measured), thousands(planned)));
     parts.push(format!(
         "{} connections checked for the right endpoint beside the timings",
         thousands(verified)
@@ -248,4 +248,19 @@ fn method(view: &View<'_>) -> Vec<&'static str> {
         "One client and one connection at a time: nothing here is about throughput under contention.",
     ]);
     method
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn cells_that_are_missing_count_as_planned() {
+        let mut run = fixture::stored();
+        let (planned, cells) = (run.record.cells.len(), run.cells.len());
+        run.cells.truncate(cells / 2);
+        let words = summary(&View::new(std::slice::from_ref(&run)).unwrap());
+        assert!(words.contains(&format!(" of {planned} cells measured")), "{words}");
+    }
 }
