@@ -34,7 +34,7 @@ pub use slo::{Slo, SloError};
 
 use crate::proxies::Proxies;
 use crate::record::{Clock, Place, Unit};
-use crate::report::ReportError;
+use crate::view::ViewError;
 
 /// Schema name of `vipbench capacity --json`.
 pub const CAPACITY_SCHEMA: &str = "vipbench.capacity/1";
@@ -277,7 +277,7 @@ pub enum CapacityError {
     Slo(#[from] SloError),
     /// The runs cannot be read together.
     #[error(transparent)]
-    Report(#[from] ReportError),
+    View(#[from] ViewError),
     /// Time on the instructions clock.
     #[error(
         "--slo: {subject} is limited in time, but {run} counts instructions, which are not time; give the limit in instructions (`150k`), relative to the connection without a proxy (`1.5x none`), or a calibration with --calibrate RUN or --instructions-per-ns X, after which every figure is an estimate"

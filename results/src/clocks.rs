@@ -13,10 +13,9 @@ use serde::Serialize;
 use crate::metrics::{self, Use};
 use crate::proxies::Proxies;
 use crate::record::Clock;
-use crate::report::ReportError;
 use crate::stats;
 use crate::store::Run;
-use crate::view::{Group, View};
+use crate::view::{Group, View, ViewError};
 
 pub use render::document;
 
@@ -80,7 +79,7 @@ pub struct Clocks {
 pub enum ClocksError {
     /// A run that cannot be read as one.
     #[error(transparent)]
-    Report(#[from] ReportError),
+    View(#[from] ViewError),
     /// A run with the other clock, or several kernels.
     #[error("run {run}: {found} kernels on the {clock} clock; name a run with one")]
     Groups {

@@ -8,13 +8,12 @@ pub(crate) mod tables;
 
 use std::collections::BTreeSet;
 
-use crate::compare::{Comparison, Side, Statistic, compare};
+use crate::compare::{CompareError, Comparison, Side, Statistic, compare};
 use crate::format::plain;
-use crate::kernel::{choose, short_names};
+use crate::kernel::{KernelError, choose, short_names};
 use crate::metrics::{CONNECT, SYNC_FULL, TOTAL};
 use crate::proxies::Proxies;
 use crate::record::{CellRecord, Clock, Place, Unit};
-use crate::report::ReportError;
 use crate::view::{Group, View};
 
 /// Kernels that may be compared: one place, one clock. At least two.
@@ -58,6 +57,17 @@ pub(crate) struct Quantity<'q> {
     pub label: &'q str,
 }
 
+/// Why kernels cannot be set side by side.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelsError {
+    /// Their runs cannot be compared.
+    #[error("cannot compare kernels: {0}")]
+    Compare(#[from] CompareError),
+    /// The reference kernel is not there.
+    #[error("--reference-kernel: {0}")]
+    Reference(#[from] KernelError),
+}
+
 /// Every family of a view. `wanted` chooses the reference by the beginning of its release; without it, or in a family that does not
 /// hold it, the oldest kernel is the reference.
 ///
@@ -66,7 +76,7 @@ pub(crate) struct Quantity<'q> {
 pub(crate) fn families<'v>(
     view: &'v View<'v>,
     wanted: Option<&str>,
-) -> Result<Vec<Family<'v>>, ReportError> {
+) -> Result<Vec<Family<'v>>, KernelsError> {
     let releases: BTreeSet<&str> =
         view.groups.iter().map(|group| group.key.kernel.as_str()).collect();
     let releases: Vec<&str> = releases.into_iter().collect();
@@ -91,7 +101,7 @@ pub(crate) fn families<'v>(
 
 impl<'v> Family<'v> {
     /// Of groups that share place and clock, in version order.
-    fn of(groups: &'v [Group<'v>], all: &Side, wanted: Option<&str>) -> Result<Self, ReportError> {
+    fn of(groups: &'v [Group<'v>], all: &Side, wanted: Option<&str>) -> Result<Self, KernelsError> {
         let releases: Vec<&str> = groups.iter().map(|group| group.key.kernel.as_str()).collect();
         let reference = releases.iter().position(|one| Some(*one) == wanted).unwrap_or(0);
         let sides: Vec<Side> = groups

@@ -42,8 +42,10 @@ mod view;
 pub use compact::CompactError;
 pub use distribution::{DistributionError, Samples};
 pub use kernel::KernelError;
+pub use kernels::KernelsError;
 pub use record::{
     CellRecord, Clock, Distribution, Environment, GuestRecord, Labels, Metric, Outcome, Place,
     ProxyRecord, RUN_SCHEMA, RunRecord, ShardRecord, Unit,
 };
 pub use store::{CELLS_FILE, RUN_FILE, Run, RunWriter, StoreError};
+pub use view::ViewError;

@@ -14,7 +14,7 @@ use crate::record::{Clock, Unit};
 use crate::stats::Spread;
 
 pub use claim::{Claim, ClaimError, Measured, Term, Test};
-pub use judge::judge;
+pub use judge::{JudgeError, judge};
 pub use render::document;
 
 /// A claim with what became of it.

@@ -6,51 +6,23 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::compare::CompareError;
-use crate::distribution::DistributionError;
 use crate::document::Document;
-use crate::kernel::KernelError;
+use crate::kernels::KernelsError;
 use crate::plots::PlotError;
 use crate::store::Run;
-use crate::view::View;
+use crate::view::{View, ViewError};
 
 /// Why a report cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// Nothing to report on.
-    #[error("there is no run to report on; name at least one results folder")]
-    NoRuns,
-    /// Two runs hold the same cell.
-    #[error("cell {id} is in both {} and {}; report the runs apart, or set them side by side with `vipbench compare`", .first.display(), .second.display())]
-    DuplicateCell {
-        /// The cell.
-        id: String,
-        /// A run that holds it.
-        first: PathBuf,
-        /// The other one.
-        second: PathBuf,
-    },
-    /// A metric's values cannot be trusted.
-    #[error("cell {cell}, metric {metric}: {source}")]
-    Values {
-        /// The cell.
-        cell: String,
-        /// Name and label.
-        metric: String,
-        /// What is wrong.
-        source: DistributionError,
-    },
-    /// Kernels cannot be compared.
-    #[error("cannot compare kernels: {0}")]
-    Compare(#[from] CompareError),
-    /// A claim that means nothing.
+    /// The runs cannot be looked at together.
     #[error(transparent)]
-    Claim(#[from] crate::replicate::ClaimError),
-    /// The reference kernel is not there.
-    #[error("--reference-kernel: {0}")]
-    Reference(#[from] KernelError),
+    View(#[from] ViewError),
+    /// Kernels cannot be set side by side.
+    #[error(transparent)]
+    Kernels(#[from] KernelsError),
     /// A plot cannot be drawn.
     #[error(transparent)]
     Plot(#[from] PlotError),

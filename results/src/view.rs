@@ -4,12 +4,12 @@
 //! them here; that is for `findings`, `tables` and `plots`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 
-use crate::distribution::Samples;
+use crate::distribution::{DistributionError, Samples};
 use crate::kernel::compare_versions;
 use crate::proxies::Proxies;
 use crate::record::{CellRecord, Clock, Labels, Outcome, Place, Unit};
-use crate::report::ReportError;
 use crate::stats::Spread;
 use crate::store::Run;
 
@@ -76,11 +76,39 @@ impl GroupKey {
     }
 }
 
+/// Why runs cannot be looked at together.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// Nothing to report on.
+    #[error("there is no run to report on; name at least one results folder")]
+    NoRuns,
+    /// Two runs hold the same cell.
+    #[error("cell {id} is in both {} and {}; report the runs apart, or set them side by side with `vipbench compare`", .first.display(), .second.display())]
+    DuplicateCell {
+        /// The cell.
+        id: String,
+        /// A run that holds it.
+        first: PathBuf,
+        /// The other one.
+        second: PathBuf,
+    },
+    /// A metric's values cannot be trusted.
+    #[error("cell {cell}, metric {metric}: {source}")]
+    Values {
+        /// The cell.
+        cell: String,
+        /// Name and label.
+        metric: String,
+        /// What is wrong.
+        source: DistributionError,
+    },
+}
+
 impl<'a> View<'a> {
     /// Groups and decodes. Two runs may hold the same cell only to be compared, which a report does not do.
-    pub fn new(runs: &'a [Run]) -> Result<Self, ReportError> {
+    pub fn new(runs: &'a [Run]) -> Result<Self, ViewError> {
         if runs.is_empty() {
-            return Err(ReportError::NoRuns);
+            return Err(ViewError::NoRuns);
         }
         let known = Proxies::of(runs.iter().map(|run| &run.record));
         let mut owners: HashMap<&str, &Run> = HashMap::new();
@@ -88,7 +116,7 @@ impl<'a> View<'a> {
         for run in runs {
             for cell in &run.cells {
                 if let Some(first) = owners.insert(&cell.id, run) {
-                    return Err(ReportError::DuplicateCell {
+                    return Err(ViewError::DuplicateCell {
                         id: cell.id.clone(),
                         first: first.dir.clone(),
                         second: run.dir.clone(),
@@ -126,9 +154,9 @@ fn group_of<'g, 'a>(
 }
 
 impl<'a> Group<'a> {
-    fn add(&mut self, cell: &'a CellRecord) -> Result<(), ReportError> {
+    fn add(&mut self, cell: &'a CellRecord) -> Result<(), ViewError> {
         for metric in &cell.metrics {
-            let samples = metric.data.samples().map_err(|source| ReportError::Values {
+            let samples = metric.data.samples().map_err(|source| ViewError::Values {
                 cell: cell.id.clone(),
                 metric: format!("{} {}", metric.name, metric.label),
                 source,
@@ -364,8 +392,8 @@ mod tests {
     #[test]
     fn the_same_cell_in_two_runs_is_refused() {
         let runs = [fixture::stored(), fixture::stored()];
-        assert!(matches!(View::new(&runs), Err(ReportError::DuplicateCell { .. })));
-        assert!(matches!(View::new(&[]), Err(ReportError::NoRuns)));
+        assert!(matches!(View::new(&runs), Err(ViewError::DuplicateCell { .. })));
+        assert!(matches!(View::new(&[]), Err(ViewError::NoRuns)));
     }
 
     #[test]

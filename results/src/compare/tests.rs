@@ -136,9 +136,9 @@ fn what_else_differs_is_told() {
         facts,
         [
             ["guest.6.1.0-56-cloud-amd64.command_line", "not recorded", "quiet"],
-            ["tool.qemu-system-x86_64", "QEMU emulator version 7.2.19", "10.0"],
             ["scenario.connections", "300", "100"],
             ["scenario.layout", "consecutive", "not recorded"],
+            ["tool.qemu-system-x86_64", "QEMU emulator version 7.2.19", "10.0"],
         ]
     );
 }

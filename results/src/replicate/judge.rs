@@ -5,16 +5,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Claim, ClaimError, Judged, Measured, Point, Term, Test, Verdict};
 use crate::format::{list, thousands};
 use crate::record::{Outcome, Unit};
-use crate::report::ReportError;
 use crate::stats::Spread;
 use crate::store::Run;
-use crate::view::{Group, View};
+use crate::view::{Group, View, ViewError};
+
+/// Why a run's claims cannot be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// A claim that means nothing.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// Numbers that cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
+}
 
 /// The verdicts on all claims that the scenario of `run` makes.
 ///
 /// # Errors
-/// [`ReportError`] when the claims or the numbers of the run cannot be read.
-pub fn judge(run: &Run) -> Result<Vec<Judged>, ReportError> {
+/// [`JudgeError`] when the claims or the numbers of the run cannot be read.
+pub fn judge(run: &Run) -> Result<Vec<Judged>, JudgeError> {
     let view = View::new(std::slice::from_ref(run))?;
     let claims = claims_of(run)?;
     Ok(claims.into_iter().map(|claim| judged(claim, run, &view)).collect())
