@@ -234,7 +234,7 @@ mod tests {
     fn a_proxy_without_a_figure_is_named_in_the_headline() {
         let mut run = exact(&[("ipvs", 10, 1, 1000), ("iptables-nft", 10, 1, 1000)]);
         let cell = &mut run.cells[1];
-        cell.outcome = Outcome::Censored { limit_s: 600 };
+        cell.outcome = Outcome::Censored { limit_s: 600, clock: Clock::Wall };
         cell.metrics.clear();
         let text = text(&[run]);
         assert!(text.contains("Without a figure at this size: iptables-nft (censored)."), "{text}");

@@ -85,8 +85,12 @@ pub enum Outcome {
     },
     /// Longer than the cell's budget.
     Censored {
-        /// The budget, seconds of wall time.
+        /// The budget, seconds on the clock below.
         limit_s: u64,
+        /// What the budget counts: real time, or the guest's own, of which a second is a billion
+        /// instructions. Runs recorded before this was stored counted real time.
+        #[serde(default = "Clock::wall")]
+        clock: Clock,
     },
     /// Not tried, because of an earlier cell of the same series.
     Skipped {
@@ -252,6 +256,10 @@ impl Place {
 }
 
 impl Clock {
+    fn wall() -> Self {
+        Self::Wall
+    }
+
     /// The stored name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -298,8 +306,9 @@ impl Outcome {
     pub fn reason(&self) -> Option<String> {
         match self {
             Self::Measured => None,
-            Self::Censored { limit_s } => {
-                Some(format!("took longer than its budget of {limit_s} s"))
+            Self::Censored { limit_s, clock } => {
+                let of = if *clock == Clock::Wall { "" } else { " of guest time" };
+                Some(format!("took longer than its budget of {limit_s} s{of}"))
             }
             Self::Unsupported { reason }
             | Self::Skipped { reason }
@@ -386,7 +395,7 @@ mod tests {
         for outcome in [
             Outcome::Measured,
             Outcome::Unsupported { reason: reason() },
-            Outcome::Censored { limit_s: 600 },
+            Outcome::Censored { limit_s: 600, clock: Clock::Instructions },
             Outcome::Skipped { reason: reason() },
             Outcome::Invalid { reason: reason() },
             Outcome::Failed { reason: reason() },
@@ -395,6 +404,8 @@ mod tests {
             assert_eq!(stored["kind"], outcome.kind());
             assert_eq!(outcome.reason().is_none(), outcome == Outcome::Measured);
         }
+        let before: Outcome = serde_json::from_str(r#"{"kind":"censored","limit_s":9}"#).unwrap();
+        assert_eq!(before, Outcome::Censored { limit_s: 9, clock: Clock::Wall });
     }
 
     #[test]

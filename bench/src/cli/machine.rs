@@ -73,7 +73,8 @@ pub struct GuestArgs {
     /// Guest kernel, as for `run`, but a single one
     #[arg(long, value_name = "SPEC", default_value = "default")]
     pub kernel: String,
-    /// Wall-time limit, seconds
+    /// Processor time that the guest's emulator may take, seconds; other programs on this machine
+    /// take none of it
     #[arg(long, default_value_t = 600, value_name = "S")]
     pub limit_s: u64,
     /// More words for the guest kernel's command line

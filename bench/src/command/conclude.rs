@@ -119,7 +119,7 @@ mod tests {
     fn what_went_wrong_and_what_was_never_measured_are_faults() {
         let failed = || cell(Outcome::Failed { reason: "x".into() });
         let measured = || cell(Outcome::Measured);
-        let censored = || cell(Outcome::Censored { limit_s: 1 });
+        let censored = || cell(Outcome::Censored { limit_s: 1, clock: Clock::Wall });
         assert_eq!(fault(&[measured(), censored()], false), None);
         assert!(fault(&[measured(), failed()], false).unwrap().starts_with("1 cells went wrong"));
         assert_eq!(fault(&[measured(), failed()], true), None);
@@ -132,7 +132,11 @@ mod tests {
     fn every_way_to_end_is_counted_and_measured_is_always_said() {
         let invalid = || cell(Outcome::Invalid { reason: "kernel splat: x".into() });
         assert_eq!(counts(&[invalid(), invalid()]), "cells: 0 measured, 2 invalid");
-        let cells = [cell(Outcome::Measured), cell(Outcome::Censored { limit_s: 1 }), invalid()];
+        let cells = [
+            cell(Outcome::Measured),
+            cell(Outcome::Censored { limit_s: 1, clock: Clock::Wall }),
+            invalid(),
+        ];
         assert_eq!(counts(&cells), "cells: 1 measured, 1 over budget, 1 invalid");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use lab::guest::{Bounds, Job, Task};
+use lab::guest::{Bounds, Job, Limit, Task};
 
 use crate::cli::GuestArgs;
 use crate::place::{GuestOptions, GuestPlace, WorkDir, ended_well};
@@ -26,9 +26,10 @@ pub(super) fn run(args: &GuestArgs) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("program {program}: name an existing file of this machine"))?;
     let there =
         PathBuf::from(PROGRAM_DIR).join(here.file_name().context("a program has a file name")?);
+    let limit = Limit::Processor(Duration::from_secs(args.limit_s));
     let options = GuestOptions {
         kernel_cmdline: args.kernel_cmdline.clone(),
-        boot_limit: Duration::from_secs(args.limit_s),
+        boot_limit: limit,
         files: vec![(here, there.clone())],
         ..GuestOptions::emulated(&Limits::default())
     };
@@ -39,8 +40,7 @@ pub(super) fn run(args: &GuestArgs) -> anyhow::Result<ExitCode> {
     progress.clear();
     let mut line = vec![there.display().to_string()];
     line.extend(arguments.iter().cloned());
-    let job = Job { seed: args.seed, task: Task::Exec { argv: line } };
-    let limit = Duration::from_secs(args.limit_s);
+    let job = Job { seed: args.seed, limit_s: None, task: Task::Exec { argv: line } };
     let bounds = Bounds { dir: work.path(), limit, aborted: &AtomicBool::new(false) };
     let report = place.run_job(&job, bounds, &mut |text| {
         // A reader who has enough of the program's output does not end the program.

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use lab::guest::{Only, Profile, Profiler, Symbols};
@@ -16,7 +15,7 @@ use crate::measure::spec::CellAnswer;
 use crate::place::{GuestOptions, GuestPlace, WorkDir};
 use crate::scenario::Scenario;
 
-/// The profiler slows a guest down: a profiled cell may take this many times its budget.
+/// The profiler slows a guest's emulator down, but not the guest's own time.
 const LIMIT_FACTOR: u32 = 4;
 /// Where the profiler is kept in the cache.
 const FOLDER: &str = "profiler";
@@ -77,7 +76,8 @@ impl<'a> Lens<'a> {
         let region = target.regions.first().copied().unwrap_or_default();
         let only = self.only.map(|(least, most)| Only { region, least, most });
         let profiler = Profiler::build(&Cache::open()?.root().join(FOLDER), only)?;
-        let limit = Duration::from_secs(self.scenario.limits.cell_s).saturating_mul(LIMIT_FACTOR);
+        let limits = self.scenario.limits.clone();
+        let limit = limits.around_cell().times(LIMIT_FACTOR);
         let progress = self.progress;
         let work = WorkDir::new()?;
         let kernel = self.kernel(&target.stored.labels.kernel)?;
@@ -86,7 +86,7 @@ impl<'a> Lens<'a> {
         let bounds = lab::guest::Bounds { dir: work.path(), limit, aborted: &never };
         let (answer, profile) = kernel
             .place
-            .run_profiled(&target.spec, bounds, &profiler)
+            .run_profiled(&target.spec, &limits, bounds, &profiler)
             .with_context(|| format!("profiling {id}"))?;
         if let Some(reason) = answer.outcome.reason() {
             anyhow::bail!("profiling {id}: {reason}");

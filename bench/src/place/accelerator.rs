@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use lab::guest::{Accelerator, Bounds, Job, Task};
+use lab::guest::{Accelerator, Bounds, Job, Limit, Task};
 use lab::image::Cache;
 use serde::{Deserialize, Serialize};
 
 use super::guest::{GuestOptions, GuestPlace};
 use crate::scenario::Limits;
 
-/// A guest under KVM reaches PID 1 in a second or two.
-const LIMIT: Duration = Duration::from_secs(20);
+/// A guest under KVM reaches PID 1 in a second or two of processor time, however busy the machine
+/// is.
+const LIMIT: Limit = Limit::Processor(Duration::from_secs(20));
 
 /// What a probe found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +87,7 @@ fn boot(kernel: &str, work: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<(b
     let bounds = Bounds { dir: dir.path(), limit: LIMIT, aborted: &AtomicBool::new(false) };
     let job = Job {
         seed: 1,
+        limit_s: None,
         task: Task::Exec { argv: vec!["/usr/sbin/ipset".into(), "--version".into()] },
     };
     let started = Instant::now();

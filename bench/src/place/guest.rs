@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, bail};
 use data_encoding::HEXLOWER;
 use lab::guest::{
-    Accelerator, Bounds, GuestError, GuestReport, Job, Machine, Profile, Profiler, Snapshot,
+    Accelerator, Bounds, GuestError, GuestReport, Job, Limit, Machine, Profile, Profiler, Snapshot,
     Symbols, Task,
 };
 use lab::image::{Cache, InitramfsSpec, Kernel, KernelSpec};
@@ -36,7 +36,7 @@ pub struct GuestPlace {
     initramfs_sha256: String,
     snapshots: PathBuf,
     snapshot: Option<Snapshot>,
-    boot_limit: Duration,
+    boot_limit: Limit,
     /// Why this kernel does not boot, once that was tried: no cell of it can be measured.
     dead: Option<String>,
     /// From the start of the emulator to the saved guest; nothing when it was saved already.
@@ -54,8 +54,8 @@ pub struct GuestOptions {
     pub memory_mib: u32,
     /// More words for the kernel's command line.
     pub kernel_cmdline: String,
-    /// Wall time that the boot to the snapshot point may take.
-    pub boot_limit: Duration,
+    /// What the boot to the snapshot point may take.
+    pub boot_limit: Limit,
     /// Files of this machine that the guest needs besides the tools: path here, path there.
     pub files: Vec<(PathBuf, PathBuf)>,
 }
@@ -67,7 +67,7 @@ impl GuestOptions {
             accelerator: Accelerator::Tcg,
             memory_mib: limits.guest_memory_mib,
             kernel_cmdline: String::new(),
-            boot_limit: Duration::from_secs(limits.boot_s),
+            boot_limit: Limit::Processor(Duration::from_secs(limits.boot_s)),
             files: Vec::new(),
         }
     }
@@ -187,6 +187,7 @@ impl GuestPlace {
             Err(
                 fault @ (GuestError::Died { .. }
                 | GuestError::Hung { .. }
+                | GuestError::Still { .. }
                 | GuestError::Deadline { .. }),
             ) => {
                 self.dead = Some(format!("kernel {} did not boot: {fault}", self.kernel.release));
@@ -257,29 +258,35 @@ impl GuestPlace {
         &self,
         spec: &CellSpec,
         dir: &Path,
-        limit: Duration,
+        limits: &Limits,
         aborted: &AtomicBool,
     ) -> anyhow::Result<CellAnswer> {
         if let Some(reason) = &self.dead {
             let outcome = Outcome::Invalid { reason: reason.clone() };
             return Ok(CellAnswer::without_numbers(outcome));
         }
-        let report = self.run_job(&job_of(spec)?, Bounds { dir, limit, aborted }, &mut |_| {})?;
-        answer(report)
+        let (limit_s, limit) = match self.machine.accelerator {
+            Accelerator::Tcg => (Some(limits.cell_guest_s), limits.around_cell()),
+            Accelerator::Kvm => (None, Limit::Wall(Duration::from_secs(limits.cell_s))),
+        };
+        let job = job_of(spec, limit_s)?;
+        answer(self.run_job(&job, Bounds { dir, limit, aborted }, &mut |_| {})?)
     }
 
-    /// Runs one cell with the profiler looking on. [`Self::prepare`] comes first.
+    /// Runs one emulated cell with the profiler looking on. [`Self::prepare`] comes first. The job
+    /// is that of [`Self::run`] to the byte.
     ///
     /// # Errors
     /// As [`Self::run`]; no snapshot to start from.
     pub fn run_profiled(
         &self,
         spec: &CellSpec,
+        limits: &Limits,
         bounds: Bounds<'_>,
         profiler: &Profiler,
     ) -> anyhow::Result<(CellAnswer, Profile)> {
         let snapshot = self.snapshot.as_ref().context("a guest is profiled from its snapshot")?;
-        let job = job_of(spec)?;
+        let job = job_of(spec, Some(limits.cell_guest_s))?;
         let (report, profile) =
             lab::guest::run_profiled(&self.machine, snapshot, &job, bounds, profiler)?;
         Ok((answer(report)?, profile))
@@ -294,7 +301,7 @@ impl GuestPlace {
         let bounds =
             Bounds { dir: dir.path(), limit: self.boot_limit, aborted: &AtomicBool::new(false) };
         let mut text = String::new();
-        let job = Job { seed: 1, task: Task::Symbols };
+        let job = Job { seed: 1, limit_s: None, task: Task::Symbols };
         let report = self.run_job(&job, bounds, &mut |piece| text.push_str(piece))?;
         match report.error.or(report.splat) {
             Some(error) => bail!("reading /proc/kallsyms in the guest: {error}"),
@@ -303,9 +310,9 @@ impl GuestPlace {
     }
 }
 
-fn job_of(spec: &CellSpec) -> anyhow::Result<Job> {
+fn job_of(spec: &CellSpec, limit_s: Option<u32>) -> anyhow::Result<Job> {
     let payload = serde_json::to_string(spec)?;
-    Ok(Job { seed: spec.labels.seed, task: Task::Call { payload } })
+    Ok(Job { seed: spec.labels.seed, limit_s, task: Task::Call { payload } })
 }
 
 /// The cell's answer in what a guest left behind.

@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use linux::netns::Namespace;
 use linux::process::{Child, Limits, ProcessError};
 use proxies::Options;
-use results::Outcome;
+use results::{Clock, Outcome};
 
 use crate::measure::spec::{CellAnswer, CellSpec};
 
@@ -102,7 +102,7 @@ impl HostPlace {
 }
 
 fn censored(limit: Duration) -> CellAnswer {
-    CellAnswer::without_numbers(Outcome::Censored { limit_s: limit.as_secs() })
+    CellAnswer::without_numbers(Outcome::Censored { limit_s: limit.as_secs(), clock: Clock::Wall })
 }
 
 /// The scheduling policy that cells inherit.

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lab::guest::GuestError;
-use results::{GuestRecord, Metric, Outcome};
+use lab::guest::{GuestError, Limit};
+use results::{Clock, GuestRecord, Metric, Outcome};
 
 pub use accelerator::{Probed, known_kvm, probe_kvm};
 pub use choose::{Asked, Setting, choose, select_kernels};
@@ -24,6 +24,7 @@ pub use tools::{Tool, require_emulator, tool_versions, tools};
 pub use work::{WorkDir, abandoned, remove_work_folders};
 
 use crate::measure::spec::{CellAnswer, CellSpec};
+use crate::scenario::Limits;
 
 /// Every place of a run: one guest place a kernel, or the host.
 pub struct Places {
@@ -113,21 +114,23 @@ impl Places {
     }
 
     /// Runs one cell to its answer; whatever goes wrong becomes the answer's outcome.
-    pub fn run(&self, spec: &CellSpec, limit: Duration) -> CellAnswer {
+    pub fn run(&self, spec: &CellSpec, limits: &Limits) -> CellAnswer {
         let ran = tempfile::tempdir_in(self.work.path())
             .map_err(anyhow::Error::from)
-            .and_then(|dir| self.run_in(spec, dir.path(), limit));
+            .and_then(|dir| self.run_in(spec, dir.path(), limits));
         ran.and_then(|answer| compacted(spec, answer))
-            .unwrap_or_else(|error| CellAnswer::without_numbers(outcome_of(&error, limit)))
+            .unwrap_or_else(|error| CellAnswer::without_numbers(outcome_of(&error)))
     }
 
-    fn run_in(&self, spec: &CellSpec, dir: &Path, limit: Duration) -> anyhow::Result<CellAnswer> {
+    fn run_in(&self, spec: &CellSpec, dir: &Path, limits: &Limits) -> anyhow::Result<CellAnswer> {
         match &self.kind {
-            Kind::Host(host) => host.run(spec, dir, limit, &self.aborted),
+            Kind::Host(host) => {
+                host.run(spec, dir, Duration::from_secs(limits.cell_s), &self.aborted)
+            }
             Kind::Guests(guests) => guests
                 .get(&spec.labels.kernel)
                 .ok_or_else(|| anyhow::anyhow!("no guest place for kernel {}", spec.labels.kernel))?
-                .run(spec, dir, limit, &self.aborted),
+                .run(spec, dir, limits, &self.aborted),
         }
     }
 
@@ -161,12 +164,48 @@ fn compacted(spec: &CellSpec, mut answer: CellAnswer) -> anyhow::Result<CellAnsw
     Ok(answer)
 }
 
-fn outcome_of(error: &anyhow::Error, limit: Duration) -> Outcome {
+/// A cell is censored by its own clock alone. An emulator that takes more than guest time can
+/// explain, or stands still, shows a guest that hangs.
+fn outcome_of(error: &anyhow::Error) -> Outcome {
     match error.downcast_ref::<GuestError>() {
-        Some(GuestError::Deadline { .. }) => Outcome::Censored { limit_s: limit.as_secs() },
-        Some(fault @ (GuestError::Died { .. } | GuestError::Hung { .. })) => {
-            Outcome::Invalid { reason: fault.to_string() }
+        Some(GuestError::GuestTime { limit_s }) => {
+            Outcome::Censored { limit_s: (*limit_s).into(), clock: Clock::Instructions }
         }
+        Some(GuestError::Deadline { limit: Limit::Wall(limit), .. }) => {
+            Outcome::Censored { limit_s: limit.as_secs(), clock: Clock::Wall }
+        }
+        Some(
+            fault @ (GuestError::Died { .. }
+            | GuestError::Hung { .. }
+            | GuestError::Deadline { .. }
+            | GuestError::Still { .. }),
+        ) => Outcome::Invalid { reason: fault.to_string() },
         _ => Outcome::Failed { reason: crate::in_words(error) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_cells_own_clock_censors_it() {
+        let last_words = String::new;
+        let hour = Duration::from_hours(1);
+        let outcome = |error: GuestError| outcome_of(&error.into());
+        assert_eq!(
+            outcome(GuestError::GuestTime { limit_s: 7 }),
+            Outcome::Censored { limit_s: 7, clock: Clock::Instructions }
+        );
+        let deadline = |limit| GuestError::Deadline { limit, last_words: last_words() };
+        assert_eq!(
+            outcome(deadline(Limit::Wall(hour))),
+            Outcome::Censored { limit_s: 3600, clock: Clock::Wall }
+        );
+        for hangs in
+            [deadline(Limit::Processor(hour)), GuestError::Still { last_words: last_words() }]
+        {
+            assert!(matches!(outcome(hangs), Outcome::Invalid { .. }));
+        }
     }
 }

@@ -185,7 +185,12 @@ fn check_load(scenario: &Scenario) -> anyhow::Result<()> {
     }
     let delay = scenario.inject.answer_delay_ns;
     ensure!(delay <= 1_000_000_000, "inject.answer_delay_ns = {delay}: choose 0 to 1000000000");
-    let limits = [("cell_s", scenario.limits.cell_s), ("boot_s", scenario.limits.boot_s)];
+    let limits = &scenario.limits;
+    let limits = [
+        ("cell_s", limits.cell_s),
+        ("cell_guest_s", limits.cell_guest_s.into()),
+        ("boot_s", limits.boot_s),
+    ];
     for (key, limit) in limits {
         ensure!((1..=86_400).contains(&limit), "limits.{key} = {limit}: choose 1 to 86400 seconds");
     }

@@ -61,6 +61,8 @@ fn is_retried(outcome: &Outcome, retry: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use results::Clock;
+
     use super::*;
 
     #[test]
@@ -69,7 +71,7 @@ mod tests {
         let reason = String::new;
         let ends = [
             (Outcome::Failed { reason: reason() }, true),
-            (Outcome::Censored { limit_s: 1 }, true),
+            (Outcome::Censored { limit_s: 1, clock: Clock::Wall }, true),
             (Outcome::Skipped { reason: reason() }, true),
             (Outcome::Invalid { reason: reason() }, false),
             (Outcome::Measured, false),

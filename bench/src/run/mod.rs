@@ -11,7 +11,6 @@ pub mod shard;
 mod signals;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use proxies::Descriptor;
@@ -107,12 +106,7 @@ pub fn run(request: &RunRequest, interrupt: &Interrupt) -> anyhow::Result<Ended>
     let (mut writer, cells) = folder::open(&folder, &record, cells, request)?;
     interrupt.resumes_in(&folder);
     places.prepare(&cells, &preparing)?;
-    let runner = Runner {
-        places: &places,
-        jobs,
-        limit: Duration::from_secs(scenario.limits.cell_s),
-        interrupt,
-    };
+    let runner = Runner { places: &places, jobs, limits: &scenario.limits, interrupt };
     progress.expect(cells.len());
     let left = runner.run(cells, &mut writer, &progress)?;
     writer.store_guests(places.guest_records())?;

@@ -17,6 +17,7 @@ use super::signals::Interrupt;
 use crate::measure::cost_ms;
 use crate::measure::spec::CellSpec;
 use crate::place::Places;
+use crate::scenario::Limits;
 
 /// How often the runner looks whether it was interrupted.
 const POLL: Duration = Duration::from_millis(100);
@@ -27,8 +28,8 @@ pub struct Runner<'a> {
     pub places: &'a Places,
     /// Cells at a time.
     pub jobs: usize,
-    /// Wall-time budget of a cell.
-    pub limit: Duration,
+    /// What a cell may take.
+    pub limits: &'a Limits,
     /// Whether the user wants to stop.
     pub interrupt: &'a Interrupt,
 }
@@ -130,7 +131,7 @@ impl Runner<'_> {
 
     fn run_cell(&self, spec: &CellSpec) -> CellRecord {
         let started = Instant::now();
-        let answer = self.places.run(spec, self.limit);
+        let answer = self.places.run(spec, self.limits);
         CellRecord {
             id: spec.id(),
             labels: spec.labels.clone(),

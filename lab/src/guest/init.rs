@@ -5,16 +5,20 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::mount::{MountFlags, mount};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::io_port::Ports;
 use super::wire::{
-    CONSOLE_PORT, EXIT_PORT, JOB_FILE, Job, Line, PAUSE_PORT, PAUSE_VALUE, SNAPSHOT_WORD, Task,
+    CONSOLE_PORT, EXIT_PORT, JOB_FILE, Job, LIMIT_REACHED, Line, PAUSE_PORT, PAUSE_VALUE,
+    SNAPSHOT_WORD, Task,
 };
 use super::{MODULE_LIST, PATH, firmware_file, symbols};
 
@@ -121,11 +125,13 @@ fn run_job(handler: &dyn Fn(&str) -> Result<String, String>) -> io::Result<()> {
     let bytes = firmware_file::read(JOB_FILE)?
         .ok_or_else(|| io::Error::other("the host gave no job (firmware file opt/vipbench/job)"))?;
     let job: Job = serde_json::from_slice(&bytes)?;
+    arm_limit(job.limit_s)?;
     stir_random_pool(job.seed)?;
     match job.task {
         Task::Call { payload } => {
             let answer = catch_unwind(AssertUnwindSafe(|| handler(&payload)))
                 .unwrap_or_else(|_| Err("the handler panicked; see the guest's console".into()));
+            disarm_limit();
             send(&Line::Answer { payload: answer.map_err(io::Error::other)? })
         }
         Task::Exec { argv } => exec(&argv),
@@ -137,6 +143,7 @@ fn run_job(handler: &dyn Fn(&str) -> Result<String, String>) -> io::Result<()> {
 fn exec(argv: &[String]) -> io::Result<()> {
     let [program, rest @ ..] = argv else { return Err(io::Error::other("empty command")) };
     let (mut reader, writer) = io::pipe()?;
+    fcntl_setfl(&reader, fcntl_getfl(&reader)? | OFlags::NONBLOCK)?;
     let mut child = Command::new(program)
         .args(rest)
         .stdin(Stdio::null())
@@ -144,20 +151,68 @@ fn exec(argv: &[String]) -> io::Result<()> {
         .stderr(writer)
         .spawn()
         .map_err(|source| named(program, &source))?;
-    let mut buffer = [0; 16 << 10];
+    let exited = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
     loop {
-        let count = reader.read(&mut buffer)?;
-        if count == 0 {
+        let mut events = [&reader as &dyn AsFd, &exited]
+            .map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN));
+        rustix::io::retry_on_intr(|| poll(&mut events, None))?;
+        // What it left behind may hold the pipe open, or write on for ever: the end is its own.
+        let has_exited = !events[1].revents().is_empty();
+        if !forward(&mut reader)? || has_exited {
             break;
         }
-        send(&Line::Output { text: String::from_utf8_lossy(&buffer[..count]).into_owned() })?;
     }
     let status = child.wait()?;
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("{program}: {status}"))) }
 }
 
+/// Sends what is in the pipe, at most as much as it holds; whether anyone may still write to it.
+fn forward(reader: &mut io::PipeReader) -> io::Result<bool> {
+    const PIPE_BYTES: usize = 64 << 10;
+    let mut buffer = vec![0; PIPE_BYTES];
+    match reader.read(&mut buffer) {
+        Ok(0) => Ok(false),
+        Ok(count) => {
+            let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            send(&Line::Output { text }).map(|()| true)
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Ends the guest when the task has taken this much guest time: at the same instruction each time,
+/// since one timer interrupt is all there is to it. Nothing is added to what a task executes, as a
+/// second thread would: with one, every system call on a file counts its references
+/// (`fs/file.c`, `__fget_light`, Linux 6.1).
+fn arm_limit(limit_s: Option<u32>) -> io::Result<()> {
+    let Some(limit_s) = limit_s else { return Ok(()) };
+    let handler: extern "C" fn(libc::c_int) = limit_reached;
+    // SAFETY: the handler makes system calls and port writes only, and never returns.
+    if unsafe { libc::signal(libc::SIGALRM, handler as libc::sighandler_t) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: takes a plain number.
+    unsafe { libc::alarm(limit_s) };
+    Ok(())
+}
+
+fn disarm_limit() {
+    // SAFETY: takes a plain number.
+    unsafe { libc::alarm(0) };
+}
+
+extern "C" fn limit_reached(_signal: libc::c_int) {
+    let _ = send_bytes(LIMIT_REACHED);
+    end_machine()
+}
+
 fn send(line: &Line) -> io::Result<()> {
-    Ports::open(CONSOLE_PORT, 1)?.write_all(CONSOLE_PORT, &line.encode())
+    send_bytes(&line.encode())
+}
+
+fn send_bytes(bytes: &[u8]) -> io::Result<()> {
+    Ports::open(CONSOLE_PORT, 1)?.write_all(CONSOLE_PORT, bytes)
 }
 
 /// Warnings and worse since boot, as `message`; empty when the log cannot be read.

@@ -15,6 +15,7 @@ mod init;
 mod io_port;
 mod machine;
 pub mod mark;
+mod patience;
 mod profile;
 mod qmp;
 mod run;
@@ -27,6 +28,7 @@ mod wire;
 
 pub use init::{is_pid1, run_pid1};
 pub use machine::{Accelerator, Machine, QEMU};
+pub use patience::Limit;
 pub use profile::{BlockCount, Only, Profile, ProfileError, ProfiledSample, Profiler};
 pub use run::{Bounds, GuestError, GuestReport, run, run_profiled};
 pub use snapshot::{Snapshot, save};

@@ -1,4 +1,4 @@
-//! The few words of QEMU's monitor protocol that a snapshot needs. Every wait has a deadline.
+//! The few words of QEMU's monitor protocol that a snapshot needs. Every wait has an end.
 //!
 //! One request at a time over a Unix socket, one JSON object a line (`docs/interop/qmp-spec.txt`,
 //! QEMU 7.2).
@@ -6,9 +6,11 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use super::patience::Patience;
 
 /// Pause between two looks at something that has no notification.
 const POLL: Duration = Duration::from_millis(3);
@@ -23,24 +25,24 @@ pub(super) struct Monitor {
     reader: BufReader<UnixStream>,
     /// The beginning of an object whose rest has not come yet.
     pending: Vec<u8>,
-    deadline: Instant,
+    patience: Patience,
 }
 
 impl Monitor {
     /// Connects to the socket, which QEMU may not have made yet, for as long as QEMU runs.
     pub(super) fn connect(
         socket: &Path,
-        deadline: Instant,
+        mut patience: Patience,
         is_running: &dyn Fn() -> bool,
     ) -> io::Result<Self> {
         let stream = loop {
             match UnixStream::connect(socket) {
                 Ok(stream) => break stream,
-                Err(error) if Instant::now() >= deadline || !is_running() => return Err(error),
+                Err(error) if patience.over().is_some() || !is_running() => return Err(error),
                 Err(_) => std::thread::sleep(POLL),
             }
         };
-        let mut monitor = Self { reader: BufReader::new(stream), pending: Vec::new(), deadline };
+        let mut monitor = Self { reader: BufReader::new(stream), pending: Vec::new(), patience };
         monitor.read_answer()?;
         monitor.execute("qmp_capabilities", &json!({}))?;
         Ok(monitor)
@@ -79,9 +81,7 @@ impl Monitor {
             if status == "failed" || status == "internal-error" {
                 return Err(io::Error::other(format!("QEMU: {query} says {answer}")));
             }
-            if Instant::now() >= self.deadline {
-                return Err(late(&format!("{query} still says `{status}`")));
-            }
+            self.in_time(&|| format!("{query} still says `{status}`"))?;
             std::thread::sleep(POLL);
         }
     }
@@ -93,14 +93,14 @@ impl Monitor {
         event: &str,
         look: &mut dyn FnMut() -> io::Result<()>,
     ) -> io::Result<()> {
-        while Instant::now() < self.deadline {
+        loop {
+            self.in_time(&|| format!("`{event}` did not happen"))?;
             let object = self.read_object(LOOK)?;
             if object.is_some_and(|object| object.get("event").is_some_and(|name| name == event)) {
                 return Ok(());
             }
             look()?;
         }
-        Err(late(&format!("`{event}` did not happen")))
     }
 
     /// Threads that the guest's processors are, as the host's system knows them.
@@ -114,13 +114,27 @@ impl Monitor {
     }
 
     fn read_answer(&mut self) -> io::Result<Value> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        self.read_object(left)?.ok_or_else(|| late("it does not answer"))
+        loop {
+            if let Some(object) = self.read_object(LOOK)? {
+                return Ok(object);
+            }
+            self.in_time(&|| "it does not answer".to_owned())?;
+        }
     }
 
-    /// The next object, or nothing if none is complete within `patience`.
-    fn read_object(&mut self, patience: Duration) -> io::Result<Option<Value>> {
-        self.reader.get_ref().set_read_timeout(Some(patience.max(POLL)))?;
+    /// # Errors
+    /// Waiting is over; `what` is still the case.
+    fn in_time(&mut self, what: &dyn Fn() -> String) -> io::Result<()> {
+        if self.patience.over().is_none() {
+            return Ok(());
+        }
+        let problem = format!("QEMU: {} at the deadline", what());
+        Err(io::Error::new(io::ErrorKind::TimedOut, problem))
+    }
+
+    /// The next object, or nothing if none is complete within `wait`.
+    fn read_object(&mut self, wait: Duration) -> io::Result<Option<Value>> {
+        self.reader.get_ref().set_read_timeout(Some(wait))?;
         match self.reader.read_until(b'\n', &mut self.pending) {
             Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "QEMU closed its monitor")),
             Ok(_) => Ok(Some(serde_json::from_slice(&std::mem::take(&mut self.pending))?)),
@@ -135,10 +149,6 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-fn late(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("QEMU: {what} at the deadline"))
-}
-
 /// Every `thread-id` of an answer to `query-cpus-fast` (`qapi/machine.json`, QEMU 7.2).
 fn thread_ids(answer: &Value) -> Vec<i32> {
     let processors = answer.as_array().into_iter().flatten();
@@ -148,13 +158,14 @@ fn thread_ids(answer: &Value) -> Vec<i32> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::patience::Limit;
     use super::*;
 
     /// A monitor of which the other end is ours.
     fn connected(patience: Duration) -> (Monitor, UnixStream) {
         let (here, there) = UnixStream::pair().unwrap();
-        let deadline = Instant::now() + patience;
-        (Monitor { reader: BufReader::new(here), pending: Vec::new(), deadline }, there)
+        let patience = Patience::new(Limit::Wall(patience), std::process::id());
+        (Monitor { reader: BufReader::new(here), pending: Vec::new(), patience }, there)
     }
 
     #[test]
@@ -181,7 +192,8 @@ mod tests {
         let (mut monitor, qemu) = connected(Duration::ZERO);
         let late = monitor.wait_event("X", &mut || Ok(())).unwrap_err();
         assert_eq!(late.to_string(), "QEMU: `X` did not happen at the deadline");
-        monitor.deadline = Instant::now() + Duration::from_mins(1);
+        let minute = Limit::Wall(Duration::from_mins(1));
+        monitor.patience = Patience::new(minute, std::process::id());
         let hung = monitor.wait_event("X", &mut || Err(io::Error::other("hung"))).unwrap_err();
         assert_eq!(hung.to_string(), "hung");
         drop(qemu);

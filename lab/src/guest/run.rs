@@ -1,4 +1,4 @@
-//! Runs one job in one guest: start QEMU, wait with a deadline, read what PID 1 wrote, judge the
+//! Runs one job in one guest: start QEMU, wait within limits, read what PID 1 wrote, judge the
 //! kernel's log.
 //!
 //! Knows nothing of what a job means. Snapshots are made in `snapshot`, the machine is described in
@@ -15,12 +15,15 @@ use linux::process::{Child, Limits, Output, ProcessError};
 
 use super::host_core::Core;
 use super::machine::{Accelerator, Machine, Paths, QEMU, Start};
+use super::patience::{Limit, Over, Patience};
 use super::qmp::Monitor;
 use super::watch::ConsoleWatch;
 use super::wire::{Job, Line, WireError};
 use super::{Profile, ProfileError, Profiler, Snapshot, scheduling, splat};
 
 const POLL: Duration = Duration::from_millis(5);
+/// Whoever waits for a guest ends it, not the watch over its process.
+const NEVER: Duration = Duration::from_hours(24 * 365);
 /// More than any honest guest writes: a cell's answer is some hundred kilobytes.
 const OUTPUT_BYTES_MAX: u64 = 256 << 20;
 /// More than QEMU says of itself before it gives up.
@@ -84,11 +87,23 @@ pub enum GuestError {
         /// What QEMU printed, if anything.
         stderr: String,
     },
-    /// The guest did not end in time.
-    #[error("the guest did not finish within {limit_s} s; {last_words}")]
+    /// The guest did not end within what its emulator may take.
+    #[error("the guest did not finish within {limit}; {last_words}")]
     Deadline {
-        /// The limit, seconds.
-        limit_s: u64,
+        /// The limit.
+        limit: Limit,
+        /// Where it got to, as far as its console tells.
+        last_words: String,
+    },
+    /// The job took all of the guest's own time that it may take.
+    #[error("the job did not end within {limit_s} s of guest time")]
+    GuestTime {
+        /// The job's limit, seconds.
+        limit_s: u32,
+    },
+    /// The emulator got no processor time for minutes.
+    #[error("the guest stands still: its emulator has hardly run for minutes; {last_words}")]
+    Still {
         /// Where it got to, as far as its console tells.
         last_words: String,
     },
@@ -121,8 +136,8 @@ pub enum GuestError {
 pub struct Bounds<'a> {
     /// A private, empty directory for its files.
     pub dir: &'a Path,
-    /// Wall time it may take.
-    pub limit: Duration,
+    /// What its emulator may take.
+    pub limit: Limit,
     /// Ends the guest when it becomes true.
     pub aborted: &'a AtomicBool,
 }
@@ -134,7 +149,9 @@ pub(super) struct Qemu<'a> {
     child: Option<Child>,
     pub(super) paths: Paths,
     console: ConsoleWatch,
-    deadline: Instant,
+    patience: Patience,
+    /// Guest time that the job may take, seconds.
+    guest_limit_s: u32,
     bounds: Bounds<'a>,
     core: Core,
     accelerator: Accelerator,
@@ -149,6 +166,7 @@ impl<'a> Qemu<'a> {
         bounds: Bounds<'a>,
     ) -> Result<Self, GuestError> {
         let paths = Paths::in_dir(bounds.dir);
+        let guest_limit_s = job.and_then(|job| job.limit_s).unwrap_or_default();
         let job = job.map(|job| serde_json::to_vec(job).unwrap_or_default()).unwrap_or_default();
         write(&paths.job, &job)?;
         let mut command = Command::new(QEMU);
@@ -158,15 +176,24 @@ impl<'a> Qemu<'a> {
             File::open(snapshot).map_err(|source| file_error(snapshot, source))?;
         }
         let core = Core::least_used().map_err(|source| GuestError::Start { source })?;
-        let limits = Limits { deadline: bounds.limit, output_bytes_max: STDERR_BYTES_MAX };
-        let deadline = Instant::now() + bounds.limit;
+        let limits = Limits { deadline: NEVER, output_bytes_max: STDERR_BYTES_MAX };
         let child = Child::spawn(command, limits).map_err(|error| match error {
             ProcessError::Start { source, .. } => GuestError::Start { source },
             other => GuestError::Process(other),
         })?;
         let console = ConsoleWatch::new(&paths.console);
+        let patience = Patience::new(bounds.limit, child.pid());
         let accelerator = machine.accelerator;
-        Ok(Self { child: Some(child), paths, console, deadline, bounds, core, accelerator })
+        Ok(Self {
+            child: Some(child),
+            paths,
+            console,
+            patience,
+            guest_limit_s,
+            bounds,
+            core,
+            accelerator,
+        })
     }
 
     fn is_running(&self) -> bool {
@@ -176,7 +203,7 @@ impl<'a> Qemu<'a> {
     /// Connects to the monitor, and waits until the guest is in memory and could go on.
     fn monitor(&mut self) -> Result<Monitor, GuestError> {
         let mut monitor =
-            Monitor::connect(&self.paths.monitor, self.deadline, &|| self.is_running())
+            Monitor::connect(&self.paths.monitor, self.patience.clone(), &|| self.is_running())
                 .map_err(|source| self.monitor_error("connecting", source))?;
         monitor
             .wait_status("query-status", &|status| status != "inmigrate")
@@ -241,21 +268,27 @@ impl<'a> Qemu<'a> {
             if let Some(splat) = self.hung() {
                 return Err(GuestError::Hung { splat });
             }
+            if let Some(over) = self.patience.over() {
+                return Err(self.too_long(over));
+            }
             std::thread::sleep(POLL);
         }
         let child = self.child.take().ok_or_else(|| GuestError::Start {
             source: io::Error::other("its end was waited for already"),
         })?;
-        let output = child.wait().map_err(|error| match (error, self.console.splat()) {
-            (ProcessError::Deadline { .. }, Some(splat)) => GuestError::Hung { splat },
-            (ProcessError::Deadline { .. }, None) => GuestError::Deadline {
-                limit_s: self.bounds.limit.as_secs(),
-                last_words: self.console.last_words(),
-            },
-            (other, _) => GuestError::Process(other),
-        })?;
+        let output = child.wait().map_err(GuestError::Process)?;
         collected.read_more(on_output)?;
         Ok((collected.lines, output))
+    }
+
+    /// What a guest that did not end shows of the reason.
+    fn too_long(&self, over: Over) -> GuestError {
+        let last_words = self.console.last_words();
+        match (self.console.splat(), over) {
+            (Some(splat), _) => GuestError::Hung { splat },
+            (None, Over::Limit) => GuestError::Deadline { limit: self.bounds.limit, last_words },
+            (None, Over::Still) => GuestError::Still { last_words },
+        }
     }
 
     /// Turns the guest's lines into a report; exactly one closing line is demanded.
@@ -272,6 +305,9 @@ impl<'a> Qemu<'a> {
                 Line::Hello { release } => report.release = release,
                 Line::Answer { payload } => report.answer = Some(payload),
                 Line::KernelLog { lines } => report.kernel_log = lines,
+                Line::LimitReached => {
+                    return Err(GuestError::GuestTime { limit_s: self.guest_limit_s });
+                }
                 Line::End { error } => {
                     report.error = error;
                     ended = true;

@@ -40,14 +40,38 @@ pub enum Task {
     Symbols,
 }
 
-/// A task and the seed of the guest's random pool while it runs.
+/// A task, the seed of the guest's random pool while it runs, and the time it may take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Stirred into the kernel's random pool before the task: hash seeds, sequence numbers and
     /// user-space randomness follow from it alone.
     pub seed: u64,
+    /// Guest time that the task may take, seconds; the guest ends itself at that instruction.
+    #[serde(with = "fixed_width")]
+    pub limit_s: Option<u32>,
     /// What to do.
     pub task: Task,
+}
+
+/// A limit as text that is as long for any value, so that no limit moves a guest's counts: a longer
+/// job takes longer to read. 0 is none.
+mod fixed_width {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+    pub(super) fn serialize<S: Serializer>(
+        limit: &Option<u32>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        format!("{:010}", limit.unwrap_or(0)).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<u32>, D::Error> {
+        let limit: u32 = String::deserialize(deserializer)?.parse().map_err(D::Error::custom)?;
+        Ok((limit > 0).then_some(limit))
+    }
 }
 
 /// One line from the guest.
@@ -62,9 +86,14 @@ pub(super) enum Line {
     KernelLog { lines: Vec<String> },
     /// The handler's answer.
     Answer { payload: String },
+    /// The task's time is up: it was ended at the job's `limit_s`.
+    LimitReached,
     /// The task is over; `error` is empty when it succeeded.
     End { error: Option<String> },
 }
+
+/// [`Line::LimitReached`] as it is sent, made beforehand: it is written by a signal handler.
+pub(super) const LIMIT_REACHED: &[u8] = b"\"limit_reached\"\n";
 
 impl Line {
     /// The line as bytes, newline included.
@@ -125,6 +154,24 @@ mod tests {
         let (lines, taken) = Line::decode_all(&bytes).unwrap();
         assert_eq!(lines, [Line::Hello { release: "6.1".into() }, Line::End { error: None }]);
         assert_eq!(taken, whole);
+    }
+
+    #[test]
+    fn the_line_made_beforehand_is_the_one_that_is_understood() {
+        assert_eq!(LIMIT_REACHED, Line::LimitReached.encode());
+    }
+
+    #[test]
+    fn a_job_is_as_long_for_any_limit() {
+        let job = |limit_s| {
+            let task = Task::Call { payload: "x".into() };
+            serde_json::to_string(&Job { seed: 1, limit_s, task }).unwrap()
+        };
+        let texts = [None, Some(1), Some(86_400)].map(|limit| (limit, job(limit)));
+        for (limit, text) in &texts {
+            assert_eq!(text.len(), texts[0].1.len());
+            assert_eq!(serde_json::from_str::<Job>(text).unwrap().limit_s, *limit);
+        }
     }
 
     #[test]

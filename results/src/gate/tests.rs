@@ -229,7 +229,7 @@ fn cells_that_the_new_side_lost_decide_by_how_they_were_lost() {
     };
     let reason = || "x".to_owned();
     for (outcome, verdict) in [
-        (Outcome::Censored { limit_s: 600 }, Verdict::Regression),
+        (Outcome::Censored { limit_s: 600, clock: Clock::Wall }, Verdict::Regression),
         (Outcome::Skipped { reason: reason() }, Verdict::Regression),
         (Outcome::Failed { reason: reason() }, Verdict::Invalid),
         (Outcome::Invalid { reason: reason() }, Verdict::Invalid),

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
-use lab::guest::{Bounds, Job, Task};
+use lab::guest::{Bounds, Job, Limit, Task};
 use lab::image::{Cache, KernelSpec};
 use serde::Serialize;
 
@@ -18,8 +18,8 @@ use crate::place::{GuestOptions, GuestPlace, WorkDir, ended_well};
 use crate::run::progress::Progress;
 use crate::scenario::Limits;
 
-/// Some sixty tries of an emulated guest take 10 s.
-const LIMIT: Duration = Duration::from_mins(5);
+/// Some sixty tries take an emulated guest 10 s.
+const LIMIT: Limit = Limit::Processor(Duration::from_mins(5));
 /// The group that has a column for each of its members.
 const PROXIES: &str = "proxy";
 
@@ -58,7 +58,8 @@ fn probe(spec: &KernelSpec, progress: &dyn Fn(&str)) -> anyhow::Result<Probed> {
     progress(&format!("probing {}", place.release()));
     let dir = tempfile::tempdir_in(work.path())?;
     let bounds = Bounds { dir: dir.path(), limit: LIMIT, aborted: &AtomicBool::new(false) };
-    let job = Job { seed: 1, task: Task::Call { payload: features::QUESTION.to_owned() } };
+    let job =
+        Job { seed: 1, limit_s: None, task: Task::Call { payload: features::QUESTION.to_owned() } };
     let report = place.run_job(&job, bounds, &mut |_| {})?;
     let answer = ended_well(report)?.context("the guest ended well but gave no answer")?;
     let features = serde_json::from_str(&answer).context("the guest's answer is not understood")?;
