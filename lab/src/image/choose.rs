@@ -62,7 +62,8 @@ pub(super) fn newest(spec: &KernelSpec, apt: &Apt) -> Result<Offer, ImageError> 
     match gaps.first() {
         Some(gap) => Err(ImageError::Source {
             problem: format!("kernel `{spec}`: {gap}, which the archive has no more"),
-            remedy: "name another series or release",
+            remedy: "name another series or release, or bring its packages: `PATH.deb`, with all of \
+                     them in one folder",
         }),
         None => Err(ImageError::NotFound {
             spec: spec.to_string(),
@@ -166,12 +167,19 @@ fn matches(spec: &KernelSpec, release: &str, flavour: &str) -> bool {
     }
 }
 
-/// What an error offers instead of `spec`: all series, or the releases that share most of their
-/// beginning with it, newest first.
+/// What an error offers instead of `spec`: all series, nearest first, or the releases that share
+/// most of their beginning with it, newest first.
 fn near(spec: &KernelSpec, releases: &[&str]) -> Vec<String> {
     let releases = releases.iter().filter(|release| FLAVOURS.contains(&flavour_of(release)));
-    if let KernelSpec::Series(..) | KernelSpec::Newest(_) = spec {
+    let wanted = match spec {
+        KernelSpec::Series(major, minor) => Some((*major, *minor)),
+        KernelSpec::Newest(major) => Some((*major, 0)),
+        _ => None,
+    };
+    if let Some(wanted) = wanted {
         let series: BTreeSet<(u32, u32)> = releases.filter_map(|r| series_of(r)).collect();
+        let mut series: Vec<(u32, u32)> = series.into_iter().collect();
+        series.sort_by_key(|one| (age(*one).abs_diff(age(wanted)), *one));
         return series.iter().map(|(major, minor)| format!("{major}.{minor}")).collect();
     }
     let spec = spec.to_string();
@@ -182,6 +190,18 @@ fn near(spec: &KernelSpec, releases: &[&str]) -> Vec<String> {
     let mut near: Vec<&str> = releases.copied().collect();
     near.sort_by_key(|release| Reverse((shared(release), numbers(release))));
     near.into_iter().take(NEAR_MAX).map(str::to_owned).collect()
+}
+
+/// Series in the order of their making: Linux 4 ended with 4.20, 5 with 5.19, 6 with 6.19.
+fn age((major, minor): (u32, u32)) -> u32 {
+    major.saturating_mul(20).saturating_add(minor)
+}
+
+/// The series nearest to `wanted` that a source offers, nearest first.
+pub(super) fn near_series(apt: &Apt, wanted: (u32, u32)) -> Result<Vec<String>, ImageError> {
+    let names = apt.search(&format!("^{IMAGE_PREFIX}[0-9]"))?;
+    let releases: Vec<&str> = names.iter().filter_map(|name| release_of(name)).collect();
+    Ok(near(&KernelSpec::Series(wanted.0, wanted.1), &releases))
 }
 
 /// The series of a release: `(6, 1)` of `6.1.0-30-amd64`.
@@ -248,7 +268,9 @@ mod tests {
         let by_release = near(&KernelSpec::Release("6.1.0-31-amd64".into()), &releases);
         let expected = ["6.1.0-30-amd64", "6.1.0-9-amd64", "6.12.5-cloud-amd64", "5.10-amd64"];
         assert_eq!(by_release, expected);
-        assert_eq!(near(&KernelSpec::Series(6, 2), &releases), ["5.10", "6.1", "6.12"]);
+        assert_eq!(near(&KernelSpec::Series(6, 2), &releases), ["6.1", "6.12", "5.10"]);
+        assert_eq!(near(&KernelSpec::Series(5, 15), &releases), ["5.10", "6.1", "6.12"]);
+        assert_eq!(near(&KernelSpec::Newest(7), &releases), ["6.12", "6.1", "5.10"]);
     }
 
     #[test]

@@ -83,11 +83,18 @@ fn room_text(source: &io::Error) -> String {
     if is_full { format!("; {MAKE_ROOM}") } else { String::new() }
 }
 
+/// How to have a kernel that no package source offers.
+pub(super) const BRING_ONES_OWN: &str =
+    "bring a package of your own: `PATH.deb`, or its files: `vmlinuz=PATH,modules=DIR`";
+
 fn near_text(near: &[String]) -> String {
     if near.is_empty() {
-        "no kernel package was seen at all: look at the machine's package sources".to_owned()
+        format!(
+            "no kernel package was seen at all: look at the machine's package sources, or \
+             {BRING_ONES_OWN}"
+        )
     } else {
-        format!("there are {}", near.join(", "))
+        format!("the nearest there are: {}; or {BRING_ONES_OWN}", near.join(", "))
     }
 }
 
@@ -108,7 +115,8 @@ mod tests {
         };
         assert_eq!(
             error.to_string(),
-            "kernel `6.3`: no package in bookworm; there are 6.1.0-1-cloud-amd64"
+            "kernel `6.3`: no package in bookworm; the nearest there are: 6.1.0-1-cloud-amd64; or \
+             bring a package of your own: `PATH.deb`, or its files: `vmlinuz=PATH,modules=DIR`"
         );
         let error = at("read", Path::new("/x"))(io::Error::from(io::ErrorKind::NotFound));
         assert!(error.to_string().starts_with("cannot read `/x`: "));

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::cache::{Cache, folder_bytes, sha256};
-use super::choose::release_of;
+use super::choose::{near_series, release_of, series_of};
 use super::deb::Deb;
-use super::error::{ImageError, at};
+use super::error::{BRING_ONES_OWN, ImageError, at};
 use super::modules::ModuleTree;
-use super::package::{Fetched, PackageRecord, fetch, from_file, on_offer};
+use super::package::{Fetched, PackageRecord, every_suite, fetch, from_file, on_offer};
 use super::spec::KernelSpec;
 use super::vmlinux::{extract, has_pvh_entry, release};
 
@@ -122,13 +122,10 @@ fn find(spec: &KernelSpec, cache: &Cache, progress: &dyn Fn(&str)) -> Result<Ker
             let vmlinuz = PathBuf::from(format!("/boot/vmlinuz-{release}"));
             let modules = Path::new("/lib/modules").join(&release);
             if let Some(absent) = [&vmlinuz, &modules].into_iter().find(|path| !path.exists()) {
-                return Err(ImageError::Malformed {
-                    path: absent.clone(),
-                    problem: format!(
-                        "not there, so that the kernel of this machine, {release}, cannot be booted in a guest"
-                    ),
-                    remedy: "install its package, or name another kernel, such as `default`",
-                });
+                let near = series_of(&release)
+                    .and_then(|series| offered_near(series, cache, progress).ok())
+                    .unwrap_or_default();
+                return Err(no_host_kernel(absent, &release, &near));
             }
             from_files(&vmlinuz, &modules, cache)
         }
@@ -148,6 +145,30 @@ fn find(spec: &KernelSpec, cache: &Cache, progress: &dyn Fn(&str)) -> Result<Ker
             }
             Ok(kernel)
         }
+    }
+}
+
+/// The series nearest to `series` that the package sources offer.
+fn offered_near(
+    series: (u32, u32),
+    cache: &Cache,
+    progress: &dyn Fn(&str),
+) -> Result<Vec<String>, ImageError> {
+    near_series(&every_suite(cache, progress)?, series)
+}
+
+/// The file `absent` is missing, without which `host` is no kernel; `near` can be had in its place.
+fn no_host_kernel(absent: &Path, release: &str, near: &[String]) -> ImageError {
+    const NAMED_MAX: usize = 3;
+    let named = near.get(..NAMED_MAX).unwrap_or(near).join(", ");
+    let offered = if named.is_empty() { String::new() } else { format!(", such as {named}") };
+    ImageError::Malformed {
+        path: absent.to_owned(),
+        problem: format!(
+            "not there, so that the kernel of this machine, {release}, cannot be booted in a guest; \
+             install its package, or name another kernel{offered}"
+        ),
+        remedy: BRING_ONES_OWN,
     }
 }
 
@@ -391,6 +412,16 @@ mod tests {
         // Another build in the same place is another kernel.
         fs::write(&vmlinuz, image(18)).unwrap();
         assert_ne!(resolve(&spec, &cache, QUIET).unwrap(), kernel);
+    }
+
+    #[test]
+    fn a_machine_without_its_own_kernel_is_told_which_ones_there_are() {
+        let near = ["6.18", "6.12", "7.0", "6.1"].map(str::to_owned);
+        let said = no_host_kernel(Path::new("/boot/vmlinuz-6.18.5"), "6.18.5", &near).to_string();
+        assert!(said.contains("/boot/vmlinuz-6.18.5") && said.contains("PATH.deb"), "{said}");
+        assert!(said.contains("name another kernel, such as 6.18, 6.12, 7.0;"), "{said}");
+        let unknown = no_host_kernel(Path::new("/x"), "6.18.5", &[]).to_string();
+        assert!(unknown.contains("name another kernel; bring"), "{unknown}");
     }
 
     #[test]
