@@ -58,7 +58,11 @@ pub struct Job {
 mod fixed_width {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-    #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+    #[expect(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference to the field"
+    )]
     pub(super) fn serialize<S: Serializer>(
         limit: &Option<u32>,
         serializer: S,
