@@ -265,11 +265,11 @@ impl GuestPlace {
             let outcome = Outcome::Invalid { reason: reason.clone() };
             return Ok(CellAnswer::without_numbers(outcome));
         }
-        let (limit_s, limit) = match self.machine.accelerator {
+        let (guest_s, limit) = match self.machine.accelerator {
             Accelerator::Tcg => (Some(limits.cell_guest_s), limits.around_cell()),
             Accelerator::Kvm => (None, Limit::Wall(Duration::from_secs(limits.cell_s))),
         };
-        let job = job_of(spec, limit_s)?;
+        let job = job_of(spec, guest_s)?;
         answer(self.run_job(&job, Bounds { dir, limit, aborted }, &mut |_| {})?)
     }
 
