@@ -75,7 +75,13 @@ impl Block {
     /// A table under a line that opens it.
     pub(crate) fn folded(mut table: Table) -> Self {
         let title = std::mem::take(&mut table.title);
-        Self::Folded(title, vec![Self::Tables(vec![table])])
+        Self::Folded(title, vec![table.into()])
+    }
+}
+
+impl From<Table> for Block {
+    fn from(table: Table) -> Self {
+        Self::Tables(vec![table])
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, bail, ensure};
 use results::Run;
 use results::replicate::{self, Judged};
 
-use crate::cli::ReplicateArgs;
+use crate::cli::{PageArgs, ReplicateArgs};
 use crate::console;
 use crate::run::{Ended, Interrupt, RunRequest};
 use crate::scenario::Scenario;
@@ -24,7 +24,9 @@ pub(super) fn run(args: &ReplicateArgs) -> anyhow::Result<ExitCode> {
     ensure!(!judged.is_empty(), "no claim to judge: a scenario states them as [[claims]]");
     unique(&judged)?;
     let document = replicate::document(&judged, &console::command());
-    super::page::print(&document, &judged, args.form)?;
+    let measured = args.judge.is_empty().then(|| args.output.clone());
+    let page = PageArgs { form: args.form, output: measured };
+    super::page::show(&document, &judged, "claims", &page)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -30,7 +30,7 @@ pub fn document(calibration: &Calibration, command: &str) -> Result<Document, Pl
             Block::List(findings(calibration, clock)),
             match plot::plot(calibration, clock)? {
                 Some(plot) => Block::Plots(vec![plot]),
-                None => Block::Tables(vec![table(calibration, clock)]),
+                None => table(calibration, clock).into(),
             },
             Block::OnPage(vec![Block::Text(method(clock).to_owned())]),
         ]);

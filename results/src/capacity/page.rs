@@ -3,7 +3,6 @@
 use super::{CapacityPlan, GroupPlan, plot, tables, words};
 use crate::document::{Block, Document};
 use crate::plots::PlotError;
-use crate::tables::Table;
 
 /// The page.
 ///
@@ -17,8 +16,8 @@ pub fn document(plan: &CapacityPlan) -> Result<Document, PlotError> {
         sentences.extend(group.proxies.iter().filter_map(words::outlook));
         blocks.push(Block::Heading(2, format!("On {}", words::title(group))));
         blocks.push(Block::OnPage(vec![Block::List(sentences)]));
-        blocks.push(one(tables::answer(plan, group)));
-        blocks.extend(tables::moves(group).map(one));
+        blocks.push(tables::answer(plan, group).into());
+        blocks.extend(tables::moves(group).map(Block::from));
     }
     blocks.push(Block::Heading(2, "What to know".to_owned()));
     blocks.push(Block::List(words::caveats(plan)));
@@ -33,10 +32,6 @@ pub fn document(plan: &CapacityPlan) -> Result<Document, PlotError> {
     Ok(document)
 }
 
-fn one(table: Table) -> Block {
-    Block::Tables(vec![table])
-}
-
 fn evidence(group: &GroupPlan) -> Result<Vec<Block>, PlotError> {
     let conditions = group.proxies.first().map_or(0, |proxy| proxy.conditions.len());
     let plots = (0..conditions).filter_map(|at| plot::draw(group, at).transpose());
@@ -45,7 +40,7 @@ fn evidence(group: &GroupPlan) -> Result<Vec<Block>, PlotError> {
         Block::OnPage(vec![Block::Plots(plots.collect::<Result<_, _>>()?)]),
     ];
     let tables = [tables::outlook(group), tables::models(group), tables::gaps(group)];
-    blocks.extend(tables.into_iter().flatten().map(one));
+    blocks.extend(tables.into_iter().flatten().map(Block::from));
     Ok(blocks)
 }
 

@@ -23,7 +23,7 @@ pub fn document(clocks: &Clocks, command: &str) -> Result<Document, PlotError> {
         Block::Text(head(clocks)),
         Block::OnPage(vec![Block::Plots(vec![plot::draw(clocks)?])]),
     ];
-    document.blocks.extend(tables.into_iter().flatten().map(|table| Block::Tables(vec![table])));
+    document.blocks.extend(tables.into_iter().flatten().map(Block::from));
     Ok(document)
 }
 

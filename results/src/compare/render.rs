@@ -30,7 +30,7 @@ pub fn document(comparison: &Comparison, detail: Detail) -> Document {
         Block::List(sentences(comparison)),
     ];
     let tables = tables(comparison, detail).into_iter();
-    document.blocks.extend(tables.map(|table| Block::Tables(vec![table])));
+    document.blocks.extend(tables.map(Block::from));
     document
 }
 

@@ -28,11 +28,11 @@ pub fn document(explanation: &Explanation, top: usize) -> Result<Document, PlotE
     let table = Table::new("", "", Vec::new());
     let svg = plot::draw(explanation)?;
     let plot = Plot { name: name(explanation), title, svg, table, wide: true };
-    let functions = |top| vec![Block::Tables(vec![tables::functions(explanation, top)])];
+    let functions = |top| vec![tables::functions(explanation, top).into()];
     document.blocks = vec![
         Block::OnPage(vec![Block::Plots(vec![plot])]),
         Block::List(sentences(explanation)),
-        Block::Tables(vec![tables::areas(explanation)]),
+        tables::areas(explanation).into(),
         Block::OnPage(functions(TOP)),
         Block::OnTerminal(functions(top)),
     ];

@@ -31,7 +31,7 @@ pub enum Detail {
 pub fn document(gate: &Gate, detail: Detail) -> Document {
     let mut document = Document::new(headline(gate), "");
     document.blocks = vec![Block::List(sentences(gate))];
-    document.blocks.extend(tables(gate, detail).into_iter().map(one));
+    document.blocks.extend(tables(gate, detail).into_iter().map(Block::from));
     document
 }
 
@@ -50,7 +50,7 @@ pub fn comment(gate: &Gate) -> Document {
     ];
     let blocks = &mut document.blocks;
     blocks.push(Block::Lead(headline(gate)));
-    blocks.extend(first.into_iter().flatten().map(one));
+    blocks.extend(first.into_iter().flatten().map(Block::from));
     let how = vec![Block::List(sentences(gate))];
     blocks.push(Block::Folded("How it was judged".to_owned(), how));
     blocks.extend(folded.into_iter().filter_map(|(table, what, count)| {
@@ -58,10 +58,6 @@ pub fn comment(gate: &Gate) -> Document {
         Some(Block::folded(Table { title, ..table? }))
     }));
     document
-}
-
-fn one(table: Table) -> Block {
-    Block::Tables(vec![table])
 }
 
 /// `REGRESSION: 2 of 14 lines, worst: ...`.

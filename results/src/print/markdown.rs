@@ -55,7 +55,7 @@ fn folded(out: &mut String, summary: &str, inner: &[Block], plots_in: &str) {
 fn plot(out: &mut String, plot: &Plot, plots_in: &str) {
     let _ = writeln!(out, "![{}]({plots_in}{}.svg)\n", escape(&plot.title), plot.name);
     if !plot.table.rows.is_empty() {
-        folded(out, "Numbers of this plot", &[Block::Tables(vec![plot.table.clone()])], "");
+        folded(out, "Numbers of this plot", &[plot.table.clone().into()], "");
     }
 }
 

@@ -26,8 +26,8 @@ pub fn document(judged: &[Judged], command: &str) -> Document {
     );
     let mut document = Document::new("Published claims, put to the test", "");
     document.blocks = vec![
-        Block::OnTerminal(vec![Block::Tables(vec![brief])]),
-        Block::OnPage(vec![Block::Text(note), Block::Tables(vec![whole])]),
+        Block::OnTerminal(vec![brief.into()]),
+        Block::OnPage(vec![Block::Text(note), whole.into()]),
     ];
     document
 }

@@ -51,14 +51,10 @@ pub(super) fn document(
         [tables::gaps(view), tables::warnings(view)].into_iter().flatten().collect();
     if !problems.is_empty() {
         blocks.push(Block::Heading(2, "What to know before using these numbers".to_owned()));
-        blocks.extend(problems.into_iter().map(one));
+        blocks.extend(problems.into_iter().map(Block::from));
     }
     blocks.push(Block::OnPage(how(view)));
     Ok(document)
-}
-
-fn one(table: Table) -> Block {
-    Block::Tables(vec![table])
 }
 
 /// `Kernel 6.1.0, guest, instructions clock`.
@@ -99,7 +95,8 @@ fn kernels_compared(family: &Family<'_>, dir: &Path) -> Result<Vec<Block>, Repor
         Block::List(findings.controls),
         Block::Plots(kernels::plot::of_family(family)?),
     ];
-    blocks.extend(changes.into_iter().chain(kernels::tables::not_compared(family)).map(one));
+    blocks
+        .extend(changes.into_iter().chain(kernels::tables::not_compared(family)).map(Block::from));
     Ok(blocks)
 }
 
@@ -217,7 +214,7 @@ fn how(view: &View<'_>) -> Vec<Block> {
     let mut blocks = vec![Block::Heading(2, "How it was measured".to_owned())];
     blocks.extend(commands.into_iter().map(Block::Code));
     blocks.push(Block::List(method(view).into_iter().map(str::to_owned).collect()));
-    blocks.extend(tables.into_iter().flatten().map(one));
+    blocks.extend(tables.into_iter().flatten().map(Block::from));
     blocks
 }
 

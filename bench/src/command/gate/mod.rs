@@ -72,7 +72,8 @@ fn rendered(gate: &Gate, args: &GateArgs) -> anyhow::Result<String> {
     };
     Ok(match format {
         GateFormat::Text => print::terminal(&gate::document(gate, detail), width(args)),
-        GateFormat::Markdown => print::markdown(&gate::comment(gate)),
+        // The page that is commented on has a title of its own.
+        GateFormat::Markdown => format!("#{}", print::markdown(&gate::comment(gate))),
         GateFormat::Html => print::html(&gate::comment(gate))?,
         GateFormat::Junit => gate::junit(gate)?,
         GateFormat::Json => serde_json::to_string_pretty(gate)? + "\n",
