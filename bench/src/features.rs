@@ -1,4 +1,5 @@
-//! What a guest kernel can do: the question to PID 1, its answer, and a short form for a table. The trying is in `proxies`.
+//! What a guest kernel can do: the question to PID 1, its answer, and a short form for a table. The
+//! trying is in `proxies`.
 
 use linux::netns::Namespace;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,8 @@ pub struct Tried {
     pub missing: Option<String>,
 }
 
-/// The guest's side: tries everything in a throw-away namespace; the answer is a JSON list of [`Tried`].
+/// The guest's side: tries everything in a throw-away namespace; the answer is a JSON list of
+/// [`Tried`].
 ///
 /// # Errors
 /// Namespaces cannot be made.

@@ -110,7 +110,8 @@ pub struct Limits {
     /// Memory of a guest, MiB.
     pub guest_memory_mib: u32,
     /// Processor time that the emulator may take for a guest kernel's boot, seconds. Stock kernels
-    /// take 9 to 16 s; beyond this it hangs. A machine that is busy with other things loses nothing.
+    /// take 9 to 16 s; beyond this it hangs. A machine that is busy with other things loses
+    /// nothing.
     pub boot_s: u64,
 }
 

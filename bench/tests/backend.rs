@@ -1,6 +1,6 @@
-//! What a new backend touches: a folder (`toy`) and one line (here the call of `also_known`). It goes
-//! through planning, the measures that apply to it, the contract that every backend is held to, and a
-//! report, without anything else knowing it.
+//! What a new backend touches: a folder (`toy`) and one line (here the call of `also_known`). It
+//! goes through planning, the measures that apply to it, the contract that every backend is held
+//! to, and a report, without anything else knowing it.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,5 @@
-//! Bad input at the command line: a message with thing, place and remedy, exit code 1, and nothing created. No root.
+//! Bad input at the command line: a message with thing, place and remedy, exit code 1, and nothing
+//! created. No root.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -15,7 +16,8 @@ fn vipbench(dir: &Path) -> Command {
     command
 }
 
-/// Runs `vipbench run` on a scenario and returns what it says; it must fail with 1 and leave nothing but the scenario.
+/// Runs `vipbench run` on a scenario and returns what it says; it must fail with 1 and leave
+/// nothing but the scenario.
 fn refused(scenario: &str, options: &[&str]) -> String {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("s.toml"), scenario).unwrap();
@@ -103,7 +105,8 @@ fn damaged_and_foreign_kernels_are_refused_with_file_and_remedy() {
     let modules = dir.path().join("modules");
     fs::create_dir(&modules).unwrap();
     fs::write(modules.join("modules.builtin"), "kernel/net/ipv6/ipv6.ko\n").unwrap();
-    // The start of a 64-bit ELF file for aarch64, of a package that was cut, and of nothing in particular.
+    // The start of a 64-bit ELF file for aarch64, of a package that was cut, and of nothing in
+    // particular.
     let mut aarch64 = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0".to_vec();
     aarch64.resize(64, 0);
     let kernels: [(&str, &[u8], &[&str]); 3] = [

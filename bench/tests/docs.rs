@@ -1,7 +1,9 @@
-//! The commands of README and docs: each is one that the program understands, and each runs and ends as its page says.
+//! The commands of README and docs: each is one that the program understands, and each runs and
+//! ends as its page says.
 //!
-//! Commands stand in fenced blocks marked `sh`; those in blocks marked `sh guest` need QEMU and a kernel. `vipbench run` is run
-//! with `--dry-run`. A comment `# exit code N` at the end of a line tells another end than 0.
+//! Commands stand in fenced blocks marked `sh`; those in blocks marked `sh guest` need QEMU and a
+//! kernel. `vipbench run` is run with `--dry-run`. A comment `# exit code N` at the end of a line
+//! tells another end than 0.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -142,7 +144,8 @@ fn the_page_of_time_against_instructions_is_what_its_command_makes() {
     assert!(plot(folder.path()) == plot(&project().join("docs")), "make it again: {command}");
 }
 
-/// A folder in which the paths of the pages lead to the project's files. Runs are copies: `explain` writes into them.
+/// A folder in which the paths of the pages lead to the project's files. Runs are copies: `explain`
+/// writes into them.
 fn desk() -> TempDir {
     let desk = TempDir::new().unwrap();
     for name in ["scenarios", "scripts"] {

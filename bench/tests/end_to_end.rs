@@ -1,4 +1,5 @@
-//! The main job from outside, on real kernels in guests: repeatable to the byte, resumable, and gone without a trace.
+//! The main job from outside, on real kernels in guests: repeatable to the byte, resumable, and
+//! gone without a trace.
 //!
 //! Needs root, QEMU and a kernel package; `scripts/test` runs it. Nothing here asserts a timing.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -282,7 +283,8 @@ fn a_full_disk_is_reported_and_finished_cells_stay_readable() {
 fn a_full_cache_is_reported_with_a_remedy_and_holds_nothing_half_written() {
     let desk = Desk::new();
     let dir = desk.dir.path();
-    // Looks like a kernel of a megabyte: the head of an x86-64 ELF file, and the words by which a kernel tells its release.
+    // Looks like a kernel of a megabyte: the head of an x86-64 ELF file, and the words by which a
+    // kernel tells its release.
     let mut kernel = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0".to_vec();
     kernel.resize(64, 0);
     kernel.extend(b"Linux version 6.1.0-test ");
@@ -338,8 +340,9 @@ fn a_connection_to_the_last_service_is_compared_with_every_services_rule() {
     fs::write(desk.folder("walk.toml"), scenario).unwrap();
     succeeded(desk.call(&["run", "walk.toml", "--clock", "instructions", "-o", "walk"]));
     let rows = desk.export("walk");
-    // The rules of all Services, then two of the Service's own chain and two of its Endpoint's, before them the jump from
-    // PREROUTING, after them the jump from POSTROUTING and the first rule there.
+    // The rules of all Services, then two of the Service's own chain and two of its Endpoint's,
+    // before them the jump from PREROUTING, after them the jump from POSTROUTING and the first rule
+    // there.
     for proxy in ["iptables-legacy", "iptables-nft"] {
         for (position, rules) in [("first", 1 + 7), ("last", 30 + 7)] {
             let wanted = format!(",{proxy},30,30,1,rules.walked,{position},count,1,{rules},");

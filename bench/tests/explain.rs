@@ -1,5 +1,5 @@
-//! `vipbench explain` from outside, on real kernels in guests: the profile adds up, names the function that everybody
-//! knows to be it, and changes no digit of what it looks at.
+//! `vipbench explain` from outside, on real kernels in guests: the profile adds up, names the
+//! function that everybody knows to be it, and changes no digit of what it looks at.
 //!
 //! Needs QEMU, a compiler and a kernel package; `scripts/test` runs it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -1,4 +1,5 @@
-//! `vipbench gate` and `calibrate` as a pipeline uses them: exit codes, forms, and the baseline. No root, no guest.
+//! `vipbench gate` and `calibrate` as a pipeline uses them: exit codes, forms, and the baseline. No
+//! root, no guest.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

@@ -1,5 +1,5 @@
-//! `vipbench import` from outside, and runs on what it gives. The run in a guest needs root, QEMU and a kernel package;
-//! `scripts/test` runs it. Nothing here asserts a timing.
+//! `vipbench import` from outside, and runs on what it gives. The run in a guest needs root, QEMU
+//! and a kernel package; `scripts/test` runs it. Nothing here asserts a timing.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -10,8 +10,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Objects as a real cluster has them: VIPs and Pods outside of the lab's ranges, several ports, a Service of each kind that is
-/// not programmed, and an Endpoint on a node.
+/// Objects as a real cluster has them: VIPs and Pods outside of the lab's ranges, several ports, a
+/// Service of each kind that is not programmed, and an Endpoint on a node.
 fn objects() -> Value {
     let service = |namespace: &str, name: &str, spec: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": namespace, "name": name}, "spec": spec});
     let slice = |namespace: &str, service: &str, addresses: &[&str], ports: Value| {

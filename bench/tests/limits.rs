@@ -1,5 +1,5 @@
-//! Limits of guests count the guest's own time: which cells come out, and with which numbers, does not depend on how busy this
-//! machine is. And a guest ends with its program.
+//! Limits of guests count the guest's own time: which cells come out, and with which numbers, does
+//! not depend on how busy this machine is. And a guest ends with its program.
 //!
 //! Needs QEMU and a kernel package; `scripts/test` runs it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -11,7 +11,8 @@ use std::process::{Child, Command};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A large sync of iptables-nft needs more than three seconds of guest time (10 in recorded runs), small cells do not.
+/// A large sync of iptables-nft needs more than three seconds of guest time (10 in recorded runs),
+/// small cells do not.
 const SCENARIO: &str = "
 name = 'limits'
 services = [10, 4000]

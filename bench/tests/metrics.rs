@@ -1,4 +1,5 @@
-//! The table of metrics against what measures declare, and what they declare against what real cells gave.
+//! The table of metrics against what measures declare, and what they declare against what real
+//! cells gave.
 //!
 //! Real cells are those of the committed reference runs; `end_to_end` looks at fresh ones.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -1,5 +1,5 @@
-//! Guests that die, by kernel command lines that make a stock kernel die for real: their cells are invalid with the kernel's own
-//! words, and the run ends well.
+//! Guests that die, by kernel command lines that make a stock kernel die for real: their cells are
+//! invalid with the kernel's own words, and the run ends well.
 //!
 //! Needs QEMU and a kernel package; `scripts/test` runs it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -13,7 +13,8 @@ use tempfile::TempDir;
 /// Far more than a boot takes, also on a busy machine.
 const BOOT_S: u32 = 180;
 
-/// Runs a scenario with guests that boot with `kernel_cmdline`; gives standard output, the report and the cells.
+/// Runs a scenario with guests that boot with `kernel_cmdline`; gives standard output, the report
+/// and the cells.
 fn run(kernel_cmdline: &str, boot_s: u32) -> (String, String, Vec<Value>) {
     let desk = TempDir::new().unwrap();
     let scenario = format!(
@@ -56,7 +57,8 @@ fn a_panic_at_boot() {
     dies_with("rdinit=/none", BOOT_S, &["did not boot", "Kernel panic - not syncing: VFS"]);
 }
 
-/// RAM that is not there: the kernel's first allocations read what nobody wrote. It does not get as far as ending itself.
+/// RAM that is not there: the kernel's first allocations read what nobody wrote. It does not get as
+/// far as ending itself.
 #[test]
 #[ignore = "needs QEMU and a kernel package; run by scripts/test"]
 fn an_oops_after_which_the_kernel_hangs() {
@@ -71,7 +73,8 @@ fn a_hang_without_a_word() {
     dies_with("rdinit=/none root=/dev/none rootwait loglevel=7", 30, &words);
 }
 
-/// `panic=0` keeps a kernel that has panicked waiting for ever, where it would end the guest otherwise.
+/// `panic=0` keeps a kernel that has panicked waiting for ever, where it would end the guest
+/// otherwise.
 #[test]
 #[ignore = "needs QEMU and a kernel package; run by scripts/test"]
 fn a_panic_that_never_ends() {
@@ -79,7 +82,8 @@ fn a_panic_that_never_ends() {
     dies_with("rdinit=/none panic=0", BOOT_S, &words);
 }
 
-/// Huge pages take all memory there is before the guest's files are unpacked: nothing is left, and nothing to kill.
+/// Huge pages take all memory there is before the guest's files are unpacked: nothing is left, and
+/// nothing to kill.
 #[test]
 #[ignore = "needs QEMU and a kernel package; run by scripts/test"]
 fn a_guest_without_memory() {

@@ -1,6 +1,8 @@
-//! A run spread over processes by the scripts that engines call, merged, and compared byte for byte with the same run in one piece.
+//! A run spread over processes by the scripts that engines call, merged, and compared byte for byte
+//! with the same run in one piece.
 //!
-//! The guests need QEMU and a kernel package; `scripts/test` runs them. The files for engines are read without.
+//! The guests need QEMU and a kernel package; `scripts/test` runs them. The files for engines are
+//! read without.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

@@ -1,4 +1,5 @@
-//! Any bytes as a results folder, `run.json` up to the first NUL and `cells.jsonl` behind it: an error, or a run that can be exported.
+//! Any bytes as a results folder, `run.json` up to the first NUL and `cells.jsonl` behind it: an
+//! error, or a run that can be exported.
 #![no_main]
 
 use std::fs;

@@ -1,7 +1,9 @@
-//! A Cluster of the same shape in which nothing of the original can be read: other names, other addresses.
+//! A Cluster of the same shape in which nothing of the original can be read: other names, other
+//! addresses.
 //!
-//! What stays is what costs something: the order of Services, which of them share a namespace, a name, a VIP or an
-//! Endpoint, how long each name is, ports and protocols, and how VIPs lie to each other within a network.
+//! What stays is what costs something: the order of Services, which of them share a namespace, a
+//! name, a VIP or an Endpoint, how long each name is, ports and protocols, and how VIPs lie to each
+//! other within a network.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::Ipv4Addr;
@@ -18,7 +20,8 @@ use crate::service::ServiceName;
 use crate::spec::SyntheticSpec;
 use crate::synthetic::Purpose;
 
-/// Where new addresses come from: private, and the range for carriers' own use (RFC 1918, RFC 6598).
+/// Where new addresses come from: private, and the range for carriers' own use (RFC 1918, RFC
+/// 6598).
 const POOL: [Ipv4Net; 2] = [
     Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
     Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
@@ -39,10 +42,12 @@ pub enum AnonymiseError {
 }
 
 impl Cluster {
-    /// The same shape under other names and addresses, none of which the original has. The same `seed` gives the same.
+    /// The same shape under other names and addresses, none of which the original has. The same
+    /// `seed` gives the same.
     ///
-    /// VIPs and Endpoints move by whole networks, and the same bits are flipped in all of them: two VIPs share a hash
-    /// bucket of IPVS exactly if they did before (up to Linux 7.0, where buckets follow the VIP's last octet and port).
+    /// VIPs and Endpoints move by whole networks, and the same bits are flipped in all of them: two
+    /// VIPs share a hash bucket of IPVS exactly if they did before (up to Linux 7.0, where buckets
+    /// follow the VIP's last octet and port).
     ///
     /// # Errors
     /// [`AnonymiseError::NoRoom`], for Clusters whose addresses are all over 10.0.0.0/8.
@@ -54,7 +59,8 @@ impl Cluster {
     }
 }
 
-/// Where VIPs and Endpoints go: to networks in which the Cluster has no address, those of a synthetic Cluster first.
+/// Where VIPs and Endpoints go: to networks in which the Cluster has no address, those of a
+/// synthetic Cluster first.
 fn moves(cluster: &Cluster, random: &mut SplitMix64) -> Result<(Moves, Moves), AnonymiseError> {
     let SyntheticSpec { service_cidr, endpoint_cidr, .. } = SyntheticSpec::default();
     let (vips, endpoints) = (vips(cluster), endpoint_addresses(cluster));
@@ -116,7 +122,8 @@ impl Labels {
     }
 }
 
-/// A label that was not used yet: random letters, more of them if those of this length seem to be used up.
+/// A label that was not used yet: random letters, more of them if those of this length seem to be
+/// used up.
 fn label(length: usize, random: &mut SplitMix64, used: &mut HashSet<String>) -> String {
     const ATTEMPTS: usize = 64;
     let mut length = length;

@@ -150,7 +150,8 @@ impl Cluster {
         Ok(Self { services })
     }
 
-    /// The Step that these Changes make, each applied to the Cluster that the ones before it lead to.
+    /// The Step that these Changes make, each applied to the Cluster that the ones before it lead
+    /// to.
     ///
     /// # Errors
     /// What [`Cluster::apply`] says of the first Change that does not fit.

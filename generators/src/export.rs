@@ -8,8 +8,8 @@
 //! ]}
 //! ```
 //!
-//! `node_port` (a number) and `external_ips` (a list) follow `protocol` if a Service has them. As a part of another
-//! document a Cluster has the same form.
+//! `node_port` (a number) and `external_ips` (a list) follow `protocol` if a Service has them. As a
+//! part of another document a Cluster has the same form.
 
 use std::fmt;
 use std::io::{BufReader, Read, Write};

@@ -20,10 +20,10 @@ const ENDPOINTS_PER_SLICE: usize = 100;
 /// Writes a Cluster as a Kubernetes `List` (JSON) of v1 Services and discovery.k8s.io/v1
 /// `EndpointSlice`s, such as `kubectl get services,endpointslices -A -o json` gives.
 ///
-/// Services that share namespace and name become the ports of one Service; each object stands
-/// where its first port stands in the Cluster, followed by its slices, whose Endpoints are all
-/// ready. The Services have no selector and their `EndpointSlice`s are marked as managed by vipbench,
-/// so a real cluster's controllers leave both alone.
+/// Services that share namespace and name become the ports of one Service; each object stands where
+/// its first port stands in the Cluster, followed by its slices, whose Endpoints are all ready. The
+/// Services have no selector and their `EndpointSlice`s are marked as managed by vipbench, so a
+/// real cluster's controllers leave both alone.
 ///
 /// # Errors
 /// [`ExportError::PortsDisagree`] or [`ExportError::UnnamedPort`] before anything is written, if

@@ -1,4 +1,5 @@
-//! What to program: the [`Cluster`] model, synthetic generators, [`Change`] streams, export, import.
+//! What to program: the [`Cluster`] model, synthetic generators, [`Change`] streams, export,
+//! import.
 //!
 //! A [`SyntheticSpec`] and a seed give a [`Cluster`] ([`generate`]), and so do a real cluster's
 //! Kubernetes objects ([`from_k8s`]); a Cluster gives [`Change`]s ([`changes()`]), vipbench's own

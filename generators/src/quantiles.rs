@@ -25,7 +25,8 @@ impl Quantiles {
         Self { cumulative }
     }
 
-    /// The kind of the item with this rank, 0 to `items` - 1: that at quantile (rank + 1/2) / items.
+    /// The kind of the item with this rank, 0 to `items` - 1: that at quantile (rank + 1/2) /
+    /// items.
     pub(crate) fn at_rank(&self, rank: u32, items: u32) -> usize {
         let halves = u128::from(rank) * 2 + 1;
         let point = halves * u128::from(self.total()) / (u128::from(items.max(1)) * 2);

@@ -1,7 +1,7 @@
 //! Gives a Cluster other addresses, network by network, so that what lay together still does.
 //!
-//! Within a network only the leading bits change: hash tables that look at the others, as IPVS' does up to Linux 7.0
-//! (the last octet and the port), fill as before.
+//! Within a network only the leading bits change: hash tables that look at the others, as IPVS'
+//! does up to Linux 7.0 (the last octet and the port), fill as before.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -41,8 +41,9 @@ pub enum RelocateError {
 }
 
 impl Cluster {
-    /// The same Cluster with every VIP and external IP in `services`, and every Endpoint in `endpoints`; `None` if they all
-    /// are already. Addresses that are in their range stay; others move there by whole networks.
+    /// The same Cluster with every VIP and external IP in `services`, and every Endpoint in
+    /// `endpoints`; `None` if they all are already. Addresses that are in their range stay; others
+    /// move there by whole networks.
     ///
     /// # Errors
     /// [`RelocateError::NoRoom`].
@@ -109,8 +110,8 @@ pub(crate) struct Moves {
     prefix_len: u8,
     /// Leading bits to leading bits.
     networks: HashMap<u32, u32>,
-    /// Flips bits behind the prefix, the same ones in every address: addresses that differ in some bits still do, in the
-    /// same ones.
+    /// Flips bits behind the prefix, the same ones in every address: addresses that differ in some
+    /// bits still do, in the same ones.
     flipped: u32,
 }
 

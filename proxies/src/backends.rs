@@ -24,8 +24,8 @@ pub fn backends() -> impl Iterator<Item = &'static Descriptor> {
     OWN.iter().chain(OTHERS.get().copied().unwrap_or_default()).copied()
 }
 
-/// Makes backends of another crate known to this process, behind those of this crate. Only the first
-/// call counts.
+/// Makes backends of another crate known to this process, behind those of this crate. Only the
+/// first call counts.
 pub fn also_known(others: &'static [&'static Descriptor]) {
     // A second call finds the cell full.
     let _ = OTHERS.set(others);

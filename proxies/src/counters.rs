@@ -1,10 +1,10 @@
-//! Rules with their packet counters at one moment, and what one packet did between two: how many rules
-//! it was compared with. Reads nothing itself; backends do.
+//! Rules with their packet counters at one moment, and what one packet did between two: how many
+//! rules it was compared with. Reads nothing itself; backends do.
 //!
 //! One connection between two readings tells which rules matched, and the order of the rules tells
 //! which others stood before them. Only the first packet of a connection meets translation rules
-//! (conntrack remembers the rest), and one that the node forwards takes the chains of its way in and
-//! of its way out.
+//! (conntrack remembers the rest), and one that the node forwards takes the chains of its way in
+//! and of its way out.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! What is true of one backend, as data: the rest of the program asks this and knows no backend by name.
+//! What is true of one backend, as data: the rest of the program asks this and knows no backend by
+//! name.
 //!
 //! Each backend's folder has its own; `backends` lists them.
 
@@ -22,7 +23,8 @@ pub struct Descriptor {
     pub name: &'static str,
     /// What it is, in one line.
     pub summary: &'static str,
-    /// What it has in common with others: `iptables`, `ipvs`, `nftables`, or `none` for the control.
+    /// What it has in common with others: `iptables`, `ipvs`, `nftables`, or `none` for the
+    /// control.
     pub family: &'static str,
     /// The name of its colour in plots (`results::proxies`).
     pub colour: &'static str,
@@ -39,7 +41,8 @@ pub struct Descriptor {
     pub slow_down: Option<fn(u32) -> Result<(), ProxyError>>,
     /// Reads the packet counters of its rules in the current namespace.
     pub counters: Option<Reading<Counters>>,
-    /// How many Services each bucket of its hash table in the kernel holds, the empty ones included.
+    /// How many Services each bucket of its hash table in the kernel holds, the empty ones
+    /// included.
     pub bucket_services: Option<Reading<Vec<u64>>>,
     /// Whether VIPs must be addresses of the node for it to see their packets.
     pub needs_local_vips: bool,

@@ -1,5 +1,6 @@
-//! What this kernel and these tools can do, found by trying each thing in the current network namespace, which is to be
-//! thrown away afterwards. Reads no configuration of the kernel, and programs no Cluster.
+//! What this kernel and these tools can do, found by trying each thing in the current network
+//! namespace, which is to be thrown away afterwards. Reads no configuration of the kernel, and
+//! programs no Cluster.
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ const SET: &str = "vipbench-features";
 /// Tables of iptables-legacy, each a kernel module of its own.
 const LEGACY_TABLES: [&str; 4] = ["filter", "nat", "mangle", "raw"];
 
-/// Name, table, and a rule that needs the match. kube-proxy's first (`pkg/proxy/iptables/proxier.go`, Kubernetes 1.35).
+/// Name, table, and a rule that needs the match. kube-proxy's first
+/// (`pkg/proxy/iptables/proxier.go`, Kubernetes 1.35).
 const MATCHES: [(&str, &str, &str); 11] = [
     ("addrtype", "filter", "-A INPUT -m addrtype --dst-type LOCAL"),
     ("comment", "filter", "-A INPUT -m comment --comment x"),
@@ -43,8 +45,8 @@ const TARGETS: [(&str, &str, &str); 5] = [
     ("REJECT", "filter", "-A INPUT -j REJECT"),
 ];
 
-/// Types of sets that kube-proxy's IPVS mode makes (`pkg/proxy/ipvs/ipset.go`, Kubernetes 1.30), and what `ipset create`
-/// wants besides.
+/// Types of sets that kube-proxy's IPVS mode makes (`pkg/proxy/ipvs/ipset.go`, Kubernetes 1.30),
+/// and what `ipset create` wants besides.
 const SETS: [(&str, &[&str]); 4] = [
     ("hash:ip", &[]),
     ("hash:ip,port", &[]),
@@ -59,7 +61,8 @@ const SCHEDULERS: [&str; 14] =
 /// One thing that was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feature {
-    /// What it belongs to: `proxy`, `legacy table`, `legacy match`, `nft target`, `set`, `scheduler`, ...
+    /// What it belongs to: `proxy`, `legacy table`, `legacy match`, `nft target`, `set`,
+    /// `scheduler`, ...
     pub group: &'static str,
     /// Its name as users write it.
     pub name: String,
@@ -67,7 +70,8 @@ pub struct Feature {
     pub missing: Option<String>,
 }
 
-/// Tries everything in the current network namespace, and leaves rules, sets and virtual services there.
+/// Tries everything in the current network namespace, and leaves rules, sets and virtual services
+/// there.
 pub fn try_all() -> Vec<Feature> {
     let mut features = Vec::new();
     let mut note = |group, name: &str, tried: Result<(), ProxyError>| {

@@ -1,7 +1,7 @@
 //! How a Cluster gets into the kernel: what every backend can do, one folder a backend.
 //!
-//! A backend programs the network namespace of the calling thread. It never makes, enters or names a
-//! namespace, and it reads no clock: whoever calls it times the stages of a sync.
+//! A backend programs the network namespace of the calling thread. It never makes, enters or names
+//! a namespace, and it reads no clock: whoever calls it times the stages of a sync.
 
 mod backend;
 mod backends;

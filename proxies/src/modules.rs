@@ -1,8 +1,8 @@
 //! Kernel modules that several backends need, in load order. A kernel that lacks some, or has them
 //! built in, is no error.
 
-/// Connection tracking with its netlink interface, and the checksum that it, NAT and IPVS ask for by
-/// name (`libcrc32c` in Linux 6.12, gone in 7.2).
+/// Connection tracking with its netlink interface, and the checksum that it, NAT and IPVS ask for
+/// by name (`libcrc32c` in Linux 6.12, gone in 7.2).
 pub const CONNTRACK: &[&str] = &[
     "crc32c_intel",
     "crc32c_generic",

@@ -1,4 +1,5 @@
-//! The options that backends are opened with: what the node decides, and what each family takes besides.
+//! The options that backends are opened with: what the node decides, and what each family takes
+//! besides.
 
 use std::net::Ipv4Addr;
 

@@ -1,5 +1,5 @@
-//! A growing text of commands for a tool, one a line. It knows how to write the pieces fast, not what they mean; each
-//! backend adds the pieces of its own tool.
+//! A growing text of commands for a tool, one a line. It knows how to write the pieces fast, not
+//! what they mean; each backend adds the pieces of its own tool.
 //!
 //! `std::fmt` would do the same at several times the cost, and rendering is measured.
 

@@ -1,8 +1,10 @@
-//! The gate measured: how often it cries wolf over the same thing, and how large a slowdown it finds.
+//! The gate measured: how often it cries wolf over the same thing, and how large a slowdown it
+//! finds.
 //!
-//! Made from runs that were really recorded. On the instructions clock whole repetitions are held against each other. On the wall
-//! clock gates are resampled from recorded replicates in the order they were recorded in, and every curve says so. `pools` sorts the
-//! runs, `draw` makes gates of them, `render` and `plot` show the outcome.
+//! Made from runs that were really recorded. On the instructions clock whole repetitions are held
+//! against each other. On the wall clock gates are resampled from recorded replicates in the order
+//! they were recorded in, and every curve says so. `pools` sorts the runs, `draw` makes gates of
+//! them, `render` and `plot` show the outcome.
 
 mod draw;
 mod plot;
@@ -30,7 +32,8 @@ const SCALED: [f64; 4] = [0.01, 0.02, 0.05, 0.1];
 /// How gates are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// Gates of each kind on the wall clock; on the instructions clock every pair of repetitions is one, up to so many.
+    /// Gates of each kind on the wall clock; on the instructions clock every pair of repetitions is
+    /// one, up to so many.
     pub gates: usize,
     /// Replicates on each side, wall clock.
     pub replicates: Vec<usize>,
@@ -87,13 +90,15 @@ pub struct Point {
     pub resampled: bool,
     /// What was put in.
     pub slowdown: Slowdown,
-    /// Proxies that are slowed down, and by how much where that is another: the smallest and the largest median effect of a line, a share.
+    /// Proxies that are slowed down, and by how much where that is another: the smallest and the
+    /// largest median effect of a line, a share.
     pub effect: Option<(f64, f64)>,
     /// Lines that are judged in a gate.
     pub lines: usize,
     /// Gates.
     pub gates: usize,
-    /// Gates in which a line of what was slowed down is a regression; of the same against the same, any line: a false alarm.
+    /// Gates in which a line of what was slowed down is a regression; of the same against the same,
+    /// any line: a false alarm.
     pub found: usize,
     /// Ends of the 95% interval of their share (Wilson).
     pub found_low: f64,

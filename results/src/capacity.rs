@@ -1,7 +1,8 @@
-//! Capacity: the largest number of Services that a budget allows, for each proxy and kernel of stored runs.
+//! Capacity: the largest number of Services that a budget allows, for each proxy and kernel of
+//! stored runs.
 //!
-//! The budget is an [`Slo`]; [`plan()`] fits what was measured and inverts the fits. Sentences are made in
-//! `words`, tables in `tables`, files in `page`.
+//! The budget is an [`Slo`]; [`plan()`] fits what was measured and inverts the fits. Sentences are
+//! made in `words`, tables in `tables`, files in `page`.
 
 mod budget;
 mod calibration;
@@ -126,7 +127,8 @@ pub enum Verdict {
         /// With its interval.
         #[serde(flatten)]
         largest: Largest,
-        /// What limits it: a condition, or a size that could not be measured. Nothing, when nothing does within reach.
+        /// What limits it: a condition, or a size that could not be measured. Nothing, when nothing
+        /// does within reach.
         binding: Option<String>,
         /// The estimate as a multiple of the largest measured size, when it is beyond it.
         extrapolated: Option<f64>,
@@ -190,8 +192,8 @@ pub struct FitPlan {
     pub words: String,
     /// Each model that was tried, with its relative error on sizes that were left out.
     pub trials: Vec<(Model, f64)>,
-    /// Relative standard deviation of a measurement around the model. Nothing when no model can be believed: then nothing is said but
-    /// what lies between two measured sizes.
+    /// Relative standard deviation of a measurement around the model. Nothing when no model can be
+    /// believed: then nothing is said but what lies between two measured sizes.
     pub deviation: Option<f64>,
     /// The part of it that is the spread over seeds.
     pub seed_deviation: f64,
@@ -236,7 +238,8 @@ pub struct Forecast {
     pub value: f64,
     /// Lower end of the interval.
     pub low: f64,
-    /// Upper end of the interval; nothing when no model can be believed and no larger size was measured.
+    /// Upper end of the interval; nothing when no model can be believed and no larger size was
+    /// measured.
     pub high: Option<f64>,
     /// Share of the limit that is left; below 0 what is missing.
     pub headroom: f64,

@@ -1,6 +1,8 @@
-//! Time against instructions: the same cells on both clocks, how well one tells of the other, and where it misleads.
+//! Time against instructions: the same cells on both clocks, how well one tells of the other, and
+//! where it misleads.
 //!
-//! Nothing is converted here: a point has both numbers, each on its own axis, and a fit says how far they go together.
+//! Nothing is converted here: a point has both numbers, each on its own axis, and a fit says how
+//! far they go together.
 
 mod plot;
 mod render;
@@ -48,7 +50,8 @@ pub struct Agreement {
     pub pairs: usize,
     /// Nanoseconds a thousand instructions: smallest, median, largest.
     pub ns_per_1000: [f64; 3],
-    /// Exponent of `time = a * instructions^b`: 1 when time follows instructions; nothing when they hardly vary.
+    /// Exponent of `time = a * instructions^b`: 1 when time follows instructions; nothing when they
+    /// hardly vary.
     pub exponent: Option<f64>,
     /// Share of the variance of the logarithms that this explains.
     pub r2: Option<f64>,

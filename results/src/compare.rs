@@ -1,8 +1,10 @@
-//! Two sides of stored cells set against each other: the same cells on another kernel, or of another run.
+//! Two sides of stored cells set against each other: the same cells on another kernel, or of
+//! another run.
 //!
-//! Says what changed and by how much, gross and net of the control without a proxy; whether that is good or bad is not decided here.
-//! [`Side`] chooses the cells, `pairing` finds their partners, `effect` computes, `surroundings` tells what else differs,
-//! `words` makes sentences of it and [`render`] shows them.
+//! Says what changed and by how much, gross and net of the control without a proxy; whether that is
+//! good or bad is not decided here. [`Side`] chooses the cells, `pairing` finds their partners,
+//! `effect` computes, `surroundings` tells what else differs, `words` makes sentences of it and
+//! [`render`] shows them.
 
 mod effect;
 mod pairing;
@@ -47,7 +49,8 @@ pub struct Comparison {
     pub surroundings: Vec<Difference>,
     /// Pairs of measured cells.
     pub matched_cells: u64,
-    /// One a metric, label and statistic: those of the control `none` first, then the largest ratio first.
+    /// One a metric, label and statistic: those of the control `none` first, then the largest ratio
+    /// first.
     pub effects: Vec<Effect>,
     /// Cells and metrics that have numbers on one side at most.
     pub unmatched: Vec<Unmatched>,
@@ -111,7 +114,8 @@ pub struct Effect {
     pub statistic: Statistic,
     /// As measured.
     pub gross: Change,
-    /// What the proxy adds to dialling the endpoint itself (`none`, same metric, size and seed); only for metrics of one connection.
+    /// What the proxy adds to dialling the endpoint itself (`none`, same metric, size and seed);
+    /// only for metrics of one connection.
     pub net: Option<Change>,
     /// The base cell of the first seed.
     pub base_cell: CellRef,
@@ -238,11 +242,12 @@ pub enum CompareError {
     },
 }
 
-/// Sets `new` against `base`. Cells are paired by everything but the kernel when each side has one kernel, and by everything
-/// otherwise.
+/// Sets `new` against `base`. Cells are paired by everything but the kernel when each side has one
+/// kernel, and by everything otherwise.
 ///
 /// # Errors
-/// [`CompareError`] when a side is empty, the clocks differ, or several kernels have nothing in common.
+/// [`CompareError`] when a side is empty, the clocks differ, or several kernels have nothing in
+/// common.
 pub fn compare(base: &Side, new: &Side) -> Result<Comparison, CompareError> {
     let matched = pairing::pair(base, new)?;
     Ok(Comparison {
@@ -257,8 +262,8 @@ pub fn compare(base: &Side, new: &Side) -> Result<Comparison, CompareError> {
 }
 
 impl Effect {
-    /// How large the change is, the same for a doubling and a halving: the logarithm of the ratio without its sign. `None` where a
-    /// side is 0.
+    /// How large the change is, the same for a doubling and a halving: the logarithm of the ratio
+    /// without its sign. `None` where a side is 0.
     pub fn magnitude(&self) -> Option<f64> {
         let ratio = self.gross.ratio?.median;
         (ratio > 0.0).then(|| ratio.ln().abs())
@@ -269,7 +274,8 @@ impl Effect {
         self.subject.proxy == CONTROL
     }
 
-    /// Whether this is about a timing, not about a count, bytes, processor time or the harness itself.
+    /// Whether this is about a timing, not about a count, bytes, processor time or the harness
+    /// itself.
     pub fn is_timing(&self) -> bool {
         let Subject { metric, unit, clock, .. } = &self.subject;
         let waited_for = metrics::kind(metric).is_none_or(|kind| kind.counts == Counts::Timing);

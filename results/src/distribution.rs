@@ -1,6 +1,8 @@
-//! Reads stored values back: decoding, counts, extremes, means and percentiles of a [`Distribution`].
+//! Reads stored values back: decoding, counts, extremes, means and percentiles of a
+//! [`Distribution`].
 //!
-//! Stored values are untrusted: sizes are checked before anything is allocated. Taking values is in `sampler`.
+//! Stored values are untrusted: sizes are checked before anything is allocated. Taking values is in
+//! `sampler`.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +14,15 @@ use crate::record::Distribution;
 
 /// Significant decimal digits of every stored histogram.
 pub(crate) const DIGITS: u8 = 5;
-/// Largest "highest trackable value" accepted from a file: 2^42 keeps a decoded histogram under 14 MB.
+/// Largest "highest trackable value" accepted from a file: 2^42 keeps a decoded histogram under 14
+/// MB.
 const HIGHEST_ACCEPTED: u64 = 1 << 42;
 /// Longest base64 text of one histogram, bytes.
 const TEXT_MAX_BYTES: usize = 8 << 20;
 /// Most values of a [`Distribution::Values`].
 const VALUES_MAX: usize = 100_000;
-/// `HdrHistogram` V2 cookie, `V2EncodingCookieBase | 0x10` of the format's reference implementation.
+/// `HdrHistogram` V2 cookie, `V2EncodingCookieBase | 0x10` of the format's reference
+/// implementation.
 const V2_COOKIE: u32 = 0x1c84_9303 | 0x10;
 /// Bytes before the counts: cookie, length, offset, digits (4 each), low, high, ratio (8 each).
 const V2_HEADER_BYTES: usize = 40;
@@ -62,7 +66,8 @@ pub enum DistributionError {
 
 /// Decoded values: each distinct value with how often it came, ascending, and exact totals.
 ///
-/// Histogram values above 262,143 are known to five significant digits; `min`, `max` and `sum` are always exact.
+/// Histogram values above 262,143 are known to five significant digits; `min`, `max` and `sum` are
+/// always exact.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Samples {
     buckets: Vec<(u64, u64)>,
@@ -99,8 +104,8 @@ impl Samples {
         (self.count > 0).then(|| self.sum as f64 / self.count as f64)
     }
 
-    /// The smallest value that at least `quantile` (0 to 1, clamped; NaN counts as 0) of all values do not exceed: the nearest-rank
-    /// percentile. `None` when there is no value.
+    /// The smallest value that at least `quantile` (0 to 1, clamped; NaN counts as 0) of all values
+    /// do not exceed: the nearest-rank percentile. `None` when there is no value.
     pub fn percentile(&self, quantile: f64) -> Option<u64> {
         let rank = rank(quantile, self.count);
         let mut seen = 0_u64;
@@ -159,7 +164,8 @@ impl Samples {
 )]
 fn rank(quantile: f64, count: u64) -> u64 {
     let quantile = if quantile.is_nan() { 0.0 } else { quantile.clamp(0.0, 1.0) };
-    // The product can land a hair above a whole number (0.07 * 100 = 7.000000000000001): such a hair is not a rank.
+    // The product can land a hair above a whole number (0.07 * 100 = 7.000000000000001): such a
+    // hair is not a rank.
     let exact = quantile * count as f64;
     let rounded = exact.round();
     let rank = if (exact - rounded).abs() < 1e-9 * count as f64 { rounded } else { exact.ceil() };
@@ -201,7 +207,8 @@ impl Distribution {
         (count > 0).then(|| sum as f64 / count as f64)
     }
 
-    /// One percentile, see [`Samples::percentile`]. Decodes a histogram each time: take [`Self::samples`] for several.
+    /// One percentile, see [`Samples::percentile`]. Decodes a histogram each time: take
+    /// [`Self::samples`] for several.
     ///
     /// # Errors
     /// [`DistributionError`] when what is stored cannot be trusted.
@@ -212,7 +219,8 @@ impl Distribution {
     /// Decodes and checks the values.
     ///
     /// # Errors
-    /// [`DistributionError`] when sizes are absurd, the histogram cannot be decoded, or the numbers beside it disagree with it.
+    /// [`DistributionError`] when sizes are absurd, the histogram cannot be decoded, or the numbers
+    /// beside it disagree with it.
     pub fn samples(&self) -> Result<Samples, DistributionError> {
         match self {
             Self::Values { values } if values.len() > VALUES_MAX => {
@@ -238,9 +246,9 @@ fn undecodable(detail: impl Into<String>) -> DistributionError {
     DistributionError::Undecodable { detail: detail.into() }
 }
 
-/// Recorded values (each the highest its bucket stands for) and their counts, ascending, and the highest trackable value
-/// of an `HdrHistogram` V2. Memory is taken for values up to `max` only: an array to the highest trackable value would be
-/// ten times larger, and a report decodes thousands.
+/// Recorded values (each the highest its bucket stands for) and their counts, ascending, and the
+/// highest trackable value of an `HdrHistogram` V2. Memory is taken for values up to `max` only: an
+/// array to the highest trackable value would be ten times larger, and a report decodes thousands.
 fn decode(text: &str, max: u64) -> Result<(Vec<(u64, u64)>, u64), DistributionError> {
     if text.len() > TEXT_MAX_BYTES {
         return Err(DistributionError::TooLarge {
@@ -268,7 +276,8 @@ fn decode(text: &str, max: u64) -> Result<(Vec<(u64, u64)>, u64), DistributionEr
     Ok((buckets, highest))
 }
 
-/// Refuses what the deserializer would allocate for, or overflow on, before it sees the bytes. Gives the highest trackable value.
+/// Refuses what the deserializer would allocate for, or overflow on, before it sees the bytes.
+/// Gives the highest trackable value.
 fn check_header(bytes: &[u8]) -> Result<u64, DistributionError> {
     let (header, payload) = bytes
         .split_at_checked(V2_HEADER_BYTES)
@@ -296,15 +305,16 @@ fn check_header(bytes: &[u8]) -> Result<u64, DistributionError> {
             limit: HIGHEST_ACCEPTED,
         });
     }
-    // A number of nine bytes (2^56 and more) is no count and no run of empty buckets; the decoder negates such
-    // numbers without a check for overflow.
+    // A number of nine bytes (2^56 and more) is no count and no run of empty buckets; the decoder
+    // negates such numbers without a check for overflow.
     if payload.windows(8).any(|window| window.iter().all(|byte| byte & 0x80 != 0)) {
         return Err(undecodable("holds a number beyond any count"));
     }
     Ok(highest)
 }
 
-/// Holds the stored totals against the decoded buckets; values above `highest` were recorded as `highest`.
+/// Holds the stored totals against the decoded buckets; values above `highest` were recorded as
+/// `highest`.
 fn check(samples: &Samples, highest: u64) -> Result<(), DistributionError> {
     let disagrees = |what, in_histogram, stored| {
         Err(DistributionError::Disagrees { what, in_histogram, stored })
@@ -320,8 +330,8 @@ fn check(samples: &Samples, highest: u64) -> Result<(), DistributionError> {
             _ => disagrees("max", 0, samples.max),
         };
     };
-    // `first` and `last` are the upper ends of their buckets: an exact extreme is at most that, and less by no more than
-    // a bucket's width.
+    // `first` and `last` are the upper ends of their buckets: an exact extreme is at most that, and
+    // less by no more than a bucket's width.
     let in_bucket = |extreme: u64, end: u64| {
         let extreme = extreme.min(highest);
         extreme <= end && end - extreme <= end / 10_u64.pow(u32::from(DIGITS)) + 1

@@ -1,6 +1,8 @@
-//! A page as data: what a feature has to say, before it becomes text for a terminal, Markdown or HTML.
+//! A page as data: what a feature has to say, before it becomes text for a terminal, Markdown or
+//! HTML.
 //!
-//! Features make Documents, `print` shows any of them. Nothing here knows what is said, or how it looks.
+//! Features make Documents, `print` shows any of them. Nothing here knows what is said, or how it
+//! looks.
 
 use crate::plots::Plot;
 use crate::tables::Table;
@@ -14,7 +16,8 @@ pub struct Document {
     pub(crate) summary: String,
     /// The content, in order.
     pub(crate) blocks: Vec<Block>,
-    /// Folder of the plots as seen from the page, ending in a slash; empty for the page's own folder.
+    /// Folder of the plots as seen from the page, ending in a slash; empty for the page's own
+    /// folder.
     pub(crate) plots_in: &'static str,
 }
 
@@ -85,7 +88,8 @@ impl From<Table> for Block {
     }
 }
 
-/// The spans of a text, each with whether it is code. Backquotes that do not pair are words like others.
+/// The spans of a text, each with whether it is code. Backquotes that do not pair are words like
+/// others.
 pub(crate) fn spans(text: &str) -> Vec<(bool, &str)> {
     let pieces: Vec<&str> = text.split('`').collect();
     let inner = pieces.get(1..pieces.len() - 1).unwrap_or_default();

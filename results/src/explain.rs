@@ -1,4 +1,5 @@
-//! Where instructions went: profiles of one or two cells by kernel function, their difference, and whether it adds up.
+//! Where instructions went: profiles of one or two cells by kernel function, their difference, and
+//! whether it adds up.
 //!
 //! Arithmetic on counts that somebody else made; how it is shown is in `tables`, `plot` and `page`.
 
@@ -59,7 +60,8 @@ pub struct Explanation {
     pub metric: String,
     /// Its label, for example `last`.
     pub label: String,
-    /// Samples passed over, if not all were profiled: instructions that a sample had to take, inclusive.
+    /// Samples passed over, if not all were profiled: instructions that a sample had to take,
+    /// inclusive.
     pub only: Option<(u64, u64)>,
     /// The cell that is explained.
     pub cell: Profiled,

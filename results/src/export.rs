@@ -1,4 +1,5 @@
-//! Flat rows, one a metric: CSV with a fixed set of columns, and the same as JSON. Rows follow the plan of the run.
+//! Flat rows, one a metric: CSV with a fixed set of columns, and the same as JSON. Rows follow the
+//! plan of the run.
 
 use std::io;
 
@@ -10,7 +11,8 @@ use crate::store::Run;
 
 /// One line of an export. The order of the fields is the order of the columns, and a contract.
 ///
-/// A cell without numbers is one row of metric `outcome`, labelled with the kind of its outcome, its numbers empty.
+/// A cell without numbers is one row of metric `outcome`, labelled with the kind of its outcome,
+/// its numbers empty.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// Id of the cell.

@@ -1,4 +1,5 @@
-//! Facts of an environment, two records of them side by side: which differ, and which of these make numbers unlike.
+//! Facts of an environment, two records of them side by side: which differ, and which of these make
+//! numbers unlike.
 //!
 //! For parts of one run (resuming, merging), where nothing is meant to differ.
 
@@ -22,8 +23,8 @@ pub(crate) fn differing<'a>(one: &'a Facts, other: &'a Facts) -> impl Iterator<I
     keys.into_iter().filter(|key| one.get(*key) != other.get(*key)).map(String::as_str)
 }
 
-/// The first key in which two parts of one run may not differ, and do. On the instructions clock the machine does not matter; on the
-/// wall clock everything does.
+/// The first key in which two parts of one run may not differ, and do. On the instructions clock
+/// the machine does not matter; on the wall clock everything does.
 pub(crate) fn first_unlike<'a>(one: &'a Facts, other: &'a Facts, clock: Clock) -> Option<&'a str> {
     differing(one, other).find(|key| {
         let counted = COUNTED.iter().any(|prefix| key.starts_with(prefix));

@@ -1,7 +1,7 @@
 //! What a run says, in sentences computed from its numbers.
 //!
-//! A sentence appears only when the numbers behind it are there, and an order is claimed only where the spreads over the seeds do
-//! not touch. Nothing here is compared across clocks or places.
+//! A sentence appears only when the numbers behind it are there, and an order is claimed only where
+//! the spreads over the seeds do not touch. Nothing here is compared across clocks or places.
 
 mod connect;
 mod controls;

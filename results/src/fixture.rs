@@ -1,4 +1,5 @@
-//! A synthetic run for tests: plausible, invented numbers that no kernel produced. Built once, then cloned.
+//! A synthetic run for tests: plausible, invented numbers that no kernel produced. Built once, then
+//! cloned.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -15,7 +16,8 @@ const PROXIES: [&str; 4] = ["none", "iptables-legacy", "iptables-nft", "ipvs"];
 const SIZES: [u64; 4] = [10, 100, 1000, 10_000];
 const POSITIONS: [&str; 3] = ["first", "p50", "last"];
 
-/// Four proxies, four sizes, two seeds on the instructions clock, with one censored and one unsupported cell.
+/// Four proxies, four sizes, two seeds on the instructions clock, with one censored and one
+/// unsupported cell.
 pub(crate) fn run() -> (RunRecord, Vec<CellRecord>) {
     static RUN: OnceLock<(RunRecord, Vec<CellRecord>)> = OnceLock::new();
     RUN.get_or_init(|| {
@@ -48,8 +50,9 @@ pub(crate) fn other_kernel() -> Run {
     )
 }
 
-/// Four kernels in one run, in no order. From 6.1 to 6.12 `iptables-nft` takes 27% more instructions for a connection and the floor
-/// 1%; on 7.2 `iptables-legacy` is not supported and one cell of `ipvs` is invalid.
+/// Four kernels in one run, in no order. From 6.1 to 6.12 `iptables-nft` takes 27% more
+/// instructions for a connection and the floor 1%; on 7.2 `iptables-legacy` is not supported and
+/// one cell of `ipvs` is invalid.
 pub(crate) fn kernels() -> Run {
     static RUN: OnceLock<(RunRecord, Vec<CellRecord>)> = OnceLock::new();
     loaded(RUN.get_or_init(four_kernels).clone())

@@ -25,8 +25,8 @@ fn steps(unit: Unit) -> &'static [(f64, &'static str)] {
 }
 
 impl Scale {
-    /// The scale for a table that shows all of `values`: the largest stays readable, the smallest keeps two digits if three decimals
-    /// can give them.
+    /// The scale for a table that shows all of `values`: the largest stays readable, the smallest
+    /// keeps two digits if three decimals can give them.
     pub fn of(unit: Unit, values: impl IntoIterator<Item = f64>) -> Self {
         let (mut min, mut max) = (f64::INFINITY, 0.0_f64);
         for value in values {
@@ -50,7 +50,8 @@ impl Scale {
         Self { divisor, decimals, name }
     }
 
-    /// The unit's name, for the head of the table: `instructions`, `µs`, `million instructions`; empty for counts.
+    /// The unit's name, for the head of the table: `instructions`, `µs`, `million instructions`;
+    /// empty for counts.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -100,7 +101,8 @@ pub fn three_digits(value: f64) -> String {
     fixed(value, decimals)
 }
 
-/// A value with its unit, for prose: `59,101 instructions`, `1.18 billion instructions`, `23.5 µs`, `40,001`.
+/// A value with its unit, for prose: `59,101 instructions`, `1.18 billion instructions`, `23.5 µs`,
+/// `40,001`.
 pub fn quantity(unit: Unit, value: f64) -> String {
     match unit {
         Unit::Count => fixed(value, 0),
@@ -116,13 +118,15 @@ pub fn quantity(unit: Unit, value: f64) -> String {
     }
 }
 
-/// [`quantity`] without the word `instructions`, for the second and later items of a list: `330,363`, `1.42 billion`, `23.5 µs`.
+/// [`quantity`] without the word `instructions`, for the second and later items of a list:
+/// `330,363`, `1.42 billion`, `23.5 µs`.
 pub fn quantity_again(unit: Unit, value: f64) -> String {
     let text = quantity(unit, value);
     text.strip_suffix(" instructions").map_or_else(|| text.clone(), str::to_owned)
 }
 
-/// A total at the end of a bar, three digits from a million up: `2.51 million`, `63,005`, `23.5 µs`.
+/// A total at the end of a bar, three digits from a million up: `2.51 million`, `63,005`, `23.5
+/// µs`.
 pub fn compact(unit: Unit, value: f64) -> String {
     if unit == Unit::Instructions && (1e6..1e9).contains(&value) {
         return format!("{} million", three_digits(value / 1e6));
@@ -185,7 +189,8 @@ pub fn signed_percent(share: f64) -> String {
     }
 }
 
-/// A stored position (`first`, `p25`, `last`) as it is shown: `p25` becomes `25%`, so that nobody reads a percentile.
+/// A stored position (`first`, `p25`, `last`) as it is shown: `p25` becomes `25%`, so that nobody
+/// reads a percentile.
 pub fn position(label: &str) -> String {
     let share = label.strip_prefix('p').filter(|rest| rest.parse::<u8>().is_ok());
     share.map_or_else(|| label.to_owned(), |share| format!("{share}%"))

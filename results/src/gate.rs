@@ -1,8 +1,10 @@
-//! The verdict on a change: did anything get slower, is it known, and may the two runs be held against each other at all.
+//! The verdict on a change: did anything get slower, is it known, and may the two runs be held
+//! against each other at all.
 //!
-//! Numbers, pairs and surroundings are those of [`crate::compare`]. On the instructions clock equal seeds are compared exactly
-//! (`exact`), on the wall clock replicates are tested (`wall`, `statistics`). `control` says whether the comparison holds,
-//! `environment` whether it is one, `thresholds` what counts. It is shown by `text`, `junit` and `annotations`.
+//! Numbers, pairs and surroundings are those of [`crate::compare`]. On the instructions clock equal
+//! seeds are compared exactly (`exact`), on the wall clock replicates are tested (`wall`,
+//! `statistics`). `control` says whether the comparison holds, `environment` whether it is one,
+//! `thresholds` what counts. It is shown by `text`, `junit` and `annotations`.
 
 mod annotations;
 mod control;

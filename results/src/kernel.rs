@@ -1,4 +1,5 @@
-//! Kernel releases as people use them: their order, the choice of one by its beginning, and short names for a few of them.
+//! Kernel releases as people use them: their order, the choice of one by its beginning, and short
+//! names for a few of them.
 
 use std::cmp::Ordering;
 
@@ -27,8 +28,8 @@ pub enum KernelError {
     },
 }
 
-/// Order of two releases: versions by their numbers (5.9, 5.10, 6.1, 6.12), a release candidate before its release, then runs of
-/// digits in the rest by their number.
+/// Order of two releases: versions by their numbers (5.9, 5.10, 6.1, 6.12), a release candidate
+/// before its release, then runs of digits in the rest by their number.
 pub(crate) fn compare_versions(a: &str, b: &str) -> Ordering {
     sort_key(a).cmp(&sort_key(b))
 }
@@ -60,7 +61,8 @@ fn pieces(text: &str) -> Vec<(u64, &str)> {
     split.map(|piece| (number(piece), piece)).collect()
 }
 
-/// The one release that is `wanted` or begins with it; a number is never cut, so `6.1` is not the beginning of `6.12.9`.
+/// The one release that is `wanted` or begins with it; a number is never cut, so `6.1` is not the
+/// beginning of `6.12.9`.
 ///
 /// # Errors
 /// None or several of them do.
@@ -94,8 +96,8 @@ fn names(kernels: &[&str]) -> String {
     list(&kernels.iter().map(|kernel| (*kernel).to_owned()).collect::<Vec<_>>())
 }
 
-/// The shortest names that still tell `kernels` apart, all cut after the same number of numbers: `6.1` and `6.12`, or
-/// `6.1.0-56` and `6.1.0-57`, or the whole releases.
+/// The shortest names that still tell `kernels` apart, all cut after the same number of numbers:
+/// `6.1` and `6.12`, or `6.1.0-56` and `6.1.0-57`, or the whole releases.
 pub(crate) fn short_names(kernels: &[&str]) -> Vec<String> {
     for numbers in 2..=4 {
         let names: Vec<String> = kernels.iter().map(|kernel| cut(kernel, numbers)).collect();

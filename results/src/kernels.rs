@@ -1,6 +1,8 @@
-//! Several kernels side by side: those measured at one place on one clock, in version order, each against a reference and its neighbour.
+//! Several kernels side by side: those measured at one place on one clock, in version order, each
+//! against a reference and its neighbour.
 //!
-//! Computes and looks up; `findings` puts the largest changes into words, `tables` makes tables, `plot` draws.
+//! Computes and looks up; `findings` puts the largest changes into words, `tables` makes tables,
+//! `plot` draws.
 
 pub(crate) mod findings;
 pub(crate) mod plot;
@@ -68,8 +70,8 @@ pub enum KernelsError {
     Reference(#[from] KernelError),
 }
 
-/// Every family of a view. `wanted` chooses the reference by the beginning of its release; without it, or in a family that does not
-/// hold it, the oldest kernel is the reference.
+/// Every family of a view. `wanted` chooses the reference by the beginning of its release; without
+/// it, or in a family that does not hold it, the oldest kernel is the reference.
 ///
 /// # Errors
 /// No family holds the wanted kernel, or its name is ambiguous; values that cannot be decoded.
@@ -153,7 +155,8 @@ impl<'v> Family<'v> {
         &self.kernels[0].group.known
     }
 
-    /// Proxies that have this number on any kernel, or cells that should have it, in the fixed order.
+    /// Proxies that have this number on any kernel, or cells that should have it, in the fixed
+    /// order.
     pub fn proxies(&self, quantity: Quantity<'_>) -> Vec<&'v str> {
         let mut proxies: Vec<&str> = Vec::new();
         for kernel in &self.kernels {
@@ -181,7 +184,8 @@ impl<'v> Family<'v> {
         sizes.into_iter().collect()
     }
 
-    /// The size at which most proxies and kernels have this number and its ratio; of several such sizes the largest.
+    /// The size at which most proxies and kernels have this number and its ratio; of several such
+    /// sizes the largest.
     pub fn common_size(&self, quantity: Quantity<'_>) -> Option<u64> {
         let proxies = self.proxies(quantity);
         let ratios = |size: u64| {

@@ -1,10 +1,11 @@
 //! What a run means: the record format, statistics, tables, plots and reports.
 //!
-//! Reads stored runs only, and knows nothing of kernels, labs or proxies: any report can be made again
-//! years later.
+//! Reads stored runs only, and knows nothing of kernels, labs or proxies: any report can be made
+//! again years later.
 //!
-//! While measuring, [`metrics`] makes each [`Metric`] and a [`RunWriter`] stores one [`CellRecord`] after
-//! the other. Afterwards [`Run::read`] gives back what is in a folder, and everything else works on that.
+//! While measuring, [`metrics`] makes each [`Metric`] and a [`RunWriter`] stores one [`CellRecord`]
+//! after the other. Afterwards [`Run::read`] gives back what is in a folder, and everything else
+//! works on that.
 
 pub mod calibration;
 pub mod capacity;

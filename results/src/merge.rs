@@ -1,4 +1,5 @@
-//! Shards of one run, made into that run: what they must share is checked, and a cell that two of them hold must be the same.
+//! Shards of one run, made into that run: what they must share is checked, and a cell that two of
+//! them hold must be the same.
 //!
 //! Works on runs in memory; reading and writing folders is in `store`.
 
@@ -9,7 +10,8 @@ use crate::facts;
 use crate::record::{CellRecord, Clock, Environment, RunRecord};
 use crate::store::{Run, first_difference};
 
-/// Values of a fact that are kept when every shard has another one (the load of a hundred machines).
+/// Values of a fact that are kept when every shard has another one (the load of a hundred
+/// machines).
 const VALUES_MAX: usize = 8;
 
 /// Why runs are not shards of one run.
@@ -57,7 +59,8 @@ pub struct Merged {
     pub cells: Vec<CellRecord>,
 }
 
-/// Makes one run of shards. Cells that no shard holds are left out: the run can be resumed. `command` is recorded as what made it.
+/// Makes one run of shards. Cells that no shard holds are left out: the run can be resumed.
+/// `command` is recorded as what made it.
 ///
 /// # Errors
 /// [`MergeError`] naming what differs, and where.
@@ -136,7 +139,8 @@ fn held(runs: Vec<Run>) -> Result<HashMap<String, (PathBuf, CellRecord)>, MergeE
     Ok(held)
 }
 
-/// Refuses two records of a cell that say different things. How long it took is no part of what it says.
+/// Refuses two records of a cell that say different things. How long it took is no part of what it
+/// says.
 fn same_cell(
     first: &Path,
     one: &CellRecord,

@@ -1,8 +1,9 @@
 //! The table of metrics: one entry for each number that a cell can give. Whatever picks metrics by
 //! name asks here.
 //!
-//! A [`Metric`] is made by its entry ([`MetricKind::of`]), so that none is stored that is not in the
-//! table. Runs that another version stored may hold others: they are read and shown, and that is all.
+//! A [`Metric`] is made by its entry ([`MetricKind::of`]), so that none is stored that is not in
+//! the table. Runs that another version stored may hold others: they are read and shown, and that
+//! is all.
 
 use LabelKind::{Detail, Part, Position, Sync};
 use Use::{Budget, Clocks, Explain, ExplainFirst, OwnTable};
@@ -25,7 +26,8 @@ pub enum Counts {
 /// What a metric's label names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelKind {
-    /// Position of the dialled Service in the rules: `first`, `p25`, `p50`, `p75`, `last`, `random`.
+    /// Position of the dialled Service in the rules: `first`, `p25`, `p50`, `p75`, `last`,
+    /// `random`.
     Position,
     /// Part of a sync: [`PARTS`], or `total` for all of them together.
     Part,
@@ -53,8 +55,8 @@ pub enum Use {
 /// By what share a metric may grow before that is a regression.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Allowed {
-    /// On the instructions clock where nothing around the proxy differs; a number that is counted has
-    /// this everywhere.
+    /// On the instructions clock where nothing around the proxy differs; a number that is counted
+    /// has this everywhere.
     pub alike: f64,
     /// On the instructions clock where something does.
     pub unlike: f64,
@@ -87,7 +89,8 @@ pub const TOTAL: &str = "total";
 
 /// A repetition gives the same digits: what is allowed is what does not matter.
 const REPEATED: Allowed = Allowed { alike: 0.005, unlike: 0.005 };
-/// One rule more in every chain costs a connection through iptables-legacy 0.4% (docs/calibration.md).
+/// One rule more in every chain costs a connection through iptables-legacy 0.4%
+/// (docs/calibration.md).
 const A_RULE_MORE: Allowed = Allowed { alike: 0.002, unlike: 0.002 };
 /// Another layout of memory alone moves a sync by up to 5% (docs/calibration.md).
 const LAYOUT_MOVES: Allowed = Allowed { alike: 0.005, unlike: 0.05 };
@@ -284,7 +287,8 @@ pub fn used_by(what: Use) -> impl Iterator<Item = &'static MetricKind> {
     ALL.iter().filter(move |kind| kind.uses.contains(&what))
 }
 
-/// Whether a name is that of a timing of one connection, so that `none` has it too and is its floor.
+/// Whether a name is that of a timing of one connection, so that `none` has it too and is its
+/// floor.
 pub fn is_of_a_connection(name: &str) -> bool {
     kind(name).is_some_and(MetricKind::is_of_a_connection)
 }

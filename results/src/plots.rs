@@ -1,4 +1,5 @@
-//! Plots as SVG: how lines, bars, ladders, maps, axes and colours look. What is drawn is for the features to say.
+//! Plots as SVG: how lines, bars, ladders, maps, axes and colours look. What is drawn is for the
+//! features to say.
 
 pub(crate) mod axes;
 pub(crate) mod bars;
@@ -38,7 +39,8 @@ pub struct PlotError {
     pub(crate) detail: String,
 }
 
-/// The SVG as plotters writes it: what `draw` puts on an area of this width and height. `kind` names the plot in an error.
+/// The SVG as plotters writes it: what `draw` puts on an area of this width and height. `kind`
+/// names the plot in an error.
 pub(crate) fn svg(
     kind: &str,
     size: (u32, u32),
@@ -52,7 +54,8 @@ pub(crate) fn svg(
 }
 
 impl Plot {
-    /// The SVG element for a page of HTML, which needs no namespace and has [`style_sheet`] once for all plots.
+    /// The SVG element for a page of HTML, which needs no namespace and has [`style_sheet`] once
+    /// for all plots.
     pub fn inline(&self) -> String {
         let style = format!("<style>{}</style>", theme::style_sheet());
         self.svg.replacen(theme::NAMESPACE, "", 1).replacen(&style, "", 1)

@@ -1,4 +1,5 @@
-//! Shows any [`Document`]: as text for a terminal, as Markdown, as one page of HTML that fetches nothing, and as files of these.
+//! Shows any [`Document`]: as text for a terminal, as Markdown, as one page of HTML that fetches
+//! nothing, and as files of these.
 
 mod html;
 mod markdown;
@@ -29,8 +30,8 @@ pub enum PrintError {
     File(#[from] FileError),
 }
 
-/// Writes `STEM.html`, `STEM.md` and the plots into `dir`, which is made when it is not there. Files of an earlier page are replaced,
-/// each at once. Gives the paths, the page first.
+/// Writes `STEM.html`, `STEM.md` and the plots into `dir`, which is made when it is not there.
+/// Files of an earlier page are replaced, each at once. Gives the paths, the page first.
 ///
 /// # Errors
 /// [`PrintError`].

@@ -1,4 +1,5 @@
-//! What runs tell of their proxies: order in tables and legends, family, colour. Knows none by name but the control.
+//! What runs tell of their proxies: order in tables and legends, family, colour. Knows none by name
+//! but the control.
 
 use std::sync::Arc;
 
@@ -7,7 +8,8 @@ use crate::record::{ProxyRecord, RunRecord};
 /// The proxy that is none: the floor under every number.
 pub(crate) const CONTROL: &str = "none";
 
-/// Names of colours (`plots::theme`), in the order in which proxies without a colour of their own get them.
+/// Names of colours (`plots::theme`), in the order in which proxies without a colour of their own
+/// get them.
 pub(crate) const PALETTE: [&str; 9] =
     ["grey", "orange", "pink", "blue", "green", "olive", "violet", "sky", "gold"];
 
@@ -31,7 +33,8 @@ impl Proxies {
         Self(all.into())
     }
 
-    /// Sorts names as every table and legend has them: the control, those of the runs, others by name.
+    /// Sorts names as every table and legend has them: the control, those of the runs, others by
+    /// name.
     pub fn sort(&self, names: &mut [&str]) {
         names.sort_by_key(|name| (self.rank(name), *name));
     }

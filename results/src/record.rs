@@ -1,6 +1,7 @@
 //! The stored form of a run: `run.json` and one line of `cells.jsonl`. Schema `vipbench.run/1`.
 //!
-//! Types and their names only; reading and writing folders is in `store`, decoding values in `distribution`.
+//! Types and their names only; reading and writing folders is in `store`, decoding values in
+//! `distribution`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -97,7 +98,8 @@ pub enum Outcome {
         /// Which cell, and why.
         reason: String,
     },
-    /// Ran, but the numbers must not be used (kernel splat, wrong endpoint answered, control moved).
+    /// Ran, but the numbers must not be used (kernel splat, wrong endpoint answered, control
+    /// moved).
     Invalid {
         /// Why.
         reason: String,
@@ -118,8 +120,8 @@ pub enum Distribution {
         /// The values.
         values: Vec<u64>,
     },
-    /// Many values: a whole `HdrHistogram` (V2, five significant digits, base64) with exact extremes
-    /// and sum.
+    /// Many values: a whole `HdrHistogram` (V2, five significant digits, base64) with exact
+    /// extremes and sum.
     Histogram {
         /// `HdrHistogram` V2, base64.
         v2: String,
@@ -157,7 +159,8 @@ pub struct CellRecord {
     pub labels: Labels,
     /// How it ended.
     pub outcome: Outcome,
-    /// Connections checked for "the right endpoint answered"; all passed when `outcome` is `Measured`.
+    /// Connections checked for "the right endpoint answered"; all passed when `outcome` is
+    /// `Measured`.
     pub verified: u64,
     /// What was measured; empty unless `outcome` is `Measured`.
     pub metrics: Vec<Metric>,
@@ -180,7 +183,8 @@ pub struct Environment {
 pub struct GuestRecord {
     /// Kernel release, as cells name it.
     pub release: String,
-    /// From the start of the emulator to the saved guest, seconds; nothing when it was saved already.
+    /// From the start of the emulator to the saved guest, seconds; nothing when it was saved
+    /// already.
     pub boot_s: Option<f64>,
     /// Size of the saved guest; nothing for one that boots for each cell.
     pub snapshot_bytes: Option<u64>,

@@ -1,4 +1,5 @@
-//! Reports on stored runs. `page` orders the parts; the content comes from `findings`, `kernels`, `tables` and `plots`.
+//! Reports on stored runs. `page` orders the parts; the content comes from `findings`, `kernels`,
+//! `tables` and `plots`.
 
 mod page;
 mod plots;
@@ -31,12 +32,13 @@ pub enum ReportError {
 /// What a reader may choose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Kernel that others are compared with: its release or the beginning of it. Without one it is the oldest.
+    /// Kernel that others are compared with: its release or the beginning of it. Without one it is
+    /// the oldest.
     pub reference_kernel: Option<String>,
 }
 
-/// The report on `runs`, which will lie in `dir`: links lead to what is there. Several runs are reported together, for example one a
-/// kernel; they may not hold the same cell.
+/// The report on `runs`, which will lie in `dir`: links lead to what is there. Several runs are
+/// reported together, for example one a kernel; they may not hold the same cell.
 ///
 /// # Errors
 /// [`ReportError`].

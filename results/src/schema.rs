@@ -1,4 +1,5 @@
-//! JSON Schemas of the stored files and of a comparison, made from their types; the committed copies are in `results/schema`.
+//! JSON Schemas of the stored files and of a comparison, made from their types; the committed
+//! copies are in `results/schema`.
 
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;

@@ -1,4 +1,5 @@
-//! Small statistics of few points: medians and spread, straight-line fits, growth exponents, crossings.
+//! Small statistics of few points: medians and spread, straight-line fits, growth exponents,
+//! crossings.
 //!
 //! Works on what it is given; what may be compared with what is decided by the caller.
 
@@ -36,7 +37,8 @@ impl Spread {
         (self.median != 0.0).then(|| (self.max - self.min) / self.median)
     }
 
-    /// How `self` and `other` compare; `Equal` when their ranges touch, so that no order can be claimed.
+    /// How `self` and `other` compare; `Equal` when their ranges touch, so that no order can be
+    /// claimed.
     pub fn clearly(&self, other: &Self) -> Ordering {
         if self.max < other.min {
             Ordering::Less
@@ -51,8 +53,9 @@ impl Spread {
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 2_000;
 
-/// Interval that holds the middle `level` (0 to 1) of the medians of resamples of `values`: the percentile bootstrap, with a fixed
-/// seed, so that the same values give the same interval. `None` without finite values.
+/// Interval that holds the middle `level` (0 to 1) of the medians of resamples of `values`: the
+/// percentile bootstrap, with a fixed seed, so that the same values give the same interval. `None`
+/// without finite values.
 pub fn median_interval(values: &[f64], level: f64) -> Option<(f64, f64)> {
     if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
         return None;
@@ -95,12 +98,13 @@ pub struct Line {
     pub slope: f64,
     /// `y` at `x = 0`.
     pub intercept: f64,
-    /// Share of the variance that the line explains, 0 to 1; `None` for two points, through which every line goes, and for a
-    /// `y` that never changes.
+    /// Share of the variance that the line explains, 0 to 1; `None` for two points, through which
+    /// every line goes, and for a `y` that never changes.
     pub r2: Option<f64>,
 }
 
-/// Least-squares line through `points`; `None` with fewer than two different `x`, or when a number is not finite.
+/// Least-squares line through `points`; `None` with fewer than two different `x`, or when a number
+/// is not finite.
 pub fn fit_line(points: &[(f64, f64)]) -> Option<Line> {
     let count = points.len() as f64;
     let mean_x = points.iter().map(|point| point.0).sum::<f64>() / count;
@@ -119,8 +123,8 @@ pub fn fit_line(points: &[(f64, f64)]) -> Option<Line> {
     Some(Line { slope, intercept: mean_y - slope * mean_x, r2 })
 }
 
-/// Exponent `b` of `y = a * x^b`: the slope of the line through the logarithms. Points that are not positive are left out; `None`
-/// when fewer than two different `x` remain.
+/// Exponent `b` of `y = a * x^b`: the slope of the line through the logarithms. Points that are not
+/// positive are left out; `None` when fewer than two different `x` remain.
 pub fn growth_exponent(points: &[(f64, f64)]) -> Option<f64> {
     let logs: Vec<(f64, f64)> = points
         .iter()
@@ -139,8 +143,8 @@ pub enum Crossing {
     Between(f64, f64),
 }
 
-/// Crossings of `a` and `b`, given as `(x, a, b)` in ascending `x`, inside the measured range only. A crossing needs a clear order
-/// (spreads that do not touch) on both of its sides.
+/// Crossings of `a` and `b`, given as `(x, a, b)` in ascending `x`, inside the measured range only.
+/// A crossing needs a clear order (spreads that do not touch) on both of its sides.
 pub fn crossings(points: &[(f64, Spread, Spread)]) -> Vec<Crossing> {
     let mut found = Vec::new();
     let mut last_clear: Option<(usize, Ordering)> = None;
@@ -266,7 +270,8 @@ mod tests {
 
     #[test]
     fn an_interval_covers_the_true_median_about_as_often_as_it_says() {
-        // Draws from a skewed distribution with median 1: the square of a uniform number between 0 and 2.
+        // Draws from a skewed distribution with median 1: the square of a uniform number between 0
+        // and 2.
         let (mut state, mut covered) = (7_u64, 0);
         for _ in 0..200 {
             let values: Vec<f64> =

@@ -9,7 +9,8 @@ use crate::record::Unit;
 use crate::stats::Spread;
 use crate::view::Group;
 
-/// Most lines of a table whose length stored text decides; a report must stay readable whatever a run holds.
+/// Most lines of a table whose length stored text decides; a report must stay readable whatever a
+/// run holds.
 pub(crate) const LINES_MAX: usize = 300;
 /// Texts longer than this, in bytes, are broken into lines on a page.
 const WRAPPED_FROM: usize = 32;
@@ -100,7 +101,8 @@ pub(crate) fn number(name: impl Into<String>) -> Column {
     Column { name: name.into(), numeric: true }
 }
 
-/// The numbers behind a plot: one row for each size and proxy, columns given as head, metric, label and quantile.
+/// The numbers behind a plot: one row for each size and proxy, columns given as head, metric, label
+/// and quantile.
 pub(crate) fn plot_table(
     group: &Group<'_>,
     title: &str,
@@ -124,7 +126,8 @@ pub(crate) struct Matrix {
 }
 
 impl Matrix {
-    /// One row for each size and proxy that has any of `series`, each a head, a metric, a label and a quantile.
+    /// One row for each size and proxy that has any of `series`, each a head, a metric, a label and
+    /// a quantile.
     pub fn of(group: &Group<'_>, series: &[(String, &str, &str, f64)]) -> Self {
         let mut keys = BTreeSet::new();
         for (_, metric, label, _) in series {

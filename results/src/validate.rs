@@ -1,7 +1,8 @@
-//! What a stored record must satisfy before anything else looks at it; the same rules for writing and reading.
+//! What a stored record must satisfy before anything else looks at it; the same rules for writing
+//! and reading.
 //!
-//! Names end up in file names, tables and terminals, so their alphabet is fixed here. Free text (reasons, warnings, facts) may hold
-//! anything and is made harmless where it is shown.
+//! Names end up in file names, tables and terminals, so their alphabet is fixed here. Free text
+//! (reasons, warnings, facts) may hold anything and is made harmless where it is shown.
 
 use crate::record::{CellRecord, Clock, Metric, Outcome, RUN_SCHEMA, RunRecord, ShardRecord, Unit};
 
@@ -114,7 +115,8 @@ fn at_most(what: &str, found: usize, limit: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Letters, digits and `. _ + - ~ : @`, beginning with a letter or digit: safe in file names, tables and terminals.
+/// Letters, digits and `. _ + - ~ : @`, beginning with a letter or digit: safe in file names,
+/// tables and terminals.
 fn name(what: &str, text: &str, limit: usize) -> Result<(), String> {
     at_most(&format!("bytes in a {what}"), text.len(), limit)?;
     let mut bytes = text.bytes();

@@ -1,7 +1,8 @@
-//! Stored runs arranged for reading: grouped by what may be compared, indexed by proxy, metric, label and size.
+//! Stored runs arranged for reading: grouped by what may be compared, indexed by proxy, metric,
+//! label and size.
 //!
-//! Two numbers of one [`Group`] share kernel, place and clock, so they may stand in one table or on one axis. Nothing is said about
-//! them here; that is for `findings`, `tables` and `plots`.
+//! Two numbers of one [`Group`] share kernel, place and clock, so they may stand in one table or on
+//! one axis. Nothing is said about them here; that is for `findings`, `tables` and `plots`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -105,7 +106,8 @@ pub enum ViewError {
 }
 
 impl<'a> View<'a> {
-    /// Groups and decodes. Two runs may hold the same cell only to be compared, which a report does not do.
+    /// Groups and decodes. Two runs may hold the same cell only to be compared, which a report does
+    /// not do.
     pub fn new(runs: &'a [Run]) -> Result<Self, ViewError> {
         if runs.is_empty() {
             return Err(ViewError::NoRuns);
@@ -293,7 +295,8 @@ impl<'a> Group<'a> {
         Samples::pooled(replicates.iter().map(|replicate| &replicate.samples))
     }
 
-    /// A percentile of one timing: over the seeds, the median and the ends of each seed's percentile.
+    /// A percentile of one timing: over the seeds, the median and the ends of each seed's
+    /// percentile.
     pub fn stat(
         &self,
         metric: &str,
@@ -317,7 +320,8 @@ impl<'a> Group<'a> {
         spread(self.replicates_in(unit, metric, label, proxy, services), 0.5)
     }
 
-    /// Medians of one timing over all proxies, sizes and seeds, for what none of them should change.
+    /// Medians of one timing over all proxies, sizes and seeds, for what none of them should
+    /// change.
     pub fn over_all(&self, metric: &str, label: &str) -> Option<Spread> {
         let replicates = self
             .points

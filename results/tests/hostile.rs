@@ -1,8 +1,8 @@
-//! Stored runs from a hostile source: whatever is done to the files of a real run, they are refused in words that name a file, or
-//! everything that reads runs gets along with what is left.
+//! Stored runs from a hostile source: whatever is done to the files of a real run, they are refused
+//! in words that name a file, or everything that reads runs gets along with what is left.
 //!
-//! Damage is drawn from fixed seeds, so that a failure can be looked at again: its message holds the number of the case. Each test ends
-//! after a while, however slow the machine is.
+//! Damage is drawn from fixed seeds, so that a failure can be looked at again: its message holds
+//! the number of the case. Each test ends after a while, however slow the machine is.
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::fs;
@@ -15,7 +15,8 @@ use results::{CELLS_FILE, RUN_FILE, Run, StoreError, export, merge, print, repor
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(15);
-/// Cells of the stored run that are kept: connections, syncs and the others, of several proxies, in little text.
+/// Cells of the stored run that are kept: connections, syncs and the others, of several proxies, in
+/// little text.
 const CELLS: usize = 10;
 /// Longest message that is of use.
 const MESSAGE_MAX: usize = 20_000;
@@ -168,7 +169,8 @@ fn is_clear(error: &StoreError, case: u64) {
     is_tame(&said);
 }
 
-/// Damages one of the two files again and again until the time is over; gives how many cases were refused and how many read.
+/// Damages one of the two files again and again until the time is over; gives how many cases were
+/// refused and how many read.
 fn hammer(
     cases: u64,
     damage: impl Fn(&[u8], &[u8], &mut Draws) -> (Vec<u8>, Vec<u8>),

@@ -54,10 +54,12 @@ pub struct FormArgs {
     /// Range of the VIPs [default: 10.96.0.0/12; of a file, the network around its VIPs]
     #[arg(long, value_name = "CIDR")]
     pub service_cidr: Option<Ipv4Net>,
-    /// Range of the endpoints [default: 10.128.0.0/9, or 240.0.0.0/4 for more than fit; of a file, the network around them]
+    /// Range of the endpoints [default: 10.128.0.0/9, or 240.0.0.0/4 for more than fit; of a file,
+    /// the network around them]
     #[arg(long, value_name = "CIDR")]
     pub pod_cidr: Option<Ipv4Net>,
-    /// Address of the node that node ports answer at (repeatable) [default: any; `ipvs` has node ports only with it]
+    /// Address of the node that node ports answer at (repeatable) [default: any; `ipvs` has node
+    /// ports only with it]
     #[arg(long = "node-address", value_name = "ADDRESS")]
     pub node_addresses: Vec<Ipv4Addr>,
 }

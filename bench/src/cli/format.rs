@@ -1,5 +1,5 @@
-//! Text forms of a Cluster: vipbench's own, Kubernetes', and the input of the tools that administrators
-//! would program the backends with.
+//! Text forms of a Cluster: vipbench's own, Kubernetes', and the input of the tools that
+//! administrators would program the backends with.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use proxies::Admin;

@@ -77,7 +77,8 @@ pub enum Command {
     Capacity(CapacityArgs),
     /// Tell which kernel functions a cell's instructions went to, or where two cells differ
     Explain(ExplainArgs),
-    /// Print the report of one or more runs, and write it as a page into the first of them, or into -o
+    /// Print the report of one or more runs, and write it as a page into the first of them, or into
+    /// -o
     Report(ReportArgs),
     /// Set time against instructions: the same cells on both clocks
     #[command(after_help = stored::CLOCKS_EXAMPLES)]

@@ -1,4 +1,5 @@
-//! `vipbench calibrate`: the gate measured with recorded runs, printed, and written as a page with plots.
+//! `vipbench calibrate`: the gate measured with recorded runs, printed, and written as a page with
+//! plots.
 
 use std::fs;
 use std::path::{Path, PathBuf};

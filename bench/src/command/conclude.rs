@@ -13,8 +13,9 @@ use crate::console;
 /// Missing cells that are named one by one.
 const NAMED_MAX: usize = 20;
 
-/// Writes the report of the run in `folder` and prints its summary, or its rows as JSON. The exit code is 0 if something was
-/// measured and no cell went wrong, unless that is what `keep_going` is for.
+/// Writes the report of the run in `folder` and prints its summary, or its rows as JSON. The exit
+/// code is 0 if something was measured and no cell went wrong, unless that is what `keep_going` is
+/// for.
 ///
 /// # Errors
 /// A folder that cannot be read or written.

@@ -1,4 +1,5 @@
-//! `vipbench explain`: where a cell's instructions went, or where the difference between two cells comes from.
+//! `vipbench explain`: where a cell's instructions went, or where the difference between two cells
+//! comes from.
 
 use std::process::ExitCode;
 

@@ -9,7 +9,8 @@ use serde::Serialize;
 use crate::cli::{PageArgs, PrintArgs};
 use crate::console;
 
-/// Prints a page that is made from `value`, and writes it as files named `stem` where a folder is named.
+/// Prints a page that is made from `value`, and writes it as files named `stem` where a folder is
+/// named.
 pub(super) fn show(
     document: &Document,
     value: &impl Serialize,

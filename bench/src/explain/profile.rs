@@ -55,7 +55,8 @@ impl<'a> Lens<'a> {
     /// Profiles one cell or two.
     ///
     /// # Errors
-    /// A kernel that cannot be had, a cell that fails, a profile that does not fit the cell's answer.
+    /// A kernel that cannot be had, a cell that fails, a profile that does not fit the cell's
+    /// answer.
     pub fn explain(
         &mut self,
         cell: &Target<'_>,

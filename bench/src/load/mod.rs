@@ -107,7 +107,8 @@ pub trait LoadClient {
     /// closes it by RST.
     ///
     /// # Errors
-    /// [`LoadError`]: any step failed or took too long, or the wrong Endpoint answered. Then there is no timing.
+    /// [`LoadError`]: any step failed or took too long, or the wrong Endpoint answered. Then there
+    /// is no timing.
     fn connection(
         &mut self,
         sources: &mut Sources,

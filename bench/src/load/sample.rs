@@ -1,4 +1,5 @@
-//! What the profiler counts for: one connection by position, or one sync by kind, each with a label.
+//! What the profiler counts for: one connection by position, or one sync by kind, each with a
+//! label.
 
 use generators::{ChangeKind, Position};
 use lab::guest::mark;

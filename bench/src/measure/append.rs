@@ -1,8 +1,8 @@
-//! One rule added by one call of a tool, to tables that hold the whole Cluster: how rules were added
-//! before there were transactions of many.
+//! One rule added by one call of a tool, to tables that hold the whole Cluster: how rules were
+//! added before there were transactions of many.
 //!
-//! The call is timed from its start to its end: the tool reads the whole table, adds the rule and writes
-//! the table back (iptables-legacy), or sends what changes (iptables-nft).
+//! The call is timed from its start to its end: the tool reads the whole table, adds the rule and
+//! writes the table back (iptables-legacy), or sends what changes (iptables-nft).
 
 use std::process::Command;
 

@@ -1,8 +1,8 @@
-//! Our own programming against the tool that an administrator would use, with the same content from the
-//! same state.
+//! Our own programming against the tool that an administrator would use, with the same content from
+//! the same state.
 //!
-//! `vipbench` is the backend's `submit`; `tool` is a plain `iptables-restore`, `ipvsadm -R` or `nft -f`
-//! reading a file.
+//! `vipbench` is the backend's `submit`; `tool` is a plain `iptables-restore`, `ipvsadm -R` or `nft
+//! -f` reading a file.
 
 use std::fs::File;
 use std::io::Write;

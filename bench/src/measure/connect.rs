@@ -1,5 +1,5 @@
-//! New connections by position of the Service in the rules, the keep-alive control, and the harness's
-//! own cost.
+//! New connections by position of the Service in the rules, the keep-alive control, and the
+//! harness's own cost.
 
 use std::time::Duration;
 
@@ -139,7 +139,8 @@ pub(super) fn by_position(
     Ok(Measured { verified, metrics })
 }
 
-/// Further requests on one open connection to the first and to the last Service: conntrack answers them, not the rules.
+/// Further requests on one open connection to the first and to the last Service: conntrack answers
+/// them, not the rules.
 fn keep_alive(
     lab: &BenchLab,
     spec: &CellSpec,

@@ -1,4 +1,5 @@
-//! What every measure starts from: a Cluster, a lab that can carry it, endpoint servers, and whom to dial.
+//! What every measure starts from: a Cluster, a lab that can carry it, endpoint servers, and whom
+//! to dial.
 //!
 //! Measures nothing itself.
 
@@ -99,8 +100,8 @@ impl BenchLab {
         let backend = proxies::find(&spec.labels.proxy)?;
         let topology = Topology::build(&topology_of(&spec.cluster).graph()?)?;
         let services = spec.cluster.service_cidr;
-        // The client stands for a pod of this node, so VIP traffic from it is not masqueraded (kube-proxy's
-        // `--detect-local-mode=NodeCIDR`).
+        // The client stands for a pod of this node, so VIP traffic from it is not masqueraded
+        // (kube-proxy's `--detect-local-mode=NodeCIDR`).
         let mut options = Options {
             local_cidr: Some((CLIENTS.addr(), CLIENTS.prefix_len())),
             nftables: NftablesOptions {
@@ -119,8 +120,8 @@ impl BenchLab {
         Ok(self.topology.source(SOURCE)?)
     }
 
-    /// A fresh backend of the cell's, known to work in this kernel. Call it on a thread in the node's
-    /// namespace.
+    /// A fresh backend of the cell's, known to work in this kernel. Call it on a thread in the
+    /// node's namespace.
     pub(super) fn open(&self) -> anyhow::Result<Box<dyn Backend>> {
         self.open_with(&self.options)
     }
@@ -183,7 +184,8 @@ impl BenchLab {
         Ok(Sources::new(CLIENTS, SOURCE_PORTS)?)
     }
 
-    /// Whom to dial for `position`: the Service there, or the next that speaks TCP and has an Endpoint.
+    /// Whom to dial for `position`: the Service there, or the next that speaks TCP and has an
+    /// Endpoint.
     pub(super) fn dialled(&self, position: Position, draw: u64) -> anyhow::Result<Dialled> {
         let services = self.cluster.services();
         let start = position.index(services.len(), draw);

@@ -1,8 +1,8 @@
 //! The measures, one file each, and the running of one cell.
 //!
-//! The same code runs in a throw-away namespace set of the host and in a guest kernel; where it runs is
-//! decided in `place`. A cell reads no file and writes none: a spec comes in as JSON, an answer goes out
-//! as JSON.
+//! The same code runs in a throw-away namespace set of the host and in a guest kernel; where it
+//! runs is decided in `place`. A cell reads no file and writes none: a spec comes in as JSON, an
+//! answer goes out as JSON.
 
 mod append;
 mod baseline;
@@ -49,8 +49,8 @@ pub fn of(measure: Measure) -> &'static Kind {
     }
 }
 
-/// Roughly how long a cell takes, milliseconds on a machine of 2026: good for dividing work, for nothing
-/// else.
+/// Roughly how long a cell takes, milliseconds on a machine of 2026: good for dividing work, for
+/// nothing else.
 pub fn cost_ms(spec: &CellSpec) -> u64 {
     GUEST_MS + (of(spec.measure).cost)(&Estimate::of(spec))
 }
@@ -97,7 +97,8 @@ fn must_still_hold(spec: &CellSpec) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The guest's side: a cell as JSON in, its answer as JSON out; or the question what this kernel can do.
+/// The guest's side: a cell as JSON in, its answer as JSON out; or the question what this kernel
+/// can do.
 ///
 /// # Errors
 /// A payload that is neither.

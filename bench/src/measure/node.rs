@@ -1,6 +1,7 @@
 //! What a scenario may set on the node beside the Cluster: how IPVS works, and kernel parameters.
 //!
-//! Values are checked when a run is planned. Where nothing is set, nothing is written into a cell's job.
+//! Values are checked when a run is planned. Where nothing is set, nothing is written into a cell's
+//! job.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -110,8 +111,8 @@ impl NodeSettings {
     }
 }
 
-/// Checks names and values of kernel parameters: those of a network namespace, so that nothing else of
-/// the machine changes.
+/// Checks names and values of kernel parameters: those of a network namespace, so that nothing else
+/// of the machine changes.
 ///
 /// # Errors
 /// The first that cannot be set in a namespace, with the remedy.

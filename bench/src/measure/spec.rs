@@ -101,7 +101,8 @@ impl Default for LoadSpec {
 pub struct Inject {
     /// Rules that match nothing, at the head of every chain of a proxy that has chains.
     pub rules_per_chain: u32,
-    /// Work of the server before each answer, nanoseconds: shows in `request`, and never in `connect`.
+    /// Work of the server before each answer, nanoseconds: shows in `request`, and never in
+    /// `connect`.
     pub answer_delay_ns: u64,
 }
 
@@ -129,8 +130,8 @@ pub struct CellSpec {
     pub imported: Option<Arc<Cluster>>,
     /// How load is put on.
     pub load: LoadSpec,
-    /// Slowdowns put in on purpose. Nothing is written where there are none: a longer job shifts the
-    /// guest's memory, and its counts.
+    /// Slowdowns put in on purpose. Nothing is written where there are none: a longer job shifts
+    /// the guest's memory, and its counts.
     #[serde(default, skip_serializing_if = "Inject::is_none")]
     pub inject: Inject,
     /// Settings of the node that are not the usual ones; nothing is written where there are none.

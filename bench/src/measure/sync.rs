@@ -1,9 +1,10 @@
-//! Rule-sync time: a full sync into an empty namespace and each kind of Change, in four parts, with what
-//! was handed over and what it cost.
+//! Rule-sync time: a full sync into an empty namespace and each kind of Change, in four parts, with
+//! what was handed over and what it cost.
 //!
-//! Parts: `prepare` (fixed state, reading what there is), `render` (user space makes text or messages),
-//! `submit` (until the kernel has taken it), `effective` (from then until a new connection is answered by
-//! the right Endpoint). A sync that cannot be taken apart has the last, and a total.
+//! Parts: `prepare` (fixed state, reading what there is), `render` (user space makes text or
+//! messages), `submit` (until the kernel has taken it), `effective` (from then until a new
+//! connection is answered by the right Endpoint). A sync that cannot be taken apart has the last,
+//! and a total.
 
 use std::borrow::Cow;
 use std::fs;
@@ -153,7 +154,8 @@ impl Syncs<'_> {
         Ok(metrics)
     }
 
-    /// As after a restart of the proxy's process: it remembers nothing, and everything is in the kernel.
+    /// As after a restart of the proxy's process: it remembers nothing, and everything is in the
+    /// kernel.
     pub(super) fn restart(&mut self) -> anyhow::Result<Vec<Metric>> {
         let mut metrics = Vec::new();
         let mut proxy = self.lab.open()?;
@@ -301,7 +303,8 @@ pub(crate) fn metric_of(kind: ChangeKind) -> MetricKind {
     }
 }
 
-/// The Services that a client can dial: whether a replaced Endpoint is in effect shows in no others.
+/// The Services that a client can dial: whether a replaced Endpoint is in effect shows in no
+/// others.
 fn dialable_part(cluster: &Cluster) -> anyhow::Result<Cow<'_, Cluster>> {
     let services = cluster.services();
     if services.iter().all(is_dialable) {
@@ -351,7 +354,8 @@ impl Series {
         size(metrics::RULES, |size| size.rules);
         size(metrics::MESSAGES, |size| size.messages);
         size(metrics::BYTES, |size| size.bytes);
-        // The kernel accounts in its own nanoseconds, which on the instructions clock are instructions.
+        // The kernel accounts in its own nanoseconds, which on the instructions clock are
+        // instructions.
         let mut cpu = |mode: &str, value: fn(&CpuTime) -> u64| {
             let values = self.applied.iter().map(value).collect();
             metrics.push(metrics::CPU.of(&format!("{}.{mode}", sync.name), clock, values));

@@ -1,5 +1,5 @@
-//! What it costs to make every VIP local, which IPVS needs: one address each on a dummy link, or one
-//! local route.
+//! What it costs to make every VIP local, which IPVS needs: one address each on a dummy link, or
+//! one local route.
 
 use std::io;
 
@@ -57,8 +57,8 @@ fn bind(lab: &BenchLab, vip_binding: VipBinding, measured: &mut Measured) -> any
     Ok(())
 }
 
-/// A local address without a listener refuses a connection at once; one that is not local stays silent
-/// or unreachable.
+/// A local address without a listener refuses a connection at once; one that is not local stays
+/// silent or unreachable.
 fn must_be_local(lab: &BenchLab, position: Position) -> anyhow::Result<()> {
     let dialled = lab.dialled(position, 0)?;
     let answer = lab.client()?.enter(|| {

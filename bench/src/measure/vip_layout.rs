@@ -1,7 +1,8 @@
-//! Whether it matters how far VIPs lie apart: the scenario's layout against consecutive VIPs, all else equal.
+//! Whether it matters how far VIPs lie apart: the scenario's layout against consecutive VIPs, all
+//! else equal.
 //!
-//! IPVS up to Linux 7.0 keeps virtual services in 256 buckets, chosen by the low bits of the VIP among
-//! others.
+//! IPVS up to Linux 7.0 keeps virtual services in 256 buckets, chosen by the low bits of the VIP
+//! among others.
 
 use generators::VipLayout;
 use results::Distribution;
@@ -20,9 +21,9 @@ pub(super) const VIP_LAYOUT: Kind = Kind {
     run,
 };
 
-/// Connections under both layouts, and how full the buckets of a hash table are. Consecutive VIPs have a
-/// lab of their own, which is emptied before the other is programmed: namespaces share IPVS' table, and
-/// so the length of its buckets.
+/// Connections under both layouts, and how full the buckets of a hash table are. Consecutive VIPs
+/// have a lab of their own, which is emptied before the other is programmed: namespaces share IPVS'
+/// table, and so the length of its buckets.
 fn run(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
     let mut measured = Measured { verified: 0, metrics: Vec::new() };
     let mut consecutive = spec.clone();

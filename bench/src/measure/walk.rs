@@ -1,7 +1,7 @@
 //! How many rules the first packet of a connection is compared with, counted, not timed.
 //!
-//! The kernel counts for each rule which packets matched it. One connection between two readings of the
-//! counters tells which rules the packet met (`proxies::Counters`).
+//! The kernel counts for each rule which packets matched it. One connection between two readings of
+//! the counters tells which rules the packet met (`proxies::Counters`).
 
 use anyhow::Context;
 use generators::Position;

@@ -31,7 +31,8 @@ pub struct Probed {
 /// Boots `kernel` under KVM with a deadline, and keeps the answer.
 ///
 /// # Errors
-/// A kernel that cannot be found, a cache that cannot be written. KVM that does not work is an answer, not an error.
+/// A kernel that cannot be found, a cache that cannot be written. KVM that does not work is an
+/// answer, not an error.
 pub fn probe_kvm(kernel: &str, work: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<Probed> {
     let boot_id = boot_id()?;
     if let Some(absent) = absent(&boot_id) {

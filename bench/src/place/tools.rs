@@ -1,4 +1,5 @@
-//! The programs a run needs, the packages they come in, and the facts about this machine that a comparison must match.
+//! The programs a run needs, the packages they come in, and the facts about this machine that a
+//! comparison must match.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -76,7 +77,8 @@ pub(super) fn guest_modules() -> Vec<String> {
 }
 
 impl Tool {
-    /// Whether it can be started. `ipvsadm` then says nothing of its version where the kernel has no IPVS.
+    /// Whether it can be started. `ipvsadm` then says nothing of its version where the kernel has
+    /// no IPVS.
     pub fn is_installed(&self) -> bool {
         self.asked().is_some()
     }
@@ -85,7 +87,8 @@ impl Tool {
         Command::new(self.program).arg("--version").stdin(Stdio::null()).output().ok()
     }
 
-    /// First line of what the tool says of its version, or `None` if it is not installed or says nothing.
+    /// First line of what the tool says of its version, or `None` if it is not installed or says
+    /// nothing.
     pub fn installed_version(&self) -> Option<String> {
         let output = self.asked()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();

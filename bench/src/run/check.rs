@@ -1,4 +1,5 @@
-//! A scenario with what a request changes in it: every value checked, and the imported Cluster read.
+//! A scenario with what a request changes in it: every value checked, and the imported Cluster
+//! read.
 //!
 //! Every user error is found here, before anything is created. Nothing here touches a kernel or the
 //! network.

@@ -33,7 +33,8 @@ impl ImportedCluster {
     /// `lab` are moved into them.
     ///
     /// # Errors
-    /// An unreadable file, one that is no Cluster, addresses that find no room, nothing that a client could dial.
+    /// An unreadable file, one that is no Cluster, addresses that find no room, nothing that a
+    /// client could dial.
     pub fn read(path: &Path, lab: &SyntheticSpec) -> anyhow::Result<Self> {
         let mut file = Hashing { input: files::open(path)?, hash: Sha256::new() };
         let mut cluster = generators::from_json(&mut file)

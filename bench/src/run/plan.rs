@@ -92,8 +92,8 @@ pub fn expand(
     Ok(cells)
 }
 
-/// The slowdown of a cell: of new connections through a proxy, and by rules where it has chains. Other
-/// cells keep their digits.
+/// The slowdown of a cell: of new connections through a proxy, and by rules where it has chains.
+/// Other cells keep their digits.
 fn inject(scenario: &Scenario, measure: Measure, proxy: &Descriptor) -> Inject {
     if measure != Measure::Connect || proxy.is_control() {
         return Inject::default();

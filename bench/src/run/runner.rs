@@ -52,7 +52,8 @@ impl Runner<'_> {
     /// interrupt left over.
     ///
     /// # Errors
-    /// Results that cannot be stored. What was stored before stays readable, and `--resume` goes on from there.
+    /// Results that cannot be stored. What was stored before stays readable, and `--resume` goes on
+    /// from there.
     pub fn run(
         &self,
         cells: Vec<CellSpec>,

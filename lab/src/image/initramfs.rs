@@ -22,8 +22,8 @@ use super::tree::{Node, Tree};
 
 /// The tool that the lab itself wants in a guest.
 const LAB_TOOLS: [&str; 1] = ["ip"];
-/// Modules of the lab itself: its links, VIPs on a dummy device, and tunnels. A kernel that lacks some,
-/// or has them built in, is no error.
+/// Modules of the lab itself: its links, VIPs on a dummy device, and tunnels. A kernel that lacks
+/// some, or has them built in, is no error.
 const LAB_MODULES: [&str; 4] = ["veth", "dummy", "bridge", "ipip"];
 
 /// Folders every guest has, to mount on and to write into.

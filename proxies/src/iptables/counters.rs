@@ -56,7 +56,8 @@ fn malformed(line: &str) -> ProxyError {
 mod tests {
     use super::*;
 
-    /// A packet for the second of three Services, masqueraded; `at` is what the counters of what it matched stand at.
+    /// A packet for the second of three Services, masqueraded; `at` is what the counters of what it
+    /// matched stand at.
     fn saved(at: u64) -> String {
         format!(
             "# saved\n*nat\n:PREROUTING ACCEPT [9:9]\n:POSTROUTING ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n:KUBE-SVC-B - [0:0]\n\
@@ -83,7 +84,8 @@ mod tests {
 
     #[test]
     fn a_packet_meets_every_rule_before_the_one_that_matches() {
-        // 1 jump, 2 of KUBE-SERVICES, 2 of the Service with 1 of the mark between, 2 of the Endpoint; 1 jump and 3 after it.
+        // 1 jump, 2 of KUBE-SERVICES, 2 of the Service with 1 of the mark between, 2 of the
+        // Endpoint; 1 jump and 3 after it.
         assert_eq!(walked(&saved(4), &saved(5)).unwrap(), 1 + 2 + 2 + 1 + 2 + 1 + 3);
     }
 

@@ -54,9 +54,10 @@ impl IptablesTool {
         Ok(self.run(self.variant.restore_tool(), RESTORE).feed(text)?)
     }
 
-    /// The same without `--noflush`, which empties the tables of the text first. kube-proxy never does
-    /// this. With `--noflush`, `iptables-nft-restore` 1.8.9 keeps a sorted list of all chain names,
-    /// which makes a full sync quadratic in them (`cache_chain_list_insert`, iptables/nft-cache.c).
+    /// The same without `--noflush`, which empties the tables of the text first. kube-proxy never
+    /// does this. With `--noflush`, `iptables-nft-restore` 1.8.9 keeps a sorted list of all chain
+    /// names, which makes a full sync quadratic in them (`cache_chain_list_insert`,
+    /// iptables/nft-cache.c).
     pub(super) fn replace(&self, text: &[u8]) -> Result<CpuTime, ProxyError> {
         Ok(self.run(self.variant.restore_tool(), &["-w", "5", "--counters"]).feed(text)?)
     }

@@ -1,5 +1,5 @@
-//! What `ipvsadm -R` does not program: the settings under which the backend leaves it out too, and the
-//! binding of VIPs, which is left to others.
+//! What `ipvsadm -R` does not program: the settings under which the backend leaves it out too, and
+//! the binding of VIPs, which is left to others.
 
 use generators::Cluster;
 

@@ -1,4 +1,5 @@
-//! Makes VIPs local, apart from everything else, so that the two strategies can be compared: the measure `vip_bind`.
+//! Makes VIPs local, apart from everything else, so that the two strategies can be compared: the
+//! measure `vip_bind`.
 //!
 //! The backend binds VIPs as part of its sync; this binds nothing but VIPs, with the same messages.
 
@@ -22,7 +23,8 @@ const NAME: &str = "ipvs";
 /// The dummy link (`defaultDummyDevice`, pkg/proxy/ipvs/proxier.go, Kubernetes 1.30).
 pub(super) const LINK: &str = "kube-ipvs0";
 
-/// Binds the VIPs of a Cluster in the namespace of the calling thread: `prepare`, `render`, `submit`, `unbind`.
+/// Binds the VIPs of a Cluster in the namespace of the calling thread: `prepare`, `render`,
+/// `submit`, `unbind`.
 #[derive(Debug)]
 pub struct VipBinder {
     options: Options,
@@ -35,7 +37,8 @@ impl VipBinder {
         Self { options: options.clone(), link: 0 }
     }
 
-    /// Makes the dummy link, if that is the strategy and it is not there, and removes what the other strategy has left.
+    /// Makes the dummy link, if that is the strategy and it is not there, and removes what the
+    /// other strategy has left.
     ///
     /// # Errors
     /// Any refusal by the kernel, such as a missing module `dummy`.
@@ -91,8 +94,8 @@ impl VipBinder {
     }
 }
 
-/// Readies the namespace for a strategy: removes what the other one has left, and makes the dummy link if it is wanted
-/// and not there. Returns the link's index, or 0 if VIPs are bound by routes.
+/// Readies the namespace for a strategy: removes what the other one has left, and makes the dummy
+/// link if it is wanted and not there. Returns the link's index, or 0 if VIPs are bound by routes.
 pub(super) fn ready_link(binding: VipBinding) -> Result<u32, ProxyError> {
     if binding == VipBinding::LocalRoute {
         unbind_link()?;

@@ -1,7 +1,8 @@
-//! How the virtual services of the namespace are spread over the hash table in which IPVS looks for them.
+//! How the virtual services of the namespace are spread over the hash table in which IPVS looks for
+//! them.
 //!
-//! From Linux 7.1 on the kernel tells. Before, the buckets are worked out by the kernel's hash, and the order in which
-//! the kernel lists its services, bucket by bucket, must agree with the result.
+//! From Linux 7.1 on the kernel tells. Before, the buckets are worked out by the kernel's hash, and
+//! the order in which the kernel lists its services, bucket by bucket, must agree with the result.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +16,8 @@ use super::observe;
 use super::wire::VirtualKey;
 use crate::error::ProxyError;
 
-/// Written by kernels whose tables grow (`ip_vs_status_show`, `net/netfilter/ipvs/ip_vs_ctl.c`, Linux 7.2).
+/// Written by kernels whose tables grow (`ip_vs_status_show`, `net/netfilter/ipvs/ip_vs_ctl.c`,
+/// Linux 7.2).
 const STATUS: &str = "/proc/thread-self/net/ip_vs_status";
 /// Buckets of a table that does not grow (`IP_VS_SVC_TAB_SIZE`, `ip_vs_ctl.c`, Linux 6.1).
 const FIXED_BUCKETS: u64 = 256;
@@ -23,7 +25,8 @@ const FIXED_BUCKETS: u64 = 256;
 /// How many buckets hold how many virtual services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buckets {
-    /// From the number of services in a bucket to the number of such buckets, the empty ones included.
+    /// From the number of services in a bucket to the number of such buckets, the empty ones
+    /// included.
     pub by_length: BTreeMap<u64, u64>,
     /// Whether the kernel said so itself.
     pub told_by_kernel: bool,
@@ -33,7 +36,8 @@ impl Buckets {
     /// Those of the network namespace of the calling thread.
     ///
     /// # Errors
-    /// [`ProxyError`]: a kernel without IPVS, a file that cannot be read, or one that is not what it should be.
+    /// [`ProxyError`]: a kernel without IPVS, a file that cannot be read, or one that is not what
+    /// it should be.
     pub fn read() -> Result<Self, ProxyError> {
         match fs::read_to_string(STATUS) {
             Ok(text) => Self::of_status(&text),

@@ -75,7 +75,8 @@ pub(super) fn flush() -> Result<(), ProxyError> {
 /// Makes a virtual service with this scheduler in the current namespace, and removes it again.
 ///
 /// # Errors
-/// [`ProxyError::Unsupported`] without IPVS, [`ProxyError::Netlink`] if the kernel has no such scheduler.
+/// [`ProxyError::Unsupported`] without IPVS, [`ProxyError::Netlink`] if the kernel has no such
+/// scheduler.
 pub fn try_scheduler(name: &str) -> Result<(), ProxyError> {
     let family = family_number()?;
     // An address for documentation (RFC 5737): it is in nobody's way.

@@ -1,7 +1,8 @@
-//! What a Service asks of the kernel: virtual services, real servers, local addresses and set members.
+//! What a Service asks of the kernel: virtual services, real servers, local addresses and set
+//! members.
 //!
-//! Fixed for a namespace and a Cluster, then a pure function of each Service. How to get there from what the kernel
-//! holds is in `render`.
+//! Fixed for a namespace and a Cluster, then a pure function of each Service. How to get there from
+//! what the kernel holds is in `render`.
 
 use std::net::Ipv4Addr;
 
@@ -37,8 +38,8 @@ impl Layout {
     /// The layout of a Cluster on a node with these addresses.
     ///
     /// # Errors
-    /// [`ProxyError::Unsupported`] if the scheduler cannot have that name, or if no local route can hold the VIPs
-    /// without taking an Endpoint's packets too.
+    /// [`ProxyError::Unsupported`] if the scheduler cannot have that name, or if no local route can
+    /// hold the VIPs without taking an Endpoint's packets too.
     pub fn of(
         cluster: &Cluster,
         options: &Options,
@@ -65,8 +66,8 @@ impl Layout {
         Ok(Self { options, range, own_addresses, node_addresses })
     }
 
-    /// The range that one local route serves, if VIPs are bound so. All of it is local, so rules deal with all of it,
-    /// and its addresses are not in the set of bound ones.
+    /// The range that one local route serves, if VIPs are bound so. All of it is local, so rules
+    /// deal with all of it, and its addresses are not in the set of bound ones.
     pub fn range(&self) -> Option<Ipv4Net> {
         self.range
     }
@@ -101,8 +102,8 @@ impl Layout {
     /// The real server for an Endpoint.
     ///
     /// # Errors
-    /// [`ProxyError::Unsupported`] if forwarding leaves the port as it is and the Endpoint has another one, or if the
-    /// Endpoint is in the range of a local route.
+    /// [`ProxyError::Unsupported`] if forwarding leaves the port as it is and the Endpoint has
+    /// another one, or if the Endpoint is in the range of a local route.
     pub fn real_server(
         &self,
         service: &Service,
@@ -124,8 +125,8 @@ impl Layout {
         Ok(RealServer { address, port, forwarding: forwarding.number(), weight: WEIGHT })
     }
 
-    /// Calls `each` for every local address and set member that a Service needs. Every Endpoint counts as local to
-    /// this node, as the model has no other nodes.
+    /// Calls `each` for every local address and set member that a Service needs. Every Endpoint
+    /// counts as local to this node, as the model has no other nodes.
     pub fn objects(
         &self,
         service: &Service,
@@ -159,7 +160,8 @@ impl Layout {
         }
     }
 
-    /// Whether an address needs no binding, being the node's own. It is then neither added nor taken away.
+    /// Whether an address needs no binding, being the node's own. It is then neither added nor
+    /// taken away.
     pub fn is_own(&self, object: &NodeObject) -> bool {
         match object {
             NodeObject::Local(prefix) => {
@@ -220,7 +222,8 @@ fn spanning(first: Ipv4Addr, second: Ipv4Addr) -> Ipv4Net {
     Ipv4Net::new(first, length).map_or(Ipv4Net::from(first), |net| net.trunc())
 }
 
-/// An Endpoint in the range would get no packet any more: all of them would be delivered to the node.
+/// An Endpoint in the range would get no packet any more: all of them would be delivered to the
+/// node.
 fn refuse_in_range(
     range: Ipv4Net,
     service: &Service,

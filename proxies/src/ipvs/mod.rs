@@ -1,11 +1,11 @@
-//! kube-proxy's IPVS mode by batched netlink: the end state of pkg/proxy/ipvs, Kubernetes 1.30, a few
-//! sends a sync.
+//! kube-proxy's IPVS mode by batched netlink: the end state of pkg/proxy/ipvs, Kubernetes 1.30, a
+//! few sends a sync.
 //!
 //! Virtual services and real servers go to the generic netlink family `IPVS`, VIPs become local by
 //! rtnetlink, sets are filled by nfnetlink; a handful of iptables rules, which match the sets, is
-//! loaded by `iptables-restore`. kube-proxy makes one call each for all of these; what is left out of
-//! its state is said in `sets` and `rules`. Removed real servers are removed at once, not drained
-//! (see `render`).
+//! loaded by `iptables-restore`. kube-proxy makes one call each for all of these; what is left out
+//! of its state is said in `sets` and `rules`. Removed real servers are removed at once, not
+//! drained (see `render`).
 
 mod admin;
 mod binding;
@@ -212,7 +212,8 @@ impl Backend for Ipvs {
         sync(self, &SyncRequest::Incremental(step))
     }
 
-    /// Makes the state that incremental syncs start from, which the first after a full sync would do.
+    /// Makes the state that incremental syncs start from, which the first after a full sync would
+    /// do.
     fn settle(&mut self, programmed: &Cluster) -> Result<(), ProxyError> {
         self.state = Some(self.resume(programmed, programmed)?);
         Ok(())
@@ -241,8 +242,8 @@ impl Backend for Ipvs {
 
 impl Staged for Ipvs {
     /// On a full request: sysctls, timeouts, sets, rules and link, and a look at all that the
-    /// namespace holds. On an incremental one: the state to start from, if there is none yet, and the
-    /// rules if there are now other kinds of Services.
+    /// namespace holds. On an incremental one: the state to start from, if there is none yet, and
+    /// the rules if there are now other kinds of Services.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
         let state = match request {
             SyncRequest::Full(cluster) => self.look(cluster)?,
@@ -253,8 +254,8 @@ impl Staged for Ipvs {
     }
 
     /// The netlink messages from what `prepare` found to what is wanted. Without it, those for a
-    /// namespace that holds nothing, or the Cluster before and nothing else; they show what would be
-    /// sent, and `submit` refuses them.
+    /// namespace that holds nothing, or the Cluster before and nothing else; they show what would
+    /// be sent, and `submit` refuses them.
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
         let imagined;
         let State { layout, ids, observed, programmed } = if let Some(state) = &self.state {

@@ -37,7 +37,8 @@ pub(super) fn netlink_failed(
     }
 }
 
-/// The error for a batch: its first refusals, each with what the message asked for and the Service it was for.
+/// The error for a batch: its first refusals, each with what the message asked for and the Service
+/// it was for.
 pub(super) fn batch_failed(
     error: NetlinkError,
     family: Family,

@@ -1,7 +1,7 @@
 //! Local addresses and set members: what several Services may need and the kernel holds once.
 //!
-//! Kept sorted a kind, so that two states are compared in one pass without hashing; Clusters are mostly in the order of
-//! their addresses already.
+//! Kept sorted a kind, so that two states are compared in one pass without hashing; Clusters are
+//! mostly in the order of their addresses already.
 
 use std::cmp::Ordering;
 use std::fmt;

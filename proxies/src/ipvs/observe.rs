@@ -45,8 +45,9 @@ impl Observed {
     }
 }
 
-/// Reads the IPVS table, and for that binding (with the dummy link's index, if it exists) and the sets what they hold.
-/// Takes time linear in what there is, save what the kernel takes to find its place again in a long list.
+/// Reads the IPVS table, and for that binding (with the dummy link's index, if it exists) and the
+/// sets what they hold. Takes time linear in what there is, save what the kernel takes to find its
+/// place again in a long list.
 pub(super) fn read(
     family: u16,
     binding: VipBinding,
@@ -101,9 +102,10 @@ fn services(family: u16) -> Result<Vec<ObservedService>, ProxyError> {
 
 /// Every virtual service of the namespace, listed until a listing brings none that is new.
 ///
-/// The kernel keeps the virtual services of all namespaces in one table and continues a long listing at a place in that
-/// table, so that a change in another namespace makes it skip or repeat some of ours (`ip_vs_genl_dump_services`,
-/// `net/netfilter/ipvs/ip_vs_ctl.c`, Linux 6.1). Nobody else changes this namespace, so what was seen once is there.
+/// The kernel keeps the virtual services of all namespaces in one table and continues a long
+/// listing at a place in that table, so that a change in another namespace makes it skip or repeat
+/// some of ours (`ip_vs_genl_dump_services`, `net/netfilter/ipvs/ip_vs_ctl.c`, Linux 6.1). Nobody
+/// else changes this namespace, so what was seen once is there.
 fn listed_services(
     socket: &mut Socket,
     family: u16,

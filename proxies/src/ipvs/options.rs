@@ -1,4 +1,5 @@
-//! What only the IPVS backend takes: scheduler, forwarding, how VIPs become local, and the rules around it.
+//! What only the IPVS backend takes: scheduler, forwarding, how VIPs become local, and the rules
+//! around it.
 
 use std::net::Ipv4Addr;
 
@@ -6,15 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::iptables::options::Variant;
 
-/// How a packet gets from the node to the Endpoint (`IP_VS_CONN_F_FWD_MASK`, `include/uapi/linux/ip_vs.h`, Linux 6.1).
+/// How a packet gets from the node to the Endpoint (`IP_VS_CONN_F_FWD_MASK`,
+/// `include/uapi/linux/ip_vs.h`, Linux 6.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Forwarding {
     /// Addresses are translated, as kube-proxy has it. The answer must come back through the node.
     #[default]
     #[serde(rename = "nat")]
     Nat,
-    /// Direct routing: only the link-layer address changes. The Endpoint must hold the VIP and share a link with the
-    /// node, and its port must be the port of the Service.
+    /// Direct routing: only the link-layer address changes. The Endpoint must hold the VIP and
+    /// share a link with the node, and its port must be the port of the Service.
     #[serde(rename = "dr")]
     DirectRoute,
     /// IP-in-IP to the Endpoint, which must hold the VIP; its port must be the port of the Service.
@@ -33,16 +35,19 @@ impl Forwarding {
     }
 }
 
-/// How VIPs become addresses of the node, so that packets to them are delivered locally, where IPVS takes them.
+/// How VIPs become addresses of the node, so that packets to them are delivered locally, where IPVS
+/// takes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VipBinding {
     /// One /32 address a VIP on the dummy link `kube-ipvs0`, which stays down: what kube-proxy does
-    /// (`pkg/proxy/ipvs/netlink_linux.go`, Kubernetes 1.30). The kernel walks the link's addresses for each one added,
-    /// so that binding takes time quadratic in their number (`__inet_insert_ifa`, net/ipv4/devinet.c, Linux 6.1).
+    /// (`pkg/proxy/ipvs/netlink_linux.go`, Kubernetes 1.30). The kernel walks the link's addresses
+    /// for each one added, so that binding takes time quadratic in their number
+    /// (`__inet_insert_ifa`, net/ipv4/devinet.c, Linux 6.1).
     #[default]
     Dummy,
-    /// One route of type local to `lo` for the whole range of VIPs, and one for each address outside of it.
+    /// One route of type local to `lo` for the whole range of VIPs, and one for each address
+    /// outside of it.
     LocalRoute,
 }
 
@@ -70,17 +75,19 @@ pub struct Timeouts {
 /// How the `ipvs` backend programs a Cluster. The default is kube-proxy's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IpvsOptions {
-    /// The kernel's name of the scheduler, such as `rr`, `lc`, `mh`; the module `ip_vs_NAME` must be there.
+    /// The kernel's name of the scheduler, such as `rr`, `lc`, `mh`; the module `ip_vs_NAME` must
+    /// be there.
     pub scheduler: String,
     /// How packets get to Endpoints.
     pub forwarding: Forwarding,
     /// How VIPs become local.
     pub vip_binding: VipBinding,
-    /// For [`VipBinding::LocalRoute`]: the range of VIPs, as address and prefix length. Nothing: the smallest prefix
-    /// that holds all VIPs, which is refused if it holds an Endpoint too.
+    /// For [`VipBinding::LocalRoute`]: the range of VIPs, as address and prefix length. Nothing:
+    /// the smallest prefix that holds all VIPs, which is refused if it holds an Endpoint too.
     pub service_cidr: Option<(Ipv4Addr, u8)>,
-    /// The iptables rules, ipsets and `net.ipv4.vs.conntrack=1` that let the node, hosts outside the pod network and an
-    /// Endpoint of the same Service reach a VIP. Off: IPVS alone, to see what it costs and does by itself.
+    /// The iptables rules, ipsets and `net.ipv4.vs.conntrack=1` that let the node, hosts outside
+    /// the pod network and an Endpoint of the same Service reach a VIP. Off: IPVS alone, to see
+    /// what it costs and does by itself.
     pub masquerade: bool,
     /// Which iptables carries those rules; they are few, whatever the number of Services.
     pub iptables: Variant,

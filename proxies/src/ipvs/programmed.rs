@@ -1,8 +1,8 @@
 //! What this backend has programmed, so that an incremental sync costs what changes and not what
 //! exists.
 //!
-//! A VIP may serve several Services, an Endpoint too, so the users of each address and set member are
-//! counted.
+//! A VIP may serve several Services, an Endpoint too, so the users of each address and set member
+//! are counted.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -40,7 +40,8 @@ pub(super) struct ProgrammedState {
 pub(super) struct Delta {
     services: HashMap<ServiceName, Option<Placed>>,
     uses: HashMap<NodeObject, u32>,
-    /// The touched objects, in the order in which they were first touched, each with the label of who did.
+    /// The touched objects, in the order in which they were first touched, each with the label of
+    /// who did.
     order: Vec<LabelledObject>,
 }
 
@@ -66,7 +67,8 @@ impl ProgrammedState {
     /// The messages for these Changes, in their order.
     ///
     /// # Errors
-    /// [`ProxyError::Request`] if a Change does not fit what is programmed, or what the layout refuses.
+    /// [`ProxyError::Request`] if a Change does not fit what is programmed, or what the layout
+    /// refuses.
     pub fn render(
         &self,
         layout: &Layout,

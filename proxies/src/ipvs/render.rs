@@ -39,8 +39,8 @@ const MEMBER_BYTES: usize = 48;
 
 /// A rendered sync: one batch for each kernel subsystem, handed over in this order.
 ///
-/// Sets come first, so that no VIP answers before its traffic can be masqueraded; addresses come last, so that no VIP
-/// is local before it answers.
+/// Sets come first, so that no VIP answers before its traffic can be masqueraded; addresses come
+/// last, so that no VIP is local before it answers.
 #[derive(Debug)]
 pub(crate) struct IpvsProgram {
     /// Where the messages belong.
@@ -162,9 +162,10 @@ impl<'a> Draft<'a> {
 
     /// Brings a virtual service that is there into the wanted state.
     ///
-    /// A real server that goes is removed at once. kube-proxy first gives it weight 0 and removes it when its
-    /// connections have ended, a minute later at the earliest (`pkg/proxy/ipvs/graceful_termination.go`, Kubernetes
-    /// 1.30); the end state is the same. New ones come first, so that a virtual service is never without.
+    /// A real server that goes is removed at once. kube-proxy first gives it weight 0 and removes
+    /// it when its connections have ended, a minute later at the earliest
+    /// (`pkg/proxy/ipvs/graceful_termination.go`, Kubernetes 1.30); the end state is the same. New
+    /// ones come first, so that a virtual service is never without.
     fn adjust(&mut self, service: &Service, found: &ObservedService) -> Result<(), ProxyError> {
         let key = found.listed.key;
         let mut writer = self.ids.writer(&mut self.services.encoder);
@@ -269,8 +270,8 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Everything a Cluster needs that is not there, and the removal of what it does not need: the IPVS table, the sets
-/// and the local addresses of the namespace belong to this proxy.
+/// Everything a Cluster needs that is not there, and the removal of what it does not need: the IPVS
+/// table, the sets and the local addresses of the namespace belong to this proxy.
 pub(super) fn full(
     layout: &Layout,
     ids: KernelIds,
@@ -285,7 +286,8 @@ pub(super) fn full(
     for service in cluster.services() {
         let label = draft.about(service.name());
         for key in layout.virtual_services(service) {
-            // Hashing costs as much as writing a message, so it is left out where there is nothing to find.
+            // Hashing costs as much as writing a message, so it is left out where there is nothing
+            // to find.
             match if stale.is_empty() { None } else { stale.remove(&key) } {
                 None => draft.create(key, service, service.endpoints())?,
                 Some(found) => draft.adjust(service, found)?,
@@ -360,7 +362,8 @@ pub(super) mod tests {
         observed
     }
 
-    /// What each message asks for and which Service it names, one a line; set members without Service.
+    /// What each message asks for and which Service it names, one a line; set members without
+    /// Service.
     fn listing(program: &IpvsProgram) -> Vec<String> {
         let mut lines = Vec::new();
         for (family, messages) in [
@@ -512,7 +515,8 @@ pub(super) mod tests {
         let mut programmed = ProgrammedState::of(before, &layout);
         let program = programmed.render(&layout, IDS, changes)?;
         let lines = listing(&program);
-        // Changes lead to where a full sync of the Cluster after them leads: from there nothing is left to send.
+        // Changes lead to where a full sync of the Cluster after them leads: from there nothing is
+        // left to send.
         let after = changes
             .iter()
             .try_fold(before.clone(), |cluster, change| cluster.apply(change))

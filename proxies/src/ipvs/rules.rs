@@ -1,8 +1,10 @@
-//! The iptables rules around IPVS. Their number does not depend on the number of Services: they match sets.
+//! The iptables rules around IPVS. Their number does not depend on the number of Services: they
+//! match sets.
 //!
-//! `writeIptablesRules` in pkg/proxy/ipvs/proxier.go, Kubernetes 1.30, in the form that `iptables-save` prints, so that
-//! what was loaded can be found again line by line. As upstream, rules for empty sets are left out; chains that only
-//! load balancers, source ranges or health checks would fill are left out too. Nothing here runs a tool.
+//! `writeIptablesRules` in pkg/proxy/ipvs/proxier.go, Kubernetes 1.30, in the form that
+//! `iptables-save` prints, so that what was loaded can be found again line by line. As upstream,
+//! rules for empty sets are left out; chains that only load balancers, source ranges or health
+//! checks would fill are left out too. Nothing here runs a tool.
 
 use generators::{Cluster, Service};
 use ipnet::Ipv4Net;
@@ -41,7 +43,8 @@ impl ServiceKinds {
 pub(super) struct Table {
     name: &'static str,
     chains: &'static [&'static str],
-    /// Built-in chain, and the rest of the rule. Each goes to the front of its chain, in this order.
+    /// Built-in chain, and the rest of the rule. Each goes to the front of its chain, in this
+    /// order.
     jumps: &'static [(&'static str, &'static str)],
     rules: Vec<String>,
 }
@@ -122,8 +125,9 @@ fn nat_rules(options: &Options, kinds: ServiceKinds) -> Vec<String> {
     rules
 }
 
-/// Marks VIP traffic for masquerading: all of it, that from outside the pod network, or, where that is unknown, what
-/// has a VIP as its own source, which is how the node's own connections to its VIPs begin.
+/// Marks VIP traffic for masquerading: all of it, that from outside the pod network, or, where that
+/// is unknown, what has a VIP as its own source, which is how the node's own connections to its
+/// VIPs begin.
 fn cluster_ip_rule(options: &Options, set: &dyn Fn(&str, &str, &str) -> String) -> String {
     let (fields, source) = match (options.masquerade_all, options.local_cidr) {
         (true, _) => ("dst,dst", String::new()),
@@ -144,7 +148,8 @@ fn filter_rules(kinds: ServiceKinds) -> Vec<String> {
         let external = "-A KUBE-IPVS-FILTER -m set --match-set KUBE-EXTERNAL-IP dst,dst -j RETURN";
         rules.push(external.to_owned());
     }
-    // Not upstream's, which binds addresses one by one: an address of the range that no Service has is local too.
+    // Not upstream's, which binds addresses one by one: an address of the range that no Service has
+    // is local too.
     let range = kinds.range.map(|range| format!("-d {range} -m conntrack --ctstate NEW"));
     let bound = "-m conntrack --ctstate NEW -m set --match-set KUBE-IPVS-IPS dst".to_owned();
     for matches in range.into_iter().chain([bound]) {
@@ -154,8 +159,8 @@ fn filter_rules(kinds: ServiceKinds) -> Vec<String> {
     rules
 }
 
-/// Input for `iptables-restore --noflush` that makes the chains as they should be, whatever they hold, and adds the
-/// jumps that `saved` (of `iptables-save`) does not show.
+/// Input for `iptables-restore --noflush` that makes the chains as they should be, whatever they
+/// hold, and adds the jumps that `saved` (of `iptables-save`) does not show.
 pub(super) fn restore_text(tables: &[Table], saved: &str) -> String {
     let mut text = String::new();
     for table in tables {
@@ -177,7 +182,8 @@ pub(super) fn restore_text(tables: &[Table], saved: &str) -> String {
     text
 }
 
-/// The rules and jumps that `saved` does not show, or shows in our chains though they should not be there.
+/// The rules and jumps that `saved` does not show, or shows in our chains though they should not be
+/// there.
 pub(super) fn differences(tables: &[Table], saved: &str) -> Vec<String> {
     let mut found = Vec::new();
     for table in tables {

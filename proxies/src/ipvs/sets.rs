@@ -1,7 +1,8 @@
 //! The ipsets that kube-proxy's IPVS mode keeps, as far as the Cluster model can fill them.
 //!
-//! `ipsetInfo` in pkg/proxy/ipvs/proxier.go and pkg/proxy/ipvs/ipset.go, Kubernetes 1.30. Sets for load balancers,
-//! source ranges, local traffic policies and health checks stay away: the model has none of these.
+//! `ipsetInfo` in pkg/proxy/ipvs/proxier.go and pkg/proxy/ipvs/ipset.go, Kubernetes 1.30. Sets for
+//! load balancers, source ranges, local traffic policies and health checks stay away: the model has
+//! none of these.
 
 use linux::netlink::ipset::{HashSize, SetKind};
 
@@ -10,9 +11,9 @@ pub(super) const SIZE_MIN: HashSize = HashSize { buckets: 1024, max_elements: 65
 
 /// The size of a set that is to have so many members: kube-proxy's, or more if they would not fit.
 ///
-/// Where kube-proxy lets the kernel double the buckets as members come, which moves every member each time, they are
-/// made at once here: two members a bucket at most, so that none comes near 12, when the kernel doubles (`mtype_add`,
-/// `net/netfilter/ipset/ip_set_hash_gen.h`, Linux 6.1).
+/// Where kube-proxy lets the kernel double the buckets as members come, which moves every member
+/// each time, they are made at once here: two members a bucket at most, so that none comes near 12,
+/// when the kernel doubles (`mtype_add`, `net/netfilter/ipset/ip_set_hash_gen.h`, Linux 6.1).
 pub(super) fn size_for(members: usize) -> HashSize {
     let members = u32::try_from(members).unwrap_or(u32::MAX);
     let room = members.checked_next_power_of_two().unwrap_or(1 << 31);

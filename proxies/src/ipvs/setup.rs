@@ -1,4 +1,5 @@
-//! What stays the same however many Services there are: sysctls, timeouts, sets and the rules that match them.
+//! What stays the same however many Services there are: sysctls, timeouts, sets and the rules that
+//! match them.
 //!
 //! Made by `prepare`, outside of the timed part of a sync.
 
@@ -21,8 +22,9 @@ use crate::error::ProxyError;
 use crate::iptables::tool::IptablesTool;
 use crate::options::Options;
 
-/// How often, and after which pause, a set that is still in use is tried again. `nf_tables` drops the references of
-/// deleted rules after it has answered (`nf_tables_trans_destroy_work`, `net/netfilter/nf_tables_api.c`, Linux 6.1).
+/// How often, and after which pause, a set that is still in use is tried again. `nf_tables` drops
+/// the references of deleted rules after it has answered (`nf_tables_trans_destroy_work`,
+/// `net/netfilter/nf_tables_api.c`, Linux 6.1).
 const BUSY_RETRIES: usize = 100;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// `IPSET_ERR_BUSY` (`include/uapi/linux/netfilter/ipset/ip_set.h`, Linux 6.1).
@@ -60,8 +62,8 @@ impl NodeSetup {
         }
     }
 
-    /// Whether the tools and kernel parts around IPVS are there: makes a set of each kind and rules of each kind that
-    /// match one, in a chain that nothing leads to, and removes them.
+    /// Whether the tools and kernel parts around IPVS are there: makes a set of each kind and rules
+    /// of each kind that match one, in a chain that nothing leads to, and removes them.
     pub fn probe(&mut self) -> Result<(), ProxyError> {
         if !self.options.ipvs.masquerade {
             return Ok(());
@@ -204,7 +206,8 @@ COMMIT
 COMMIT
 ";
 
-/// Makes the sets that are not there, each large enough for what the Cluster can put into any of them.
+/// Makes the sets that are not there, each large enough for what the Cluster can put into any of
+/// them.
 fn make_sets(observed: &Observed, cluster: &Cluster) -> Result<(), ProxyError> {
     let external_ips: usize =
         cluster.services().iter().map(|service| service.external_ips().len()).sum();

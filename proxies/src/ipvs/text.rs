@@ -1,4 +1,5 @@
-//! A Cluster as text for `ipvsadm -R`: what `ipvsadm -S -n` prints of a namespace that implements it.
+//! A Cluster as text for `ipvsadm -R`: what `ipvsadm -S -n` prints of a namespace that implements
+//! it.
 
 use std::fmt::Write;
 use std::net::Ipv4Addr;
@@ -8,9 +9,11 @@ use generators::{Cluster, Protocol, Service};
 use super::options::Forwarding;
 use crate::options::Options;
 
-/// The virtual services and real servers of a Cluster as `ipvsadm -S -n` writes them, in the order of the Cluster.
+/// The virtual services and real servers of a Cluster as `ipvsadm -S -n` writes them, in the order
+/// of the Cluster.
 ///
-/// Node ports need `options.node_addresses`: the addresses that a namespace happens to have are not known here.
+/// Node ports need `options.node_addresses`: the addresses that a namespace happens to have are not
+/// known here.
 pub fn save_text(cluster: &Cluster, options: &Options) -> String {
     let mut text = String::new();
     for service in cluster.services() {

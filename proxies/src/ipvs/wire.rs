@@ -1,7 +1,8 @@
 //! The messages of the generic netlink family `IPVS`, written and read. Opens no socket.
 //!
-//! Commands, attributes and structures are those of `include/uapi/linux/ip_vs.h`; what the kernel requires of each is
-//! in `ip_vs_genl_parse_service` and `ip_vs_genl_parse_dest`, `net/netfilter/ipvs/ip_vs_ctl.c`. Linux 6.1.
+//! Commands, attributes and structures are those of `include/uapi/linux/ip_vs.h`; what the kernel
+//! requires of each is in `ip_vs_genl_parse_service` and `ip_vs_genl_parse_dest`,
+//! `net/netfilter/ipvs/ip_vs_ctl.c`. Linux 6.1.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -137,7 +138,8 @@ fn protocol_of(number: u16) -> Option<Protocol> {
         .find(|protocol| u16::from(protocol_number(*protocol)) == number)
 }
 
-/// Writes commands for the family of that number. A message's place in the encoder is the caller's to remember.
+/// Writes commands for the family of that number. A message's place in the encoder is the caller's
+/// to remember.
 pub(super) struct Writer<'a> {
     /// Where the messages go.
     pub encoder: &'a mut Encoder,
@@ -181,7 +183,8 @@ impl Writer<'_> {
         self.command(FLUSH, |_| {});
     }
 
-    /// Sets the connection timeouts of the namespace; the kernel leaves one that is 0 as it is (`ip_vs_set_timeout`).
+    /// Sets the connection timeouts of the namespace; the kernel leaves one that is 0 as it is
+    /// (`ip_vs_set_timeout`).
     pub fn set_timeouts(&mut self, timeouts: Timeouts) {
         self.command(SET_CONFIG, |content| {
             content.small([
@@ -305,7 +308,8 @@ impl ListedService {
     }
 }
 
-/// Reads a listed virtual service; nothing if it is of a kind that no Cluster has (IPv6, firewall mark, protocol).
+/// Reads a listed virtual service; nothing if it is of a kind that no Cluster has (IPv6, firewall
+/// mark, protocol).
 pub(super) fn read_service(message: &Message<'_>) -> Result<Option<ListedService>, Malformed> {
     let (_, attributes) = message.fixed::<HEADER_BYTES>()?;
     let service = attributes.find(SERVICE)?.ok_or(Malformed("a virtual service is missing"))?;
@@ -407,7 +411,8 @@ impl Timeouts {
     }
 }
 
-/// What a message of ours asks for, read back from its bytes: the verb and the object, for an error.
+/// What a message of ours asks for, read back from its bytes: the verb and the object, for an
+/// error.
 pub(super) fn describe(message: &Message<'_>) -> Option<(&'static str, String)> {
     let ([command, ..], attributes) = message.fixed::<HEADER_BYTES>().ok()?;
     let verb = match *command {
@@ -445,8 +450,9 @@ mod tests {
 
     const FAMILY: u16 = 0x20;
 
-    /// The messages that `ipvsadm -A -t 10.96.0.1:80 -s rr` and `-a -t 10.96.0.1:80 -r 10.128.0.1:8080 -m -w 1` led to
-    /// in the answers to `ipvsadm -S -n`, Linux 6.1 (strace), the statistics cut off.
+    /// The messages that `ipvsadm -A -t 10.96.0.1:80 -s rr` and `-a -t 10.96.0.1:80 -r
+    /// 10.128.0.1:8080 -m -w 1` led to in the answers to `ipvsadm -S -n`, Linux 6.1 (strace), the
+    /// statistics cut off.
     #[rustfmt::skip]
     const LISTED_SERVICE: &[u8] = &[
         0x60, 0, 0, 0,  0x20, 0,  2, 0,  4, 0xe1, 0x0b, 0x5e,  0x88, 0, 0x80, 0x7c, // family 0x20, NLM_F_MULTI
@@ -580,7 +586,8 @@ mod tests {
             ]
         }
 
-        /// One message with sequence number 1 that asks for an acknowledgement, as the last of a batch does.
+        /// One message with sequence number 1 that asks for an acknowledgement, as the last of a
+        /// batch does.
         pub fn message(command: u8, attributes: Vec<Attribute>) -> Vec<u8> {
             let payload: Genlmsghdr<u8, u16> = GenlmsghdrBuilder::default()
                 .cmd(command)

@@ -1,6 +1,7 @@
 //! Reading what `nft list table` prints: sets, maps and chains, by name. It judges nothing.
 //!
-//! The text comes from outside and is not trusted: whatever does not look like it should is an error with its line number.
+//! The text comes from outside and is not trusted: whatever does not look like it should is an
+//! error with its line number.
 
 use std::collections::{BTreeMap, BTreeSet};
 

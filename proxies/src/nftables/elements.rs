@@ -1,7 +1,8 @@
 //! The sets and maps of the table, and the elements that a Service has in them.
 //!
-//! Types and comments as in `setupNFTables`, elements as in `syncProxyRules` (pkg/proxy/nftables/proxier.go, Kubernetes
-//! 1.33; `hairpin-connections` since 1.36). How elements get there is the business of `render`.
+//! Types and comments as in `setupNFTables`, elements as in `syncProxyRules`
+//! (pkg/proxy/nftables/proxier.go, Kubernetes 1.33; `hairpin-connections` since 1.36). How elements
+//! get there is the business of `render`.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -166,8 +167,8 @@ pub(super) struct Element {
     pub verdict: Verdict,
 }
 
-/// All elements of a Service, in the order in which they are written. Several Services may have one element in common: a
-/// VIP with several ports, an Endpoint behind several VIPs.
+/// All elements of a Service, in the order in which they are written. Several Services may have one
+/// element in common: a VIP with several ports, an Endpoint behind several VIPs.
 pub(super) fn of_service(service: &Service, layout: Layout, each: &mut impl FnMut(Element)) {
     let (protocol, port) = (service.protocol(), service.port());
     let has_endpoints = !service.endpoints().is_empty();

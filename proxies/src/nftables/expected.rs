@@ -1,10 +1,12 @@
-//! What `nft list table ip kube-proxy` prints of a namespace that holds a Cluster: the expectation of `verify`.
+//! What `nft list table ip kube-proxy` prints of a namespace that holds a Cluster: the expectation
+//! of `verify`.
 //!
-//! Rules are written from the Cluster, not from the text of a sync, so that a mistake in one shows against the other. Names of
-//! chains, elements of Services and what `fixed` and `layout` hold as data are the same that a sync uses: a mistake there is
-//! for the golden cases to find. Comments of elements are left out: the one of an element that stays when its Service changes
-//! is its first, upstream too. nft 1.0.6
-//! prints numbers of marks with eight digits, single elements without braces, and `dnat ip to` for `dnat ip addr . port to`.
+//! Rules are written from the Cluster, not from the text of a sync, so that a mistake in one shows
+//! against the other. Names of chains, elements of Services and what `fixed` and `layout` hold as
+//! data are the same that a sync uses: a mistake there is for the golden cases to find. Comments of
+//! elements are left out: the one of an element that stays when its Service changes is its first,
+//! upstream too. nft 1.0.6 prints numbers of marks with eight digits, single elements without
+//! braces, and `dnat ip to` for `dnat ip addr . port to`.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

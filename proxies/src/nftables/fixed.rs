@@ -1,6 +1,8 @@
-//! What a full sync makes whatever the Cluster: the table, its chains, sets and maps, and the rules that lead to them.
+//! What a full sync makes whatever the Cluster: the table, its chains, sets and maps, and the rules
+//! that lead to them.
 //!
-//! `setupNFTables` in pkg/proxy/nftables/proxier.go, Kubernetes 1.33, and its changes up to 1.37 (see `layout`).
+//! `setupNFTables` in pkg/proxy/nftables/proxier.go, Kubernetes 1.33, and its changes up to 1.37
+//! (see `layout`).
 
 use std::net::Ipv4Addr;
 
@@ -49,7 +51,8 @@ pub(super) fn regular_chains(layout: Layout) -> impl Iterator<Item = &'static st
     fixed.into_iter().chain(mark)
 }
 
-/// Addresses that `NodePort`s answer on, if not all do: loopback is left out, as upstream leaves it out.
+/// Addresses that `NodePort`s answer on, if not all do: loopback is left out, as upstream leaves it
+/// out.
 pub(super) fn node_port_addresses(options: &Options) -> Vec<Ipv4Addr> {
     options.node_addresses.iter().copied().filter(|address| !address.is_loopback()).collect()
 }
@@ -59,8 +62,8 @@ pub(super) fn matches_all_addresses(options: &Options) -> bool {
     options.node_addresses.is_empty()
 }
 
-/// Writes everything that does not depend on the Cluster. What the namespace holds of it already is emptied, but for sets
-/// and maps.
+/// Writes everything that does not depend on the Cluster. What the namespace holds of it already is
+/// emptied, but for sets and maps.
 pub(super) fn write(text: &mut Text, layout: Layout, options: &Options) {
     text.str("add table ").str(TABLE).str(" { comment \"").str(TABLE_COMMENT).str("\" ; }").end();
     write_base_chains(text, layout);

@@ -1,17 +1,19 @@
 //! The three rule layouts of kube-proxy's nftables mode, and what differs between them as data.
 //!
-//! `setupNFTables` in pkg/proxy/nftables/proxier.go: Kubernetes 1.33 (commit b0f823e6); the changes after it are those of
-//! kubernetes/kubernetes pull requests 131492 and 132456 (1.34), 135800 and 136499 and commit 475f9622c8 (1.36), and 140723
-//! (1.37), known from their descriptions, tests and listings of real nodes. Every Endpoint counts as local to the node, as on a
-//! cluster of one node: upstream's set of hairpins has those of its own node only.
+//! `setupNFTables` in pkg/proxy/nftables/proxier.go: Kubernetes 1.33 (commit b0f823e6); the changes
+//! after it are those of kubernetes/kubernetes pull requests 131492 and 132456 (1.34), 135800 and
+//! 136499 and commit 475f9622c8 (1.36), and 140723 (1.37), known from their descriptions, tests and
+//! listings of real nodes. Every Endpoint counts as local to the node, as on a cluster of one node:
+//! upstream's set of hairpins has those of its own node only.
 
 /// Which version's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// A chain for every Endpoint, reached through an anonymous verdict map; every Service marks what is to be masqueraded
-    /// by a jump.
+    /// A chain for every Endpoint, reached through an anonymous verdict map; every Service marks
+    /// what is to be masqueraded by a jump.
     V1_33,
-    /// No chains of Endpoints: an anonymous map of addresses for every Service. One rule marks, one set knows hairpins.
+    /// No chains of Endpoints: an anonymous map of addresses for every Service. One rule marks, one
+    /// set knows hairpins.
     V1_36,
     /// The same, but a Service with one Endpoint needs no map.
     V1_37,
@@ -110,8 +112,8 @@ impl Layout {
         }
     }
 
-    /// Whether every Endpoint has a chain of its own, which marks hairpins by a jump to `mark-for-masquerade`. Else a set
-    /// knows the hairpins.
+    /// Whether every Endpoint has a chain of its own, which marks hairpins by a jump to
+    /// `mark-for-masquerade`. Else a set knows the hairpins.
     pub(super) const fn has_endpoint_chains(self) -> bool {
         matches!(self, Self::V1_33)
     }

@@ -1,8 +1,10 @@
-//! What a sync reads of the namespace before it writes: names of chains, and on a full sync elements of sets and maps.
+//! What a sync reads of the namespace before it writes: names of chains, and on a full sync
+//! elements of sets and maps.
 //!
-//! Read as kube-proxy reads it, since it pays for it on every sync: `nft --json list chains` and `list sets` until 1.35, one
-//! terse list of the whole table in 1.36 (the end of `syncProxyRules` in pkg/proxy/nftables/proxier.go and `List` of
-//! sigs.k8s.io/knftables), netlink from 1.37 on (feature gate `NFTablesNetlink`). What `nft` prints is not trusted.
+//! Read as kube-proxy reads it, since it pays for it on every sync: `nft --json list chains` and
+//! `list sets` until 1.35, one terse list of the whole table in 1.36 (the end of `syncProxyRules`
+//! in pkg/proxy/nftables/proxier.go and `List` of sigs.k8s.io/knftables), netlink from 1.37 on
+//! (feature gate `NFTablesNetlink`). What `nft` prints is not trusted.
 
 use std::collections::HashMap;
 use std::io;
@@ -63,8 +65,8 @@ pub(super) fn found(nft: &Nft, layout: Layout) -> Result<Found, ProxyError> {
     Ok(Found { chains: chains(nft, layout)?, elements })
 }
 
-/// The chains of Services and Endpoints that are there. The sets are listed too, as upstream does to find those of session
-/// affinity; there are none.
+/// The chains of Services and Endpoints that are there. The sets are listed too, as upstream does
+/// to find those of session affinity; there are none.
 ///
 /// # Errors
 /// As for [`found`].

@@ -1,9 +1,10 @@
 //! The names of the chains of a Service and of its Endpoints.
 //!
 //! `servicePortChainNameBase`, `servicePortEndpointChainNameBase` and `hashAndTruncate` in
-//! pkg/proxy/nftables/proxier.go, Kubernetes 1.33: eight characters of base32(sha256(name)), a hyphen, and the name, which
-//! is `namespace/name/protocol/port` and for an Endpoint `__address/port` after it. With an IPv4 address the longest is 228
-//! bytes, below the 240 from which upstream truncates.
+//! pkg/proxy/nftables/proxier.go, Kubernetes 1.33: eight characters of base32(sha256(name)), a
+//! hyphen, and the name, which is `namespace/name/protocol/port` and for an Endpoint
+//! `__address/port` after it. With an IPv4 address the longest is 228 bytes, below the 240 from
+//! which upstream truncates.
 
 use data_encoding::BASE32;
 use generators::{Endpoint, Service};
@@ -23,7 +24,8 @@ pub(super) const EXTERNAL: &str = "external-";
 /// The chain of one Endpoint.
 pub(super) const ENDPOINT: &str = "endpoint-";
 
-/// Whether a chain of this name belongs to a Service or Endpoint: no other has a slash (`isServiceChainName`).
+/// Whether a chain of this name belongs to a Service or Endpoint: no other has a slash
+/// (`isServiceChainName`).
 pub(super) fn is_service_chain(name: &str) -> bool {
     name.contains('/')
 }
@@ -35,7 +37,8 @@ pub(super) struct Names<'a> {
     pub service: &'a Service,
     /// What follows [`SERVICE`] and [`EXTERNAL`].
     pub own: String,
-    /// What follows [`ENDPOINT`], in the order of the Endpoints. Empty where Endpoints have no chains.
+    /// What follows [`ENDPOINT`], in the order of the Endpoints. Empty where Endpoints have no
+    /// chains.
     pub endpoints: Vec<String>,
 }
 

@@ -1,9 +1,9 @@
 //! The text of a sync: a Cluster, or a Change of one, as one transaction for `nft -f -`.
 //!
-//! `syncProxyRules` and `writeServiceToEndpointRules` in pkg/proxy/nftables/proxier.go, Kubernetes 1.33, and their changes
-//! up to 1.37 (see `layout`): same chains, rules, elements and order of commands. Left out is what needs features that a
-//! Cluster does not have (session affinity, Local traffic policies, source ranges, load-balancer IPs). Nothing here
-//! touches a kernel.
+//! `syncProxyRules` and `writeServiceToEndpointRules` in pkg/proxy/nftables/proxier.go, Kubernetes
+//! 1.33, and their changes up to 1.37 (see `layout`): same chains, rules, elements and order of
+//! commands. Left out is what needs features that a Cluster does not have (session affinity, Local
+//! traffic policies, source ranges, load-balancer IPs). Nothing here touches a kernel.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -33,8 +33,8 @@ pub(super) struct Rendered {
     pub stale: BTreeSet<String>,
 }
 
-/// The text of a full sync. What `found` holds and the Cluster does not is emptied or removed; elements that are as they
-/// should be are not written again, chains are.
+/// The text of a full sync. What `found` holds and the Cluster does not is emptied or removed;
+/// elements that are as they should be are not written again, chains are.
 pub(super) fn full(
     layout: Layout,
     options: &Options,
@@ -81,13 +81,14 @@ pub(super) fn full(
     Rendered { text, stale }
 }
 
-/// Room for the text, so that it is not copied while it grows. Generous: memory that is never written costs nothing.
+/// Room for the text, so that it is not copied while it grows. Generous: memory that is never
+/// written costs nothing.
 fn estimated_bytes(cluster: &Cluster) -> usize {
     8192 + cluster.services().len() * 1024 + cluster.endpoint_count() * 768
 }
 
-/// Adds an element, after removing the one of the same key that leads elsewhere, unless it is there already
-/// (`nftElementStorage.ensureElem`).
+/// Adds an element, after removing the one of the same key that leads elsewhere, unless it is there
+/// already (`nftElementStorage.ensureElem`).
 fn replace_element(text: &mut Text, element: &Element, names: &Names<'_>, found: &Found) {
     if let Some(there) = found.elements.get(&(element.container, element.key)) {
         if *there == verdict(element, names) {
@@ -108,9 +109,9 @@ pub(super) fn verdict(element: &Element, names: &Names<'_>) -> String {
     }
 }
 
-/// The text of a partial sync: chains and elements of changed Services only. Chains that lost their Service or Endpoint
-/// are emptied now and deleted by a later sync, since kernels before 6.2 notice late that nothing leads to them.
-/// `stale` are chains that earlier syncs left empty.
+/// The text of a partial sync: chains and elements of changed Services only. Chains that lost their
+/// Service or Endpoint are emptied now and deleted by a later sync, since kernels before 6.2 notice
+/// late that nothing leads to them. `stale` are chains that earlier syncs left empty.
 pub(super) fn incremental(
     layout: Layout,
     options: &Options,
@@ -151,10 +152,11 @@ pub(super) fn incremental(
     Rendered { text, stale }
 }
 
-/// The elements of changed Services, before and after. Those that another Service has too stay as they are.
+/// The elements of changed Services, before and after. Those that another Service has too stay as
+/// they are.
 ///
-/// Trees, since there are few of these elements and every other Service's are looked up among them: comparing costs less
-/// than hashing.
+/// Trees, since there are few of these elements and every other Service's are looked up among them:
+/// comparing costs less than hashing.
 struct Elements {
     old: BTreeMap<(Container, Key), String>,
     new: BTreeSet<(Container, Key)>,

@@ -14,7 +14,8 @@ pub(super) const TABLE: &str = "ip kube-proxy";
 const COMMENT_MAX: usize = 128;
 
 impl Text {
-    /// Writes the lines that make a chain if it is not there, and empty it. `more` is its definition, if it has one.
+    /// Writes the lines that make a chain if it is not there, and empty it. `more` is its
+    /// definition, if it has one.
     pub(super) fn renew_chain(&mut self, name: &str, more: &str) {
         self.str("add chain ").str(TABLE).str(" ").str(name).str(more).end();
         self.flush_chain("", name);

@@ -1,7 +1,8 @@
 //! Comparing what `nft list table` printed with what it should print.
 //!
-//! Order counts inside a chain; that of chains, sets and elements does not, since the kernel keeps it as it likes. A chain
-//! of a Service that is empty and that nothing needs is no difference: upstream deletes it a sync later.
+//! Order counts inside a chain; that of chains, sets and elements does not, since the kernel keeps
+//! it as it likes. A chain of a Service that is empty and that nothing needs is no difference:
+//! upstream deletes it a sync later.
 
 use std::collections::BTreeSet;
 
@@ -87,8 +88,8 @@ fn compare_rules(name: &str, wanted: &[String], there: &[String], differences: &
     }
 }
 
-/// A line with the name of a priority put as its number, since versions of nft name different ones: `dstnat - 10`, -110
-/// (`std_prios` in src/rule.c, nftables 1.0.6).
+/// A line with the name of a priority put as its number, since versions of nft name different ones:
+/// `dstnat - 10`, -110 (`std_prios` in src/rule.c, nftables 1.0.6).
 fn with_number(line: &str) -> String {
     let parts = line.split_once(" priority ").and_then(|(before, rest)| {
         let (priority, after) = rest.split_once(';')?;

@@ -24,9 +24,10 @@ pub const OVERALL_SAVED: &str = include_str!("overall.saved");
 #[allow(dead_code, reason = "the kernel tests compare what the kernel holds")]
 pub const ENDPOINT_REPLACED_RESTORE: &str = include_str!("endpoint-replaced.restore");
 
-/// Every `add` command of a full sync of [`overall`] by the nftables backends of 1.33, 1.36 and 1.37, sorted:
-/// `TestOverallNFTablesRules` in `pkg/proxy/nftables/proxier_test.go`, Kubernetes 1.34, without what its other Services
-/// add, and with what the layouts differ in (see `src/nftables/layout.rs`).
+/// Every `add` command of a full sync of [`overall`] by the nftables backends of 1.33, 1.36 and
+/// 1.37, sorted: `TestOverallNFTablesRules` in `pkg/proxy/nftables/proxier_test.go`, Kubernetes
+/// 1.34, without what its other Services add, and with what the layouts differ in (see
+/// `src/nftables/layout.rs`).
 #[allow(dead_code, reason = "the kernel tests compare what the kernel holds")]
 pub const OVERALL_NFT: [&str; 3] = [
     include_str!("overall.nft-1.33"),

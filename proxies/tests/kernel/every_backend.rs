@@ -1,5 +1,5 @@
-//! The contract for every backend there is: one test a clause, each backend in a namespace of its own. A
-//! new backend needs nothing here.
+//! The contract for every backend there is: one test a clause, each backend in a namespace of its
+//! own. A new backend needs nothing here.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

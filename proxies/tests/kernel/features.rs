@@ -1,4 +1,5 @@
-//! What the probe of features says of the kernel that the tests run in, held against what that kernel does for others.
+//! What the probe of features says of the kernel that the tests run in, held against what that
+//! kernel does for others.
 
 use std::process::Command;
 

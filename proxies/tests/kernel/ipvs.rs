@@ -1,5 +1,5 @@
-//! The IPVS backend: other tools as witnesses of what the kernel holds, errors that name their cause, and
-//! many Services. Connections across namespaces are in `ipvs_reach`.
+//! The IPVS backend: other tools as witnesses of what the kernel holds, errors that name their
+//! cause, and many Services. Connections across namespaces are in `ipvs_reach`.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -185,7 +185,8 @@ kernel_tests! {
         let program = second.render(&request).expect("rendered");
         full_sync(&mut *first, &cluster);
         let error = second.submit(&program).expect_err("all of it is there").to_string();
-        // 2,048 messages go out at once, and nothing follows a send with refusals; 8 are told in words.
+        // 2,048 messages go out at once, and nothing follows a send with refusals; 8 are told in
+        // words.
         assert!(error.contains("10.96.0.1:80/tcp of Service ns/svc-0:p80"), "{error}");
         assert!(error.contains("2040 more were refused"), "{error}");
         first.verify(&cluster).expect("nothing has changed");

@@ -1,5 +1,6 @@
-//! Who reaches a VIP through IPVS, and from which address it looks: a client outside the pod network, the node itself,
-//! an Endpoint, and an Endpoint that is sent back to itself. Each has a namespace of its own, joined to the node's.
+//! Who reaches a VIP through IPVS, and from which address it looks: a client outside the pod
+//! network, the node itself, an Endpoint, and an Endpoint that is sent back to itself. Each has a
+//! namespace of its own, joined to the node's.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -42,8 +43,8 @@ struct Host {
 }
 
 impl Host {
-    /// A host with one link to the calling thread's namespace, whose end there is called `name`. It ends with the
-    /// last sender of jobs.
+    /// A host with one link to the calling thread's namespace, whose end there is called `name`. It
+    /// ends with the last sender of jobs.
     fn joined(name: &str, address: Ipv4Addr, gateway: Ipv4Addr) -> Self {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (tell, told) = mpsc::channel();
@@ -186,7 +187,8 @@ kernel_tests! {
         drop(own);
     }
 
-    /// Without a pod network to compare with, only the node's own connections and hairpins are masqueraded.
+    /// Without a pod network to compare with, only the node's own connections and hairpins are
+    /// masqueraded.
     fn the_node_reaches_its_vips_without_a_pod_network_too() {
         let topology = Topology::with(&Options { local_cidr: None, ..options() });
         assert_eq!(ask(ONLY_FIRST), sees(FIRST, NODE_TO_FIRST));

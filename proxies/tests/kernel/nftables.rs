@@ -157,7 +157,8 @@ fn stale_chains_are_deleted(name: &str) {
     proxy.verify(&before).expect("a Service may come back");
 }
 
-/// Two Services go while a rule of somebody else leads to the chain of one, and that one comes back.
+/// Two Services go while a rule of somebody else leads to the chain of one, and that one comes
+/// back.
 fn refused_deletion_is_repeated(name: &str) {
     let all = golden::overall();
     let service = |text: &str| text.parse().expect("a name");

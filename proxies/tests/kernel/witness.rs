@@ -1,5 +1,5 @@
-//! What the current namespace holds of any backend, seen by the tools of others. Equal states give equal
-//! lines; a namespace without a proxy gives none.
+//! What the current namespace holds of any backend, seen by the tools of others. Equal states give
+//! equal lines; a namespace without a proxy gives none.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,8 +21,9 @@ pub fn state() -> Vec<String> {
     lines
 }
 
-/// What `nft list ruleset` prints, `BLOCK: LINE` a line, blocks in the order of their names, elements one a line and
-/// sorted. Chains of Services that are empty are left out: the next sync deletes them.
+/// What `nft list ruleset` prints, `BLOCK: LINE` a line, blocks in the order of their names,
+/// elements one a line and sorted. Chains of Services that are empty are left out: the next sync
+/// deletes them.
 pub fn listed() -> Vec<String> {
     let output = Command::new("nft").args(["list", "ruleset"]).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

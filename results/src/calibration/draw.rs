@@ -1,4 +1,5 @@
-//! Makes gates of recorded runs: whole repetitions on the instructions clock, replicates in ABBA order on the wall clock.
+//! Makes gates of recorded runs: whole repetitions on the instructions clock, replicates in ABBA
+//! order on the wall clock.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -11,13 +12,15 @@ use crate::stats::{self, Spread};
 
 /// Blocks of a gate: base, new, new, base.
 const BLOCKS: usize = 4;
-/// A block is drawn from a stretch that is longer by this much, so that the same stretch gives many gates.
+/// A block is drawn from a stretch that is longer by this much, so that the same stretch gives many
+/// gates.
 const STRETCH: (usize, usize) = (3, 2);
 /// Replicates that are taken from one round at most; a round has ten.
 const OF_ROUND: usize = 7;
 const WALL_RECORDER: &str = "scripts/calibrate-wall";
 
-/// Every pair of repetitions is a gate: as it is, scaled, and against the runs that were slowed down.
+/// Every pair of repetitions is a gate: as it is, scaled, and against the runs that were slowed
+/// down.
 pub(super) fn repetitions(pool: &Pool, options: &Options) -> Result<Vec<Point>, CalibrationError> {
     let replicates = pool.same.first().map_or(0, |run| run.seeds.len());
     let mut pairs = Vec::new();
@@ -97,7 +100,8 @@ fn stretch(count: usize) -> usize {
     (count / 2).max(1) * STRETCH.0 / STRETCH.1
 }
 
-/// A gate of one run: four blocks in the order of recording, the two outer ones are one side; which one is drawn.
+/// A gate of one run: four blocks in the order of recording, the two outer ones are one side; which
+/// one is drawn.
 fn of_stretch(run: &Recorded, count: usize, state: &mut u64) -> Option<(Side, Side)> {
     let (block, stretch) = ((count / 2).max(1), stretch(count));
     let starts = run.seeds.len().checked_sub(stretch * BLOCKS)? + 1;
@@ -115,7 +119,8 @@ fn of_stretch(run: &Recorded, count: usize, state: &mut u64) -> Option<(Side, Si
     Some(if stats::draw(state, 2) == 0 { (outer, inner) } else { (inner, outer) })
 }
 
-/// A gate of rounds that follow each other, in which the same cells were recorded without and with a slowdown.
+/// A gate of rounds that follow each other, in which the same cells were recorded without and with
+/// a slowdown.
 fn of_rounds(
     same: &[&Recorded],
     slowed: &[Recorded],
@@ -196,7 +201,8 @@ fn point(
     Ok(Point::of(pool, replicates, slowdown, &gates))
 }
 
-/// The smallest and the largest median effect of a line over all gates, of the medians of what was slowed down.
+/// The smallest and the largest median effect of a line over all gates, of the medians of what was
+/// slowed down.
 pub(super) fn effect_range(
     gates: &[Gate],
     concerned: impl Fn(&Gate) -> Vec<Line>,

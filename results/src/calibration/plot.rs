@@ -1,4 +1,5 @@
-//! The plot of a calibration: how often the gate finds a slowdown, against its size; one line a number of replicates.
+//! The plot of a calibration: how often the gate finds a slowdown, against its size; one line a
+//! number of replicates.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -25,7 +26,8 @@ struct Series {
     real: Vec<(f64, f64)>,
 }
 
-/// The plot, with the table of all gates on that clock; nothing when the calibration has no slowdown there.
+/// The plot, with the table of all gates on that clock; nothing when the calibration has no
+/// slowdown there.
 pub(crate) fn plot(calibration: &Calibration, clock: Clock) -> Result<Option<Plot>, PlotError> {
     let points: Vec<&Point> =
         calibration.points.iter().filter(|point| point.clock == clock).collect();

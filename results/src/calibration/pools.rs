@@ -1,4 +1,5 @@
-//! Sorts recorded runs: by clock and kernel, without and with a slowdown, in the order they were recorded in.
+//! Sorts recorded runs: by clock and kernel, without and with a slowdown, in the order they were
+//! recorded in.
 
 use std::collections::BTreeMap;
 

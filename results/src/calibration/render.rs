@@ -1,4 +1,5 @@
-//! A calibration for people: what was reached in sentences, and the curve and the table of each clock.
+//! A calibration for people: what was reached in sentences, and the curve and the table of each
+//! clock.
 
 use super::{Calibration, Point, Slowdown, plot};
 use crate::document::{Block, Document};

@@ -15,7 +15,8 @@ fn whole(value: f64) -> u64 {
     value as u64
 }
 
-/// A run on the wall clock with noise of some percent, `factor` slower than none but for the control.
+/// A run on the wall clock with noise of some percent, `factor` slower than none but for the
+/// control.
 fn wall(seeds: std::ops::RangeInclusive<u64>, started: &str, delay_ns: u64, factor: f64) -> Run {
     let mut run = fixture::wall();
     let pattern = run.cells[0].labels.clone();

@@ -1,4 +1,5 @@
-//! A condition's limit in the unit of a group's values. Never takes time for instructions without a calibration.
+//! A condition's limit in the unit of a group's values. Never takes time for instructions without a
+//! calibration.
 
 use super::limit::Ceiling;
 use super::slo::{Condition, Limit};

@@ -1,6 +1,8 @@
-//! How instructions become time: a factor that somebody states, or one measured by the same cells on both clocks.
+//! How instructions become time: a factor that somebody states, or one measured by the same cells
+//! on both clocks.
 //!
-//! Every figure that passed through here is an estimate and says so; without a calibration nothing is converted.
+//! Every figure that passed through here is an estimate and says so; without a calibration nothing
+//! is converted.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,8 @@
-//! What one metric costs at any size, with an interval: the model that predicts unseen sizes best, and how far it may be wrong.
+//! What one metric costs at any size, with an interval: the model that predicts unseen sizes best,
+//! and how far it may be wrong.
 //!
-//! Knows sizes and values only; where they come from is in `series`, what a budget makes of them in `limit`.
+//! Knows sizes and values only; where they come from is in `series`, what a budget makes of them in
+//! `limit`.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -13,11 +15,13 @@ pub(super) const REACH: f64 = 4.0;
 pub(super) const SIZES_MIN: usize = 3;
 /// Confidence of every interval.
 pub(super) const LEVEL: f64 = 0.95;
-/// Least relative standard deviation of any model: even counts that repeat to the digit follow no smooth curve exactly.
+/// Least relative standard deviation of any model: even counts that repeat to the digit follow no
+/// smooth curve exactly.
 const DEVIATION_MIN: f64 = 0.002_5;
 /// A model whose error on unseen sizes is larger than this share is not believed.
 const ERROR_MAX: f64 = 0.4;
-/// A simpler model stays unless a richer one's error on unseen sizes is smaller by more than this factor ...
+/// A simpler model stays unless a richer one's error on unseen sizes is smaller by more than this
+/// factor ...
 const TIE_FACTOR: f64 = 1.25;
 /// ... and by more than this share of the cost.
 const TIE_SHARE: f64 = 0.000_5;
@@ -67,8 +71,9 @@ pub(super) struct Cost {
     pub fit: Fit,
     /// Every model that could be tried, simplest first.
     pub trials: Vec<Trial>,
-    /// Relative standard deviation of one measurement around the model: its error and the spread over seeds together. Nothing when
-    /// no model can be believed: then a cost is only known to be between those of the measured sizes around it.
+    /// Relative standard deviation of one measurement around the model: its error and the spread
+    /// over seeds together. Nothing when no model can be believed: then a cost is only known to be
+    /// between those of the measured sizes around it.
     pub deviation: Option<f64>,
     /// The part of it that the seeds show; 0 with one seed.
     pub seed_deviation: f64,
@@ -77,7 +82,8 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// Fits points, ascending in size. `None` with fewer than [`SIZES_MIN`] sizes, or when no model fits.
+    /// Fits points, ascending in size. `None` with fewer than [`SIZES_MIN`] sizes, or when no model
+    /// fits.
     pub fn of(points: Vec<Point>) -> Option<Self> {
         if points.len() < SIZES_MIN {
             return None;
@@ -113,7 +119,8 @@ impl Cost {
         Estimate { value, low: (value - width).max(0.0), high: value + width }
     }
 
-    /// All that is known without a model: not less than at the size below, not more than at the size above.
+    /// All that is known without a model: not less than at the size below, not more than at the
+    /// size above.
     fn between_neighbours(&self, services: u64, value: f64) -> Estimate {
         let below = self.points.iter().rfind(|point| point.size <= services);
         let above = self.points.iter().find(|point| point.size >= services);
@@ -147,8 +154,9 @@ fn chosen(trials: &[Trial]) -> Option<Trial> {
     trials.iter().find(|trial| trial.error <= best * TIE_FACTOR + TIE_SHARE).copied()
 }
 
-/// Leaves out one size after the other and predicts it from the rest. The smallest always stays: nobody plans for less. `None` when
-/// that cannot be done, or when the model, fitted to all sizes, falls somewhere.
+/// Leaves out one size after the other and predicts it from the rest. The smallest always stays:
+/// nobody plans for less. `None` when that cannot be done, or when the model, fitted to all sizes,
+/// falls somewhere.
 fn error_on_unseen(model: Model, points: &[(f64, f64)]) -> Option<f64> {
     let (first, last) = (points.first()?.0, points.last()?.0);
     if !Fit::of(model, points)?.is_plausible(first, last * REACH) {

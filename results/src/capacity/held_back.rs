@@ -1,4 +1,5 @@
-//! Tests with recorded data: what a plan says of a size that it never saw, against what was measured there.
+//! Tests with recorded data: what a plan says of a size that it never saw, against what was
+//! measured there.
 //!
 //! Instruction counts are exact, so that nothing here depends on the machine that runs the test.
 
@@ -43,7 +44,8 @@ struct Prediction {
     contained: bool,
 }
 
-/// Every prediction that leaves at least three sizes, the smallest size excepted: nobody plans for less.
+/// Every prediction that leaves at least three sizes, the smallest size excepted: nobody plans for
+/// less.
 fn predictions(name: &str) -> Vec<Prediction> {
     let runs = [recorded(name)];
     let view = View::new(&runs).unwrap();

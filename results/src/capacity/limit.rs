@@ -66,7 +66,8 @@ impl Largest {
     }
 }
 
-/// The size before the first that is not good, looked for in steps of one to two per cent and then exactly.
+/// The size before the first that is not good, looked for in steps of one to two per cent and then
+/// exactly.
 fn first_bad(reach: u64, good: &dyn Fn(u64) -> bool) -> Size {
     if !good(1) {
         return Size { services: 0, or_more: false };

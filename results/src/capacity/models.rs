@@ -1,7 +1,8 @@
-//! Cost models: what something costs as a function of the number of Services, fitted to one value a size.
+//! Cost models: what something costs as a function of the number of Services, fitted to one value a
+//! size.
 //!
-//! Fits by weighted least squares, each point by its relative error, for costs span orders of magnitude. Which model is used is decided
-//! in `cost`.
+//! Fits by weighted least squares, each point by its relative error, for costs span orders of
+//! magnitude. Which model is used is decided in `cost`.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -77,7 +78,8 @@ pub(super) struct Fit {
 
 #[derive(Debug, Clone)]
 enum Form {
-    /// Parameters of the terms, their covariance for a relative error of 1, and the relative misfit.
+    /// Parameters of the terms, their covariance for a relative error of 1, and the relative
+    /// misfit.
     Terms {
         scale: f64,
         parameters: Vector,
@@ -90,8 +92,8 @@ enum Form {
 }
 
 impl Fit {
-    /// Fits `model` to points of size and cost, ascending in size, both above 0. `None` with fewer sizes than parameters, or when the
-    /// numbers cannot be solved.
+    /// Fits `model` to points of size and cost, ascending in size, both above 0. `None` with fewer
+    /// sizes than parameters, or when the numbers cannot be solved.
     pub fn of(model: Model, points: &[(f64, f64)]) -> Option<Self> {
         if model == Model::PiecewiseLinear {
             let form = Form::Nodes(points.to_vec());
@@ -160,8 +162,8 @@ impl Fit {
         }
     }
 
-    /// Relative standard deviation of the points around the model and its degrees of freedom; none for a model that goes through
-    /// every point.
+    /// Relative standard deviation of the points around the model and its degrees of freedom; none
+    /// for a model that goes through every point.
     pub fn misfit(&self) -> Option<(f64, usize)> {
         match &self.form {
             Form::Terms { misfit, freedom, .. } => misfit.map(|misfit| (misfit, *freedom)),
@@ -169,8 +171,9 @@ impl Fit {
         }
     }
 
-    /// Whether it is above 0 at `from` Services and never falls up to `to`: more Services do not cost less. A piecewise line says only
-    /// what was measured, and has to pass beyond the last size alone.
+    /// Whether it is above 0 at `from` Services and never falls up to `to`: more Services do not
+    /// cost less. A piecewise line says only what was measured, and has to pass beyond the last
+    /// size alone.
     pub fn is_plausible(&self, from: f64, to: f64) -> bool {
         let begin = match &self.form {
             Form::Terms { .. } => from,
@@ -203,7 +206,8 @@ impl Fit {
     }
 }
 
-/// Costs of the two nodes around `n` and where between them it is, 0 to 1; beyond an end the last segment goes on.
+/// Costs of the two nodes around `n` and where between them it is, 0 to 1; beyond an end the last
+/// segment goes on.
 fn segment(nodes: &[(f64, f64)], n: f64) -> (f64, f64, f64) {
     let upper =
         nodes.partition_point(|node| node.0 < n).clamp(1, nodes.len().saturating_sub(1).max(1));

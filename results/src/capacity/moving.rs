@@ -1,4 +1,5 @@
-//! What moving a node to an nftables proxy changes: the budget's own conditions before and after, at one size.
+//! What moving a node to an nftables proxy changes: the budget's own conditions before and after,
+//! at one size.
 //!
 //! A size that both proxies were measured at is told as measured, any other as fitted.
 
@@ -104,7 +105,8 @@ fn change(before: &ConditionPlan, after: &ConditionPlan, services: u64) -> Optio
     })
 }
 
-/// What a condition takes at a size, and whether that was measured. Nothing beyond what anything is said about.
+/// What a condition takes at a size, and whether that was measured. Nothing beyond what anything is
+/// said about.
 fn value(condition: &ConditionPlan, services: u64) -> Option<(f64, bool)> {
     if let Some(point) = condition.points.iter().find(|point| point.services == services) {
         return Some((point.median, true));

@@ -1,4 +1,5 @@
-//! From stored runs and a budget to the plan: for each kernel and proxy every condition, and what they allow together.
+//! From stored runs and a budget to the plan: for each kernel and proxy every condition, and what
+//! they allow together.
 //!
 //! Reads cells, fits and inverts with the files beside it; says nothing in sentences.
 
@@ -25,8 +26,8 @@ struct Planner<'a, 'b> {
 /// What `slo`, written as `text`, allows each proxy on each kernel of `runs`.
 ///
 /// # Errors
-/// [`CapacityError`]: a budget that does not suit the runs' clock or that nothing was measured for, and stored values that cannot be
-/// trusted.
+/// [`CapacityError`]: a budget that does not suit the runs' clock or that nothing was measured for,
+/// and stored values that cannot be trusted.
 pub fn plan(runs: &[Run], text: &str, options: &Options) -> Result<CapacityPlan, CapacityError> {
     let slo: Slo = text.parse()?;
     let view = View::new(runs)?;
@@ -190,7 +191,8 @@ impl Planner<'_, '_> {
         })
     }
 
-    /// What a ladder alone says: the largest size where all held in every seed, and the smallest above it where one did not.
+    /// What a ladder alone says: the largest size where all held in every seed, and the smallest
+    /// above it where one did not.
     fn bracket(&self, conditions: &[ConditionPlan]) -> (Option<u64>, Option<u64>) {
         let mut sizes: Vec<u64> = conditions
             .iter()
@@ -299,7 +301,8 @@ fn forecast(plan: &ConditionPlan, condition: &Condition, cost: &Cost, services: 
     }
 }
 
-/// The smallest size beyond everything measured that was tried in vain: evidence that the limit is not above it.
+/// The smallest size beyond everything measured that was tried in vain: evidence that the limit is
+/// not above it.
 fn blocked_at(conditions: &[ConditionPlan], gaps: &[Gap]) -> Option<u64> {
     let largest = |plan: &ConditionPlan| plan.points.last().map(|point| point.services);
     // The condition whose measurements end first is the one that the missing cells belong to.

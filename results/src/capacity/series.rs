@@ -1,4 +1,5 @@
-//! What stored runs say of one condition: its values by size and seed, and the cells that have none.
+//! What stored runs say of one condition: its values by size and seed, and the cells that have
+//! none.
 //!
 //! Nothing is fitted or judged here.
 
@@ -25,7 +26,8 @@ pub(super) fn unit(group: &Group<'_>, condition: &Condition, label: &str) -> Opt
     group.amounts(&condition.metric, label).first().map(|(unit, ..)| *unit)
 }
 
-/// Values as they are compared with the limit: as measured, or over those of `none`. The reason when there are none that can be used.
+/// Values as they are compared with the limit: as measured, or over those of `none`. The reason
+/// when there are none that can be used.
 pub(super) fn points(
     group: &Group<'_>,
     condition: &Condition,

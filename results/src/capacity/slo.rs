@@ -1,4 +1,5 @@
-//! The language of budgets: `connect.p99 < 500us and sync.endpoint_change.total < 1s`, from text to conditions.
+//! The language of budgets: `connect.p99 < 500us and sync.endpoint_change.total < 1s`, from text to
+//! conditions.
 //!
 //! Knows names, units and numbers. Whether a unit suits a run's clock is decided in `budget`.
 

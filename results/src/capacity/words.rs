@@ -126,14 +126,15 @@ pub(super) fn caveats(plan: &CapacityPlan) -> Vec<String> {
     lines
 }
 
-/// What a budget does not show of a move (KEP-3866, section on differences from the iptables mode, and the requirements in
-/// `getNFTablesInterface`, pkg/proxy/nftables/proxier.go, Kubernetes 1.33).
+/// What a budget does not show of a move (KEP-3866, section on differences from the iptables mode,
+/// and the requirements in `getNFTablesInterface`, pkg/proxy/nftables/proxier.go, Kubernetes 1.33).
 const MOVING_BEHAVES: &str = "nftables-1.33 has the rules of Kubernetes 1.33 (1.34 and 1.35 differ little), nftables-1.36 and nftables-1.37 those of 1.36 and of 1.37. \
     Moving changes behaviour too: NodePorts answer at the node's primary addresses and not at localhost, an unknown port of a VIP is refused and \
     an unknown VIP dropped, packets with invalid connection state are not dropped, rules of other programs for chains of kube-proxy no longer \
     apply, and Linux 5.13 and nft 1.0.1 are the least.";
 
-/// `ipvs` is not what kube-proxy does (`syncIPSetEntries` in pkg/proxy/ipvs/ipset.go, Kubernetes 1.30).
+/// `ipvs` is not what kube-proxy does (`syncIPSetEntries` in pkg/proxy/ipvs/ipset.go, Kubernetes
+/// 1.30).
 const MOVING_FROM_IPVS: &str = "ipvs is programmed in batches of netlink messages here. kube-proxy's own IPVS mode starts a process for every changed \
     set entry and asks the kernel about every virtual service on each sync, so that its syncs cost more than those of ipvs.";
 

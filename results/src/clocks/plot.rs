@@ -1,4 +1,5 @@
-//! Instructions across, time upwards: one mark for each timing that was measured on both clocks, in the colour of its proxy.
+//! Instructions across, time upwards: one mark for each timing that was measured on both clocks, in
+//! the colour of its proxy.
 
 use crate::clocks::{Clocks, Pair};
 use crate::plots::axes::Axis;

@@ -12,14 +12,15 @@ use crate::metrics;
 use crate::record::Clock;
 use crate::stats::{self, Spread};
 
-/// Fewest replicates (seeds) that an interval is computed from. The range of five draws misses the median of all in one case of
-/// sixteen; of fewer, oftener.
+/// Fewest replicates (seeds) that an interval is computed from. The range of five draws misses the
+/// median of all in one case of sixteen; of fewer, oftener.
 pub const REPLICATES_MIN: usize = 5;
 /// Share of the resampled medians inside an interval.
 const LEVEL: f64 = 0.95;
 /// Fewest values whose p99 is not simply the largest of them.
 const P99_VALUES_MIN: u64 = 100;
-/// What a proxy adds has a ratio only if on both sides it is at least this share of the whole: a ratio of two remainders says nothing.
+/// What a proxy adds has a ratio only if on both sides it is at least this share of the whole: a
+/// ratio of two remainders says nothing.
 const NET_SHARE_MIN: f64 = 0.01;
 
 /// The numbers of one seed.
@@ -37,7 +38,8 @@ pub struct Pair {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Certainty {
-    /// Instructions of equal seeds: a repetition gives the same digits, so there is no interval. Another seed is another draw.
+    /// Instructions of equal seeds: a repetition gives the same digits, so there is no interval.
+    /// Another seed is another draw.
     Exact,
     /// Wall time: what the median ratio is likely to be between, by resampling the replicates.
     Interval {
@@ -59,7 +61,8 @@ pub enum Certainty {
     NoRatio,
 }
 
-/// A number on both sides. Over several seeds each of the four is the median and the ends of the seeds' own numbers.
+/// A number on both sides. Over several seeds each of the four is the median and the ends of the
+/// seeds' own numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Change {
     /// The base.
@@ -68,8 +71,8 @@ pub struct Change {
     pub new: Spread,
     /// `new - base` of equal seeds.
     pub difference: Spread,
-    /// `new / base` of equal seeds; absent when a base is not positive, and for a net change when what the proxy adds is under 1%
-    /// of the whole.
+    /// `new / base` of equal seeds; absent when a base is not positive, and for a net change when
+    /// what the proxy adds is under 1% of the whole.
     pub ratio: Option<Spread>,
     /// How sure it is.
     pub certainty: Certainty,

@@ -1,5 +1,5 @@
-//! Which cell belongs to which: equal in everything but the thing that is meant to differ. A cell without a partner is kept with the
-//! reason; none disappears.
+//! Which cell belongs to which: equal in everything but the thing that is meant to differ. A cell
+//! without a partner is kept with the reason; none disappears.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,7 +96,8 @@ fn comparable(base: &Side, new: &Side) -> Result<bool, CompareError> {
     Err(CompareError::NoCommonKernel { base: in_words(&bases), new: in_words(&news) })
 }
 
-/// Two cells that belong together: a pair if both were measured, and the metrics that only one of them has.
+/// Two cells that belong together: a pair if both were measured, and the metrics that only one of
+/// them has.
 fn both<'a>(matched: &mut Matched<'a>, base: &'a Cell, new: &'a Cell) {
     let lacks = |cell: &Cell| cell.outcome != Outcome::Measured;
     match (lacks(base), lacks(new)) {

@@ -78,8 +78,9 @@ impl Side {
         Ok(side)
     }
 
-    /// The two sides of a comparison as they are named on a command line: two runs, or one of them with two kernels. A kernel is
-    /// named by the beginning of its release. One run that holds exactly two kernels needs no names: the older is the base.
+    /// The two sides of a comparison as they are named on a command line: two runs, or one of them
+    /// with two kernels. A kernel is named by the beginning of its release. One run that holds
+    /// exactly two kernels needs no names: the older is the base.
     ///
     /// # Errors
     /// [`CompareError`] when kernels cannot be chosen.

@@ -1,4 +1,5 @@
-//! What differs between two sides beside the kernel: versions of the tool and its helpers, the machine, the load of the scenario.
+//! What differs between two sides beside the kernel: versions of the tool and its helpers, the
+//! machine, the load of the scenario.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,8 +54,9 @@ fn in_words(values: Option<&BTreeSet<String>>) -> String {
     if values.is_empty() { "not recorded".to_owned() } else { values.join(" or ") }
 }
 
-/// All facts of the runs of a side. Across two kernels those of the side's guest kernel lose the release in their key, so that they
-/// meet those of the other one, and where the kernel came from is left out: that is what differs anyway.
+/// All facts of the runs of a side. Across two kernels those of the side's guest kernel lose the
+/// release in their key, so that they meet those of the other one, and where the kernel came from
+/// is left out: that is what differs anyway.
 fn facts(side: &Side, across_kernels: bool) -> BTreeMap<String, BTreeSet<String>> {
     let kernels = side.kernels();
     let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -70,7 +72,8 @@ fn facts(side: &Side, across_kernels: bool) -> BTreeMap<String, BTreeSet<String>
     all
 }
 
-/// The key under which a fact meets its partner; `None` for facts of kernels that are not of this side.
+/// The key under which a fact meets its partner; `None` for facts of kernels that are not of this
+/// side.
 fn common_key(key: &str, kernels: &[&str], across_kernels: bool) -> Option<String> {
     let of_kernel =
         |kernel: &&str| key.strip_prefix(GUEST)?.strip_prefix(*kernel)?.strip_prefix('.');

@@ -40,8 +40,8 @@ pub(super) fn sentences(comparison: &Comparison) -> Vec<String> {
     all
 }
 
-/// How far the control moved, `+1.7% to +2.1%`, and whether that counts as still: the `connect` of none over all positions and
-/// sizes. `None` when it is not on both sides.
+/// How far the control moved, `+1.7% to +2.1%`, and whether that counts as still: the `connect` of
+/// none over all positions and sizes. `None` when it is not on both sides.
 pub(crate) fn control_change(effects: &[Effect]) -> Option<(String, bool)> {
     let shares = effects
         .iter()
@@ -168,7 +168,8 @@ pub(super) fn signed(unit: Unit, value: f64) -> String {
     }
 }
 
-/// One effect in words: `from 7.2 to 7.3 iptables-nft connect at 10,000 Services, last: +27%, net of none +28%`.
+/// One effect in words: `from 7.2 to 7.3 iptables-nft connect at 10,000 Services, last: +27%, net
+/// of none +28%`.
 pub(crate) fn in_words(effect: &Effect, from: &str, to: &str) -> String {
     let subject = &effect.subject;
     let mut words = format!(

@@ -1,6 +1,8 @@
-//! The area of the kernel that a function belongs to: its module, or a guess from how its name begins.
+//! The area of the kernel that a function belongs to: its module, or a guess from how its name
+//! begins.
 //!
-//! `/proc/kallsyms` names no source files, and the kernel's own naming is regular enough for a table to read by.
+//! `/proc/kallsyms` names no source files, and the kernel's own naming is regular enough for a
+//! table to read by.
 
 /// Beginnings of names, leading underscores aside, and their area. The first that fits decides.
 const AREAS: [(&str, &str); 12] = [

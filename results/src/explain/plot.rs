@@ -1,4 +1,5 @@
-//! The plot of an explanation: one bar a function, to the right where the cell spends more, to the left where it spends less.
+//! The plot of an explanation: one bar a function, to the right where the cell spends more, to the
+//! left where it spends less.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;

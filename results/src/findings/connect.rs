@@ -1,4 +1,5 @@
-//! Sentences about new connections: what they cost, what one more Service adds, who is first, what the position does.
+//! Sentences about new connections: what they cost, what one more Service adds, who is first, what
+//! the position does.
 
 use std::fmt::Write as _;
 
@@ -168,8 +169,8 @@ pub(super) fn order(group: &Group<'_>) -> Option<String> {
     joined(&sentences)
 }
 
-/// Who is first, or that the first cannot be told apart; `None` when fewer than two proxies were measured. Instructions are not
-/// time, so there it is not called fast.
+/// Who is first, or that the first cannot be told apart; `None` when fewer than two proxies were
+/// measured. Instructions are not time, so there it is not called fast.
 fn leader(clock: Clock, costs: &[(&str, Spread)]) -> Option<String> {
     if costs.len() < 2 {
         return None;

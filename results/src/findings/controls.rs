@@ -1,4 +1,5 @@
-//! Sentences about what should not move, and about what is missing: they say how far the other sentences can be trusted.
+//! Sentences about what should not move, and about what is missing: they say how far the other
+//! sentences can be trusted.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +12,8 @@ use crate::view::{Group, View};
 /// A control that moves by less than this is called still.
 const STILL_BELOW: f64 = 0.02;
 
-/// The second request on an open connection: the number of Services should not show in it. A proxy does, a little, since
-/// each packet is translated.
+/// The second request on an open connection: the number of Services should not show in it. A proxy
+/// does, a little, since each packet is translated.
 pub(super) fn keepalive(group: &Group<'_>) -> Option<String> {
     let metric = metrics::KEEPALIVE_REQUEST.name;
     let label = group.worst_position(metric)?;
@@ -65,7 +66,8 @@ pub(super) fn floor_across_sizes(group: &Group<'_>) -> Option<String> {
     ))
 }
 
-/// The floor of each kernel, where several were measured on one clock: it must not move, or kernels cannot be compared.
+/// The floor of each kernel, where several were measured on one clock: it must not move, or kernels
+/// cannot be compared.
 pub(super) fn floor_across_kernels(view: &View<'_>) -> Vec<String> {
     let mut sentences = Vec::new();
     for (at, first) in view.groups.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! Sentences about the layout of VIPs: what a connection costs under another than the consecutive one.
+//! Sentences about the layout of VIPs: what a connection costs under another than the consecutive
+//! one.
 
 use super::{rivals, services};
 use crate::format::{list, quantity, quantity_again};
@@ -9,7 +10,8 @@ use crate::view::Group;
 const METRIC: &str = metrics::LAYOUT_CONNECT.name;
 const CONSECUTIVE: &str = "consecutive";
 
-/// The first of the Services at the largest size, under each layout: the first added is the last of its bucket.
+/// The first of the Services at the largest size, under each layout: the first added is the last of
+/// its bucket.
 pub(super) fn vip_layout(group: &Group<'_>) -> Option<String> {
     let base = format!("{CONSECUTIVE}.first");
     let size = *group.sizes(METRIC, &base).last()?;

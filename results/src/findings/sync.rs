@@ -29,7 +29,8 @@ pub(super) fn full(group: &Group<'_>) -> Option<String> {
         .iter()
         .filter_map(|proxy| {
             let series = group.series(metric, label, proxy, 0.5);
-            // Two points have an exponent too, but nothing that would tell a power law from any other curve.
+            // Two points have an exponent too, but nothing that would tell a power law from any
+            // other curve.
             if series.len() < 3 {
                 return None;
             }
@@ -49,7 +50,8 @@ pub(super) fn full(group: &Group<'_>) -> Option<String> {
     Some(text)
 }
 
-/// One endpoint replaced, at the largest size: against the full sync, and against the smallest size.
+/// One endpoint replaced, at the largest size: against the full sync, and against the smallest
+/// size.
 pub(super) fn incremental(group: &Group<'_>) -> Option<String> {
     let (metric, label) = (metrics::SYNC_ENDPOINT_CHANGE.name, TOTAL);
     let sizes = group.sizes(metric, label);

@@ -1,6 +1,7 @@
 //! A verdict as workflow commands of a CI engine, one a line: `::error title=...::...`.
 //!
-//! <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>; other engines print them as they are.
+//! <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>; other engines
+//! print them as they are.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,5 @@
-//! Whether a comparison holds: the control without a proxy, and on the wall clock the base against itself.
+//! Whether a comparison holds: the control without a proxy, and on the wall clock the base against
+//! itself.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +16,16 @@ use crate::metrics;
 use crate::record::Clock;
 use crate::stats::Spread;
 
-/// How much the median of the floor may differ on the instructions clock where something around it does, and be called the same: within
-/// one run it differs by 0.1% from position to position.
+/// How much the median of the floor may differ on the instructions clock where something around it
+/// does, and be called the same: within one run it differs by 0.1% from position to position.
 const SHIFT: f64 = 0.001;
-/// How much the floor may differ over Services and positions within one run, where it cannot be equal between runs: medians, by clock.
+/// How much the floor may differ over Services and positions within one run, where it cannot be
+/// equal between runs: medians, by clock.
 const FLAT_INSTRUCTIONS: f64 = 0.005;
 const FLAT_WALL: f64 = 0.05;
-/// A control is called moved when that is proven at this level, and by as much as was declared to matter: rarer than a regression, for
-/// it takes all verdicts with it. Smaller changes of the machine's speed are taken out of every line.
+/// A control is called moved when that is proven at this level, and by as much as was declared to
+/// matter: rarer than a regression, for it takes all verdicts with it. Smaller changes of the
+/// machine's speed are taken out of every line.
 const MOVED_LEVEL: f64 = 0.01;
 /// Fewest replicates of each of two groups.
 const GROUP_MIN: usize = 3;
@@ -30,7 +33,8 @@ const GROUP_MIN: usize = 3;
 /// The base against itself, in one line.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SelfCheck {
-    /// `halves`: every second replicate against the others. `folders`: the first folder of the base against its last.
+    /// `halves`: every second replicate against the others. `folders`: the first folder of the base
+    /// against its last.
     pub split: String,
     /// Which line.
     pub line: String,
@@ -162,7 +166,8 @@ fn invalidate(line: &mut Line, reason: String) {
     line.reason = reason;
 }
 
-/// For a floor that is meant to differ: whether it is at least flat over Services and positions inside each side. Gives problems.
+/// For a floor that is meant to differ: whether it is at least flat over Services and positions
+/// inside each side. Gives problems.
 pub(super) fn uneven(comparison: &Comparison) -> Vec<String> {
     let mut groups: BTreeMap<(&str, &str, Clock, u64, &str), Vec<f64>> = BTreeMap::new();
     let floor = |effect: &&Effect| {

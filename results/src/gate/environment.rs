@@ -1,4 +1,5 @@
-//! Whether two runs may be held against each other: what differs beside the one thing that is meant to.
+//! Whether two runs may be held against each other: what differs beside the one thing that is meant
+//! to.
 
 use super::Across;
 use crate::compare::{Comparison, Difference};
@@ -7,7 +8,8 @@ use crate::compare::{Comparison, Difference};
 const SOURCE: &str = ".source";
 /// Facts of guest kernels.
 const GUEST: &str = "guest.";
-/// The programs with their libraries, packed for the guest: another build of any of them makes another one.
+/// The programs with their libraries, packed for the guest: another build of any of them makes
+/// another one.
 const INITRAMFS: &str = ".initramfs";
 
 /// Differences that were not announced; the kernels themselves are one of them.

@@ -1,4 +1,5 @@
-//! Lines on the instructions clock, and counts on either clock: equal seeds are compared exactly, and the worst decides.
+//! Lines on the instructions clock, and counts on either clock: equal seeds are compared exactly,
+//! and the worst decides.
 
 use super::line::{plain_share, share};
 use super::{Line, Verdict};

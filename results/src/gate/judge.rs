@@ -1,4 +1,5 @@
-//! From two sides to a verdict: what is compared at all, which lines, in what order they are judged.
+//! From two sides to a verdict: what is compared at all, which lines, in what order they are
+//! judged.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,8 @@ const FACTS_NAMED: usize = 5;
 /// Holds `new` against `base`.
 ///
 /// # Errors
-/// [`GateError`] when the input is wrong. Runs that are right and unlike have a verdict: [`Verdict::Invalid`].
+/// [`GateError`] when the input is wrong. Runs that are right and unlike have a verdict:
+/// [`Verdict::Invalid`].
 pub fn judge(base: &Side, new: &Side, options: &Options) -> Result<Gate, GateError> {
     let mut comparison = compare(base, new)?;
     check_input(base, new, options)?;
@@ -135,7 +137,8 @@ fn lines(comparison: &Comparison, options: &Options) -> Vec<Line> {
         .collect()
 }
 
-/// Puts lines that are compared exactly first; gives where the others begin. A count is the same in every repetition on either clock.
+/// Puts lines that are compared exactly first; gives where the others begin. A count is the same in
+/// every repetition on either clock.
 fn exact_first(lines: &mut [Line]) -> usize {
     let tested = |line: &Line| {
         line.subject.clock == Clock::Wall && line.subject.unit == line.subject.clock.unit()
@@ -155,7 +158,8 @@ fn sort_unmatched(gate: &mut Gate, unmatched: Vec<Unmatched>, new: &Side) {
     gate.lost.sort_by_key(|lost| Reverse(lost.verdict));
 }
 
-/// What it means that the new side has no numbers where the base has; nothing when it was not planned there.
+/// What it means that the new side has no numbers where the base has; nothing when it was not
+/// planned there.
 fn lost_verdict(cell: &Unmatched, new: &Side) -> Option<Verdict> {
     if cell.missing_in != MissingIn::New || cell.metric.is_some() {
         return None;

@@ -1,5 +1,5 @@
-//! A verdict as `JUnit` XML: one test case a line, a failure for a regression, an error for what is invalid, a skip for what is
-//! inconclusive.
+//! A verdict as `JUnit` XML: one test case a line, a failure for a regression, an error for what is
+//! invalid, a skip for what is inconclusive.
 
 use askama::Template;
 

@@ -16,10 +16,11 @@ use crate::stats::Spread;
 pub enum Judged {
     /// The number as measured.
     Gross,
-    /// What the proxy adds to the control `none` of the same seed, as a share of the gross base: for comparisons whose floor differs.
+    /// What the proxy adds to the control `none` of the same seed, as a share of the gross base:
+    /// for comparisons whose floor differs.
     Net,
-    /// The number divided by that of the control `none` of the same seed, recorded beside it: takes out how fast the machine was just
-    /// then, on the wall clock.
+    /// The number divided by that of the control `none` of the same seed, recorded beside it: takes
+    /// out how fast the machine was just then, on the wall clock.
     Relative,
 }
 
@@ -32,7 +33,8 @@ pub struct SeedEffect {
     pub base: f64,
     /// The new one, gross.
     pub new: f64,
-    /// The control's numbers of the same seed, base and new, where the effect is relative to it or net of it.
+    /// The control's numbers of the same seed, base and new, where the effect is relative to it or
+    /// net of it.
     pub floor: Option<[f64; 2]>,
     /// Change as a share, 0.02 for 2% slower; absent where the base is 0.
     pub effect: Option<f64>,
@@ -50,11 +52,13 @@ pub enum Evidence {
         low: f64,
         /// Upper end.
         high: f64,
-        /// Two-sided probability of such an effect without a change: permutation of each pair's sides.
+        /// Two-sided probability of such an effect without a change: permutation of each pair's
+        /// sides.
         probability: f64,
         /// The same, corrected for the number of lines (Holm).
         corrected: f64,
-        /// Smallest effect that is found with a probability of 90%, a share; absent when no effect could be.
+        /// Smallest effect that is found with a probability of 90%, a share; absent when no effect
+        /// could be.
         detectable: Option<f64>,
         /// Pairs of replicates.
         replicates: usize,
@@ -79,8 +83,8 @@ pub struct Line {
     pub reason: String,
     /// Whether it got clearly faster or smaller: a pass, and worth naming.
     pub improvement: bool,
-    /// The effect that decides, as a share: of the worst seed on the instructions clock, the trimmed mean of all on the wall clock.
-    /// Absent where a base is 0.
+    /// The effect that decides, as a share: of the worst seed on the instructions clock, the
+    /// trimmed mean of all on the wall clock. Absent where a base is 0.
     pub effect: Option<f64>,
     /// The effect that was declared to matter, a share.
     pub threshold: f64,

@@ -1,13 +1,15 @@
-//! Statistics of replicates: a robust mean, its bootstrap interval, permutation tests, Holm's correction, what an experiment of this
-//! size can detect.
+//! Statistics of replicates: a robust mean, its bootstrap interval, permutation tests, Holm's
+//! correction, what an experiment of this size can detect.
 //!
 //! Every random draw comes from a seeded generator: the same numbers give the same verdict.
 
 use crate::stats::draw;
 
-/// Share of the values that is cut off at each end of a mean: one replicate that met another program does not move it.
+/// Share of the values that is cut off at each end of a mean: one replicate that met another
+/// program does not move it.
 const TRIMMED: f64 = 0.2;
-/// With so few pairs every assignment of signs is tried; with more, as many as [`Effort::permutations`] are drawn.
+/// With so few pairs every assignment of signs is tried; with more, as many as
+/// [`Effort::permutations`] are drawn.
 const ENUMERATED_PAIRS_MAX: usize = 12;
 /// Share of experiments in which an effect as large as the minimum detectable one is found.
 pub(super) const POWER: f64 = 0.9;
@@ -38,7 +40,8 @@ pub(super) struct Estimate {
     pub error: f64,
 }
 
-/// The trimmed mean of `values` with the interval that holds the middle `level` of its resamples. `None` with fewer than two values.
+/// The trimmed mean of `values` with the interval that holds the middle `level` of its resamples.
+/// `None` with fewer than two values.
 pub(super) fn bootstrap(values: &[f64], level: f64, effort: Effort) -> Option<Estimate> {
     if values.len() < 2 {
         return None;
@@ -56,7 +59,8 @@ pub(super) fn bootstrap(values: &[f64], level: f64, effort: Effort) -> Option<Es
     let outside = share_of(means.len(), (1.0 - level) / 2.0);
     let (low, high) = (*means.get(outside)?, *means.get(means.len().checked_sub(outside + 1)?)?);
     let count = values.len() as f64;
-    // Resampling sees the spread around the values' own mean, which is smaller than that around the true one.
+    // Resampling sees the spread around the values' own mean, which is smaller than that around the
+    // true one.
     let error = deviation(&means) * (count / (count - 1.0)).sqrt();
     Some(Estimate { value: trimmed_mean(&mut values.to_vec())?, low, high, error })
 }
@@ -67,8 +71,9 @@ fn deviation(values: &[f64]) -> f64 {
     (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt()
 }
 
-/// Two-sided probability of differences as one-sided as these, if each had come out with either sign equally often: the permutation test
-/// of pairs, on Wilcoxon's signed ranks, which one wild pair does not decide.
+/// Two-sided probability of differences as one-sided as these, if each had come out with either
+/// sign equally often: the permutation test of pairs, on Wilcoxon's signed ranks, which one wild
+/// pair does not decide.
 pub(super) fn sign_flip(differences: &[f64], effort: Effort) -> f64 {
     let sizes: Vec<f64> = differences.iter().map(|difference| difference.abs()).collect();
     let ranks: Vec<f64> = ranks(&sizes)
@@ -92,8 +97,8 @@ pub(super) fn sign_flip(differences: &[f64], effort: Effort) -> f64 {
     (count + 1) as f64 / (effort.permutations + 1) as f64
 }
 
-/// The same for two groups without partners: labels are dealt anew, on Wilcoxon's rank sum. Gives the probability and the difference of
-/// the trimmed means.
+/// The same for two groups without partners: labels are dealt anew, on Wilcoxon's rank sum. Gives
+/// the probability and the difference of the trimmed means.
 pub(super) fn relabelled(one: &[f64], other: &[f64], effort: Effort) -> Option<(f64, f64)> {
     let mut ranks = ranks(&[one, other].concat());
     let middle = ranks.iter().sum::<f64>() * one.len() as f64 / ranks.len() as f64;
@@ -129,7 +134,8 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// Holm's step-down correction: probabilities that may be held against the level of the whole family, in the order given.
+/// Holm's step-down correction: probabilities that may be held against the level of the whole
+/// family, in the order given.
 pub(super) fn holm(probabilities: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
     let at = |index: &usize| probabilities.get(*index).copied().unwrap_or(1.0);
@@ -145,12 +151,14 @@ pub(super) fn holm(probabilities: &[f64]) -> Vec<f64> {
     corrected
 }
 
-/// Effect that is found with a probability of [`POWER`] in a family of `family` tests at `level`, in units of the standard error.
+/// Effect that is found with a probability of [`POWER`] in a family of `family` tests at `level`,
+/// in units of the standard error.
 pub(super) fn detectable_errors(level: f64, family: usize) -> f64 {
     normal_quantile(1.0 - level / (2.0 * family.max(1) as f64)) + normal_quantile(POWER)
 }
 
-/// Fewest pairs whose permutation test can come out below `level` in a family of `family` tests: `2^(1-n)` is its smallest value.
+/// Fewest pairs whose permutation test can come out below `level` in a family of `family` tests:
+/// `2^(1-n)` is its smallest value.
 pub(super) fn pairs_needed(level: f64, family: usize) -> usize {
     (1..=64)
         .find(|pairs| 0.5_f64.powi(pairs - 1) * family.max(1) as f64 <= level)
@@ -161,8 +169,8 @@ fn usize_of(pairs: i32) -> usize {
     usize::try_from(pairs).unwrap_or(usize::MAX)
 }
 
-/// The quantile of the standard normal distribution for `probability` in 0.5 to 1, to 0.0005: formula 26.2.23 of Abramowitz and
-/// Stegun, Handbook of Mathematical Functions (1964).
+/// The quantile of the standard normal distribution for `probability` in 0.5 to 1, to 0.0005:
+/// formula 26.2.23 of Abramowitz and Stegun, Handbook of Mathematical Functions (1964).
 fn normal_quantile(probability: f64) -> f64 {
     let t = (-2.0 * (1.0 - probability).max(f64::MIN_POSITIVE).ln()).sqrt();
     let above = 2.515_517 + t * (0.802_853 + t * 0.010_328);
@@ -180,7 +188,8 @@ fn share_of(count: usize, share: f64) -> usize {
     (count as f64 * share.clamp(0.0, 1.0)) as usize
 }
 
-/// Half the width of the 95% Wilson interval and its middle: what `hits` of `trials` say of a probability.
+/// Half the width of the 95% Wilson interval and its middle: what `hits` of `trials` say of a
+/// probability.
 pub(crate) fn wilson(hits: usize, trials: usize) -> (f64, f64) {
     const Z: f64 = 1.96;
     let n = trials.max(1) as f64;

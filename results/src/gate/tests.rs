@@ -61,8 +61,8 @@ fn whole(value: f64) -> u64 {
     value as u64
 }
 
-/// Replicates on the wall clock: `none` takes 15,000 and `iptables-nft` 35,000 ns with some noise, times what `factor` says of proxy and
-/// seed.
+/// Replicates on the wall clock: `none` takes 15,000 and `iptables-nft` 35,000 ns with some noise,
+/// times what `factor` says of proxy and seed.
 fn wall(seeds: std::ops::RangeInclusive<u64>, factor: impl Fn(&str, u64) -> f64) -> Run {
     let mut run = fixture::wall();
     let pattern = run.cells[0].labels.clone();

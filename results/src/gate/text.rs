@@ -1,4 +1,5 @@
-//! A verdict for people: one line that says it, the reasons, the lines; whole, or as a comment on a change.
+//! A verdict for people: one line that says it, the reasons, the lines; whole, or as a comment on a
+//! change.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -31,7 +31,8 @@ pub struct ThresholdError {
 }
 
 impl Thresholds {
-    /// Sets one, such as `connect=0.5%` or `connect.p99=0.02`; a later one of the same name replaces it.
+    /// Sets one, such as `connect=0.5%` or `connect.p99=0.02`; a later one of the same name
+    /// replaces it.
     ///
     /// # Errors
     /// [`ThresholdError`] for what is no name with a share from 0 up.
@@ -62,9 +63,10 @@ impl Thresholds {
 
     /// The threshold of an effect, or nothing when it is not judged.
     ///
-    /// `alike` is a comparison in which nothing around the proxy differs. Only then is a 99th percentile judged without being named: it
-    /// is where the kernel happens to refill a cache, which any other layout of memory moves. On the wall clock it is never judged
-    /// unnamed, since a few of the worst connections tell nothing.
+    /// `alike` is a comparison in which nothing around the proxy differs. Only then is a 99th
+    /// percentile judged without being named: it is where the kernel happens to refill a cache,
+    /// which any other layout of memory moves. On the wall clock it is never judged unnamed, since
+    /// a few of the worst connections tell nothing.
     pub(super) fn of(&self, effect: &Effect, alike: bool) -> Option<f64> {
         let metric = effect.subject.metric.as_str();
         let tail = effect.statistic == Statistic::P99;

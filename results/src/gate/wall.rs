@@ -1,8 +1,10 @@
-//! Lines on the wall clock: replicates are tested as one family, and a line says what it could have found.
+//! Lines on the wall clock: replicates are tested as one family, and a line says what it could have
+//! found.
 //!
-//! A line is a regression when the slowdown is proven (permutation test, Holm over all lines, 5%) and its estimate is at least half of
-//! what was declared to matter: less is proven, but does not. It is inconclusive when the declared effect would not have been found
-//! in 9 of 10 such experiments.
+//! A line is a regression when the slowdown is proven (permutation test, Holm over all lines, 5%)
+//! and its estimate is at least half of what was declared to matter: less is proven, but does not.
+//! It is inconclusive when the declared effect would not have been found in 9 of 10 such
+//! experiments.
 
 use super::line::{Evidence, plain_share, share};
 use super::statistics::{Effort, bootstrap, detectable_errors, holm, pairs_needed, sign_flip};

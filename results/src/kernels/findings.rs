@@ -26,7 +26,8 @@ pub(crate) struct KernelFinding {
     pub change: String,
     /// The same net of `none`; empty where that means nothing.
     pub net: String,
-    /// `from 6.1 to 6.12 iptables-nft connect at 1,000 Services, last: +27%, net of none +35% (...)`.
+    /// `from 6.1 to 6.12 iptables-nft connect at 1,000 Services, last: +27%, net of none +35%
+    /// (...)`.
     pub words: String,
     /// What tells which kernel functions it comes from.
     pub command: Option<String>,
@@ -47,7 +48,8 @@ pub(crate) struct KernelFindings {
     pub left_out: usize,
 }
 
-/// One change: of one metric of one proxy between two kernels, at the size and label where it is largest.
+/// One change: of one metric of one proxy between two kernels, at the size and label where it is
+/// largest.
 struct Candidate<'f> {
     from: &'f str,
     to: &'f str,
@@ -75,7 +77,8 @@ pub(crate) fn of_family(family: &Family<'_>) -> KernelFindings {
     KernelFindings { controls: controls(family), lines, left_out }
 }
 
-/// What the control says of the steps between neighbours: where the floor moved, where it did not, where that is unknown.
+/// What the control says of the steps between neighbours: where the floor moved, where it did not,
+/// where that is unknown.
 fn controls(family: &Family<'_>) -> Vec<String> {
     let (mut moved, mut still, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     for (from, to, comparison) in comparisons(family).into_iter().take(family.steps.len()) {
@@ -152,7 +155,8 @@ fn line(candidate: &Candidate<'_>, with_command: bool) -> KernelFinding {
     }
 }
 
-/// `vipbench explain RUN --cell ID --against ID`: only on the instructions clock, for cells of one run.
+/// `vipbench explain RUN --cell ID --against ID`: only on the instructions clock, for cells of one
+/// run.
 fn command(effect: &Effect) -> Option<String> {
     let subject = &effect.subject;
     let (new, base) = (&effect.new_cell, &effect.base_cell);

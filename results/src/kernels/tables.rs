@@ -6,7 +6,8 @@ use crate::compare::render::unmatched;
 use crate::format::{Scale, fixed, thousands};
 use crate::tables::{Table, number, text};
 
-/// One row for each size, proxy and kernel: the number, its ratio to the reference kernel's, or why there is none.
+/// One row for each size, proxy and kernel: the number, its ratio to the reference kernel's, or why
+/// there is none.
 pub(crate) fn numbers(
     family: &Family<'_>,
     quantity: Quantity<'_>,

@@ -28,7 +28,8 @@ impl Axis {
         Some(Self { low, high, ticks }.thinned())
     }
 
-    /// Values of one unit: ticks at powers of ten, or at 1, 2 and 5 times them when there are few powers.
+    /// Values of one unit: ticks at powers of ten, or at 1, 2 and 5 times them when there are few
+    /// powers.
     pub fn of_values(unit: Unit, values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
         for value in values.into_iter().filter(|value| *value > 0.0 && value.is_finite()) {

@@ -1,5 +1,6 @@
-//! A map of numbers: rows are proxies and sizes, columns kernels; a cell holds the number and its ratio to the reference in print, and
-//! the ratio as colour. A cell without a number is hatched and says why in a word.
+//! A map of numbers: rows are proxies and sizes, columns kernels; a cell holds the number and its
+//! ratio to the reference in print, and the ratio as colour. A cell without a number is hatched and
+//! says why in a word.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;

@@ -1,4 +1,5 @@
-//! Ratios to a reference kernel, kernel by kernel: one line a proxy. A number that is missing is a cross with words, not a gap.
+//! Ratios to a reference kernel, kernel by kernel: one line a proxy. A number that is missing is a
+//! cross with words, not a gap.
 
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::ValueFormatter;
@@ -133,7 +134,8 @@ impl Ladder {
     }
 }
 
-/// The line through neighbouring kernels, a mark at each ratio, and a cross at the bottom where there is none.
+/// The line through neighbouring kernels, a mark at each ratio, and a cross at the bottom where
+/// there is none.
 fn draw_rung<DB, X, Y>(
     chart: &mut ChartContext<'_, DB, Cartesian2d<X, Y>>,
     rung: &Rung,

@@ -179,7 +179,8 @@ where
     Ok(())
 }
 
-/// Names at the right of the lines' ends, moved apart where they would touch, each joined to its line by a mark of its colour.
+/// Names at the right of the lines' ends, moved apart where they would touch, each joined to its
+/// line by a mark of its colour.
 pub(crate) fn draw_names<DB: DrawingBackend>(
     root: &DrawingArea<DB, Shift>,
     mut ends: Vec<((i32, i32), &str, Paint)>,
@@ -205,7 +206,8 @@ fn spread_apart(wanted: &[i32], rows: &std::ops::Range<i32>) -> Vec<i32> {
         let least = placed.last().map_or(rows.start, |last| last + NAME_GAP);
         placed.push(y.max(least));
     }
-    // Pushing down moved the crowd down: pull each half-way back, as far as the one below and the last row allow.
+    // Pushing down moved the crowd down: pull each half-way back, as far as the one below and the
+    // last row allow.
     let mut limit = rows.end - NAME_GAP / 2;
     for (place, &want) in placed.iter_mut().zip(wanted).rev() {
         let excess = (*place - want).max(0) / 2;

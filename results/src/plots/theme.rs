@@ -1,8 +1,9 @@
 //! Colours and text of the plots, in light and dark.
 //!
-//! plotters writes literal colours. They stay in the file, so that any viewer shows the light version; a style sheet inside the SVG
-//! maps each to its dark partner for viewers that know the reader's preference. Proxy colours follow the Okabe-Ito palette (told
-//! apart with any common colour blindness), darkened where needed for contrast on white.
+//! plotters writes literal colours. They stay in the file, so that any viewer shows the light
+//! version; a style sheet inside the SVG maps each to its dark partner for viewers that know the
+//! reader's preference. Proxy colours follow the Okabe-Ito palette (told apart with any common
+//! colour blindness), darkened where needed for contrast on white.
 
 use std::fmt::Write as _;
 
@@ -39,7 +40,8 @@ pub(crate) const MORE: Paint = paint((0xd4, 0x5d, 0x01), "#ff9b53");
 /// Less than in the other cell.
 pub(crate) const LESS: Paint = paint((0x01, 0x71, 0xb1), "#5cb4ed");
 
-/// The colours that proxies may have, by name; how they are given out is in [`PALETTE`](crate::proxies::PALETTE).
+/// The colours that proxies may have, by name; how they are given out is in
+/// [`PALETTE`](crate::proxies::PALETTE).
 const NAMED: [(&str, Paint); 9] = [
     ("grey", paint((0x7b, 0x82, 0x8a), "#8f98a3")),
     ("orange", paint((0xd5, 0x5e, 0x00), "#ff9a52")),
@@ -61,7 +63,8 @@ const PARTS: [(&str, Paint); 4] = [
     ("effective", paint((0x02, 0x9e, 0x74), "#2fb58c")),
 ];
 
-/// Fills for a ratio, from far below 1 over no change to far above it: blue means less, orange more, and text is legible on each.
+/// Fills for a ratio, from far below 1 over no change to far above it: blue means less, orange
+/// more, and text is legible on each.
 const RATIOS: [(f64, Paint); 9] = [
     (0.5, paint((0x6c, 0xad, 0xdf), "#1c689f")),
     (0.8, paint((0x9a, 0xc8, 0xeb), "#1d5580")),
@@ -140,7 +143,8 @@ pub(crate) fn middle(h_pos: text_anchor::HPos) -> text_anchor::Pos {
     text_anchor::Pos::new(h_pos, text_anchor::VPos::Center)
 }
 
-/// Turns what plotters wrote into a file: scalable, named for screen readers, dark where the reader wants it so.
+/// Turns what plotters wrote into a file: scalable, named for screen readers, dark where the reader
+/// wants it so.
 pub(crate) fn finish(svg: &str, title: &str) -> String {
     let (head, body) = svg.split_once('>').unwrap_or(("", svg));
     let box_at = head.find("viewBox=").unwrap_or(head.len());

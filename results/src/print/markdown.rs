@@ -105,7 +105,8 @@ fn words(text: &str) -> String {
     spans(text).into_iter().map(span).collect()
 }
 
-/// Text that Markdown shows as it is. An underscore inside a word is left alone: it means nothing there, and names are full of them.
+/// Text that Markdown shows as it is. An underscore inside a word is left alone: it means nothing
+/// there, and names are full of them.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let mut previous = ' ';

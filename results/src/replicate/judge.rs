@@ -1,4 +1,5 @@
-//! From a stored run to verdicts on the claims of its scenario. Finds numbers and compares; says nothing of layout.
+//! From a stored run to verdicts on the claims of its scenario. Finds numbers and compares; says
+//! nothing of layout.
 
 use std::collections::{BTreeMap, BTreeSet};
 

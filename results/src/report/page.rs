@@ -205,7 +205,8 @@ fn parts(group: &Group<'_>) -> Result<[Part; 4], ReportError> {
     ])
 }
 
-/// How it was measured: commands, how to read the numbers, the harness's own cost and the environment.
+/// How it was measured: commands, how to read the numbers, the harness's own cost and the
+/// environment.
 fn how(view: &View<'_>) -> Vec<Block> {
     let mut commands: Vec<String> =
         view.runs.iter().map(|run| shell(&run.record.command)).collect();

@@ -32,7 +32,8 @@ fn plot(group: &Group<'_>, kind: &str, title: &str, svg: &str, table: Table) -> 
     }
 }
 
-/// `connect` against the number of Services: one plot for the first and one for the last Service, on equal axes.
+/// `connect` against the number of Services: one plot for the first and one for the last Service,
+/// on equal axes.
 fn connections(group: &Group<'_>) -> Result<Vec<Plot>, PlotError> {
     let labels = group.labels("connect");
     let mut positions: Vec<&str> =

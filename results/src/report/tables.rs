@@ -1,4 +1,5 @@
-//! The tables of a report: connections, syncs and other costs, layouts of VIPs, and notes around the numbers.
+//! The tables of a report: connections, syncs and other costs, layouts of VIPs, and notes around
+//! the numbers.
 
 mod connect;
 mod costs;

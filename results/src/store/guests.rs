@@ -9,8 +9,8 @@ use crate::store::read::read_record;
 use crate::validate;
 
 impl RunWriter {
-    /// Stores what guests took, in `run.json` as a whole or not at all. What an earlier part of a resumed run knows of a
-    /// guest, and this one does not, stays.
+    /// Stores what guests took, in `run.json` as a whole or not at all. What an earlier part of a
+    /// resumed run knows of a guest, and this one does not, stays.
     ///
     /// # Errors
     /// [`StoreError`]: a `run.json` that cannot be read or written.

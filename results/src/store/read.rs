@@ -1,4 +1,5 @@
-//! Reads a results folder, trusting nothing in it: sizes are bounded, every record is validated, every histogram decoded once.
+//! Reads a results folder, trusting nothing in it: sizes are bounded, every record is validated,
+//! every histogram decoded once.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -28,7 +29,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// Reads and checks the folder. A last line that was cut off while being written is left out with a warning.
+    /// Reads and checks the folder. A last line that was cut off while being written is left out
+    /// with a warning.
     ///
     /// # Errors
     /// [`StoreError`] naming file, line and remedy.
@@ -175,7 +177,8 @@ fn parse_line(path: &Path, line: usize, bytes: &[u8]) -> Result<CellRecord, Stor
     Ok(cell)
 }
 
-/// The whole file, or an error when it is longer than `limit`; what it claims to be long is not believed.
+/// The whole file, or an error when it is longer than `limit`; what it claims to be long is not
+/// believed.
 fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, StoreError> {
     let file = File::open(path).map_err(io_error("open", path))?;
     let mut bytes = Vec::new();

@@ -1,4 +1,5 @@
-//! Writes a results folder so that a crash, a full disk or a lost machine costs at most the cell being written.
+//! Writes a results folder so that a crash, a full disk or a lost machine costs at most the cell
+//! being written.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
@@ -29,8 +30,8 @@ impl RunWriter {
     /// Makes the folder (and its parents) into a run: `run.json` appears whole or not at all.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyHoldsRun`] when there is one, [`StoreError::Invalid`] when `record` breaks a rule of the format, and
-    /// [`StoreError::Io`].
+    /// [`StoreError::AlreadyHoldsRun`] when there is one, [`StoreError::Invalid`] when `record`
+    /// breaks a rule of the format, and [`StoreError::Io`].
     pub fn create(dir: &Path, record: &RunRecord) -> Result<Self, StoreError> {
         let run_path = dir.join(RUN_FILE);
         check_record(&run_path, record)?;
@@ -59,11 +60,12 @@ impl RunWriter {
         })
     }
 
-    /// Continues a run: the stored plan must be that of `record`. A torn last line is cut off; that, and facts of the environment
-    /// that changed meanwhile, are in [`Self::warnings`].
+    /// Continues a run: the stored plan must be that of `record`. A torn last line is cut off;
+    /// that, and facts of the environment that changed meanwhile, are in [`Self::warnings`].
     ///
     /// # Errors
-    /// [`StoreError::Differs`] naming the first thing that differs, [`StoreError::Busy`], and what reading can fail with.
+    /// [`StoreError::Differs`] naming the first thing that differs, [`StoreError::Busy`], and what
+    /// reading can fail with.
     pub fn resume(dir: &Path, record: &RunRecord) -> Result<Self, StoreError> {
         Self::resume_without(dir, record, |_| false)
     }
@@ -162,8 +164,9 @@ impl RunWriter {
     /// Stores one cell; when this returns, it is on the disk.
     ///
     /// # Errors
-    /// [`StoreError::Append`] when the disk refuses: the cells before it are safe, and the folder stays readable.
-    /// [`StoreError::Invalid`] when the record breaks a rule of the format, is not in the plan, or is stored already.
+    /// [`StoreError::Append`] when the disk refuses: the cells before it are safe, and the folder
+    /// stays readable. [`StoreError::Invalid`] when the record breaks a rule of the format, is not
+    /// in the plan, or is stored already.
     pub fn append(&mut self, cell: &CellRecord) -> Result<(), StoreError> {
         let line = self.line_of(cell)?;
         self.write_line(&line).map_err(|source| StoreError::Append {
@@ -177,8 +180,8 @@ impl RunWriter {
         Ok(())
     }
 
-    /// Writes and flushes a line; what a failed attempt left behind is cut off before the next one, so that the file always
-    /// consists of whole lines and at most one torn one at its end.
+    /// Writes and flushes a line; what a failed attempt left behind is cut off before the next one,
+    /// so that the file always consists of whole lines and at most one torn one at its end.
     fn write_line(&mut self, line: &[u8]) -> io::Result<()> {
         if self.torn {
             self.file.set_len(self.good_bytes)?;
@@ -279,8 +282,8 @@ fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Refuses to continue a run whose cells would not be comparable with those that are stored. Another build of the tool counts: its
-/// user-space part is measured too.
+/// Refuses to continue a run whose cells would not be comparable with those that are stored.
+/// Another build of the tool counts: its user-space part is measured too.
 fn same_plan(dir: &Path, stored: &RunRecord, wanted: &RunRecord) -> Result<(), StoreError> {
     let differs = |what, detail| Err(StoreError::Differs { dir: dir.to_owned(), what, detail });
     let words = |stored: &str, wanted: &str| format!("stored {stored}, now {wanted}");
@@ -313,10 +316,12 @@ fn same_plan(dir: &Path, stored: &RunRecord, wanted: &RunRecord) -> Result<(), S
     Ok(())
 }
 
-/// What a cell may take changes no number that it gives: memory, which might, is a fact of the guest.
+/// What a cell may take changes no number that it gives: memory, which might, is a fact of the
+/// guest.
 const LIMITS: &str = "limits";
 
-/// Key and values of the first place where two scenarios differ, limits apart. Depth is bounded by the parser's recursion limit.
+/// Key and values of the first place where two scenarios differ, limits apart. Depth is bounded by
+/// the parser's recursion limit.
 pub(crate) fn first_difference(
     at: &str,
     stored: &serde_json::Value,

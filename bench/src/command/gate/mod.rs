@@ -1,4 +1,5 @@
-//! `vipbench gate`: a verdict on a run, its form, its exit code, and the baseline that it may become.
+//! `vipbench gate`: a verdict on a run, its form, its exit code, and the baseline that it may
+//! become.
 
 mod thresholds;
 mod update;

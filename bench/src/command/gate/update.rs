@@ -1,4 +1,5 @@
-//! Makes a run the baseline: the whole folder changes places with the old one in one step, so nobody ever sees half of either.
+//! Makes a run the baseline: the whole folder changes places with the old one in one step, so
+//! nobody ever sees half of either.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,13 +8,15 @@ use anyhow::{Context, ensure};
 use results::{CELLS_FILE, Outcome, RUN_FILE, Run};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-/// What `vipbench` writes into a results folder. Anything else in the baseline is somebody's, and stays.
+/// What `vipbench` writes into a results folder. Anything else in the baseline is somebody's, and
+/// stays.
 const OWN: [&str; 6] = [RUN_FILE, CELLS_FILE, "report.html", "report.md", "plots", "explain"];
 
 /// Puts a copy of `new` in the place of `base`.
 ///
 /// # Errors
-/// A run that is not whole or has cells that went wrong, a link in its folder, a full disk: the baseline stays as it was.
+/// A run that is not whole or has cells that went wrong, a link in its folder, a full disk: the
+/// baseline stays as it was.
 pub(super) fn replace(base: &Path, new: &Run) -> anyhow::Result<()> {
     check(new)?;
     let base = base.canonicalize().with_context(|| base.display().to_string())?;

@@ -1,4 +1,5 @@
-//! Tables of programming the kernel: syncs, their parts, binding VIPs, and what they cost beside time.
+//! Tables of programming the kernel: syncs, their parts, binding VIPs, and what they cost beside
+//! time.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +53,8 @@ pub(crate) fn vip_bind(group: &Group<'_>) -> Option<Table> {
     )
 }
 
-/// Every other metric (rules, messages, bytes, processor time, memory, throughput), one line each: their units differ.
+/// Every other metric (rules, messages, bytes, processor time, memory, throughput), one line each:
+/// their units differ.
 pub(crate) fn resources(group: &Group<'_>) -> Option<Table> {
     let columns = vec![
         text("what"),

@@ -1,4 +1,5 @@
-//! Tables around the numbers: what could not run, warnings, the harness's own cost, the environment.
+//! Tables around the numbers: what could not run, warnings, the harness's own cost, the
+//! environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
