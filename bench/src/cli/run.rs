@@ -125,7 +125,8 @@ pub struct ReplicateArgs {
     /// Scenarios with claims [default: all of scenarios/replicate]
     #[arg(value_name = "SCENARIO")]
     pub scenarios: Vec<PathBuf>,
-    /// Folder for one results folder a scenario and the page of claims; finished cells in it are kept
+    /// Folder for one results folder a scenario and the page of claims; finished cells in it are
+    /// kept
     #[arg(short, long, value_name = "DIR", default_value = "runs/replicate")]
     pub output: PathBuf,
     /// Measure nothing: judge these results folders
