@@ -193,6 +193,33 @@ fn cleaning_the_cache_tells_sizes_and_leaves_other_files() {
 }
 
 #[test]
+fn what_is_cleaned_is_said_and_nothing_else_goes() {
+    let dir = TempDir::new().unwrap();
+    let (cache, desk) = (dir.path().join("cache"), dir.path().join("tmp"));
+    fs::create_dir_all(cache.join("apt/own")).unwrap();
+    fs::write(cache.join("apt/own/index"), b"packages").unwrap();
+    fs::create_dir_all(cache.join("snapshots")).unwrap();
+    fs::create_dir(&desk).unwrap();
+    let unfinished = cache.join(format!("snapshots/6.1.partial-{}", u32::MAX));
+    fs::write(&unfinished, b"half").unwrap();
+    let clean = || {
+        let output = vipbench(dir.path()).arg("clean").env("TMPDIR", &desk).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_says(&clean(), &["removing", "snapshots/6.1.partial-", "removed"]);
+    assert!(!unfinished.exists());
+    assert_eq!(clean(), "nothing to clean\n");
+    assert!(cache.join("apt/own/index").exists());
+    // While another run fills the cache, nobody knows what there is left over.
+    fs::write(&unfinished, b"half").unwrap();
+    let lock = lab::image::Cache::at(&cache).unwrap().try_lock().unwrap();
+    clean();
+    assert!(unfinished.exists());
+    drop(lock);
+}
+
+#[test]
 fn a_host_has_no_instructions_clock() {
     assert_says(
         &refused(GOOD, &["--place", "host", "--clock", "instructions"]),

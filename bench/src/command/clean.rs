@@ -1,10 +1,9 @@
 //! `vipbench clean`: removes what a killed run left. Namespaces and guests die with their process;
-//! files do not.
+//! files do not. What living runs use stays.
 
-use std::fs;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::bail;
 use lab::image::{Cache, Removed};
 
 use crate::cli::CleanArgs;
@@ -12,36 +11,46 @@ use crate::console;
 use crate::place::abandoned;
 
 pub(super) fn run(args: &CleanArgs) -> anyhow::Result<ExitCode> {
-    let doomed = abandoned(&std::env::temp_dir())?;
     let cache = Cache::open()?;
-    if doomed.is_empty() && !args.cache {
-        console::line("nothing to clean")?;
+    let lock = cache.try_lock();
+    let folders = abandoned(&std::env::temp_dir())?;
+    let mut doomed: Vec<Removed> = folders.into_iter().map(Removed::of).collect();
+    match (&lock, args.cache) {
+        (Some(_), true) => doomed.extend(cache.unused()),
+        (Some(_), false) => doomed.extend(cache.leftovers()),
+        (None, true) => bail!(
+            "another run fetches or builds in the kernel cache `{}`; wait for it, and clean then",
+            cache.root().display()
+        ),
+        (None, false) => console::warn("the kernel cache is left alone: another run fills it"),
     }
-    for path in doomed {
-        if args.dry_run {
-            console::line(format_args!("would remove {}", path.display()))?;
-            continue;
+    remove(&doomed, args.dry_run)?;
+    if args.cache {
+        for path in cache.held() {
+            console::line(format_args!("kept {}: a run uses it", path.display()))?;
         }
-        fs::remove_dir_all(&path).with_context(|| format!("removing {}", path.display()))?;
-        console::line(format_args!("removed {}", path.display()))?;
-    }
-    match (args.cache, args.dry_run) {
-        (true, true) => print_parts("would remove", &cache.parts())?,
-        (true, false) => print_parts("removed", &cache.remove()?)?,
-        (false, true) => {}
-        (false, false) => cache.remove_partial()?,
+        drop(lock);
+        if !args.dry_run {
+            cache.remove_folder();
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every part of the cache with its size, and the sum.
-fn print_parts(doing: &str, parts: &[Removed]) -> anyhow::Result<()> {
-    let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
-    for part in parts {
-        console::line(format_args!("{doing} {} ({})", part.path.display(), megabytes(part.bytes)))?;
+/// Says of each what is removed, then removes it, and gives the sum.
+fn remove(doomed: &[Removed], dry_run: bool) -> anyhow::Result<()> {
+    if doomed.is_empty() {
+        return console::line("nothing to clean");
     }
-    console::line(format_args!(
-        "{doing} {} in all",
-        megabytes(parts.iter().map(|part| part.bytes).sum())
-    ))
+    let (doing, done) =
+        if dry_run { ("would remove", "would remove") } else { ("removing", "removed") };
+    let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+    for part in doomed {
+        console::line(format_args!("{doing} {} ({})", part.path.display(), megabytes(part.bytes)))?;
+        if !dry_run {
+            part.remove()?;
+        }
+    }
+    let bytes = doomed.iter().map(|part| part.bytes).sum();
+    console::line(format_args!("{done} {} in all", megabytes(bytes)))
 }

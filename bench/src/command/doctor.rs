@@ -88,7 +88,7 @@ fn kvm_finding(again: bool, no_qemu: bool) -> Finding {
     let probed = probed_kvm(again, &|what| progress.preparing(what));
     progress.clear();
     match probed {
-        Ok(probed) => Finding { what, good: probed.works, detail: probed.detail },
+        Ok(probed) => Finding { what, good: probed.works, detail: probed.in_words() },
         Err(error) => Finding {
             what,
             good: false,

@@ -1,5 +1,5 @@
-//! Which accelerator works: found out by booting, never by looking at `/dev/kvm`. The answer is
-//! cached until the next boot.
+//! Which accelerator works: found out by booting, never by looking at `/dev/kvm`. That it works is
+//! remembered until this machine boots; that it does not may have been a bad moment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,9 +26,23 @@ pub struct Probed {
     pub works: bool,
     /// Why not, or how long it took.
     pub detail: String,
+    /// How long ago this was found, if not just now.
+    #[serde(skip)]
+    pub age: Option<Duration>,
 }
 
-/// Boots `kernel` under KVM with a deadline, and keeps the answer.
+impl Probed {
+    /// What was found, and when, if that was not just now.
+    pub fn in_words(&self) -> String {
+        let Some(age) = self.age else { return self.detail.clone() };
+        let minutes = age.as_secs() / 60;
+        let ago =
+            if minutes < 120 { format!("{minutes} min") } else { format!("{} h", minutes / 60) };
+        format!("{} (found {ago} ago; `vipbench doctor --probe` looks again)", self.detail)
+    }
+}
+
+/// Boots `kernel` under KVM with a limit, and keeps a good answer.
 ///
 /// # Errors
 /// A kernel that cannot be found, a cache that cannot be written. KVM that does not work is an
@@ -40,8 +54,8 @@ pub fn probe_kvm(kernel: &str, work: &Path, progress: &dyn Fn(&str)) -> anyhow::
     }
     progress("probing KVM by booting a guest");
     let (works, detail) = boot(kernel, work, progress)?;
-    let probed = Probed { boot_id, works, detail };
-    fs::write(cached_answer(&Cache::open()?), serde_json::to_vec(&probed)?)?;
+    let probed = Probed { boot_id, works, detail, age: None };
+    keep(&cached_answer(&Cache::open()?), &probed)?;
     Ok(probed)
 }
 
@@ -55,13 +69,13 @@ pub fn known_kvm() -> anyhow::Result<Option<Probed>> {
     if let Some(absent) = absent(&boot_id) {
         return Ok(Some(absent));
     }
-    Ok(read(&cached_answer(&Cache::open()?)).filter(|probed| probed.boot_id == boot_id))
+    Ok(kept(&cached_answer(&Cache::open()?), &boot_id))
 }
 
 fn absent(boot_id: &str) -> Option<Probed> {
     let opened = fs::File::options().read(true).write(true).open("/dev/kvm");
     let detail = "/dev/kvm cannot be opened".to_owned();
-    opened.is_err().then(|| Probed { boot_id: boot_id.to_owned(), works: false, detail })
+    opened.is_err().then(|| Probed { boot_id: boot_id.to_owned(), works: false, detail, age: None })
 }
 
 fn boot_id() -> anyhow::Result<String> {
@@ -72,8 +86,21 @@ fn cached_answer(cache: &Cache) -> PathBuf {
     cache.root().join("kvm.json")
 }
 
-fn read(file: &Path) -> Option<Probed> {
-    serde_json::from_slice(&fs::read(file).ok()?).ok()
+/// Keeps a good answer. A bad one makes the earlier one void.
+fn keep(file: &Path, probed: &Probed) -> anyhow::Result<()> {
+    if probed.works {
+        fs::write(file, serde_json::to_vec(probed)?)?;
+    } else if file.exists() {
+        fs::remove_file(file)?;
+    }
+    Ok(())
+}
+
+/// The good answer that was found since this machine booted, and its age.
+fn kept(file: &Path, boot_id: &str) -> Option<Probed> {
+    let probed: Probed = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    let age = fs::metadata(file).ok()?.modified().ok()?.elapsed().unwrap_or_default();
+    (probed.works && probed.boot_id == boot_id).then_some(Probed { age: Some(age), ..probed })
 }
 
 fn boot(kernel: &str, work: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<(bool, String)> {
@@ -99,4 +126,28 @@ fn boot(kernel: &str, work: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<(b
         Ok(report) => (false, report.error.unwrap_or_default()),
         Err(error) => (false, crate::in_words(&error)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_good_answer_is_kept_and_only_until_the_machine_boots() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("kvm.json");
+        let probed =
+            |works| Probed { boot_id: "this".into(), works, detail: "x".into(), age: None };
+        keep(&file, &probed(true)).unwrap();
+        assert!(kept(&file, "this").unwrap().age.is_some());
+        assert_eq!(kept(&file, "next"), None);
+        let old = Probed { age: Some(Duration::from_hours(5)), ..probed(true) };
+        assert!(old.in_words().starts_with("x (found 5 h ago; "));
+        assert_eq!(probed(true).in_words(), "x");
+        keep(&file, &probed(false)).unwrap();
+        assert_eq!(kept(&file, "this"), None);
+        // One of a version that kept bad answers too.
+        fs::write(&file, serde_json::to_vec(&probed(false)).unwrap()).unwrap();
+        assert_eq!(kept(&file, "this"), None);
+    }
 }

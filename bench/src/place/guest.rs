@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use data_encoding::HEXLOWER;
@@ -14,7 +14,7 @@ use lab::guest::{
     Accelerator, Bounds, GuestError, GuestReport, Job, Limit, Machine, Profile, Profiler, Snapshot,
     Symbols, Task,
 };
-use lab::image::{Cache, InitramfsSpec, Kernel, KernelSpec};
+use lab::image::{Cache, Held, InitramfsSpec, Kernel, KernelSpec};
 use results::{GuestRecord, Outcome};
 use sha2::{Digest, Sha256};
 
@@ -22,19 +22,15 @@ use super::tools::{guest_modules, guest_tools};
 use crate::measure::spec::{CellAnswer, CellSpec};
 use crate::scenario::Limits;
 
-/// Saved guests kept in the cache, last used first. Each takes some 260 MB.
-const SNAPSHOTS_KEPT: usize = 8;
-/// A saved guest that was used within this time may be part of a run that goes on: a cell touches
-/// it when it starts.
-const SNAPSHOT_IN_USE: Duration = Duration::from_hours(1);
-
 /// One guest kernel, ready to run cells.
 pub struct GuestPlace {
     kernel: Kernel,
     machine: Machine,
     /// Content of the initramfs: the tools with their libraries, and this program.
     initramfs_sha256: String,
-    snapshots: PathBuf,
+    cache: Cache,
+    /// What this place uses of the cache, so that nobody removes it.
+    held: Vec<Held>,
     snapshot: Option<Snapshot>,
     boot_limit: Limit,
     /// Why this kernel does not boot, once that was tried: no cell of it can be measured.
@@ -85,6 +81,8 @@ impl GuestPlace {
     ) -> anyhow::Result<Self> {
         let cache = Cache::open()?;
         let kernel = lab::image::resolve(spec, &cache, progress)?;
+        let folder = kernel.vmlinux.parent().unwrap_or(&kernel.vmlinux);
+        let kernel_held = cache.hold(folder)?;
         progress(&format!("building the initramfs for {}", kernel.release));
         let init = std::env::current_exe().context("finding this program's own file")?;
         let initramfs = InitramfsSpec {
@@ -92,6 +90,8 @@ impl GuestPlace {
             ..InitramfsSpec::new(init, guest_tools(), guest_modules())
         };
         let initramfs = lab::image::build_initramfs(&kernel, &initramfs, &cache)?.path;
+        let held = vec![kernel_held, cache.hold(&initramfs)?];
+        cache.trim()?;
         // The cache names an image by its content.
         let initramfs_sha256 = initramfs.file_stem().unwrap_or_default().to_string_lossy().into();
         let machine = Machine {
@@ -108,7 +108,8 @@ impl GuestPlace {
             kernel,
             machine,
             initramfs_sha256,
-            snapshots: cache.root().join("snapshots"),
+            cache,
+            held,
             snapshot: None,
             boot_limit: options.boot_limit,
             dead: None,
@@ -168,16 +169,18 @@ impl GuestPlace {
         if self.machine.accelerator != Accelerator::Tcg {
             return Ok(());
         }
-        fs::create_dir_all(&self.snapshots)
-            .with_context(|| self.snapshots.display().to_string())?;
-        let path = self.snapshots.join(self.snapshot_key()?);
-        if path.exists() {
-            touch(&path);
+        let snapshots = self.cache.root().join("snapshots");
+        fs::create_dir_all(&snapshots).with_context(|| snapshots.display().to_string())?;
+        let path = snapshots.join(self.snapshot_key()?);
+        if lab::image::sealed(&path).is_some() {
+            self.held.push(self.cache.hold(&path)?);
             self.snapshot = Some(Snapshot { path, release: self.kernel.release.clone() });
             return Ok(());
         }
+        if path.exists() {
+            progress(&format!("{} is damaged, and is made again", path.display()));
+        }
         progress(&format!("booting {} once", self.kernel.release));
-        prune(&self.snapshots);
         let dir = tempfile::tempdir_in(work)?;
         let bounds =
             Bounds { dir: dir.path(), limit: self.boot_limit, aborted: &AtomicBool::new(false) };
@@ -207,6 +210,9 @@ impl GuestPlace {
                 snapshot.release
             );
         }
+        lab::image::seal(&path)?;
+        self.held.push(self.cache.hold(&path)?);
+        self.cache.trim()?;
         self.snapshot = Some(snapshot);
         Ok(())
     }
@@ -238,10 +244,6 @@ impl GuestPlace {
         bounds: Bounds<'_>,
         on_output: &mut dyn FnMut(&str),
     ) -> anyhow::Result<GuestReport> {
-        if let Some(snapshot) = &self.snapshot {
-            touch(&snapshot.path);
-        }
-        touch(&self.machine.initramfs);
         let report =
             lab::guest::run(&self.machine, self.snapshot.as_ref(), job, bounds, on_output)?;
         let mut restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner);
@@ -339,47 +341,5 @@ pub fn ended_well(report: GuestReport) -> anyhow::Result<Option<String>> {
     match report.error {
         Some(error) => bail!("{error}"),
         None => Ok(report.answer),
-    }
-}
-
-/// Notes that a saved guest or an image is in use; if it cannot be noted, it is pruned earlier and
-/// made again.
-fn touch(path: &Path) {
-    let _ = fs::File::open(path).and_then(|file| file.set_modified(SystemTime::now()));
-}
-
-/// Removes the saved guests that were not used for longest; one that cannot be removed is tried
-/// again next time.
-fn prune(dir: &Path) {
-    let Ok(entries) = fs::read_dir(dir) else { return };
-    let dated = |entry: fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
-    let mut files: Vec<_> = entries.filter_map(Result::ok).filter_map(dated).collect();
-    files.sort();
-    let surplus = (files.len() + 1).saturating_sub(SNAPSHOTS_KEPT);
-    let is_idle = |used: &SystemTime| used.elapsed().is_ok_and(|idle| idle > SNAPSHOT_IN_USE);
-    for (_, path) in files.into_iter().take(surplus).filter(|(used, _)| is_idle(used)) {
-        let _ = fs::remove_file(path);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn saved_guests_in_use_are_not_pruned() {
-        let folder = tempfile::TempDir::new().unwrap();
-        let old = SystemTime::now() - 2 * SNAPSHOT_IN_USE;
-        for number in 0..SNAPSHOTS_KEPT + 3 {
-            let path = folder.path().join(number.to_string());
-            let file = fs::File::create(&path).unwrap();
-            file.set_modified(old + Duration::from_secs(number as u64)).unwrap();
-        }
-        touch(&folder.path().join("0"));
-        prune(folder.path());
-        let left = |name: &str| folder.path().join(name).exists();
-        assert!(left("0"), "it was touched");
-        assert!(!left("1") && left("10"));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), SNAPSHOTS_KEPT - 1);
     }
 }

@@ -1,5 +1,6 @@
 //! The folder where kernels and initramfs images are kept between runs: where it is, how things get
-//! in whole or not at all, and what can be thrown away. Fetches, unpacks and builds nothing.
+//! in whole or not at all. Fetches, unpacks and builds nothing; what is used and what can go is
+//! told in `stock`.
 //!
 //! ```text
 //! ROOT/lock                       held by the run that fetches or builds
@@ -8,6 +9,7 @@
 //! ROOT/ranges/RANGE               series that a range of kernels was answered with, and what was passed over
 //! ROOT/initramfs/HASH.cpio        one image, named by the SHA-256 of its content
 //! ROOT/snapshots/, ROOT/kvm.json  saved guests, and whether KVM works (kept by `bench`)
+//! FILE.seal                       what a boot image, initramfs or saved guest held when it was made
 //! ROOT/apt/, ROOT/downloads/      package indexes, and packages on their way
 //! ROOT/partial/                   folders being filled
 //! ```
@@ -16,22 +18,18 @@ use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
 use super::error::{ImageError, MAKE_ROOM, at};
+use super::seal::{seal_as, sealed};
 
 /// How long to wait for another run that fetches or builds: longer than a fetch over a slow line
 /// takes.
 const LOCK_WAIT: Duration = Duration::from_mins(15);
 const LOCK_POLL: Duration = Duration::from_millis(100);
-/// Images kept; one is about 20 MB, and each build of the program makes a new one.
-const INITRAMFS_KEPT: usize = 8;
-/// An image that was used within this time may be part of a run that goes on: who boots or restores
-/// with it touches it.
-const INITRAMFS_IN_USE: Duration = Duration::from_hours(1);
 /// What a fetch may need at once, bytes: indexes with what apt computes from them (200 MB), and a
 /// kernel with its packages. apt itself waits for ever when the disk is full (`apt-get update`, apt
 /// 2.6).
@@ -59,7 +57,7 @@ const FOLDERS: [&str; 7] =
 /// Series that a range was answered with, and what was passed over.
 pub(super) type RangeAnswer = (Vec<(u32, u32)>, Vec<String>);
 
-/// A part of the cache and its size.
+/// Something to remove, and its size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
     /// File or folder.
@@ -74,9 +72,9 @@ pub struct Cache {
     root: PathBuf,
 }
 
-/// Held while fetching or building; dropping it lets another run go on.
+/// Held while fetching, building or removing; dropping it lets another run go on.
 #[derive(Debug)]
-pub(super) struct CacheLock {
+pub struct CacheLock {
     _file: File,
 }
 
@@ -125,57 +123,20 @@ impl Cache {
         folder_bytes(&self.root)
     }
 
-    /// Its parts that are there, with their sizes: what [`Cache::remove`] removes.
+    /// Its parts that are there, with their sizes.
     pub fn parts(&self) -> Vec<Removed> {
         let paths = ENTRIES.iter().map(|entry| self.root.join(entry));
-        paths
-            .filter_map(|path| {
-                let meta = fs::symlink_metadata(&path).ok()?;
-                let bytes = if meta.is_dir() { folder_bytes(&path) } else { meta.len() };
-                Some(Removed { path, bytes })
-            })
-            .collect()
-    }
-
-    /// Removes everything of the cache and nothing else; its folder too, unless other files are in
-    /// it.
-    ///
-    /// # Errors
-    /// When something cannot be removed, or another run is fetching.
-    pub fn remove(self) -> Result<Vec<Removed>, ImageError> {
-        let _lock = self.lock()?;
-        let parts = self.parts();
-        for Removed { path, .. } in &parts {
-            let is_folder = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir());
-            let removed = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-            removed.map_err(at("remove", path))?;
-        }
-        match fs::remove_dir(&self.root) {
-            Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => {
-                Err(at("remove", &self.root)(error))
-            }
-            _ => Ok(parts),
-        }
-    }
-
-    /// Removes what an interrupted fetch or build left, and package indexes; kernels and images
-    /// stay.
-    ///
-    /// # Errors
-    /// When something cannot be removed, or another run is fetching.
-    pub fn remove_partial(&self) -> Result<(), ImageError> {
-        let _lock = self.lock()?;
-        for folder in ["apt", "downloads", "partial"] {
-            let path = self.root.join(folder);
-            fs::remove_dir_all(&path).map_err(at("remove", &path))?;
-            fs::create_dir(&path).map_err(at("create", &path))?;
-        }
-        Ok(())
+        paths.filter(|path| fs::symlink_metadata(path).is_ok()).map(Removed::of).collect()
     }
 
     /// Waits until no other run fetches or builds here.
     pub(super) fn lock(&self) -> Result<CacheLock, ImageError> {
         self.lock_within(LOCK_WAIT)
+    }
+
+    /// The lock, unless another run fetches or builds here.
+    pub fn try_lock(&self) -> Option<CacheLock> {
+        self.lock_within(Duration::ZERO).ok()
     }
 
     fn lock_within(&self, wait: Duration) -> Result<CacheLock, ImageError> {
@@ -313,7 +274,8 @@ impl Cache {
             .map_err(at("write", path))
     }
 
-    /// Moves a finished image to its place, named by `hash`, and drops the oldest ones.
+    /// Moves a finished image to its place, named by `hash`. One that is there stays, since others
+    /// may hold it, unless it was damaged.
     pub(super) fn insert_initramfs(
         &self,
         image: tempfile::NamedTempFile,
@@ -321,18 +283,9 @@ impl Cache {
     ) -> Result<PathBuf, ImageError> {
         let folder = self.root.join("initramfs");
         let target = folder.join(format!("{hash}.cpio"));
-        image.persist(&target).map_err(|error| at("create", &target)(error.error))?;
-        let mut images: Vec<(SystemTime, PathBuf)> = sorted_entries(&folder)
-            .into_iter()
-            .filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)))
-            .collect();
-        images.sort();
-        let surplus = images.len().saturating_sub(INITRAMFS_KEPT);
-        let is_idle = |used: &SystemTime| used.elapsed().is_ok_and(|idle| idle > INITRAMFS_IN_USE);
-        for (used, path) in images.iter().take(surplus) {
-            if *path != target && is_idle(used) {
-                fs::remove_file(path).map_err(at("remove", path))?;
-            }
+        if sealed(&target).is_none_or(|content| content != hash) {
+            image.persist(&target).map_err(|error| at("create", &target)(error.error))?;
+            seal_as(&target, hash)?;
         }
         Ok(target)
     }
@@ -345,7 +298,7 @@ fn file_name(name: &str) -> String {
     if name.is_empty() || name.starts_with('.') { format!("_{name}") } else { name }
 }
 
-fn sorted_entries(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn sorted_entries(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();
@@ -451,7 +404,9 @@ mod tests {
         let (_folder, cache) = cache();
         let kernel = cache.insert_kernel(cache.partial().unwrap(), "k-1").unwrap();
         fs::write(cache.downloads("x").unwrap().join("x.deb"), b"part").unwrap();
-        cache.remove_partial().unwrap();
+        for part in cache.leftovers() {
+            part.remove().unwrap();
+        }
         assert!(kernel.is_dir());
         assert_eq!(fs::read_dir(cache.root().join("downloads")).unwrap().count(), 0);
     }
@@ -467,29 +422,38 @@ mod tests {
         let parts = cache.parts();
         let snapshots = parts.iter().find(|part| part.path.ends_with("snapshots")).unwrap();
         assert_eq!(snapshots.bytes, 500);
-        let removed = cache.clone().remove().unwrap();
+        let empty = |cache: Cache| {
+            let lock = cache.try_lock();
+            let unused = cache.unused();
+            for part in &unused {
+                part.remove().unwrap();
+            }
+            drop(lock);
+            cache.remove_folder();
+            unused
+        };
+        let removed = empty(cache);
         assert!(removed.len() >= parts.len(), "{removed:?}");
         let left: Vec<_> = sorted_entries(folder.path());
         assert_eq!(left, [folder.path().join("letter.txt")]);
         fs::remove_file(&left[0]).unwrap();
-        Cache::at(folder.path()).unwrap().remove().unwrap();
+        empty(Cache::at(folder.path()).unwrap());
         assert!(!folder.path().exists());
     }
 
     #[test]
-    fn only_the_newest_images_are_kept_and_those_in_use() {
+    fn an_image_that_is_there_stays_unless_it_was_damaged() {
         let (_folder, cache) = cache();
-        for number in 0..INITRAMFS_KEPT + 2 {
+        let insert = || {
             let image = tempfile::NamedTempFile::new_in(cache.root().join("partial")).unwrap();
-            let in_use = number == 1;
-            let idle = if in_use { Duration::ZERO } else { 2 * INITRAMFS_IN_USE };
-            let age = idle + Duration::from_secs(1000 - number as u64);
-            image.as_file().set_modified(SystemTime::now() - age).unwrap();
-            assert!(cache.insert_initramfs(image, &number.to_string()).unwrap().is_file());
-        }
-        assert_eq!(sorted_entries(&cache.root().join("initramfs")).len(), INITRAMFS_KEPT);
-        assert!(!cache.root().join("initramfs/0.cpio").exists());
-        assert!(cache.root().join("initramfs/1.cpio").exists(), "it is in use");
+            fs::write(image.path(), b"image").unwrap();
+            cache.insert_initramfs(image, &sha256(b"image")).unwrap()
+        };
+        let path = insert();
+        let written = fs::metadata(&path).unwrap().modified().unwrap();
+        assert_eq!(fs::metadata(insert()).unwrap().modified().unwrap(), written);
+        fs::write(&path, b"Image").unwrap();
+        assert_eq!(fs::read(insert()).unwrap(), b"image");
     }
 
     #[test]

@@ -12,10 +12,12 @@ use super::deb::Deb;
 use super::error::{BRING_ONES_OWN, ImageError, at};
 use super::modules::ModuleTree;
 use super::package::{Fetched, PackageRecord, every_suite, fetch, from_file, on_offer};
+use super::seal::{seal, sealed};
 use super::spec::KernelSpec;
 use super::vmlinux::{extract, has_pvh_entry, release};
 
-const MANIFEST: &str = "manifest.json";
+/// What is known of a kernel, in its folder; a lock on it says that the kernel is in use.
+pub(super) const MANIFEST: &str = "manifest.json";
 /// Largest boot image read, in bytes (an unpacked `vmlinux` with debug information: 500 MB).
 const IMAGE_BYTES_MAX: u64 = 1 << 30;
 /// Hexadecimal digits of a hash in a folder's name.
@@ -70,15 +72,60 @@ pub fn resolve(
     progress: &dyn Fn(&str),
 ) -> Result<Kernel, ImageError> {
     let known = || cache.answer(&spec.to_string());
-    if let Some(folder) = known() {
-        return load(&folder);
+    if let Some(kernel) = known().and_then(|folder| load(&folder).ok()).filter(is_whole) {
+        return Ok(kernel);
     }
     let _lock = cache.lock()?;
     // Another run may have fetched it while this one waited.
-    match known() {
-        Some(folder) => load(&folder),
+    let Some(folder) = known() else { return find(spec, cache, progress) };
+    let release = load(&folder).ok().map(|kernel| kernel.release);
+    if let Some(kernel) = whole(&folder, progress)? {
+        return Ok(kernel);
+    }
+    // The same kernel anew, where it can still be had.
+    let same = release.and_then(|release| release.parse().ok());
+    match same.and_then(|same| find(&same, cache, progress).ok()) {
+        Some(kernel) => {
+            cache.remember(&spec.to_string(), kernel.vmlinux.parent().unwrap_or(&folder))?;
+            Ok(kernel)
+        }
         None => find(spec, cache, progress),
     }
+}
+
+/// Whether the images of a kernel are what was put into the cache.
+fn is_whole(kernel: &Kernel) -> bool {
+    sealed(&kernel.vmlinuz).is_some_and(|hash| hash == kernel.manifest.vmlinuz_sha256)
+        && sealed(&kernel.vmlinux).is_some()
+}
+
+/// The kernel in the cache folder `folder`, if its images are what was put there; a damaged one is
+/// removed. The caller holds the cache's lock.
+fn whole(folder: &Path, progress: &dyn Fn(&str)) -> Result<Option<Kernel>, ImageError> {
+    if let Ok(kernel) = load(folder)
+        && (is_whole(&kernel) || mend(&kernel, folder)?)
+    {
+        return Ok(Some(kernel));
+    }
+    progress(&format!("{} is damaged, and is made again", folder.display()));
+    fs::remove_dir_all(folder).map_err(at("remove", folder))?;
+    Ok(None)
+}
+
+/// Unpacks what boots again, if the boot image is what it was; kernels that were put there before
+/// there were seals get theirs.
+fn mend(kernel: &Kernel, folder: &Path) -> Result<bool, ImageError> {
+    let Ok(image) = read_image(&kernel.vmlinuz) else { return Ok(false) };
+    if sha256(&image) != kernel.manifest.vmlinuz_sha256 {
+        return Ok(false);
+    }
+    unpack_image(&image, &kernel.vmlinuz, folder)?;
+    seal_images(folder).map(|()| true)
+}
+
+fn seal_images(folder: &Path) -> Result<(), ImageError> {
+    let images = ["vmlinuz", "vmlinux"].map(|name| folder.join(name));
+    images.iter().filter(|path| path.is_file()).try_for_each(|path| seal(path).map(drop))
 }
 
 /// The release of the kernel that [`resolve`] would give, without fetching a kernel.
@@ -127,9 +174,9 @@ fn find(spec: &KernelSpec, cache: &Cache, progress: &dyn Fn(&str)) -> Result<Ker
                     .unwrap_or_default();
                 return Err(no_host_kernel(absent, &release, &near));
             }
-            from_files(&vmlinuz, &modules, cache)
+            from_files(&vmlinuz, &modules, cache, progress)
         }
-        KernelSpec::Files { vmlinuz, modules } => from_files(vmlinuz, modules, cache),
+        KernelSpec::Files { vmlinuz, modules } => from_files(vmlinuz, modules, cache, progress),
         KernelSpec::Package(deb) => load(&assemble(&from_file(deb)?, cache, progress)?),
         KernelSpec::Default
         | KernelSpec::Series(..)
@@ -192,7 +239,9 @@ fn assemble(
 ) -> Result<PathBuf, ImageError> {
     let hashes: Vec<&str> = packages.iter().map(|package| package.record.sha256.as_str()).collect();
     let hash = short(&sha256(hashes.concat().as_bytes()));
-    if let Some(folder) = cache.kernel_by_hash(&hash) {
+    if let Some(folder) = cache.kernel_by_hash(&hash)
+        && whole(&folder, progress)?.is_some()
+    {
         return Ok(folder);
     }
     let partial = cache.partial()?;
@@ -223,11 +272,17 @@ fn assemble(
         unpacked_bytes,
     };
     write_manifest(&manifest, partial.path())?;
+    seal_images(partial.path())?;
     cache.insert_kernel(partial, &name)
 }
 
 /// Puts the image `vmlinuz` into the cache; its modules stay where they are.
-fn from_files(vmlinuz: &Path, modules: &Path, cache: &Cache) -> Result<Kernel, ImageError> {
+fn from_files(
+    vmlinuz: &Path,
+    modules: &Path,
+    cache: &Cache,
+    progress: &dyn Fn(&str),
+) -> Result<Kernel, ImageError> {
     let modules_dir = modules.canonicalize().map_err(at("find the modules", modules))?;
     if ModuleTree::read(&modules_dir)?.is_empty() {
         return Err(ImageError::Malformed {
@@ -241,8 +296,10 @@ fn from_files(vmlinuz: &Path, modules: &Path, cache: &Cache) -> Result<Kernel, I
     // The same image with other modules is another kernel.
     let both = format!("{vmlinuz_sha256}{}", modules_dir.display());
     let hash = short(&sha256(both.as_bytes()));
-    if let Some(folder) = cache.kernel_by_hash(&hash) {
-        return load(&folder);
+    if let Some(folder) = cache.kernel_by_hash(&hash)
+        && let Some(kernel) = whole(&folder, progress)?
+    {
+        return Ok(kernel);
     }
     let partial = cache.partial()?;
     let copy = partial.path().join("vmlinuz");
@@ -260,6 +317,7 @@ fn from_files(vmlinuz: &Path, modules: &Path, cache: &Cache) -> Result<Kernel, I
         unpacked_bytes: 0,
     };
     write_manifest(&manifest, partial.path())?;
+    seal_images(partial.path())?;
     load(&cache.insert_kernel(partial, &name)?)
 }
 
@@ -380,6 +438,37 @@ mod tests {
         assert_eq!(resolve(&spec, &cache, QUIET).unwrap(), kernel);
         assert_eq!(cached_kernels(&cache), [kernel]);
         assert_eq!(fs::read_dir(cache.root().join("partial")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_kernel_that_was_damaged_in_the_cache_is_made_again() {
+        let root = TempDir::new().unwrap();
+        let cache = Cache::at(&root.path().join("cache")).unwrap();
+        let deb = root.path().join("linux-image.deb");
+        fs::write(&deb, kernel_package()).unwrap();
+        let spec = KernelSpec::Package(deb);
+        let kernel = resolve(&spec, &cache, QUIET).unwrap();
+        let folder = kernel.vmlinux.parent().unwrap();
+        let whole = fs::read(&kernel.vmlinux).unwrap();
+        let mut altered = whole.clone();
+        altered[0] ^= 1;
+        let damage: [(&Path, &[u8]); 4] = [
+            (&kernel.vmlinux, &altered),
+            (&kernel.vmlinux, &whole[..9]),
+            (&kernel.vmlinuz, b"short"),
+            (&folder.join(MANIFEST), b"{"),
+        ];
+        for (path, content) in damage {
+            fs::write(path, content).unwrap();
+            assert_eq!(resolve(&spec, &cache, QUIET).unwrap(), kernel, "{}", path.display());
+            assert_eq!(fs::read(&kernel.vmlinux).unwrap(), whole);
+            assert_eq!(sha256(&fs::read(&kernel.vmlinuz).unwrap()), kernel.manifest.vmlinuz_sha256);
+        }
+        // The same by the answer that is remembered for a release.
+        cache.remember("6.1", folder).unwrap();
+        fs::write(&kernel.vmlinux, altered).unwrap();
+        assert_eq!(resolve(&"6.1".parse().unwrap(), &cache, QUIET).unwrap(), kernel);
+        assert_eq!(fs::read(&kernel.vmlinux).unwrap(), whole);
     }
 
     #[test]

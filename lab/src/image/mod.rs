@@ -18,20 +18,24 @@ mod initramfs;
 mod kernel;
 mod modules;
 mod package;
+mod seal;
 mod selection;
 mod sources;
 mod spec;
+mod stock;
 #[cfg(test)]
 mod test_elf;
 mod tree;
 mod vmlinux;
 
-pub use cache::{Cache, Removed};
+pub use cache::{Cache, CacheLock, Removed};
 pub use catalogue::{OfferedKernel, offered_kernels};
 pub use error::ImageError;
 pub use initramfs::{Initramfs, InitramfsSpec, build_initramfs};
 pub use kernel::{Kernel, Manifest, cached_kernels, look_up, refresh, resolve};
 pub use modules::{Closure, Module, ModuleTree};
 pub use package::PackageRecord;
+pub use seal::{remove_sealed, seal, sealed};
 pub use selection::{Selected, Selection, parse, parse_all, select};
 pub use spec::KernelSpec;
+pub use stock::Held;
