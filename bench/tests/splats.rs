@@ -12,17 +12,23 @@ use tempfile::TempDir;
 
 /// Far more than a boot takes, also on a busy machine.
 const BOOT_S: u32 = 180;
+/// Size of the program in every guest, more than any build of it.
+const PROGRAM_BYTES: u64 = 128 << 20;
 
 /// Runs a scenario with guests that boot with `kernel_cmdline`; gives standard output, the report
 /// and the cells.
 fn run(kernel_cmdline: &str, boot_s: u32) -> (String, String, Vec<Value>) {
     let desk = TempDir::new().unwrap();
+    // What the program takes of a guest's memory shall not depend on the build.
+    let program = desk.path().join("vipbench");
+    fs::copy(env!("CARGO_BIN_EXE_vipbench"), &program).unwrap();
+    fs::File::options().append(true).open(&program).unwrap().set_len(PROGRAM_BYTES).unwrap();
     let scenario = format!(
         "name = 'splats'\nservices = [10]\nproxies = ['iptables-legacy']\nmeasures = ['connect']\n\
          [load]\nconnections = 3\nkeepalive_requests = 1\npositions = ['first']\n[limits]\nboot_s = {boot_s}\n"
     );
     fs::write(desk.path().join("s.toml"), scenario).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_vipbench"))
+    let output = Command::new(program)
         .current_dir(desk.path())
         .args(["run", "s.toml", "--clock", "instructions", "-o", "out"])
         .args(["--kernel-cmdline", kernel_cmdline])
