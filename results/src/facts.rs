@@ -1,7 +1,5 @@
 //! Facts of an environment, two records of them side by side: which differ, and which of these make
-//! numbers unlike.
-//!
-//! For parts of one run (resuming, merging), where nothing is meant to differ.
+//! the numbers of two parts of one run (resuming, merging) unlike, where nothing is meant to differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,12 +11,19 @@ type Facts = BTreeMap<String, String>;
 pub(crate) const LOAD: &str = "host.load";
 /// What an instruction count depends on: the guest, the programs in it (this one included), the
 /// emulator, an imported Cluster, and settings of the node.
-const COUNTED: [&str; 5] = ["cluster.", "guest.", "node.", "tool.", "vipbench."];
+const COUNTED: [&str; 5] = ["cluster.", GUEST, "node.", "tool.", "vipbench."];
 /// Ends the key of where a kernel came from: the same kernel may come from several places.
-const SOURCE: &str = ".source";
+pub(crate) const SOURCE: &str = ".source";
+/// Begins the keys of guests; facts of one guest kernel are called `guest.RELEASE.` and so on.
+pub(crate) const GUEST: &str = "guest.";
+/// Begins the keys of the host: they reach a guest's wall clock, but not its count of instructions.
+pub(crate) const HOST: &str = "host.";
 
 /// Keys whose values differ, or that only one has.
-pub(crate) fn differing<'a>(one: &'a Facts, other: &'a Facts) -> impl Iterator<Item = &'a str> {
+pub(crate) fn differing<'a, V: PartialEq>(
+    one: &'a BTreeMap<String, V>,
+    other: &'a BTreeMap<String, V>,
+) -> impl Iterator<Item = &'a str> {
     let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
     keys.into_iter().filter(|key| one.get(*key) != other.get(*key)).map(String::as_str)
 }

@@ -6,11 +6,10 @@
 mod connect;
 mod controls;
 mod layout;
+mod phrases;
 mod sync;
 
-use crate::format::{self, list};
-use crate::record::{Clock, Unit};
-use crate::stats::Spread;
+use crate::record::Clock;
 use crate::view::{Group, View};
 
 /// What is found about one group of comparable cells.
@@ -20,17 +19,8 @@ pub(crate) struct Findings {
     pub title: String,
     /// The one sentence to remember, when there is one.
     pub headline: Option<String>,
-    /// The others, most important first.
-    pub items: Vec<Finding>,
-}
-
-/// One finding: a few words that name its subject, and sentences.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Finding {
-    /// `Position`, `Full sync`.
-    pub topic: &'static str,
-    /// One or more whole sentences.
-    pub text: String,
+    /// The others, most important first: a few words that name the subject, and sentences.
+    pub items: Vec<(String, String)>,
 }
 
 /// Findings of every group, in the order of the view.
@@ -40,7 +30,7 @@ pub(crate) fn of_groups(view: &View<'_>) -> Vec<Findings> {
 
 /// What can be said about several kernels together.
 pub(crate) fn across_groups(view: &View<'_>) -> Vec<String> {
-    controls::floor_across_kernels(view)
+    view.families().filter_map(controls::floor_across_kernels).collect()
 }
 
 fn of_group(group: &Group<'_>) -> Findings {
@@ -61,58 +51,11 @@ fn of_group(group: &Group<'_>) -> Findings {
         ("Seeds", controls::seeds(group)),
         ("Missing", controls::gaps(group)),
     ];
-    let items = items.into_iter().filter_map(|(topic, text)| Some(Finding { topic, text: text? }));
+    let items = items.into_iter().filter_map(|(topic, text)| Some((topic.to_owned(), text?)));
     Findings {
         title: group.key.title(),
         headline: connect::headline(group),
         items: items.collect(),
-    }
-}
-
-/// Proxies that have this timing, without the control.
-fn rivals<'g>(group: &'g Group<'_>, metric: &str, label: &str) -> Vec<&'g str> {
-    let mut proxies = group.proxies(metric, label);
-    proxies.retain(|proxy| *proxy != "none");
-    proxies
-}
-
-/// `10,000 Services`.
-fn services(count: u64) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} Service{plural}", format::thousands(count))
-}
-
-/// `X with ipvs, Y with iptables-legacy and Z with iptables-nft`, smallest first.
-fn ranked(unit: Unit, mut values: Vec<(&str, Spread)>) -> String {
-    values.sort_by(|a, b| a.1.median.total_cmp(&b.1.median));
-    let phrases: Vec<String> = values
-        .iter()
-        .enumerate()
-        .map(|(at, (proxy, spread))| {
-            let say = if at == 0 { format::quantity } else { format::quantity_again };
-            format!("{} with {proxy}", say(unit, spread.median))
-        })
-        .collect();
-    list(&phrases)
-}
-
-/// `2.4 times`, `1,200 times`.
-fn times(ratio: f64) -> String {
-    if ratio < 9.95 {
-        format!("{} times", format::fixed(ratio, 1))
-    } else {
-        let digits = ratio.log10().floor();
-        let unit = 10_f64.powf((digits - 1.0).max(0.0));
-        format!("{} times", format::fixed((ratio / unit).round() * unit, 0))
-    }
-}
-
-/// The position of a Service in words: `the last of them`, `the one at 50% of their order`.
-fn of_position(position: &str) -> String {
-    match position {
-        "first" | "last" => format!("the {position} of them"),
-        "random" => "a random one of them".to_owned(),
-        other => format!("the one at {} of their order", format::position(other)),
     }
 }
 
@@ -133,7 +76,7 @@ mod tests {
             if let Some(headline) = &findings.headline {
                 let _ = writeln!(text, "{headline}");
             }
-            for Finding { topic, text: sentences } in findings.items {
+            for (topic, sentences) in findings.items {
                 let _ = writeln!(text, "- {topic}: {sentences}");
             }
         }
@@ -238,10 +181,5 @@ mod tests {
         cell.metrics.clear();
         let text = text(&[run]);
         assert!(text.contains("Without a figure at this size: iptables-nft (censored)."), "{text}");
-    }
-
-    #[test]
-    fn ratios_read_as_people_say_them() {
-        assert_eq!([2.37, 12.6, 1234.0].map(times), ["2.4 times", "13 times", "1,200 times"]);
     }
 }

@@ -2,8 +2,9 @@
 //! names for a few of them.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
-use crate::format::list;
+use crate::format::{list, plain};
 
 /// Why a kernel cannot be chosen.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -35,30 +36,21 @@ pub(crate) fn compare_versions(a: &str, b: &str) -> Ordering {
 }
 
 fn sort_key(text: &str) -> (Vec<u64>, u64, Vec<(u64, &str)>) {
-    (version(text), candidate(text), pieces(text))
-}
-
-/// The dotted numbers at the beginning.
-fn version(text: &str) -> Vec<u64> {
-    let end = text.find(|symbol: char| !symbol.is_ascii_digit() && symbol != '.');
-    let head = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
-    head.split('.').filter_map(|number| number.parse().ok()).collect()
+    let version = text.split(|symbol: char| !symbol.is_ascii_digit() && symbol != '.').next();
+    let numbers = version.unwrap_or_default().split('.').filter_map(|part| part.parse().ok());
+    let pieces = text.split_inclusive(|symbol: char| !symbol.is_ascii_digit());
+    let numbered = |piece| (leading_number(piece).unwrap_or(0), piece);
+    (numbers.collect(), candidate(text), pieces.map(numbered).collect())
 }
 
 /// The number of a release candidate; a release comes after all of its candidates.
 fn candidate(text: &str) -> u64 {
     let rest = text.split_once("-rc").or(text.split_once("~rc"));
-    let digits = |rest: &str| rest.chars().take_while(char::is_ascii_digit).collect::<String>();
-    rest.and_then(|(_, rest)| digits(rest).parse().ok()).unwrap_or(u64::MAX)
+    rest.and_then(|(_, rest)| leading_number(rest)).unwrap_or(u64::MAX)
 }
 
-fn pieces(text: &str) -> Vec<(u64, &str)> {
-    let number = |piece: &str| {
-        let end = piece.find(|symbol: char| !symbol.is_ascii_digit()).unwrap_or(piece.len());
-        piece.get(..end).and_then(|digits| digits.parse().ok()).unwrap_or(0)
-    };
-    let split = text.split_inclusive(|symbol: char| !symbol.is_ascii_digit());
-    split.map(|piece| (number(piece), piece)).collect()
+fn leading_number(text: &str) -> Option<u64> {
+    text.split(|symbol: char| !symbol.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// The one release that is `wanted` or begins with it; a number is never cut, so `6.1` is not the
@@ -70,66 +62,39 @@ pub(crate) fn choose<'a>(kernels: &[&'a str], wanted: &str) -> Result<&'a str, K
     if let Some(kernel) = kernels.iter().find(|kernel| **kernel == wanted) {
         return Ok(kernel);
     }
-    let begins = |kernel: &&&str| {
+    let is_digit = |symbol: char| symbol.is_ascii_digit();
+    let begins = |kernel: &&str| {
         let rest = kernel.strip_prefix(wanted).filter(|_| !wanted.is_empty());
-        let cuts_number = |rest: &str| {
-            wanted.ends_with(|last: char| last.is_ascii_digit())
-                && rest.starts_with(|next: char| next.is_ascii_digit())
-        };
-        rest.is_some_and(|rest| !cuts_number(rest))
+        rest.is_some_and(|rest| !(wanted.ends_with(is_digit) && rest.starts_with(is_digit)))
     };
-    let found: Vec<&str> = kernels.iter().filter(begins).copied().collect();
+    let found: Vec<&str> = kernels.iter().copied().filter(begins).collect();
+    let wanted = plain(wanted);
     match found.as_slice() {
         [one] => Ok(one),
-        [] => Err(KernelError::NotThere {
-            wanted: crate::format::plain(wanted),
-            there: names(kernels),
-        }),
-        several => {
-            let wanted = crate::format::plain(wanted);
-            Err(KernelError::Ambiguous { wanted, candidates: names(several) })
-        }
+        [] => Err(KernelError::NotThere { wanted, there: list(kernels) }),
+        several => Err(KernelError::Ambiguous { wanted, candidates: list(several) }),
     }
-}
-
-fn names(kernels: &[&str]) -> String {
-    list(&kernels.iter().map(|kernel| (*kernel).to_owned()).collect::<Vec<_>>())
 }
 
 /// The shortest names that still tell `kernels` apart, all cut after the same number of numbers:
 /// `6.1` and `6.12`, or `6.1.0-56` and `6.1.0-57`, or the whole releases.
 pub(crate) fn short_names(kernels: &[&str]) -> Vec<String> {
-    for numbers in 2..=4 {
-        let names: Vec<String> = kernels.iter().map(|kernel| cut(kernel, numbers)).collect();
-        let mut distinct = names.clone();
-        distinct.sort();
-        distinct.dedup();
-        if distinct.len() == names.len() {
-            return names;
-        }
-    }
-    kernels.iter().map(|kernel| (*kernel).to_owned()).collect()
+    let names = (2..=4).map(|numbers| kernels.iter().map(|kernel| cut(kernel, numbers)).collect());
+    let distinct = |names: &Vec<String>| names.iter().collect::<BTreeSet<_>>().len() == names.len();
+    let whole = || kernels.iter().map(|kernel| (*kernel).to_owned()).collect();
+    names.into_iter().find(distinct).unwrap_or_else(whole)
 }
 
 /// The text up to the end of its `numbers`th number, and a release candidate's mark.
 fn cut(kernel: &str, numbers: usize) -> String {
-    let mut end = 0;
-    let mut seen = 0;
-    let mut inside = false;
-    for (at, symbol) in kernel.char_indices() {
-        let digit = symbol.is_ascii_digit();
-        if digit && !inside {
-            seen += 1;
-        }
-        if seen > numbers || (seen > 0 && symbol.is_ascii_alphabetic()) {
-            break;
-        }
-        inside = digit;
-        if digit {
-            end = at + 1;
-        }
-    }
-    let head = kernel.get(..end).filter(|head| !head.is_empty()).unwrap_or(kernel);
+    let numeric = kernel.split(|symbol: char| symbol.is_ascii_alphabetic()).next();
+    let parts =
+        numeric.unwrap_or_default().split_inclusive(|symbol: char| !symbol.is_ascii_digit());
+    let head: String = parts.take(numbers).collect();
+    let head = match head.trim_end_matches(|symbol: char| !symbol.is_ascii_digit()) {
+        "" => kernel,
+        head => head,
+    };
     match candidate(kernel) {
         u64::MAX => head.to_owned(),
         number => format!("{head}-rc{number}"),

@@ -10,40 +10,32 @@ pub(crate) mod tables;
 
 use std::collections::BTreeSet;
 
-use crate::compare::{CompareError, Comparison, Side, Statistic, compare};
+use crate::compare::{CompareError, Comparison, Effect, Side, Statistic, compare};
 use crate::format::plain;
 use crate::kernel::{KernelError, choose, short_names};
 use crate::metrics::{CONNECT, SYNC_FULL, TOTAL};
 use crate::proxies::Proxies;
-use crate::record::{CellRecord, Clock, Place, Unit};
+use crate::record::Unit;
 use crate::view::{Group, View};
 
 /// Kernels that may be compared: one place, one clock. At least two.
 #[derive(Debug)]
 pub(crate) struct Family<'v> {
-    pub place: Place,
-    pub clock: Clock,
-    /// In version order.
-    pub kernels: Vec<Kernel<'v>>,
+    /// One a kernel, in version order.
+    pub groups: &'v [Group<'v>],
+    /// Names of the kernels: short, and each unlike the others.
+    pub names: Vec<String>,
     /// Index of the kernel that others are compared with.
     pub reference: usize,
+    /// From the reference to each kernel; absent for the reference itself.
+    pub against_reference: Vec<Option<Comparison>>,
     /// From each kernel to the next.
     pub steps: Vec<Comparison>,
 }
 
-/// One kernel of a family.
-#[derive(Debug)]
-pub(crate) struct Kernel<'v> {
-    pub group: &'v Group<'v>,
-    /// Short, and unlike that of any other kernel of the family.
-    pub name: String,
-    /// Set against the reference; absent for the reference itself.
-    pub against_reference: Option<Comparison>,
-}
-
 /// What is known of one number on one kernel.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Point {
+pub(crate) enum KernelValue {
     /// Median over the seeds, and its ratio to the reference kernel's if that has the number too.
     Measured { value: f64, ratio: Option<f64> },
     /// No number: what happened in one word, and why.
@@ -83,104 +75,77 @@ pub(crate) fn families<'v>(
         view.groups.iter().map(|group| group.key.kernel.as_str()).collect();
     let releases: Vec<&str> = releases.into_iter().collect();
     let wanted = wanted.map(|wanted| choose(&releases, wanted)).transpose()?;
-    let mut families: Vec<Family<'v>> = Vec::new();
-    let mut side = None;
-    for chunk in
-        view.groups.chunk_by(|a, b| (a.key.clock, a.key.place) == (b.key.clock, b.key.place))
-    {
-        if chunk.len() < 2 {
-            continue;
-        }
-        let all = match side.take() {
-            Some(all) => all,
-            None => Side::of(view.runs)?,
-        };
-        families.push(Family::of(chunk, &all, wanted)?);
-        side = Some(all);
+    let families: Vec<&[Group<'_>]> = view.families().filter(|family| family.len() > 1).collect();
+    if families.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(families)
+    let all = Side::of(view.runs)?;
+    families.into_iter().map(|groups| Ok(Family::of(groups, &all, wanted)?)).collect()
 }
 
 impl<'v> Family<'v> {
-    /// Of groups that share place and clock, in version order.
-    fn of(groups: &'v [Group<'v>], all: &Side, wanted: Option<&str>) -> Result<Self, KernelsError> {
+    fn of(groups: &'v [Group<'v>], all: &Side, wanted: Option<&str>) -> Result<Self, CompareError> {
+        let keys = groups.iter().map(|group| &group.key);
+        let sides: Vec<Side> = keys.map(|key| all.of_group(key)).collect();
         let releases: Vec<&str> = groups.iter().map(|group| group.key.kernel.as_str()).collect();
         let reference = releases.iter().position(|one| Some(*one) == wanted).unwrap_or(0);
-        let sides: Vec<Side> = groups
-            .iter()
-            .map(|group| all.of_group(&group.key.kernel, group.key.place, group.key.clock))
-            .collect();
-        let mut kernels = Vec::new();
-        let names = short_names(&releases);
-        for (at, (group, name)) in groups.iter().zip(names).enumerate() {
-            let against_reference = match (sides.get(reference), sides.get(at)) {
-                (Some(base), Some(new)) if at != reference => Some(compare(base, new)?),
-                _ => None,
-            };
-            kernels.push(Kernel { group, name, against_reference });
-        }
-        let steps = sides.windows(2).filter_map(|pair| match pair {
-            [base, new] => Some(compare(base, new)),
-            _ => None,
-        });
-        let steps = steps.collect::<Result<_, _>>()?;
-        let (place, clock) = groups
-            .first()
-            .map_or((Place::Host, Clock::Wall), |group| (group.key.place, group.key.clock));
-        Ok(Self { place, clock, kernels, reference, steps })
+        let against = |(at, side): (usize, &Side)| {
+            (at != reference).then(|| compare(&sides[reference], side)).transpose()
+        };
+        let step = |pair: &[Side]| compare(&pair[0], &pair[1]);
+        Ok(Self {
+            groups,
+            names: short_names(&releases),
+            reference,
+            against_reference: sides.iter().enumerate().map(against).collect::<Result<_, _>>()?,
+            steps: sides.windows(2).map(step).collect::<Result<_, _>>()?,
+        })
     }
 
     /// For headings: `guest, instructions clock`.
     pub fn title(&self) -> String {
-        format!("{}, {} clock", self.place, self.clock)
+        self.groups[0].key.place_and_clock()
     }
 
     /// For file names: `guest.instructions`.
     pub fn slug(&self) -> String {
-        format!("{}.{}", self.place, self.clock)
+        let key = &self.groups[0].key;
+        format!("{}.{}", key.place, key.clock)
     }
 
     /// Unit of the timings.
     pub fn unit(&self) -> Unit {
-        self.clock.unit()
+        self.groups[0].unit()
     }
 
     /// Short name of the reference kernel.
     pub fn reference_name(&self) -> &str {
-        self.kernels.get(self.reference).map_or("", |kernel| &kernel.name)
+        &self.names[self.reference]
     }
 
     /// What the runs tell of their proxies.
     pub fn known(&self) -> &'v Proxies {
-        &self.kernels[0].group.known
+        &self.groups[0].known
     }
 
     /// Proxies that have this number on any kernel, or cells that should have it, in the fixed
     /// order.
     pub fn proxies(&self, quantity: Quantity<'_>) -> Vec<&'v str> {
-        let mut proxies: Vec<&str> = Vec::new();
-        for kernel in &self.kernels {
-            let measured = kernel.group.proxies(quantity.metric, quantity.label);
-            let planned =
-                kernel.group.gaps().filter(|cell| cell.labels.measure == quantity.measure);
-            for proxy in measured.into_iter().chain(planned.map(|cell| cell.labels.proxy.as_str()))
-            {
-                if !proxies.contains(&proxy) {
-                    proxies.push(proxy);
-                }
-            }
-        }
+        let of = |group: &'v Group<'v>| {
+            let planned = group.gaps().filter(|cell| cell.labels.measure == quantity.measure);
+            let planned = planned.map(|cell| cell.labels.proxy.as_str());
+            group.proxies(quantity.metric, quantity.label).into_iter().chain(planned)
+        };
+        let proxies: BTreeSet<&str> = self.groups.iter().flat_map(of).collect();
+        let mut proxies: Vec<&str> = proxies.into_iter().collect();
         self.known().sort(&mut proxies);
         proxies
     }
 
     /// Sizes at which any kernel has this number, ascending.
     pub fn sizes(&self, quantity: Quantity<'_>) -> Vec<u64> {
-        let sizes: BTreeSet<u64> = self
-            .kernels
-            .iter()
-            .flat_map(|kernel| kernel.group.sizes(quantity.metric, quantity.label))
-            .collect();
+        let of = |group: &Group<'_>| group.sizes(quantity.metric, quantity.label);
+        let sizes: BTreeSet<u64> = self.groups.iter().flat_map(of).collect();
         sizes.into_iter().collect()
     }
 
@@ -189,18 +154,17 @@ impl<'v> Family<'v> {
     pub fn common_size(&self, quantity: Quantity<'_>) -> Option<u64> {
         let proxies = self.proxies(quantity);
         let ratios = |size: u64| {
-            let points = proxies.iter().flat_map(|proxy| {
-                (0..self.kernels.len()).map(move |at| self.point(at, quantity, proxy, size))
-            });
-            points.filter(|point| matches!(point, Point::Measured { ratio: Some(_), .. })).count()
+            let points = proxies.iter().flat_map(|proxy| self.points(quantity, proxy, size));
+            points
+                .filter(|point| matches!(point, KernelValue::Measured { ratio: Some(_), .. }))
+                .count()
         };
         self.sizes(quantity).into_iter().max_by_key(|size| (ratios(*size), *size))
     }
 
     /// `connect` to the worst position that any kernel has.
     pub fn connect(&self) -> Option<Quantity<'v>> {
-        let labels =
-            self.kernels.iter().filter_map(|kernel| kernel.group.worst_position(CONNECT.name));
+        let labels = self.groups.iter().filter_map(|group| group.worst_position(CONNECT.name));
         let label = labels.max_by_key(|label| *label == "last")?;
         Some(Quantity { measure: "connect", metric: CONNECT.name, label })
     }
@@ -208,30 +172,41 @@ impl<'v> Family<'v> {
     /// Handing a full sync to the kernel; where that part is not measured, the whole.
     pub fn full_sync(&self) -> Option<Quantity<'v>> {
         let metric = SYNC_FULL.name;
-        let labels = ["submit", TOTAL];
-        let label = labels.into_iter().find(|label| {
-            self.kernels.iter().any(|kernel| !kernel.group.sizes(metric, label).is_empty())
-        })?;
+        let has = |label: &&str| self.groups.iter().any(|one| !one.sizes(metric, label).is_empty());
+        let label = ["submit", TOTAL].into_iter().find(has)?;
         Some(Quantity { measure: "sync", metric, label })
     }
 
+    /// One number on each kernel.
+    pub fn points(&self, quantity: Quantity<'_>, proxy: &str, services: u64) -> Vec<KernelValue> {
+        (0..self.groups.len()).map(|at| self.point(at, quantity, proxy, services)).collect()
+    }
+
     /// One number on one kernel.
-    pub fn point(&self, at: usize, quantity: Quantity<'_>, proxy: &str, services: u64) -> Point {
-        let Quantity { metric, label, .. } = quantity;
-        let Some(kernel) = self.kernels.get(at) else { return missing(None) };
-        let Some(spread) = kernel.group.stat(metric, label, proxy, services, 0.5) else {
-            let cell = kernel.group.gaps().find(|cell| {
-                let labels = &cell.labels;
-                (labels.measure.as_str(), labels.proxy.as_str(), labels.services)
-                    == (quantity.measure, proxy, services)
-            });
-            return missing(cell);
+    pub fn point(
+        &self,
+        at: usize,
+        quantity: Quantity<'_>,
+        proxy: &str,
+        services: u64,
+    ) -> KernelValue {
+        let Quantity { measure, metric, label } = quantity;
+        if let Some(spread) = self.groups[at].stat(metric, label, proxy, services, 0.5) {
+            let ratio = match &self.against_reference[at] {
+                None => Some(1.0),
+                Some(comparison) => ratio(comparison, quantity, proxy, services),
+            };
+            return KernelValue::Measured { value: spread.median, ratio };
+        }
+        let cell = self.groups[at].gaps().find(|cell| {
+            let labels = &cell.labels;
+            (&*labels.measure, &*labels.proxy, labels.services) == (measure, proxy, services)
+        });
+        let (outcome, reason) = match cell {
+            Some(cell) => (cell.outcome.kind(), cell.outcome.reason().unwrap_or_default()),
+            None => ("not run", "no such cell is in the runs of this report".to_owned()),
         };
-        let ratio = match &kernel.against_reference {
-            None => Some(1.0),
-            Some(comparison) => ratio(comparison, quantity, proxy, services),
-        };
-        Point::Measured { value: spread.median, ratio }
+        KernelValue::Missing { outcome, reason: plain(&reason) }
     }
 }
 
@@ -241,27 +216,13 @@ fn ratio(
     proxy: &str,
     services: u64,
 ) -> Option<f64> {
-    let effect = comparison.effects.iter().find(|effect| {
-        let subject = &effect.subject;
-        effect.statistic != Statistic::P99
-            && (subject.metric.as_str(), subject.label.as_str())
-                == (quantity.metric, quantity.label)
-            && (subject.proxy.as_str(), subject.services) == (proxy, services)
-    })?;
-    effect.gross.ratio.map(|ratio| ratio.median).filter(|ratio| *ratio > 0.0)
-}
-
-fn missing(cell: Option<&CellRecord>) -> Point {
-    match cell {
-        Some(cell) => Point::Missing {
-            outcome: cell.outcome.kind(),
-            reason: plain(&cell.outcome.reason().unwrap_or_default()),
-        },
-        None => Point::Missing {
-            outcome: "not run",
-            reason: "no such cell is in the runs of this report".to_owned(),
-        },
-    }
+    let wanted = (quantity.metric, quantity.label, proxy, services);
+    let is_wanted = |Effect { subject, .. }: &&Effect| {
+        let found = (&*subject.metric, &*subject.label, &*subject.proxy, subject.services);
+        found == wanted && subject.statistic != Statistic::P99
+    };
+    let ratio = comparison.effects.iter().find(is_wanted)?.gross.ratio?;
+    Some(ratio.median).filter(|ratio| *ratio > 0.0)
 }
 
 #[cfg(test)]
@@ -278,9 +239,7 @@ mod tests {
         let view = View::new(&runs).unwrap();
         let families = families(&view, None).unwrap();
         assert_eq!(families.len(), 1, "one kernel on the wall clock is no family");
-        let names: Vec<&str> =
-            families[0].kernels.iter().map(|kernel| kernel.name.as_str()).collect();
-        assert_eq!(names, ["5.10", "6.1", "6.12", "7.2"]);
+        assert_eq!(families[0].names, ["5.10", "6.1", "6.12", "7.2"]);
         assert_eq!((families[0].reference_name(), families[0].steps.len()), ("5.10", 3));
         assert_eq!(families[0].common_size(LAST), Some(100), "ipvs is invalid on 7.2 at 1,000");
         assert_eq!(families[0].proxies(LAST), ["none", "iptables-legacy", "iptables-nft", "ipvs"]);
@@ -292,7 +251,7 @@ mod tests {
         let view = View::new(&runs).unwrap();
         let family = &families(&view, Some("6.12")).unwrap()[0];
         assert_eq!(family.reference_name(), "6.12");
-        let Point::Measured { ratio: Some(ratio), .. } =
+        let KernelValue::Measured { ratio: Some(ratio), .. } =
             family.point(0, LAST, "iptables-nft", 1000)
         else {
             panic!("no ratio");
@@ -307,7 +266,8 @@ mod tests {
         let runs = [fixture::kernels()];
         let view = View::new(&runs).unwrap();
         let family = &families(&view, None).unwrap()[0];
-        let missing = |outcome, reason: &str| Point::Missing { outcome, reason: reason.to_owned() };
+        let missing =
+            |outcome, reason: &str| KernelValue::Missing { outcome, reason: reason.to_owned() };
         assert_eq!(
             family.point(3, LAST, "iptables-legacy", 1000),
             missing("unsupported", "the kernel has no ip_tables")
@@ -315,7 +275,7 @@ mod tests {
         assert_eq!(family.point(3, LAST, "ipvs", 1000), missing("invalid", "kernel splat"));
         assert!(matches!(
             family.point(3, LAST, "ipvs", 77),
-            Point::Missing { outcome: "not run", .. }
+            KernelValue::Missing { outcome: "not run", .. }
         ));
     }
 }

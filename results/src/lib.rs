@@ -38,6 +38,7 @@ pub mod stats;
 mod store;
 mod tables;
 mod validate;
+mod values;
 mod view;
 
 pub use compact::CompactError;
@@ -49,4 +50,5 @@ pub use record::{
     ProxyRecord, RUN_SCHEMA, RunRecord, ShardRecord, Unit,
 };
 pub use store::{CELLS_FILE, RUN_FILE, Run, RunWriter, StoreError};
+pub use values::ValuesError;
 pub use view::ViewError;

@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_comparison_satisfies_its_schema() {
-        let run = fixture::kernels();
+        let run = [fixture::kernels()];
         let (base, new) = Side::two(&run, None, Some("6.1"), Some("7.2")).unwrap();
         let comparison = compare(&base, &new).unwrap();
         let value = serde_json::to_value(&comparison).unwrap();
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_verdict_satisfies_its_schema() {
-        let run = fixture::stored();
+        let run = [fixture::stored()];
         let (base, new) = Side::two(&run, Some(&run), None, None).unwrap();
         let options = gate::Options { across: None, thresholds: Thresholds::default(), seed: 1 };
         let verdict = gate::judge(&base, &new, &options).unwrap();

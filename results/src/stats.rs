@@ -27,14 +27,13 @@ impl Spread {
         let mut sorted: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         sorted.sort_by(f64::total_cmp);
         let (&min, &max) = (sorted.first()?, sorted.last()?);
-        let upper = *sorted.get(sorted.len() / 2)?;
-        let lower = *sorted.get((sorted.len() - 1) / 2)?;
-        Some(Self { median: f64::midpoint(lower, upper), min, max, count: sorted.len() })
+        Some(Self { median: median(&sorted), min, max, count: sorted.len() })
     }
 
-    /// Width of the spread as a share of the median; `None` when the median is 0.
+    /// Width of the spread as a share of the median; `None` for a single value, and when the median
+    /// is 0.
     pub fn relative_width(&self) -> Option<f64> {
-        (self.median != 0.0).then(|| (self.max - self.min) / self.median)
+        (self.count > 1 && self.median != 0.0).then(|| (self.max - self.min) / self.median)
     }
 
     /// How `self` and `other` compare; `Equal` when their ranges touch, so that no order can be
@@ -50,8 +49,10 @@ impl Spread {
     }
 }
 
-/// Resamples of a bootstrap.
-const RESAMPLES: usize = 2_000;
+/// The middle of ascending values, of which there must be one.
+fn median(sorted: &[f64]) -> f64 {
+    f64::midpoint(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2])
+}
 
 /// Interval that holds the middle `level` (0 to 1) of the medians of resamples of `values`: the
 /// percentile bootstrap, with a fixed seed, so that the same values give the same interval. `None`
@@ -60,25 +61,45 @@ pub fn median_interval(values: &[f64], level: f64) -> Option<(f64, f64)> {
     if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
         return None;
     }
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut medians: Vec<f64> = Vec::with_capacity(RESAMPLES);
-    for _ in 0..RESAMPLES {
-        let drawn = (0..values.len()).filter_map(|_| values.get(draw(&mut state, values.len())));
-        medians.extend(Spread::of(drawn.copied()).map(|spread| spread.median));
-    }
-    medians.sort_by(f64::total_cmp);
-    let outside = rank_of((1.0 - level.clamp(0.0, 1.0)) / 2.0);
-    let (low, high) = (medians.get(outside)?, medians.get(RESAMPLES - 1 - outside)?);
-    Some((*low, *high))
+    let medians = resampled(values, 2_000, 0x9e37_79b9_7f4a_7c15, |drawn| {
+        drawn.sort_by(f64::total_cmp);
+        median(drawn)
+    });
+    Some(middle(&medians, level))
 }
 
+/// The `statistic` of so many resamples of `values`, ascending; `seed` is that of the draws.
+pub(crate) fn resampled(
+    values: &[f64],
+    resamples: usize,
+    seed: u64,
+    statistic: impl Fn(&mut [f64]) -> f64,
+) -> Vec<f64> {
+    let mut state = seed;
+    let mut drawn = values.to_vec();
+    let mut all = Vec::with_capacity(resamples);
+    for _ in 0..resamples {
+        drawn.fill_with(|| values[draw(&mut state, values.len())]);
+        all.push(statistic(&mut drawn));
+    }
+    all.sort_by(f64::total_cmp);
+    all
+}
+
+/// The ends of the middle `level` (0 to 1) of ascending values, of which there must be one.
+pub(crate) fn middle(sorted: &[f64], level: f64) -> (f64, f64) {
+    let outside = share_of(sorted.len(), (1.0 - level.clamp(0.0, 1.0)) / 2.0);
+    (sorted[outside], sorted[sorted.len() - 1 - outside])
+}
+
+/// How many of `count` are a share of it, rounded down.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "at most half of a few thousand, and never negative"
+    reason = "a share of a length is not negative and no longer than it"
 )]
-fn rank_of(share: f64) -> usize {
-    (share * RESAMPLES as f64) as usize
+pub(crate) fn share_of(count: usize, share: f64) -> usize {
+    (count as f64 * share.clamp(0.0, 1.0)) as usize
 }
 
 /// A whole number from 0 up to, not including, `end`: `SplitMix64`, reduced by multiplication.
@@ -91,13 +112,11 @@ pub(crate) fn draw(state: &mut u64, end: usize) -> usize {
     usize::try_from((u128::from(mixed) * end as u128) >> 64).unwrap_or(0)
 }
 
-/// A straight line `y = intercept + slope * x`, by least squares.
+/// A straight line by least squares.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Line {
+pub struct StraightLine {
     /// Change of `y` for one more `x`.
     pub slope: f64,
-    /// `y` at `x = 0`.
-    pub intercept: f64,
     /// Share of the variance that the line explains, 0 to 1; `None` for two points, through which
     /// every line goes, and for a `y` that never changes.
     pub r2: Option<f64>,
@@ -105,7 +124,7 @@ pub struct Line {
 
 /// Least-squares line through `points`; `None` with fewer than two different `x`, or when a number
 /// is not finite.
-pub fn fit_line(points: &[(f64, f64)]) -> Option<Line> {
+pub fn fit_line(points: &[(f64, f64)]) -> Option<StraightLine> {
     let count = points.len() as f64;
     let mean_x = points.iter().map(|point| point.0).sum::<f64>() / count;
     let mean_y = points.iter().map(|point| point.1).sum::<f64>() / count;
@@ -119,8 +138,7 @@ pub fn fit_line(points: &[(f64, f64)]) -> Option<Line> {
         return None;
     }
     let r2 = (points.len() > 2 && yy > 0.0).then(|| (xy * xy / (xx * yy)).min(1.0));
-    let slope = xy / xx;
-    Some(Line { slope, intercept: mean_y - slope * mean_x, r2 })
+    Some(StraightLine { slope: xy / xx, r2 })
 }
 
 /// Exponent `b` of `y = a * x^b`: the slope of the line through the logarithms. Points that are not
@@ -146,27 +164,21 @@ pub enum Crossing {
 /// Crossings of `a` and `b`, given as `(x, a, b)` in ascending `x`, inside the measured range only.
 /// A crossing needs a clear order (spreads that do not touch) on both of its sides.
 pub fn crossings(points: &[(f64, Spread, Spread)]) -> Vec<Crossing> {
-    let mut found = Vec::new();
-    let mut last_clear: Option<(usize, Ordering)> = None;
-    for (at, (x, a, b)) in points.iter().enumerate() {
-        let order = a.clearly(b);
-        if order == Ordering::Equal {
-            continue;
-        }
-        if let Some((before, earlier)) = last_clear
-            && earlier != order
-            && let Some((x0, a0, b0)) = points.get(before)
-        {
-            found.push(if before + 1 == at {
-                let (gap0, gap1) = (a0.median - b0.median, a.median - b.median);
-                Crossing::At(x0 + (x - x0) * gap0 / (gap0 - gap1))
-            } else {
-                Crossing::Between(*x0, *x)
-            });
-        }
-        last_clear = Some((at, order));
+    let orders = points.iter().map(|(_, a, b)| a.clearly(b));
+    let clear: Vec<(usize, Ordering)> =
+        orders.enumerate().filter(|(_, order)| order.is_ne()).collect();
+    let changes = clear.windows(2).filter(|pair| pair[0].1 != pair[1].1);
+    changes.map(|pair| crossing(points, pair[0].0, pair[1].0)).collect()
+}
+
+/// The crossing between two points with opposite orders.
+fn crossing(points: &[(f64, Spread, Spread)], before: usize, at: usize) -> Crossing {
+    let ((x0, a0, b0), (x, a, b)) = (points[before], points[at]);
+    if before + 1 < at {
+        return Crossing::Between(x0, x);
     }
-    found
+    let (gap0, gap1) = (a0.median - b0.median, a.median - b.median);
+    Crossing::At(x0 + (x - x0) * gap0 / (gap0 - gap1))
 }
 
 #[cfg(test)]
@@ -190,7 +202,8 @@ mod tests {
         );
         assert_eq!(Spread::of([f64::NAN]), None);
         assert_eq!(Spread::of([90.0, 110.0]).unwrap().relative_width(), Some(0.2));
-        assert_eq!(exactly(0.0).relative_width(), None);
+        assert_eq!(Spread::of([-1.0, 1.0]).unwrap().relative_width(), None);
+        assert_eq!(exactly(1.0).relative_width(), None);
     }
 
     #[test]
@@ -205,7 +218,6 @@ mod tests {
     fn a_line_is_found_again_with_its_r2() {
         let line = fit_line(&[(10.0, 50_270.0), (100.0, 52_700.0), (1000.0, 77_000.0)]).unwrap();
         assert!((line.slope - 27.0).abs() < 1e-9);
-        assert!((line.intercept - 50_000.0).abs() < 1e-6);
         assert!((line.r2.unwrap() - 1.0).abs() < 1e-12);
     }
 

@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
-use crate::distribution::{DistributionError, Samples};
+use crate::distribution::Samples;
 use crate::kernel::compare_versions;
-use crate::proxies::Proxies;
+use crate::proxies::{CONTROL, Proxies};
 use crate::record::{CellRecord, Clock, Labels, Outcome, Place, Unit};
 use crate::stats::Spread;
 use crate::store::Run;
+use crate::values::{ValuesError, decoded};
 
 /// Positions of the dialled Service, in the order of the rules.
 const POSITION_ORDER: [&str; 6] = ["first", "p25", "p50", "p75", "last", "random"];
@@ -39,8 +40,12 @@ pub(crate) struct Group<'a> {
     pub cells: Vec<&'a CellRecord>,
     /// What the runs tell of their proxies.
     pub known: Proxies,
-    points: BTreeMap<PointKey, Vec<Replicate>>,
+    /// By metric, label and unit.
+    points: BTreeMap<(String, String, Unit), Points>,
 }
+
+/// Replicates by proxy (its place among them, and its name) and size.
+type Points = BTreeMap<((u32, String), u64), Vec<Replicate>>;
 
 /// Everything a report is made from.
 #[derive(Debug)]
@@ -49,26 +54,29 @@ pub(crate) struct View<'a> {
     pub groups: Vec<Group<'a>>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct PointKey {
-    metric: String,
-    label: String,
-    unit: Unit,
-    proxy: ProxyName,
-    services: u64,
-}
-
-/// A proxy's name, ordered as the runs tell.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct ProxyName {
-    rank: u32,
-    name: String,
+/// One timing of a group, p50: over the seeds, the median and the ends of theirs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing<'g> {
+    group: &'g Group<'g>,
+    metric: &'g str,
+    pub label: &'g str,
 }
 
 impl GroupKey {
+    /// Of a cell.
+    pub fn of(labels: &Labels) -> Self {
+        let Labels { kernel, place, clock, .. } = labels;
+        Self { kernel: kernel.clone(), place: *place, clock: *clock }
+    }
+
     /// For headings: `kernel 6.1.0, guest, instructions clock`.
     pub fn title(&self) -> String {
-        format!("kernel {}, {}, {} clock", self.kernel, self.place, self.clock)
+        format!("kernel {}, {}", self.kernel, self.place_and_clock())
+    }
+
+    /// The same without the kernel: `guest, instructions clock`.
+    pub fn place_and_clock(&self) -> String {
+        format!("{}, {} clock", self.place, self.clock)
     }
 
     /// For file names: `6.1.0.guest.instructions`.
@@ -94,15 +102,8 @@ pub enum ViewError {
         second: PathBuf,
     },
     /// A metric's values cannot be trusted.
-    #[error("cell {cell}, metric {metric}: {source}")]
-    Values {
-        /// The cell.
-        cell: String,
-        /// Name and label.
-        metric: String,
-        /// What is wrong.
-        source: DistributionError,
-    },
+    #[error(transparent)]
+    Values(#[from] ValuesError),
 }
 
 impl<'a> View<'a> {
@@ -112,26 +113,30 @@ impl<'a> View<'a> {
         if runs.is_empty() {
             return Err(ViewError::NoRuns);
         }
-        let known = Proxies::of(runs.iter().map(|run| &run.record));
         let mut owners: HashMap<&str, &Run> = HashMap::new();
-        let mut groups: Vec<Group<'a>> = Vec::new();
         for run in runs {
             for cell in &run.cells {
                 if let Some(first) = owners.insert(&cell.id, run) {
-                    return Err(ViewError::DuplicateCell {
-                        id: cell.id.clone(),
-                        first: first.dir.clone(),
-                        second: run.dir.clone(),
-                    });
+                    let (first, second) = (first.dir.clone(), run.dir.clone());
+                    return Err(ViewError::DuplicateCell { id: cell.id.clone(), first, second });
                 }
-                group_of(&mut groups, &known, cell).add(cell)?;
             }
         }
-        groups.sort_by(|a, b| {
-            let by_kernel = || compare_versions(&a.key.kernel, &b.key.kernel);
-            (a.key.clock, a.key.place).cmp(&(b.key.clock, b.key.place)).then_with(by_kernel)
+        let known = Proxies::of(runs.iter().map(|run| &run.record));
+        let mut cells: Vec<&CellRecord> = runs.iter().flat_map(|run| &run.cells).collect();
+        cells.sort_by(|a, b| {
+            let by_kernel = || compare_versions(&a.labels.kernel, &b.labels.kernel);
+            let by_kind = |labels: &Labels| (labels.clock, labels.place);
+            by_kind(&a.labels).cmp(&by_kind(&b.labels)).then_with(by_kernel)
         });
+        let groups = cells.chunk_by(|a, b| GroupKey::of(&a.labels) == GroupKey::of(&b.labels));
+        let groups = groups.map(|cells| Group::of(cells, &known)).collect::<Result<_, _>>()?;
         Ok(Self { runs, groups })
+    }
+
+    /// The groups that share place and clock, their kernels in version order.
+    pub fn families(&self) -> impl Iterator<Item = &[Group<'a>]> {
+        self.groups.chunk_by(|a, b| (a.key.clock, a.key.place) == (b.key.clock, b.key.place))
     }
 
     /// Every cell of every group.
@@ -140,48 +145,21 @@ impl<'a> View<'a> {
     }
 }
 
-fn group_of<'g, 'a>(
-    groups: &'g mut Vec<Group<'a>>,
-    known: &Proxies,
-    cell: &CellRecord,
-) -> &'g mut Group<'a> {
-    let labels = &cell.labels;
-    let key = GroupKey { kernel: labels.kernel.clone(), place: labels.place, clock: labels.clock };
-    let at = groups.iter().position(|group| group.key == key).unwrap_or_else(|| {
-        let known = known.clone();
-        groups.push(Group { key, cells: Vec::new(), known, points: BTreeMap::new() });
-        groups.len() - 1
-    });
-    &mut groups[at]
-}
-
 impl<'a> Group<'a> {
-    fn add(&mut self, cell: &'a CellRecord) -> Result<(), ViewError> {
-        for metric in &cell.metrics {
-            let samples = metric.data.samples().map_err(|source| ViewError::Values {
-                cell: cell.id.clone(),
-                metric: format!("{} {}", metric.name, metric.label),
-                source,
-            })?;
-            let replicate = Replicate { seed: cell.labels.seed, samples };
-            let Labels { proxy, services, .. } = &cell.labels;
-            let key = self.point_key(metric.unit, &metric.name, &metric.label, proxy, *services);
-            self.points.entry(key).or_default().push(replicate);
+    /// Of cells that have one key.
+    fn of(cells: &[&'a CellRecord], known: &Proxies) -> Result<Self, ValuesError> {
+        let mut points: BTreeMap<_, Points> = BTreeMap::new();
+        for cell in cells {
+            let Labels { proxy, services, seed, .. } = &cell.labels;
+            for metric in &cell.metrics {
+                let replicate = Replicate { seed: *seed, samples: decoded(cell, metric)? };
+                let key = (metric.name.clone(), metric.label.clone(), metric.unit);
+                let point = ((known.rank(proxy), proxy.clone()), *services);
+                points.entry(key).or_default().entry(point).or_default().push(replicate);
+            }
         }
-        self.cells.push(cell);
-        Ok(())
-    }
-
-    fn point_key(
-        &self,
-        unit: Unit,
-        metric: &str,
-        label: &str,
-        proxy: &str,
-        services: u64,
-    ) -> PointKey {
-        let proxy = ProxyName { rank: self.known.rank(proxy), name: proxy.to_owned() };
-        PointKey { metric: metric.to_owned(), label: label.to_owned(), unit, proxy, services }
+        let (key, known) = (GroupKey::of(&cells[0].labels), known.clone());
+        Ok(Self { key, cells: cells.to_vec(), known, points })
     }
 
     /// Unit of the timings here.
@@ -189,49 +167,56 @@ impl<'a> Group<'a> {
         self.key.clock.unit()
     }
 
+    /// One timing of all proxies and sizes.
+    pub fn timing<'g>(&'g self, metric: &'g str, label: &'g str) -> Timing<'g> {
+        Timing { group: self, metric, label }
+    }
+
+    /// The same at the worst position.
+    pub fn worst_timing<'g>(&'g self, metric: &'g str) -> Option<Timing<'g>> {
+        Some(self.timing(metric, self.worst_position(metric)?))
+    }
+
+    fn of_unit(&self, unit: Unit, metric: &str, label: &str) -> Option<&Points> {
+        self.points.get(&(metric.to_owned(), label.to_owned(), unit))
+    }
+
+    fn of_timing(&self, metric: &str, label: &str) -> impl Iterator<Item = (&str, u64)> {
+        let points = self.of_unit(self.unit(), metric, label).into_iter().flatten();
+        points.map(|(((_, proxy), size), _)| (proxy.as_str(), *size))
+    }
+
     /// Proxies that have this timing at any size, in the fixed order.
     pub fn proxies(&self, metric: &str, label: &str) -> Vec<&str> {
-        let names: BTreeSet<&ProxyName> = self
-            .points
-            .keys()
-            .filter(|key| key.is(metric, label, self.unit()))
-            .map(|key| &key.proxy)
-            .collect();
-        names.into_iter().map(|name| name.name.as_str()).collect()
+        let mut names: Vec<&str> = self.of_timing(metric, label).map(|(proxy, _)| proxy).collect();
+        names.dedup();
+        names
     }
 
     /// All proxies, in the fixed order.
     pub fn all_proxies(&self) -> Vec<&str> {
-        let names: BTreeSet<&ProxyName> = self.points.keys().map(|key| &key.proxy).collect();
-        names.into_iter().map(|name| name.name.as_str()).collect()
+        let names: BTreeSet<&(u32, String)> =
+            self.points.values().flat_map(|points| points.keys().map(|(proxy, _)| proxy)).collect();
+        names.into_iter().map(|(_, name)| name.as_str()).collect()
     }
 
     /// Sizes at which any proxy has this timing, ascending.
     pub fn sizes(&self, metric: &str, label: &str) -> Vec<u64> {
-        let sizes: BTreeSet<u64> = self
-            .points
-            .keys()
-            .filter(|key| key.is(metric, label, self.unit()))
-            .map(|key| key.services)
-            .collect();
+        let sizes: BTreeSet<u64> = self.of_timing(metric, label).map(|(_, size)| size).collect();
         sizes.into_iter().collect()
     }
 
     /// Names of all metrics, in order.
     pub fn metrics(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.points.keys().map(|key| key.metric.as_str()).collect();
+        let mut names: Vec<&str> = self.points.keys().map(|(name, ..)| name.as_str()).collect();
         names.dedup();
         names
     }
 
     /// Labels of a metric in any unit: positions in the order of the rules, others by name.
     pub fn labels(&self, metric: &str) -> Vec<&str> {
-        let mut labels: Vec<&str> = self
-            .points
-            .keys()
-            .filter(|key| key.metric == metric)
-            .map(|key| key.label.as_str())
-            .collect();
+        let mine = self.points.keys().filter(|(name, ..)| name == metric);
+        let mut labels: Vec<&str> = mine.map(|(_, label, _)| label.as_str()).collect();
         let rank = |label: &str| POSITION_ORDER.iter().position(|name| *name == label);
         labels.sort_by_key(|label| (rank(label).unwrap_or(POSITION_ORDER.len()), *label));
         labels.dedup();
@@ -240,11 +225,12 @@ impl<'a> Group<'a> {
 
     /// Units, proxies and sizes of a metric and label that may be counted in any unit.
     pub fn amounts(&self, metric: &str, label: &str) -> Vec<(Unit, &str, u64)> {
-        self.points
-            .keys()
-            .filter(|key| key.metric == metric && key.label == label)
-            .map(|key| (key.unit, key.proxy.name.as_str(), key.services))
-            .collect()
+        let mine =
+            self.points.iter().filter(|((name, of, _), _)| (&**name, &**of) == (metric, label));
+        let amounts = mine.flat_map(|((.., unit), points)| {
+            points.keys().map(|((_, proxy), size)| (*unit, proxy.as_str(), *size))
+        });
+        amounts.collect()
     }
 
     /// The position that stands for the worst case: `last`, or else the last one there is.
@@ -253,18 +239,7 @@ impl<'a> Group<'a> {
         labels.iter().find(|label| **label == "last").or(labels.last()).copied()
     }
 
-    /// Values of one timing, one replicate a cell.
-    pub fn replicates(
-        &self,
-        metric: &str,
-        label: &str,
-        proxy: &str,
-        services: u64,
-    ) -> &[Replicate] {
-        self.replicates_in(self.unit(), metric, label, proxy, services)
-    }
-
-    /// The same of an amount in `unit`.
+    /// Values of an amount or timing in `unit`, one replicate a cell.
     pub fn replicates_in(
         &self,
         unit: Unit,
@@ -273,8 +248,20 @@ impl<'a> Group<'a> {
         proxy: &str,
         services: u64,
     ) -> &[Replicate] {
-        let key = self.point_key(unit, metric, label, proxy, services);
-        self.points.get(&key).map_or(&[], Vec::as_slice)
+        let key = ((self.known.rank(proxy), proxy.to_owned()), services);
+        let points = self.of_unit(unit, metric, label);
+        points.and_then(|points| points.get(&key)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The same of a timing.
+    pub fn replicates(
+        &self,
+        metric: &str,
+        label: &str,
+        proxy: &str,
+        services: u64,
+    ) -> &[Replicate] {
+        self.replicates_in(self.unit(), metric, label, proxy, services)
     }
 
     /// Values of one timing of all seeds together.
@@ -323,14 +310,7 @@ impl<'a> Group<'a> {
     /// Medians of one timing over all proxies, sizes and seeds, for what none of them should
     /// change.
     pub fn over_all(&self, metric: &str, label: &str) -> Option<Spread> {
-        let replicates = self
-            .points
-            .iter()
-            .filter(|(key, _)| key.is(metric, label, self.unit()))
-            .flat_map(|(_, replicates)| replicates);
-        Spread::of(
-            replicates.filter_map(|replicate| Some(replicate.samples.percentile(0.5)? as f64)),
-        )
+        spread(self.of_unit(self.unit(), metric, label)?.values().flatten(), 0.5)
     }
 
     /// A percentile of one timing at every size it was measured at, ascending.
@@ -341,18 +321,14 @@ impl<'a> Group<'a> {
         proxy: &str,
         quantile: f64,
     ) -> Vec<(u64, Spread)> {
-        self.sizes(metric, label)
-            .into_iter()
-            .filter_map(|services| {
-                Some((services, self.stat(metric, label, proxy, services, quantile)?))
-            })
-            .collect()
+        let at = |size| Some((size, self.stat(metric, label, proxy, size, quantile)?));
+        self.sizes(metric, label).into_iter().filter_map(at).collect()
     }
 
     /// Seeds that have any number, ascending.
     pub fn seeds(&self) -> Vec<u64> {
-        let seeds: BTreeSet<u64> =
-            self.points.values().flatten().map(|replicate| replicate.seed).collect();
+        let replicates = self.points.values().flat_map(BTreeMap::values).flatten();
+        let seeds: BTreeSet<u64> = replicates.map(|replicate| replicate.seed).collect();
         seeds.into_iter().collect()
     }
 
@@ -362,14 +338,49 @@ impl<'a> Group<'a> {
     }
 }
 
-impl PointKey {
-    fn is(&self, metric: &str, label: &str, unit: Unit) -> bool {
-        self.metric == metric && self.label == label && self.unit == unit
+impl<'g> Timing<'g> {
+    /// Sizes at which any proxy has it, ascending.
+    pub fn sizes(&self) -> Vec<u64> {
+        self.group.sizes(self.metric, self.label)
+    }
+
+    /// Proxies that have it, in the fixed order.
+    pub fn proxies(&self) -> Vec<&'g str> {
+        self.group.proxies(self.metric, self.label)
+    }
+
+    /// The same without the control.
+    pub fn rivals(&self) -> Vec<&'g str> {
+        self.proxies().into_iter().filter(|proxy| *proxy != CONTROL).collect()
+    }
+
+    /// Of one proxy at one size.
+    pub fn at(&self, proxy: &str, services: u64) -> Option<Spread> {
+        self.group.stat(self.metric, self.label, proxy, services, 0.5)
+    }
+
+    /// Of each rival at one size.
+    pub fn of_rivals(&self, services: u64) -> Vec<(&'g str, Spread)> {
+        let rivals = self.rivals().into_iter();
+        rivals.filter_map(|proxy| Some((proxy, self.at(proxy, services)?))).collect()
+    }
+
+    /// Of one proxy at every size that it has, ascending.
+    pub fn series(&self, proxy: &str) -> Vec<(u64, Spread)> {
+        self.group.series(self.metric, self.label, proxy, 0.5)
+    }
+
+    /// Medians of that, to be fitted.
+    pub fn points(&self, proxy: &str) -> Vec<(f64, f64)> {
+        self.series(proxy).iter().map(|(size, spread)| (*size as f64, spread.median)).collect()
     }
 }
 
-fn spread(replicates: &[Replicate], quantile: f64) -> Option<Spread> {
-    let values = replicates.iter().filter_map(|replicate| replicate.samples.percentile(quantile));
+fn spread<'r>(
+    replicates: impl IntoIterator<Item = &'r Replicate>,
+    quantile: f64,
+) -> Option<Spread> {
+    let values = replicates.into_iter().filter_map(|one| one.samples.percentile(quantile));
     Spread::of(values.map(|value| value as f64))
 }
 

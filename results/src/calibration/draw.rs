@@ -212,7 +212,7 @@ pub(super) fn effect_range(
         for line in concerned(gate) {
             let timing = line.subject.unit == line.subject.clock.unit();
             if let Some(effect) = line.effect.filter(|_| timing)
-                && line.statistic != crate::compare::Statistic::P99
+                && line.subject.statistic != crate::compare::Statistic::P99
             {
                 by_line.entry(line.name()).or_default().push(effect);
             }

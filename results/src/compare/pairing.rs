@@ -1,10 +1,10 @@
 //! Which cell belongs to which: equal in everything but the thing that is meant to differ. A cell
 //! without a partner is kept with the reason; none disappears.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use super::comparison::{CompareError, MissingIn, Unmatched};
 use super::side::{Cell, Side, in_words};
-use super::{CompareError, MissingIn, Unmatched};
 use crate::format::plain;
 use crate::record::{Clock, Labels, Outcome, Place};
 
@@ -17,103 +17,80 @@ pub(super) struct Matched<'a> {
     pub unmatched: Vec<Unmatched>,
 }
 
-/// Everything in which partners agree. The kernel is empty when it is what differs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Key<'a> {
-    place: Place,
-    clock: Clock,
-    proxy: &'a str,
-    services: u64,
-    endpoints: u64,
-    measure: &'a str,
-    kernel: &'a str,
-    seed: u64,
-}
+/// Everything in which partners agree.
+type Key<'a> = (Place, Clock, &'a str, u64, u64, &'a str, &'a str, u64);
 
-impl<'a> Key<'a> {
-    fn of(labels: &'a Labels, across_kernels: bool) -> Self {
-        let Labels { kernel, place, clock, proxy, services, endpoints, seed, measure } = labels;
-        Self {
-            place: *place,
-            clock: *clock,
-            proxy,
-            services: *services,
-            endpoints: *endpoints,
-            measure,
-            kernel: if across_kernels { "" } else { kernel },
-            seed: *seed,
-        }
-    }
+/// The kernel is empty when it is what differs.
+fn key(labels: &Labels, across_kernels: bool) -> Key<'_> {
+    let Labels { kernel, place, clock, proxy, services, endpoints, seed, measure } = labels;
+    let kernel = if across_kernels { "" } else { kernel };
+    (*place, *clock, proxy, *services, *endpoints, measure, kernel, *seed)
 }
 
 /// Pairs the cells of two sides.
 pub(super) fn pair<'a>(base: &'a Side, new: &'a Side) -> Result<Matched<'a>, CompareError> {
     let across_kernels = comparable(base, new)?;
-    let index = |side: &'a Side| -> BTreeMap<Key<'a>, &'a Cell> {
-        side.cells.iter().map(|cell| (Key::of(&cell.labels, across_kernels), cell)).collect()
-    };
-    let (bases, news) = (index(base), index(new));
-    let keys: BTreeSet<&Key<'_>> = bases.keys().chain(news.keys()).collect();
-    let mut matched = Matched { cells: Vec::new(), unmatched: Vec::new() };
-    for key in keys {
-        match (bases.get(key), news.get(key)) {
-            (Some(a), Some(b)) => both(&mut matched, a, b),
-            (Some(cell), None) => {
-                let reason = absent(cell, new, across_kernels);
-                matched.unmatched.push(unmatched(cell, MissingIn::New, None, reason));
-            }
-            (None, Some(cell)) => {
-                let reason = absent(cell, base, across_kernels);
-                matched.unmatched.push(unmatched(cell, MissingIn::Base, None, reason));
-            }
-            (None, None) => {}
+    let mut partners: BTreeMap<Key<'a>, [Option<&'a Cell>; 2]> = BTreeMap::new();
+    for (at, side) in [base, new].into_iter().enumerate() {
+        for cell in &side.cells {
+            partners.entry(key(&cell.labels, across_kernels)).or_default()[at] = Some(cell);
         }
+    }
+    let mut matched = Matched { cells: Vec::new(), unmatched: Vec::new() };
+    for pair in partners.into_values() {
+        let (cell, missing_in, lacking) = match pair {
+            [Some(base), Some(new)] => {
+                both(&mut matched, base, new);
+                continue;
+            }
+            [Some(cell), None] => (cell, MissingIn::New, new),
+            [None, Some(cell)] => (cell, MissingIn::Base, base),
+            [None, None] => continue,
+        };
+        let reason = absent(cell, lacking, across_kernels);
+        matched.unmatched.push(unmatched(cell, missing_in, None, reason));
     }
     Ok(matched)
 }
 
 /// Whether the kernel is what differs; an error when the sides have nothing to compare.
 fn comparable(base: &Side, new: &Side) -> Result<bool, CompareError> {
-    for side in [base, new] {
-        if side.cells.is_empty() {
-            return Err(CompareError::Empty { run: side.names() });
-        }
+    if let Some(empty) = [base, new].into_iter().find(|side| side.cells.is_empty()) {
+        return Err(CompareError::Empty(empty.names()));
     }
-    let (base_clocks, new_clocks) = (base.clocks(), new.clocks());
-    if let (Some(&base_clock), Some(&new_clock)) = (base_clocks.first(), new_clocks.first())
-        && !base_clocks.iter().any(|clock| new_clocks.contains(clock))
-    {
-        let (base, new) = (base.names(), new.names());
-        return Err(CompareError::Clocks { base, base_clock, new, new_clock });
+    if base.clocks().is_disjoint(&new.clocks()) {
+        return Err(CompareError::Clocks {
+            base: base.names(),
+            base_clock: base.cells[0].labels.clock,
+            new: new.names(),
+            new_clock: new.cells[0].labels.clock,
+        });
     }
     let (bases, news) = (base.kernels(), new.kernels());
-    if bases.len() == 1 && news.len() == 1 {
-        return Ok(true);
+    let across_kernels = bases.len() == 1 && news.len() == 1;
+    if !across_kernels && !bases.iter().any(|kernel| news.contains(kernel)) {
+        return Err(CompareError::NoCommonKernel { base: in_words(&bases), new: in_words(&news) });
     }
-    if bases.iter().any(|kernel| news.contains(kernel)) {
-        return Ok(false);
-    }
-    Err(CompareError::NoCommonKernel { base: in_words(&bases), new: in_words(&news) })
+    Ok(across_kernels)
 }
 
 /// Two cells that belong together: a pair if both were measured, and the metrics that only one of
 /// them has.
 fn both<'a>(matched: &mut Matched<'a>, base: &'a Cell, new: &'a Cell) {
-    let lacks = |cell: &Cell| cell.outcome != Outcome::Measured;
-    match (lacks(base), lacks(new)) {
-        (false, false) => {}
-        (true, true) => {
-            let (a, b) = (outcome(base), outcome(new));
-            let reason = if a == b { a } else { format!("base {a}; new {b}") };
-            return matched.unmatched.push(unmatched(new, MissingIn::Both, None, reason));
+    let (cell, missing_in, reason) = match (without_numbers(base), without_numbers(new)) {
+        (None, None) => {
+            matched.cells.push((base, new));
+            return lonely_metrics(matched, base, new);
         }
-        (true, false) => {
-            return matched.unmatched.push(unmatched(base, MissingIn::Base, None, outcome(base)));
-        }
-        (false, true) => {
-            return matched.unmatched.push(unmatched(new, MissingIn::New, None, outcome(new)));
-        }
-    }
+        (Some(a), Some(b)) if a == b => (new, MissingIn::Both, a),
+        (Some(a), Some(b)) => (new, MissingIn::Both, format!("base {a}; new {b}")),
+        (Some(reason), None) => (base, MissingIn::Base, reason),
+        (None, Some(reason)) => (new, MissingIn::New, reason),
+    };
+    matched.unmatched.push(unmatched(cell, missing_in, None, reason));
+}
+
+fn lonely_metrics(matched: &mut Matched<'_>, base: &Cell, new: &Cell) {
     for (missing_in, one, other) in [(MissingIn::New, base, new), (MissingIn::Base, new, base)] {
         for key in one.metrics.keys().filter(|key| !other.metrics.contains_key(key)) {
             let metric = format!("{} {} ({})", key.name, key.label, key.unit);
@@ -121,14 +98,13 @@ fn both<'a>(matched: &mut Matched<'a>, base: &'a Cell, new: &'a Cell) {
             matched.unmatched.push(unmatched(other, missing_in, Some(metric), reason));
         }
     }
-    matched.cells.push((base, new));
 }
 
 /// Why `cell` has no partner among the cells of `side`.
 fn absent(cell: &Cell, side: &Side, across_kernels: bool) -> String {
     let mut labels = cell.labels.clone();
-    if across_kernels && let Some(kernel) = side.kernels().first() {
-        (*kernel).clone_into(&mut labels.kernel);
+    if across_kernels {
+        side.kernels()[0].clone_into(&mut labels.kernel);
     }
     let id = labels.cell_id();
     if side.cells.iter().any(|other| other.id == id) {
@@ -140,10 +116,10 @@ fn absent(cell: &Cell, side: &Side, across_kernels: bool) -> String {
     "not planned there".to_owned()
 }
 
-/// `unsupported: no ip_tables`.
-fn outcome(cell: &Cell) -> String {
+/// `unsupported: no ip_tables`; nothing for a cell that was measured.
+fn without_numbers(cell: &Cell) -> Option<String> {
     let reason = plain(&cell.outcome.reason().unwrap_or_default());
-    format!("{}: {reason}", cell.outcome.kind())
+    (cell.outcome != Outcome::Measured).then(|| format!("{}: {reason}", cell.outcome.kind()))
 }
 
 fn unmatched(
@@ -153,15 +129,6 @@ fn unmatched(
     reason: String,
 ) -> Unmatched {
     let Labels { kernel, proxy, services, seed, measure, .. } = cell.labels.clone();
-    Unmatched {
-        proxy,
-        measure,
-        services,
-        seed,
-        missing_in,
-        kernel,
-        cell: cell.id.clone(),
-        metric,
-        reason,
-    }
+    let cell = cell.id.clone();
+    Unmatched { proxy, measure, services, seed, missing_in, kernel, cell, metric, reason }
 }

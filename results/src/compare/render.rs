@@ -2,20 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::words::{NO_RATIO, in_percent, sentences, signed, warnings};
-use super::{Comparison, Effect, MissingIn, Statistic, Unmatched};
+use super::comparison::{Comparison, Difference, Effect, MissingIn, Statistic, Unmatched};
+use super::sentences::{NO_RATIO, in_percent, sentences, signed, warning};
 use crate::document::{Block, Document};
 use crate::format::{self, thousands};
 use crate::record::Unit;
 use crate::tables::{Table, number, text};
 
 /// Most effects of the control, and of the proxies, that are shown unless all are wanted.
-const TOP: (usize, usize) = (8, 20);
+const TOP: [usize; 2] = [8, 20];
+/// Longest value of a fact, characters.
+const VALUE_MAX: usize = 60;
 
 /// What is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
-    /// The largest effects on the medians of timings.
+    /// What matters most.
     Top,
     /// Every number.
     All,
@@ -26,87 +28,64 @@ pub fn document(comparison: &Comparison, detail: Detail) -> Document {
     let title = format!("{} against {}", comparison.new.in_words(), comparison.base.in_words());
     let mut document = Document::new(title, "");
     document.blocks = vec![
-        Block::List(warnings(comparison).into_iter().collect()),
+        Block::List(warning(comparison).into_iter().collect()),
         Block::List(sentences(comparison)),
     ];
-    let tables = tables(comparison, detail).into_iter();
-    document.blocks.extend(tables.map(Block::from));
+    document.blocks.extend(tables(comparison, detail).into_iter().flatten().map(Block::from));
     document
 }
 
 /// The tables in their order.
-fn tables(comparison: &Comparison, detail: Detail) -> Vec<Table> {
+fn tables(comparison: &Comparison, detail: Detail) -> [Option<Table>; 4] {
+    let all = detail == Detail::All;
     let shown = |effect: &&Effect| {
-        let main = effect.is_timing() && effect.statistic != Statistic::P99;
-        detail == Detail::All || main && !effect.gross.is_equal()
+        let main = effect.is_timing() && effect.subject.statistic != Statistic::P99;
+        all || main && !effect.gross.is_equal()
     };
     let (controls, proxies): (Vec<&Effect>, Vec<&Effect>) =
         comparison.effects.iter().filter(shown).partition(|effect| effect.is_control());
-    let kernels = kernels_differ_by_row(&comparison.effects);
+    let kernels = several(comparison.effects.iter().map(|effect| &effect.subject.base_kernel));
+    let most = TOP.map(|top| if all { usize::MAX } else { top });
+    let mut surroundings = differences("What else differs", &comparison.surroundings);
+    surroundings.rows.iter_mut().flatten().for_each(shorten);
     [
-        surroundings(comparison),
-        effects("Control: without a proxy", &controls, (detail, TOP.0), kernels),
-        effects("Proxies, largest effect first", &proxies, (detail, TOP.1), kernels),
+        surroundings.unless_empty(),
+        effects("Control: without a proxy", &controls, most[0], kernels),
+        effects("Proxies, largest effect first", &proxies, most[1], kernels),
         unmatched(&comparison.unmatched),
     ]
-    .into_iter()
-    .flatten()
-    .collect()
 }
 
-/// Whether rows are of several kernels, so that each must name its own.
-fn kernels_differ_by_row(effects: &[Effect]) -> bool {
-    let kernels: BTreeSet<&str> =
-        effects.iter().map(|effect| effect.base_kernel.as_str()).collect();
-    kernels.len() > 1
+/// Whether not all names are the same, so that each row must have its own.
+pub(crate) fn several<'n>(names: impl IntoIterator<Item = &'n String>) -> bool {
+    names.into_iter().collect::<BTreeSet<_>>().len() > 1
 }
 
-fn surroundings(comparison: &Comparison) -> Option<Table> {
-    let columns = vec![text("fact"), text("base"), text("new")];
-    let mut table = Table::new("What else differs", "", columns);
-    for difference in &comparison.surroundings {
-        let row = [&difference.fact, &difference.base, &difference.new];
-        table.rows.push(row.map(|value| shortened(value)).to_vec());
+/// Facts and their values on both sides.
+pub(crate) fn differences(title: &str, all: &[Difference]) -> Table {
+    let mut table = Table::new(title, "", ["fact", "base", "new"].map(text).into());
+    let row = |one: &Difference| vec![one.fact.clone(), one.base.clone(), one.new.clone()];
+    table.rows = all.iter().map(row).collect();
+    table
+}
+
+/// Makes a checksum or another long text short enough for a column.
+fn shorten(value: &mut String) {
+    if let Some((end, _)) = value.char_indices().nth(VALUE_MAX) {
+        value.replace_range(end.., "...");
     }
-    table.unless_empty()
 }
 
-/// A checksum or another long text, short enough for a column.
-fn shortened(value: &str) -> String {
-    const MOST: usize = 60;
-    if value.chars().count() <= MOST {
-        return value.to_owned();
-    }
-    value.chars().take(MOST).chain("...".chars()).collect()
-}
-
-fn effects(
-    title: &str,
-    effects: &[&Effect],
-    (detail, top): (Detail, usize),
-    kernels: bool,
-) -> Option<Table> {
-    let mut columns = vec![
-        number("change"),
-        number("net of none"),
-        text("proxy"),
-        number("Services"),
-        text("what"),
-        number("base"),
-        number("new"),
-        number("difference"),
-        text("unit"),
-    ];
-    if kernels {
-        columns.push(text("kernel"));
-    }
-    let most = if detail == Detail::All { effects.len() } else { top };
+fn effects(title: &str, effects: &[&Effect], most: usize, kernels: bool) -> Option<Table> {
+    let mut columns = vec![number("change"), number("net of none")];
+    columns.extend([text("proxy"), number("Services"), text("what")]);
+    columns.extend(["base", "new", "difference"].map(number));
+    columns.push(text("unit"));
+    columns.extend(kernels.then(|| text("kernel")));
     let mut table = Table::new(title, "", columns);
     for effect in effects.iter().take(most) {
         let mut row = row(effect);
-        if kernels {
-            row.push(effect.base_kernel.clone());
-        }
+        row.extend(kernels.then(|| effect.subject.base_kernel.clone()));
         table.rows.push(row);
     }
     let mut notes = Vec::new();
@@ -116,7 +95,7 @@ fn effects(
             thousands((effects.len() - most) as u64)
         ));
     }
-    if table.rows.iter().any(|row| row.iter().take(2).any(|cell| cell == NO_RATIO)) {
+    if table.rows.iter().any(|row| row[..2].iter().any(|cell| cell == NO_RATIO)) {
         notes.push(format!(
             "{NO_RATIO}: no ratio, because a side is 0 or the proxy adds under 1% to the control."
         ));
@@ -125,25 +104,24 @@ fn effects(
     table.unless_empty()
 }
 
-fn row(effect: &Effect) -> Vec<String> {
-    let subject = &effect.subject;
-    let gross = &effect.gross;
-    let show = |value: f64| format::compact(subject.unit, value);
-    let statistic = match effect.statistic {
-        Statistic::Value => String::new(),
-        other => format!(" {}", other.as_str()),
+fn row(Effect { subject, gross, net, .. }: &Effect) -> Vec<String> {
+    let unit = subject.unit;
+    let statistic = match subject.statistic {
+        Statistic::Value => "",
+        Statistic::P50 => " p50",
+        Statistic::P99 => " p99",
     };
     vec![
         in_percent(gross),
-        effect.net.as_ref().map_or(String::new(), in_percent),
+        net.as_ref().map_or(String::new(), in_percent),
         subject.proxy.clone(),
         thousands(subject.services),
         format!("{} {}{statistic}", subject.metric, format::position(&subject.label)),
-        show(gross.base.median),
-        show(gross.new.median),
-        signed(subject.unit, gross.difference.median),
-        match subject.unit {
-            Unit::Instructions | Unit::Count => subject.unit.as_str().to_owned(),
+        format::compact(unit, gross.base.median),
+        format::compact(unit, gross.new.median),
+        signed(unit, gross.difference.median),
+        match unit {
+            Unit::Instructions | Unit::Count => unit.to_string(),
             Unit::Ns | Unit::Bytes => String::new(),
         },
     ]
@@ -153,29 +131,31 @@ fn row(effect: &Effect) -> Vec<String> {
 pub(crate) fn unmatched(all: &[Unmatched]) -> Option<Table> {
     let columns = ["kernel", "proxy", "measure", "without numbers"].into_iter().map(text);
     let columns = columns.chain([number("Services"), number("count"), text("reason")]).collect();
-    let mut lines: BTreeMap<[String; 5], (BTreeSet<u64>, u64)> = BTreeMap::new();
-    for one in all {
+    let mut lines: BTreeMap<[&str; 5], (BTreeSet<u64>, u64)> = BTreeMap::new();
+    let whats: Vec<String> = all.iter().map(what).collect();
+    for (one, what) in all.iter().zip(&whats) {
         let side = match one.missing_in {
             MissingIn::Base => "base",
             MissingIn::New => "new",
             MissingIn::Both => "both",
         };
-        let what = one
-            .metric
-            .as_ref()
-            .map_or(one.measure.clone(), |metric| format!("{}: {metric}", one.measure));
-        let key =
-            [one.kernel.clone(), one.proxy.clone(), what, side.to_owned(), one.reason.clone()];
-        let (sizes, count) = lines.entry(key).or_default();
+        let (sizes, count) =
+            lines.entry([&one.kernel, &one.proxy, what, side, &one.reason]).or_default();
         sizes.insert(one.services);
         *count += 1;
     }
     let mut table = Table::new("Not compared", "", columns);
-    for ([kernel, proxy, what, side, reason], (sizes, count)) in lines {
+    for ([names @ .., reason], (sizes, count)) in lines {
         let sizes: Vec<String> = sizes.into_iter().map(thousands).collect();
-        table.rows.push(vec![kernel, proxy, what, side, sizes.join(" "), thousands(count), reason]);
+        let numbers = [sizes.join(" "), thousands(count), reason.to_owned()];
+        table.rows.push(names.into_iter().map(str::to_owned).chain(numbers).collect());
     }
     table.cut().unless_empty()
+}
+
+fn what(one: &Unmatched) -> String {
+    let metric = one.metric.as_ref().map(|metric| format!(": {metric}"));
+    format!("{}{}", one.measure, metric.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -193,7 +173,7 @@ mod tests {
     }
 
     fn across(base: &str, new: &str) -> Comparison {
-        let run = fixture::kernels();
+        let run = [fixture::kernels()];
         let (base, new) = Side::two(&run, None, Some(base), Some(new)).unwrap();
         compare(&base, &new).unwrap()
     }
@@ -227,7 +207,7 @@ mod tests {
     fn a_differing_surrounding_comes_before_everything() {
         let mut other = fixture::stored();
         other.record.tool_version = "9.9".into();
-        let (base, new) = Side::two(&fixture::stored(), Some(&other), None, None).unwrap();
+        let (base, new) = Side::two(&[fixture::stored()], Some(&[other]), None, None).unwrap();
         let comparison = compare(&base, &new).unwrap();
         for text in [
             terminal_text(&comparison, Detail::Top, Some(80)),

@@ -1,7 +1,7 @@
 //! Sides made anew from replicates that were measured: some of them, in another order, or scaled.
 
-use super::CONTROL;
 use super::side::Side;
+use crate::proxies::CONTROL;
 
 /// A replicate of a side made anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +18,7 @@ impl Side {
     /// The cells of the picked replicates. What is known of their run is that of the first.
     pub(crate) fn resampled(&self, picks: &[Pick]) -> Self {
         let folders = picks.iter().map(|pick| pick.folder + 1).max().unwrap_or(0);
-        let known = self.sources.first().cloned().into_iter();
-        let sources = known.cycle().take(folders).collect();
+        let sources = self.sources.iter().take(1).cycle().take(folders).cloned().collect();
         let mut cells = Vec::new();
         for pick in picks {
             for cell in self.cells.iter().filter(|cell| cell.labels.seed == pick.from) {
@@ -70,7 +69,8 @@ mod tests {
         let run = fixture::stored();
         let side = Side::of(std::slice::from_ref(&run)).unwrap();
         let comparison = compare(&side, &side.scaled(1.05)).unwrap();
-        for effect in comparison.effects.iter().filter(|effect| effect.statistic == Statistic::P50)
+        for effect in
+            comparison.effects.iter().filter(|effect| effect.subject.statistic == Statistic::P50)
         {
             let expected = if effect.is_control() { 0.0 } else { 0.05 };
             assert!((effect.gross.share().unwrap() - expected).abs() < 1e-9, "{effect:?}");
@@ -84,10 +84,10 @@ mod tests {
         let pick = |from, to, folder| Pick { from, to, folder };
         let made = side.resampled(&[pick(2, 1, 0), pick(1, 7, 1)]);
         let mut seeds: Vec<(usize, u64)> =
-            made.labels().map(|(folder, labels)| (folder, labels.seed)).collect();
+            made.cells.iter().map(|cell| (cell.source, cell.labels.seed)).collect();
         seeds.dedup();
         assert_eq!(seeds, [(0, 1), (1, 7)]);
-        assert_eq!(made.labels().count(), side.labels().count());
-        assert_eq!(side.resampled(&[]).labels().count(), 0);
+        assert_eq!(made.cells.len(), side.cells.len());
+        assert_eq!(side.resampled(&[]).cells.len(), 0);
     }
 }

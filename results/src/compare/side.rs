@@ -2,22 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{CompareError, Described};
+use super::comparison::{CellRef, CompareError, Described};
 use crate::format::{list, plain};
 use crate::kernel::{choose, compare_versions};
-use crate::record::{CellRecord, Clock, Labels, Outcome, Place, Unit};
+use crate::record::{CellRecord, Clock, Labels, Outcome, Unit};
 use crate::store::Run;
+use crate::values::{ValuesError, decoded};
+use crate::view::GroupKey;
 
 /// Cells to compare, with the runs they come from.
 #[derive(Debug, Clone)]
 pub struct Side {
-    pub(super) sources: Vec<Source>,
-    pub(super) cells: Vec<Cell>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) cells: Vec<Cell>,
 }
 
 /// What is known of a run beside its cells.
 #[derive(Debug, Clone)]
-pub(super) struct Source {
+pub(crate) struct Source {
     /// Its folder.
     pub dir: String,
     /// Environment facts by dotted key, the tool's version among them.
@@ -30,7 +32,7 @@ pub(super) struct Source {
 
 /// A cell whose values are decoded.
 #[derive(Debug, Clone)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     /// Index of its run.
     pub source: usize,
     pub id: String,
@@ -41,7 +43,7 @@ pub(super) struct Cell {
 
 /// Name, label and unit of a metric.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct MetricKey {
+pub(crate) struct MetricKey {
     pub name: String,
     pub label: String,
     pub unit: Unit,
@@ -49,7 +51,7 @@ pub(super) struct MetricKey {
 
 /// What is compared of a metric's values.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Numbers {
+pub(crate) struct Numbers {
     pub count: u64,
     pub p50: f64,
     pub p99: f64,
@@ -78,74 +80,50 @@ impl Side {
         Ok(side)
     }
 
-    /// The two sides of a comparison as they are named on a command line: two runs, or one of them
-    /// with two kernels. A kernel is named by the beginning of its release. One run that holds
-    /// exactly two kernels needs no names: the older is the base.
+    /// The two sides of a comparison as they are named on a command line: two, each recorded in one
+    /// or more folders, or two kernels of one. A kernel is named by the beginning of its release.
+    /// Runs that hold exactly two kernels need no names: the older is the base.
     ///
     /// # Errors
     /// [`CompareError`] when kernels cannot be chosen.
     pub fn two(
-        base: &Run,
-        new: Option<&Run>,
+        base: &[Run],
+        new: Option<&[Run]>,
         base_kernel: Option<&str>,
         new_kernel: Option<&str>,
     ) -> Result<(Self, Self), CompareError> {
-        let one = std::slice::from_ref::<Run>;
-        Self::several((one(base), base_kernel), new.map(one), new_kernel)
-    }
-
-    /// The same of sides that are recorded in several folders each.
-    ///
-    /// # Errors
-    /// [`CompareError`] when kernels cannot be chosen.
-    pub fn several(
-        (base, base_kernel): (&[Run], Option<&str>),
-        new: Option<&[Run]>,
-        new_kernel: Option<&str>,
-    ) -> Result<(Self, Self), CompareError> {
-        let base_side = Self::of(base)?;
-        let new_side = new.map(Self::of).transpose()?;
-        let alone = new_side.is_none();
-        let new_side = new_side.unwrap_or_else(|| base_side.clone());
-        let (mut base_kernel, mut new_kernel) = (base_kernel, new_kernel);
-        let kernels = base_side.kernels();
-        if alone
-            && (base_kernel, new_kernel) == (None, None)
-            && let [older, newer] = kernels.as_slice()
-        {
-            (base_kernel, new_kernel) = (Some(*older), Some(*newer));
-        }
-        if alone && (base_kernel.is_none() || new_kernel.is_none()) {
-            return Err(CompareError::WhichKernels {
-                run: base_side.names(),
-                kernels: in_words(&kernels),
-            });
-        }
-        let chosen = |side: &Self, option, wanted: Option<&str>| {
-            wanted.map_or(Ok(side.clone()), |wanted| side.on_kernel(option, wanted))
+        let all = Self::of(base)?;
+        let other = new.map(Self::of).transpose()?;
+        let kernels = all.kernels();
+        let (base_kernel, new_kernel) = match (base_kernel, new_kernel, kernels.as_slice()) {
+            (None, None, [older, newer]) if new.is_none() => (Some(*older), Some(*newer)),
+            (None, ..) | (_, None, _) if new.is_none() => {
+                let (run, kernels) = (all.names(), in_words(&kernels));
+                return Err(CompareError::WhichKernels { run, kernels });
+            }
+            named => (named.0, named.1),
         };
-        let sides = (
-            chosen(&base_side, "--base-kernel", base_kernel)?,
-            chosen(&new_side, "--new-kernel", new_kernel)?,
-        );
-        if alone && sides.0.kernels() == sides.1.kernels() {
-            let kernel = sides.0.kernels().join(", ");
-            return Err(CompareError::SameCells { run: base_side.names(), kernel });
+        let base = all.on_kernel("--base-kernel", base_kernel)?;
+        let new_side = other.as_ref().unwrap_or(&all).on_kernel("--new-kernel", new_kernel)?;
+        if new.is_none() && base.kernels() == new_side.kernels() {
+            let (run, kernel) = (all.names(), base.kernels().join(", "));
+            return Err(CompareError::SameCells { run, kernel });
         }
-        Ok(sides)
+        Ok((base, new_side))
     }
 
     /// Releases of the cells, oldest first.
     pub fn kernels(&self) -> Vec<&str> {
         let mut kernels: Vec<&str> =
             self.cells.iter().map(|cell| cell.labels.kernel.as_str()).collect();
-        kernels.sort_by(|a, b| compare_versions(a, b).then_with(|| a.cmp(b)));
+        kernels.sort_by(|a, b| compare_versions(a, b));
         kernels.dedup();
         kernels
     }
 
-    /// The cells of the one kernel whose release begins with `wanted`.
-    fn on_kernel(&self, option: &'static str, wanted: &str) -> Result<Self, CompareError> {
+    /// The cells of the one kernel whose release begins with `wanted`; without a wish, all.
+    fn on_kernel(&self, option: &'static str, wanted: Option<&str>) -> Result<Self, CompareError> {
+        let Some(wanted) = wanted else { return Ok(self.clone()) };
         let chosen = choose(&self.kernels(), wanted).map_err(|source| CompareError::Kernel {
             option,
             runs: self.sources.iter().map(|source| source.dir.clone()).collect(),
@@ -155,10 +133,8 @@ impl Side {
     }
 
     /// The cells of one kernel at one place on one clock.
-    pub(crate) fn of_group(&self, kernel: &str, place: Place, clock: Clock) -> Self {
-        self.restricted(|labels| {
-            (labels.kernel.as_str(), labels.place, labels.clock) == (kernel, place, clock)
-        })
+    pub(crate) fn of_group(&self, key: &GroupKey) -> Self {
+        self.restricted(|labels| GroupKey::of(labels) == *key)
     }
 
     /// The cells that `keep` wants; runs stay, so that what they planned is still known.
@@ -167,55 +143,30 @@ impl Side {
         Self { sources: self.sources.clone(), cells }
     }
 
-    /// How a cell ended.
-    pub(crate) fn outcome_of(&self, id: &str) -> Option<&Outcome> {
-        self.cells.iter().find(|cell| cell.id == id).map(|cell| &cell.outcome)
-    }
-
-    /// The labels of every cell, with the index of the folder that it comes from.
-    pub(crate) fn labels(&self) -> impl Iterator<Item = (usize, &Labels)> {
-        self.cells.iter().map(|cell| (cell.source, &cell.labels))
-    }
-
-    /// Names of the metrics, each once.
-    pub(crate) fn metrics(&self) -> BTreeSet<&str> {
-        let keys = self.cells.iter().flat_map(|cell| cell.metrics.keys());
-        keys.map(|key| key.name.as_str()).collect()
-    }
-
-    /// Folders in the order they were named.
-    pub(crate) fn folders(&self) -> impl Iterator<Item = &str> {
-        self.sources.iter().map(|source| source.dir.as_str())
-    }
-
-    /// Clocks of the cells, ascending.
-    pub(super) fn clocks(&self) -> Vec<Clock> {
-        let mut clocks: Vec<Clock> = self.cells.iter().map(|cell| cell.labels.clock).collect();
-        clocks.sort();
-        clocks.dedup();
-        clocks
+    /// Clocks of the cells.
+    pub(super) fn clocks(&self) -> BTreeSet<Clock> {
+        self.cells.iter().map(|cell| cell.labels.clock).collect()
     }
 
     /// The runs that the cells come from.
-    pub(super) fn sources(&self) -> impl Iterator<Item = &Source> {
-        let used: HashSet<usize> = self.cells.iter().map(|cell| cell.source).collect();
-        let sources = self.sources.iter().enumerate();
-        sources.filter(move |(at, _)| used.contains(at)).map(|(_, source)| source)
+    pub(super) fn used_sources(&self) -> impl Iterator<Item = &Source> {
+        let used: BTreeSet<usize> = self.cells.iter().map(|cell| cell.source).collect();
+        used.into_iter().map(|at| &self.sources[at])
     }
 
-    /// The folder of a cell's run.
-    pub(super) fn dir_of(&self, cell: &Cell) -> String {
-        self.sources.get(cell.source).map_or_else(String::new, |source| source.dir.clone())
+    /// A cell of this side, for readers.
+    pub(super) fn reference(&self, cell: &Cell) -> CellRef {
+        CellRef { run: self.sources[cell.source].dir.clone(), id: cell.id.clone() }
     }
 
     /// Folders, for messages.
     pub(super) fn names(&self) -> String {
-        list(&self.sources.iter().map(|source| source.dir.clone()).collect::<Vec<_>>())
+        list(&self.sources.iter().map(|source| source.dir.as_str()).collect::<Vec<_>>())
     }
 
     pub(super) fn described(&self) -> Described {
         Described {
-            runs: self.sources().map(|source| source.dir.clone()).collect(),
+            runs: self.used_sources().map(|source| source.dir.clone()).collect(),
             kernels: self.kernels().into_iter().map(str::to_owned).collect(),
         }
     }
@@ -223,40 +174,25 @@ impl Side {
 
 /// `one kernel, 6.1`, `3 kernels, 5.10, 6.1 and 6.12`.
 pub(super) fn in_words(kernels: &[&str]) -> String {
-    let names = list(&kernels.iter().map(|kernel| (*kernel).to_owned()).collect::<Vec<_>>());
     match kernels.len() {
         0 => "no kernel".to_owned(),
-        1 => format!("one kernel, {names}"),
-        count => format!("{count} kernels, {names}"),
+        1 => format!("one kernel, {}", list(kernels)),
+        count => format!("{count} kernels, {}", list(kernels)),
     }
 }
 
 impl Cell {
-    fn of(source: usize, cell: &CellRecord) -> Result<Self, CompareError> {
+    fn of(source: usize, cell: &CellRecord) -> Result<Self, ValuesError> {
         let mut metrics = BTreeMap::new();
         for metric in &cell.metrics {
-            let samples = metric.data.samples().map_err(|source| CompareError::Values {
-                cell: cell.id.clone(),
-                metric: format!("{} {}", metric.name, metric.label),
-                source,
-            })?;
-            let (Some(p50), Some(p99)) = (samples.percentile(0.5), samples.percentile(0.99)) else {
-                continue;
-            };
-            let key = MetricKey {
-                name: metric.name.clone(),
-                label: metric.label.clone(),
-                unit: metric.unit,
-            };
-            let numbers = Numbers { count: samples.count(), p50: p50 as f64, p99: p99 as f64 };
-            metrics.insert(key, numbers);
+            let samples = decoded(cell, metric)?;
+            if let (Some(p50), Some(p99)) = (samples.percentile(0.5), samples.percentile(0.99)) {
+                let (name, label) = (metric.name.clone(), metric.label.clone());
+                let numbers = Numbers { count: samples.count(), p50: p50 as f64, p99: p99 as f64 };
+                metrics.insert(MetricKey { name, label, unit: metric.unit }, numbers);
+            }
         }
-        Ok(Self {
-            source,
-            id: cell.id.clone(),
-            labels: cell.labels.clone(),
-            outcome: cell.outcome.clone(),
-            metrics,
-        })
+        let (id, labels, outcome) = (cell.id.clone(), cell.labels.clone(), cell.outcome.clone());
+        Ok(Self { source, id, labels, outcome, metrics })
     }
 }

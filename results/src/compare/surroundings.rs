@@ -3,44 +3,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::Value;
 
+use super::comparison::Difference;
 use super::side::Side;
+use crate::facts::{GUEST, HOST, LOAD, differing};
 use crate::format::plain;
 use crate::record::Clock;
 
 /// Dimensions of a scenario: a difference there shows up as cells without a partner.
 const DIMENSIONS: [&str; 8] =
     ["name", "description", "services", "proxies", "measures", "seeds", "kernels", "only"];
-/// Facts of the host: they reach a guest's wall clock, but not its count of instructions.
-const HOST: &str = "host.";
-/// What the load of the machine was differs at any time.
-const LOAD: &str = "host.load";
-/// Facts of one guest kernel are called `guest.RELEASE.` and so on.
-const GUEST: &str = "guest.";
-
-/// A fact that is not the same on both sides.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Difference {
-    /// Its dotted key, for example `tool.qemu-system-x86_64` or `scenario.load.connections`.
-    pub fact: String,
-    /// The base's value, `not recorded` without one.
-    pub base: String,
-    /// The new side's.
-    pub new: String,
-}
 
 /// Every fact that differs, by key.
 pub(super) fn differences(base: &Side, new: &Side) -> Vec<Difference> {
     let across_kernels = base.kernels() != new.kernels();
     let (bases, news) = (facts(base, across_kernels), facts(new, across_kernels));
-    let instructions = base.clocks() == [Clock::Instructions];
-    let keys: BTreeSet<&String> = bases.keys().chain(news.keys()).collect();
-    keys.into_iter()
-        .filter(|key| !(key.as_str() == LOAD || instructions && key.starts_with(HOST)))
-        .filter(|key| bases.get(*key) != news.get(*key))
+    let instructions = base.clocks() == BTreeSet::from([Clock::Instructions]);
+    differing(&bases, &news)
+        .filter(|key| !(*key == LOAD || instructions && key.starts_with(HOST)))
         .map(|key| Difference {
             fact: plain(key),
             base: in_words(bases.get(key)),
@@ -60,7 +41,7 @@ fn in_words(values: Option<&BTreeSet<String>>) -> String {
 fn facts(side: &Side, across_kernels: bool) -> BTreeMap<String, BTreeSet<String>> {
     let kernels = side.kernels();
     let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for source in side.sources() {
+    for source in side.used_sources() {
         let mut scenario = BTreeMap::new();
         flatten("scenario", &source.scenario, &mut scenario);
         for (key, value) in source.facts.iter().chain(&scenario) {
@@ -75,35 +56,29 @@ fn facts(side: &Side, across_kernels: bool) -> BTreeMap<String, BTreeSet<String>
 /// The key under which a fact meets its partner; `None` for facts of kernels that are not of this
 /// side.
 fn common_key(key: &str, kernels: &[&str], across_kernels: bool) -> Option<String> {
-    let of_kernel =
-        |kernel: &&str| key.strip_prefix(GUEST)?.strip_prefix(*kernel)?.strip_prefix('.');
-    match kernels.iter().find_map(of_kernel) {
-        Some("source") if across_kernels => None,
-        Some(rest) if across_kernels => Some(format!("{GUEST}kernel.{rest}")),
-        Some(_) => Some(key.to_owned()),
-        None => {
-            // A release begins with a digit, and no other fact of a guest does.
-            let rest = key.strip_prefix(GUEST).unwrap_or_default();
-            (!rest.starts_with(|first: char| first.is_ascii_digit())).then(|| key.to_owned())
-        }
+    // A release begins with a digit, and no other fact of a guest does.
+    let of_release = |rest: &&str| rest.starts_with(|first: char| first.is_ascii_digit());
+    let Some(release) = key.strip_prefix(GUEST).filter(of_release) else {
+        return Some(key.to_owned());
+    };
+    let of_kernel = |kernel: &&str| release.strip_prefix(*kernel)?.strip_prefix('.');
+    match kernels.iter().find_map(of_kernel)? {
+        _ if !across_kernels => Some(key.to_owned()),
+        "source" => None,
+        rest => Some(format!("{GUEST}kernel.{rest}")),
     }
 }
 
 /// The leaves of a scenario by dotted key; lists are one leaf.
 fn flatten(key: &str, value: &Value, into: &mut BTreeMap<String, String>) {
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields {
-                if key != "scenario" || !DIMENSIONS.contains(&name.as_str()) {
-                    flatten(&format!("{key}.{name}"), field, into);
-                }
+    if let Value::Object(fields) = value {
+        for (name, field) in fields {
+            if key != "scenario" || !DIMENSIONS.contains(&name.as_str()) {
+                flatten(&format!("{key}.{name}"), field, into);
             }
         }
-        Value::String(text) => {
-            into.insert(key.to_owned(), text.clone());
-        }
-        other => {
-            into.insert(key.to_owned(), other.to_string());
-        }
+        return;
     }
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    into.insert(key.to_owned(), text);
 }

@@ -3,17 +3,19 @@
 use super::*;
 use crate::fixture;
 use crate::metrics::CONNECT;
-use crate::record::{CellRecord, Labels, Outcome};
+use crate::record::{CellRecord, Clock, Labels, Outcome};
 use crate::store::Run;
 
 fn of(base: &Run, new: Option<&Run>, kernels: Option<(&str, &str)>) -> Comparison {
     let (a, b) = kernels.unzip();
-    let (base, new) = Side::two(base, new, a, b).unwrap();
+    let one = std::slice::from_ref::<Run>;
+    let (base, new) = Side::two(one(base), new.map(one), a, b).unwrap();
     compare(&base, &new).unwrap()
 }
 
 fn refused(base: &Run, new: Option<&Run>, kernels: (Option<&str>, Option<&str>)) -> String {
-    let sides = Side::two(base, new, kernels.0, kernels.1);
+    let one = std::slice::from_ref::<Run>;
+    let sides = Side::two(one(base), new.map(one), kernels.0, kernels.1);
     sides.and_then(|(base, new)| compare(&base, &new)).unwrap_err().to_string()
 }
 
@@ -54,7 +56,7 @@ fn a_change_in_one_proxy_is_found_first_and_net_of_the_control() {
             let Subject { proxy, services, metric, label, .. } = &effect.subject;
             (proxy.as_str(), *services, metric.as_str(), label.as_str())
                 == ("iptables-nft", 1000, "connect", "last")
-                && effect.statistic == Statistic::P50
+                && effect.subject.statistic == Statistic::P50
         })
         .unwrap();
     let net = worst.net.as_ref().unwrap();
@@ -115,7 +117,12 @@ fn runs_of_one_kernel_each_are_compared_across_kernels() {
     assert_eq!(comparison.base.kernels, ["5.10.0-32-cloud-amd64"]);
     assert!(comparison.matched_cells > 0);
     let by_kernel = of(&fixture::kernels(), Some(&fixture::stored()), None);
-    assert!(by_kernel.effects.iter().all(|effect| effect.base_kernel == effect.new_kernel));
+    assert!(
+        by_kernel
+            .effects
+            .iter()
+            .all(|effect| effect.subject.base_kernel == effect.subject.new_kernel)
+    );
 }
 
 #[test]

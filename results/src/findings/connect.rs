@@ -1,14 +1,13 @@
 //! Sentences about new connections: what they cost, what one more Service adds, who is first, what
 //! the position does.
 
-use std::fmt::Write as _;
-
-use super::{of_position, ranked, rivals, services, times};
-use crate::format::{self, list, quantity, signed_percent, three_digits};
+use super::phrases::{of_position, ranked, said, services, times, two_digits};
+use crate::format::{fixed, list, quantity, signed_percent, thousands, three_digits};
 use crate::metrics;
-use crate::record::Clock;
-use crate::stats::{self, Crossing, Line, Spread};
-use crate::view::Group;
+use crate::proxies::CONTROL;
+use crate::record::{Clock, Unit};
+use crate::stats::{self, Crossing, Spread, StraightLine};
+use crate::view::{Group, Timing};
 
 const METRIC: &str = metrics::CONNECT.name;
 /// A line is called one when it explains this share of the variance.
@@ -18,31 +17,29 @@ const FLAT_BELOW: f64 = 0.02;
 
 /// The largest size, the worst position, every proxy.
 pub(super) fn headline(group: &Group<'_>) -> Option<String> {
-    let position = group.worst_position(METRIC)?;
-    let sizes = group.sizes(METRIC, position);
-    let size = *sizes.iter().rev().find(|size| !costs_at(group, position, **size).is_empty())?;
-    let costs = costs_at(group, position, size);
-    let floor = group.stat(METRIC, position, "none", size, 0.5);
+    let connect = group.worst_timing(METRIC)?;
+    let sizes = connect.sizes().into_iter().rev();
+    let (size, costs) =
+        sizes.map(|size| (size, connect.of_rivals(size))).find(|(_, costs)| !costs.is_empty())?;
     let seeds = costs.iter().map(|(_, spread)| spread.count).max().unwrap_or(1);
     let over = if seeds > 1 { format!(", median of {seeds} seeds") } else { String::new() };
-    let mut text = format!(
-        "With {}, a new connection to {} takes {} (p50{over}).",
-        services(size),
-        of_position(position),
-        ranked(group.unit(), costs),
-    );
-    if let Some(floor) = floor {
+    let floor = connect.at(CONTROL, size).map_or(String::new(), |floor| {
         let direct = quantity(group.unit(), floor.median);
-        let _ = write!(text, " Dialling the endpoint itself, without any proxy, takes {direct}.");
-    }
-    if let Some(missing) = missing_at(group, size) {
-        let _ = write!(text, " Without a figure at this size: {missing}.");
-    }
-    Some(text)
+        format!(" Dialling the endpoint itself, without any proxy, takes {direct}.")
+    });
+    let missing = missing_at(group, size);
+    let missing = said([(" Without a figure at this size:".to_owned(), missing)]);
+    Some(format!(
+        "With {}, a new connection to {} takes {} (p50{over}).{floor}{}",
+        services(size),
+        of_position(connect.label),
+        ranked(group.unit(), costs),
+        missing.unwrap_or_default()
+    ))
 }
 
 /// Proxies whose connections could not be measured at one size, each with the kind of outcome.
-fn missing_at(group: &Group<'_>, size: u64) -> Option<String> {
+fn missing_at(group: &Group<'_>, size: u64) -> Vec<String> {
     let mut missing: Vec<String> = group
         .gaps()
         .filter(|cell| cell.labels.measure == METRIC && cell.labels.services == size)
@@ -50,79 +47,50 @@ fn missing_at(group: &Group<'_>, size: u64) -> Option<String> {
         .collect();
     missing.sort();
     missing.dedup();
-    (!missing.is_empty()).then(|| list(&missing))
+    missing
 }
 
 /// What one more Service adds to a connection to the last one, where a line says so.
 pub(super) fn cost_of_one_more(group: &Group<'_>) -> Option<String> {
-    let position = group.worst_position(METRIC)?;
+    let connect = group.worst_timing(METRIC)?;
     let (mut sloped, mut flat, mut shapeless) = (Vec::new(), Vec::new(), Vec::new());
-    for proxy in rivals(group, METRIC, position) {
-        let series = group.series(METRIC, position, proxy, 0.5);
-        let points: Vec<(f64, f64)> =
-            series.iter().map(|(size, spread)| (*size as f64, spread.median)).collect();
-        let (Some(first), Some(last), Some(line)) =
-            (points.first(), points.last(), stats::fit_line(&points))
-        else {
-            continue;
-        };
-        if first.1 <= 0.0 {
+    for proxy in connect.rivals() {
+        let points = connect.points(proxy);
+        let Some(line) = stats::fit_line(&points) else { continue };
+        let ((from, first), (to, last)) = (points[0], points[points.len() - 1]);
+        if first <= 0.0 {
             continue;
         }
-        let change = (last.1 - first.1) / first.1;
-        let varies = points.iter().map(|(_, y)| (y - first.1).abs() / first.1).fold(0.0, f64::max);
-        if varies < FLAT_BELOW {
-            flat.push(format!(
-                "{proxy} ({} from {} to {})",
-                signed_percent(change),
-                size(first.0),
-                size(last.0)
-            ));
-        } else if line.r2.is_none_or(|r2| r2 >= R2_MIN) {
-            sloped.push(slope_phrase(group, proxy, &line, &series));
-        } else {
-            let r2 = line.r2.map_or(String::new(), |r2| format!(", {}", r_squared(r2)));
-            shapeless.push(format!(
-                "{proxy} ({} from {} to {}{r2})",
-                signed_percent(change),
-                size(first.0),
-                size(last.0)
-            ));
+        let change = signed_percent((last - first) / first);
+        let change = format!("{change} from {} to {}", fixed(from, 0), fixed(to, 0));
+        let varies = points.iter().map(|(_, y)| (y - first).abs() / first).fold(0.0, f64::max);
+        match line.r2 {
+            _ if varies < FLAT_BELOW => flat.push(format!("{proxy} ({change})")),
+            Some(r2) if r2 < R2_MIN => {
+                shapeless.push(format!("{proxy} ({change}, {})", r_squared(r2)));
+            }
+            _ => sloped.push(slope_phrase(group.unit(), proxy, &line, &points)),
         }
     }
-    let mut sentences = Vec::new();
-    if !sloped.is_empty() {
-        sentences.push(format!(
-            "One more Service adds to a connection to {}: {}.",
-            of_position(position),
-            list(&sloped)
-        ));
-    }
-    if !flat.is_empty() {
-        sentences.push(format!("The number of Services hardly matters to {}.", list(&flat)));
-    }
-    if !shapeless.is_empty() {
-        sentences.push(format!(
-            "The cost changes with the number of Services, but does not follow a line: {}.",
-            list(&shapeless)
-        ));
-    }
-    joined(&sentences)
+    let position = of_position(connect.label);
+    said([
+        (format!("One more Service adds to a connection to {position}:"), sloped),
+        ("The number of Services hardly matters to".to_owned(), flat),
+        (
+            "The cost changes with the number of Services, but does not follow a line:".to_owned(),
+            shapeless,
+        ),
+    ])
 }
 
-fn slope_phrase(group: &Group<'_>, proxy: &str, line: &Line, series: &[(u64, Spread)]) -> String {
-    let slope = format!("{} {}", three_digits(line.slope), group.unit());
-    let (Some((low, _)), Some((high, _))) = (series.first(), series.last()) else { return slope };
-    let range = format!("{} to {}", format::thousands(*low), format::thousands(*high));
-    match line.r2 {
-        Some(r2) => {
-            let sizes = series.len();
-            format!("{slope} with {proxy} (line through {sizes} sizes, {range}, {})", r_squared(r2))
-        }
-        None => {
-            format!("{slope} with {proxy} (between {range}; two sizes, so no check of linearity)")
-        }
-    }
+fn slope_phrase(unit: Unit, proxy: &str, line: &StraightLine, points: &[(f64, f64)]) -> String {
+    let sizes = points.len();
+    let range = format!("{} to {}", fixed(points[0].0, 0), fixed(points[sizes - 1].0, 0));
+    let how = match line.r2 {
+        Some(r2) => format!("line through {sizes} sizes, {range}, {}", r_squared(r2)),
+        None => format!("between {range}; two sizes, so no check of linearity"),
+    };
+    format!("{} {unit} with {proxy} ({how})", three_digits(line.slope))
 }
 
 /// Rounded down, so that 1 is said only of a perfect line.
@@ -133,40 +101,29 @@ fn r_squared(r2: f64) -> String {
 
 /// Who is first at each size, and where two proxies change places.
 pub(super) fn order(group: &Group<'_>) -> Option<String> {
-    let position = group.worst_position(METRIC)?;
-    let proxies = rivals(group, METRIC, position);
-    if proxies.len() < 2 {
-        return None;
-    }
-    let mut sentences = Vec::new();
-    let sizes = group.sizes(METRIC, position);
-    let mut leaders: Vec<(String, Vec<u64>)> = Vec::new();
-    for size in &sizes {
-        let Some(leader) = leader(group.key.clock, &costs_at(group, position, *size)) else {
-            continue;
-        };
-        match leaders.last_mut() {
-            Some((name, at)) if *name == leader => at.push(*size),
-            _ => leaders.push((leader, vec![*size])),
-        }
-    }
+    let connect = group.worst_timing(METRIC)?;
+    let sizes = connect.sizes();
+    let leader =
+        |size: &u64| Some((leader(group.key.clock, &connect.of_rivals(*size))?, thousands(*size)));
+    let leaders: Vec<(String, String)> = sizes.iter().filter_map(leader).collect();
     let phrases: Vec<String> = leaders
-        .iter()
-        .map(|(leader, at)| {
-            let at: Vec<String> = at.iter().map(|size| format::thousands(*size)).collect();
-            format!("at {} {leader}", list(&at))
+        .chunk_by(|a, b| a.0 == b.0)
+        .map(|same| {
+            let at: Vec<&str> = same.iter().map(|(_, size)| size.as_str()).collect();
+            format!("at {} {}", list(&at), same[0].0)
         })
         .collect();
+    let mut sentences = Vec::new();
     if !phrases.is_empty() {
         let over = if sizes.len() == 1 { "" } else { ", by number of Services" };
         sentences.push(format!(
             "For a new connection to {}{over}: {}.",
-            of_position(position),
+            of_position(connect.label),
             phrases.join("; ")
         ));
     }
-    sentences.extend(crossings(group, position, &proxies));
-    joined(&sentences)
+    sentences.extend(crossings(connect));
+    (!sentences.is_empty()).then(|| sentences.join(" "))
 }
 
 /// Who is first, or that the first cannot be told apart; `None` when fewer than two proxies were
@@ -176,77 +133,68 @@ fn leader(clock: Clock, costs: &[(&str, Spread)]) -> Option<String> {
         return None;
     }
     let (best, spread) = costs.iter().min_by(|a, b| a.1.median.total_cmp(&b.1.median))?;
-    let tied: Vec<String> = costs
-        .iter()
-        .filter(|(_, other)| spread.clearly(other).is_eq())
-        .map(|(proxy, _)| (*proxy).to_owned())
-        .collect();
-    Some(if tied.len() > 1 {
-        format!("{} cannot be told apart", list(&tied))
-    } else {
-        match clock {
-            Clock::Wall => format!("{best} is the fastest"),
-            Clock::Instructions => format!("{best} needs the fewest instructions"),
-        }
+    let tied = costs.iter().filter(|(_, other)| spread.clearly(other).is_eq());
+    let tied: Vec<&str> = tied.map(|(proxy, _)| *proxy).collect();
+    Some(match clock {
+        _ if tied.len() > 1 => format!("{} cannot be told apart", list(&tied)),
+        Clock::Wall => format!("{best} is the fastest"),
+        Clock::Instructions => format!("{best} needs the fewest instructions"),
     })
 }
 
-fn crossings(group: &Group<'_>, position: &str, proxies: &[&str]) -> Vec<String> {
-    let mut sentences = Vec::new();
-    let mut steady = 0;
-    for (at, a) in proxies.iter().enumerate() {
-        for b in proxies.iter().skip(at + 1) {
-            let points: Vec<(f64, Spread, Spread)> = group
-                .series(METRIC, position, a, 0.5)
-                .into_iter()
-                .filter_map(|(size, cost)| {
-                    Some((size as f64, cost, group.stat(METRIC, position, b, size, 0.5)?))
-                })
-                .collect();
-            if points.len() < 2 {
-                continue;
-            }
-            let found = stats::crossings(&points);
-            steady += usize::from(found.is_empty());
-            sentences.extend(found.iter().map(|crossing| match crossing {
-                Crossing::At(x) => format!(
-                    "{a} and {b} cross at about {} Services (interpolated between measured sizes).",
-                    two_digits(*x)
-                ),
-                Crossing::Between(low, high) => format!(
-                    "{a} and {b} cross between {} and {} Services; between those the seeds differ too much to say where.",
-                    size(*low),
-                    size(*high)
-                ),
-            }));
-        }
+fn crossings(connect: Timing<'_>) -> Vec<String> {
+    let proxies = connect.rivals();
+    let pairs = proxies
+        .iter()
+        .enumerate()
+        .flat_map(|(at, a)| proxies[at + 1..].iter().map(move |b| (a, b)));
+    let (mut sentences, mut steady) = (Vec::new(), false);
+    for (a, b) in pairs {
+        let points: Vec<(f64, Spread, Spread)> = connect
+            .series(a)
+            .into_iter()
+            .filter_map(|(size, cost)| Some((size as f64, cost, connect.at(b, size)?)))
+            .collect();
+        let found = stats::crossings(&points);
+        steady |= points.len() > 1 && found.is_empty();
+        sentences.extend(found.iter().map(|crossing| match crossing {
+            Crossing::At(x) => format!(
+                "{a} and {b} cross at about {} Services (interpolated between measured sizes).",
+                two_digits(*x)
+            ),
+            Crossing::Between(low, high) => format!(
+                "{a} and {b} cross between {} and {} Services; between those the seeds differ too much to say where.",
+                fixed(*low, 0),
+                fixed(*high, 0)
+            ),
+        }));
     }
-    if steady > 0 {
+    if let (true, [low, .., high]) = (steady, connect.sizes().as_slice()) {
         let which = if sentences.is_empty() { "No two proxies" } else { "No other two proxies" };
-        let range = group.sizes(METRIC, position);
-        if let (Some(low), Some(high)) = (range.first(), range.last()) {
-            sentences.push(format!(
-                "{which} change places between {} and {} Services.",
-                format::thousands(*low),
-                format::thousands(*high)
-            ));
-        }
+        sentences.push(format!(
+            "{which} change places between {} and {} Services.",
+            thousands(*low),
+            thousands(*high)
+        ));
     }
     sentences
 }
 
 /// Last against first Service at the largest size.
 pub(super) fn position(group: &Group<'_>) -> Option<String> {
-    let size = *group.sizes(METRIC, "last").last()?;
+    let [first, last] = ["first", "last"].map(|position| group.timing(METRIC, position));
+    let size = *last.sizes().last()?;
     let (mut multiples, mut shares) = (Vec::new(), Vec::new());
-    for proxy in rivals(group, METRIC, "last") {
-        let at = |position| group.stat(METRIC, position, proxy, size, 0.5);
-        let (Some(first), Some(last)) = (at("first"), at("last")) else { continue };
-        let ratio = last.median / first.median;
-        if ratio >= 1.5 && ratio.is_finite() {
-            multiples.push(format!("{} as much with {proxy}", times(ratio)));
-        } else if ratio.is_finite() {
-            shares.push(format!("{} with {proxy}", signed_percent(ratio - 1.0)));
+    for proxy in last.rivals() {
+        let (Some(first), Some(last)) = (first.at(proxy, size), last.at(proxy, size)) else {
+            continue;
+        };
+        match last.median / first.median {
+            ratio if !ratio.is_finite() => {}
+            ratio if ratio >= 1.5 => {
+                multiples.push(format!("{} as much with {proxy}", times(ratio)))
+            }
+            ratio => shares.push(format!("{} with {proxy}", signed_percent(ratio - 1.0))),
         }
     }
     let phrases: Vec<String> = [("it takes", multiples), ("it differs by", shares)]
@@ -254,36 +202,11 @@ pub(super) fn position(group: &Group<'_>) -> Option<String> {
         .filter(|(_, items)| !items.is_empty())
         .map(|(verb, items)| format!("{verb} {}", list(&items)))
         .collect();
-    if phrases.is_empty() {
-        return None;
-    }
-    Some(format!(
-        "With {}, a connection to the last of them against one to the first: {}.",
-        services(size),
-        phrases.join("; ")
-    ))
-}
-
-/// Sentences as one text; `None` without any.
-fn joined(sentences: &[String]) -> Option<String> {
-    (!sentences.is_empty()).then(|| sentences.join(" "))
-}
-
-/// Cost of a connection with each proxy at one size, the control left out.
-fn costs_at<'g>(group: &'g Group<'_>, position: &str, size: u64) -> Vec<(&'g str, Spread)> {
-    rivals(group, METRIC, position)
-        .into_iter()
-        .filter_map(|proxy| Some((proxy, group.stat(METRIC, position, proxy, size, 0.5)?)))
-        .collect()
-}
-
-/// A size that was a whole number before it became a coordinate.
-fn size(value: f64) -> String {
-    format::fixed(value, 0)
-}
-
-/// An interpolated size, no more exact than it is.
-fn two_digits(value: f64) -> String {
-    let unit = 10_f64.powf((value.max(1.0).log10().floor() - 1.0).max(0.0));
-    format::fixed((value / unit).round() * unit, 0)
+    (!phrases.is_empty()).then(|| {
+        format!(
+            "With {}, a connection to the last of them against one to the first: {}.",
+            services(size),
+            phrases.join("; ")
+        )
+    })
 }

@@ -3,37 +3,23 @@
 
 use std::collections::BTreeMap;
 
-use super::{of_position, ranked, services};
+use super::phrases::{of_position, ranked, services};
+use crate::compare::sentences::STILL_BELOW;
 use crate::format::{list, percent, quantity, thousands};
-use crate::metrics;
+use crate::metrics::{CONNECT, KEEPALIVE_REQUEST};
+use crate::proxies::CONTROL;
 use crate::stats::Spread;
-use crate::view::{Group, View};
-
-/// A control that moves by less than this is called still.
-const STILL_BELOW: f64 = 0.02;
+use crate::view::{Group, Timing};
 
 /// The second request on an open connection: the number of Services should not show in it. A proxy
 /// does, a little, since each packet is translated.
 pub(super) fn keepalive(group: &Group<'_>) -> Option<String> {
-    let metric = metrics::KEEPALIVE_REQUEST.name;
-    let label = group.worst_position(metric)?;
-    let mut costs = Vec::new();
-    let mut widest: Option<(&str, f64)> = None;
-    for proxy in group.proxies(metric, label) {
-        let medians: Vec<f64> = group
-            .series(metric, label, proxy, 0.5)
-            .iter()
-            .map(|(_, spread)| spread.median)
-            .collect();
-        let spread = Spread::of(medians)?;
-        costs.push((proxy, spread));
-        if let Some(width) = spread.relative_width().filter(|_| spread.count > 1)
-            && widest.is_none_or(|(_, most)| width > most)
-        {
-            widest = Some((proxy, width));
-        }
-    }
-    let (proxy, width) = widest?;
+    let request = group.worst_timing(KEEPALIVE_REQUEST.name)?;
+    let proxies = request.proxies().into_iter();
+    let costs: Vec<(&str, Spread)> =
+        proxies.map(|proxy| Some((proxy, over_sizes(request, proxy)?))).collect::<Option<_>>()?;
+    let widths = costs.iter().filter_map(|(proxy, cost)| Some((cost.relative_width()?, *proxy)));
+    let (width, proxy) = widest(widths)?;
     let verdict = if width < STILL_BELOW {
         "as it should: only the first packet of a connection meets the rules"
     } else {
@@ -46,15 +32,19 @@ pub(super) fn keepalive(group: &Group<'_>) -> Option<String> {
     ))
 }
 
+/// Medians over all sizes.
+fn over_sizes(timing: Timing<'_>, proxy: &str) -> Option<Spread> {
+    Spread::of(timing.points(proxy).into_iter().map(|(_, median)| median))
+}
+
+/// The first of those with the largest width.
+fn widest<T>(widths: impl Iterator<Item = (f64, T)>) -> Option<(f64, T)> {
+    widths.reduce(|most, other| if other.0 > most.0 { other } else { most })
+}
+
 /// Dialling the endpoint without a proxy: the number of Services should not show in it.
 pub(super) fn floor_across_sizes(group: &Group<'_>) -> Option<String> {
-    let position = group.worst_position(metrics::CONNECT.name)?;
-    let series = group.series(metrics::CONNECT.name, position, "none", 0.5);
-    let spread = Spread::of(series.iter().map(|(_, spread)| spread.median))?;
-    let width = spread.relative_width()?;
-    if spread.count < 2 {
-        return None;
-    }
+    let width = over_sizes(group.worst_timing(CONNECT.name)?, CONTROL)?.relative_width()?;
     let verdict = if width < STILL_BELOW {
         "so sizes can be compared"
     } else {
@@ -66,54 +56,27 @@ pub(super) fn floor_across_sizes(group: &Group<'_>) -> Option<String> {
     ))
 }
 
-/// The floor of each kernel, where several were measured on one clock: it must not move, or kernels
-/// cannot be compared.
-pub(super) fn floor_across_kernels(view: &View<'_>) -> Vec<String> {
-    let mut sentences = Vec::new();
-    for (at, first) in view.groups.iter().enumerate() {
-        let same = |group: &&Group<'_>| {
-            (group.key.clock, group.key.place) == (first.key.clock, first.key.place)
-        };
-        if view.groups.iter().take(at).any(|group| same(&group)) {
-            continue;
-        }
-        let floors: Vec<(&str, Spread)> = view
-            .groups
-            .iter()
-            .filter(same)
-            .filter_map(|group| {
-                let position = group.worst_position(metrics::CONNECT.name)?;
-                let size = *group.sizes(metrics::CONNECT.name, position).last()?;
-                Some((
-                    group.key.kernel.as_str(),
-                    group.stat(metrics::CONNECT.name, position, "none", size, 0.5)?,
-                ))
-            })
-            .collect();
-        let Some(width) = Spread::of(floors.iter().map(|(_, floor)| floor.median))
-            .filter(|spread| spread.count > 1)
-            .and_then(|spread| spread.relative_width())
-        else {
-            continue;
-        };
-        let phrases: Vec<String> = floors
-            .iter()
-            .map(|(kernel, floor)| format!("{} on {kernel}", quantity(first.unit(), floor.median)))
-            .collect();
-        let verdict = if width < STILL_BELOW {
-            "so proxies can be compared across these kernels"
-        } else {
-            "so compare kernels only by what a proxy adds to it"
-        };
-        sentences.push(format!(
-            "Without a proxy a new connection ({}, {} clock) takes {}, a spread of {}, {verdict}.",
-            first.key.place,
-            first.key.clock,
-            list(&phrases),
-            percent(width)
-        ));
-    }
-    sentences
+/// The floor of each kernel, where several were measured at one place on one clock: it must not
+/// move, or kernels cannot be compared.
+pub(super) fn floor_across_kernels(groups: &[Group<'_>]) -> Option<String> {
+    let floor = |group: &Group<'_>| {
+        let connect = group.worst_timing(CONNECT.name)?;
+        let median = connect.at(CONTROL, *connect.sizes().last()?)?.median;
+        Some((format!("{} on {}", quantity(group.unit(), median), group.key.kernel), median))
+    };
+    let (phrases, floors): (Vec<String>, Vec<f64>) = groups.iter().filter_map(floor).unzip();
+    let width = Spread::of(floors)?.relative_width()?;
+    let verdict = if width < STILL_BELOW {
+        "so proxies can be compared across these kernels"
+    } else {
+        "so compare kernels only by what a proxy adds to it"
+    };
+    Some(format!(
+        "Without a proxy a new connection ({}) takes {}, a spread of {}, {verdict}.",
+        groups[0].key.place_and_clock(),
+        list(&phrases),
+        percent(width)
+    ))
 }
 
 /// How far seeds differ, or that there is only one.
@@ -124,23 +87,16 @@ pub(super) fn seeds(group: &Group<'_>) -> Option<String> {
             "All numbers come from one seed: one draw of addresses and hash seeds, whose spread is not known; several seeds in the scenario would show it.".to_owned(),
         );
     }
-    let position = group.worst_position(metrics::CONNECT.name)?;
-    let mut widest: Option<(f64, &str, u64)> = None;
-    for proxy in group.proxies(metrics::CONNECT.name, position) {
-        for (size, spread) in group.series(metrics::CONNECT.name, position, proxy, 0.5) {
-            let Some(width) = spread.relative_width().filter(|_| spread.count > 1) else {
-                continue;
-            };
-            if widest.is_none_or(|(most, _, _)| width > most) {
-                widest = Some((width, proxy, size));
-            }
-        }
-    }
-    let (width, proxy, size) = widest?;
+    let connect = group.worst_timing(CONNECT.name)?;
+    let of_proxy = |proxy| connect.series(proxy).into_iter().map(move |one| (proxy, one));
+    let all = connect.proxies().into_iter().flat_map(of_proxy);
+    let widths =
+        all.filter_map(|(proxy, (size, spread))| Some((spread.relative_width()?, (proxy, size))));
+    let (width, (proxy, size)) = widest(widths)?;
     Some(format!(
         "Figures are medians over {} seeds. The p50 of a connection to {} differs between seeds by at most {} ({proxy}, {}).",
         seeds.len(),
-        of_position(position),
+        of_position(connect.label),
         percent(width),
         services(size)
     ))

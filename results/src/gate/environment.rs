@@ -1,31 +1,21 @@
 //! Whether two runs may be held against each other: what differs beside the one thing that is meant
 //! to.
 
-use super::Across;
+use super::verdict::Across;
 use crate::compare::{Comparison, Difference};
+use crate::facts::{GUEST, SOURCE};
 
-/// The same kernel may come from several places.
-const SOURCE: &str = ".source";
-/// Facts of guest kernels.
-const GUEST: &str = "guest.";
 /// The programs with their libraries, packed for the guest: another build of any of them makes
 /// another one.
 const INITRAMFS: &str = ".initramfs";
 
 /// Differences that were not announced; the kernels themselves are one of them.
 pub(super) fn unlike(comparison: &Comparison, across: Option<Across>) -> Vec<Difference> {
-    let mut all: Vec<Difference> = comparison
-        .surroundings
-        .iter()
-        .filter(|difference| !is_meant(&difference.fact, across))
-        .cloned()
-        .collect();
-    let (base, new) = (&comparison.base.kernels, &comparison.new.kernels);
-    if base != new && across != Some(Across::Kernel) {
-        let names = |kernels: &[String]| kernels.join(", ");
-        all.insert(0, Difference { fact: "kernel".into(), base: names(base), new: names(new) });
-    }
-    all
+    let [base, new] = [&comparison.base, &comparison.new].map(|side| side.kernels.join(", "));
+    let kernel = Difference { fact: "kernel".into(), base, new };
+    let kernels_differ = kernel.base != kernel.new && across != Some(Across::Kernel);
+    let others = comparison.surroundings.iter().filter(|one| !is_meant(&one.fact, across));
+    kernels_differ.then_some(kernel).into_iter().chain(others.cloned()).collect()
 }
 
 fn is_meant(fact: &str, across: Option<Across>) -> bool {

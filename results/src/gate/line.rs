@@ -1,13 +1,12 @@
 //! One judged number: what it is about, how it changed seed by seed, and what is said of it.
 
-use std::fmt::Write as _;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Verdict;
+use super::verdict::Verdict;
 use crate::compare::{CellRef, Effect, Pair, Statistic, Subject};
 use crate::format::{self, thousands};
+use crate::record::Unit;
 use crate::stats::Spread;
 
 /// What the effect is a change of.
@@ -88,15 +87,9 @@ pub struct Line {
     pub effect: Option<f64>,
     /// The effect that was declared to matter, a share.
     pub threshold: f64,
-    /// Kernel release of the base.
-    pub base_kernel: String,
-    /// Kernel release of the new side.
-    pub new_kernel: String,
     /// What it is about.
     #[serde(flatten)]
     pub subject: Subject,
-    /// Which number.
-    pub statistic: Statistic,
     /// What the effect is a change of.
     pub judged: Judged,
     /// Median over the seeds of the base, gross.
@@ -122,10 +115,7 @@ impl Line {
             improvement: false,
             effect: None,
             threshold,
-            base_kernel: effect.base_kernel.clone(),
-            new_kernel: effect.new_kernel.clone(),
             subject: effect.subject.clone(),
-            statistic: effect.statistic,
             judged,
             base: effect.gross.base.median,
             new: effect.gross.new.median,
@@ -134,6 +124,23 @@ impl Line {
             base_cell: effect.base_cell.clone(),
             new_cell: effect.new_cell.clone(),
         }
+    }
+
+    /// Says so, and why.
+    pub(super) fn say(&mut self, verdict: Verdict, reason: impl Into<String>) {
+        (self.verdict, self.reason, self.improvement) = (verdict, reason.into(), false);
+    }
+
+    /// Says that it got better, and why.
+    pub(super) fn say_better(&mut self, reason: String) {
+        self.say(Verdict::Pass, reason);
+        self.improvement = true;
+    }
+
+    /// Whether replicates on the wall clock have to be tested; anything else, counts too, is the
+    /// same in every repetition.
+    pub(super) fn is_tested(&self) -> bool {
+        self.subject.unit == Unit::Ns
     }
 
     /// Effects of all seeds; `None` when one of them has none.
@@ -146,25 +153,22 @@ impl Line {
         Spread::of(self.effects()?)
     }
 
+    /// How large the effect is.
+    pub(super) fn size(&self) -> f64 {
+        self.effect.map_or(0.0, f64::abs)
+    }
+
     /// Whether no seed's number changed.
     pub fn is_equal(&self) -> bool {
         self.seeds.iter().all(|seed| seed.base.total_cmp(&seed.new).is_eq())
     }
 
-    /// Kernel and size: what a control speaks for.
-    pub(super) fn lab(&self) -> (&str, &str, u64) {
-        (&self.base_kernel, &self.new_kernel, self.subject.services)
-    }
-
     /// `iptables-nft connect last p99, 1,000 Services`.
     pub fn name(&self) -> String {
-        let Subject { proxy, metric, label, services, .. } = &self.subject;
-        let mut name = format!("{proxy} {metric} {}", format::position(label));
-        if self.statistic == Statistic::P99 {
-            name.push_str(" p99");
-        }
-        let _ = write!(name, ", {} Services", thousands(*services));
-        name
+        let Subject { proxy, metric, label, services, statistic, .. } = &self.subject;
+        let (label, services) = (format::position(label), thousands(*services));
+        let tail = if *statistic == Statistic::P99 { " p99" } else { "" };
+        format!("{proxy} {metric} {label}{tail}, {services} Services")
     }
 
     /// `+1.2%`, for several seeds `+1.2% (+1.1% to +1.2%)`, on the wall clock with the interval.
@@ -210,21 +214,23 @@ pub(super) fn plain_share(value: f64) -> String {
 fn seeds(effect: &Effect, judged: Judged) -> Vec<SeedEffect> {
     let net = effect.net.as_ref().map(|net| net.pairs.as_slice()).unwrap_or_default();
     let seed = |gross: &Pair| {
-        let floor = net.iter().find(|net| net.seed == gross.seed);
-        let floor = floor.map(|net| [gross.base - net.base, gross.new - net.new]);
-        let share = match (judged, floor) {
-            (Judged::Gross, _) => gross.new / gross.base - 1.0,
-            (Judged::Net, Some([base, new])) => {
+        let net = || net.iter().find(|net| net.seed == gross.seed);
+        let floor = match judged {
+            Judged::Gross => None,
+            _ => Some(net().map(|net| [gross.base - net.base, gross.new - net.new])?),
+        };
+        let share = match floor {
+            None => gross.new / gross.base - 1.0,
+            Some([base, new]) if judged == Judged::Net => {
                 (gross.new - gross.base - (new - base)) / gross.base
             }
-            (Judged::Relative, Some([base, new])) => gross.new / gross.base * (base / new) - 1.0,
-            (_, None) => return None,
+            Some([base, new]) => gross.new / gross.base * (base / new) - 1.0,
         };
         Some(SeedEffect {
             seed: gross.seed,
             base: gross.base,
             new: gross.new,
-            floor: floor.filter(|_| judged != Judged::Gross),
+            floor,
             effect: (gross.base > 0.0 && share.is_finite()).then_some(share),
         })
     };

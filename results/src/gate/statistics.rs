@@ -3,31 +3,41 @@
 //!
 //! Every random draw comes from a seeded generator: the same numbers give the same verdict.
 
-use crate::stats::draw;
+use std::iter;
+
+use statrs::distribution::{ContinuousCDF as _, Normal};
+
+use crate::stats::{draw, middle, resampled, share_of};
 
 /// Share of the values that is cut off at each end of a mean: one replicate that met another
 /// program does not move it.
 const TRIMMED: f64 = 0.2;
-/// With so few pairs every assignment of signs is tried; with more, as many as
-/// [`Effort::permutations`] are drawn.
+/// Resamples of an interval, and permutations of a test that cannot try all.
+const RESAMPLES: usize = 2_000;
+const PERMUTATIONS: usize = 10_000;
+/// With so few pairs every assignment of signs is tried.
 const ENUMERATED_PAIRS_MAX: usize = 12;
 /// Share of experiments in which an effect as large as the minimum detectable one is found.
-pub(super) const POWER: f64 = 0.9;
+const POWER: f64 = 0.9;
+/// Most pairs that are called needed.
+const PAIRS_MAX: usize = 64;
 
-/// How often is resampled, and from which seed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Effort {
-    pub seed: u64,
-    pub resamples: usize,
-    pub permutations: usize,
+/// Probability of what came out of the observed order of things and in `as_far` of those drawn.
+fn probability(seed: u64, mut as_far: impl FnMut(&mut u64) -> bool) -> f64 {
+    let mut state = seed;
+    let count = (0..PERMUTATIONS).filter(|_| as_far(&mut state)).count();
+    (count + 1) as f64 / (PERMUTATIONS + 1) as f64
 }
 
-/// The mean of the middle of `values`, which are put into order; `None` without any.
-pub(super) fn trimmed_mean(values: &mut [f64]) -> Option<f64> {
+/// The mean of the middle of `values`, which are put into order; not a number without any.
+pub(super) fn trimmed_mean(values: &mut [f64]) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let cut = share_of(values.len(), TRIMMED);
-    let middle = values.get(cut..values.len() - cut)?;
-    (!middle.is_empty()).then(|| middle.iter().sum::<f64>() / middle.len() as f64)
+    mean(&values[cut..values.len() - cut])
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// An estimate with its uncertainty.
@@ -40,94 +50,74 @@ pub(super) struct Estimate {
     pub error: f64,
 }
 
-/// The trimmed mean of `values` with the interval that holds the middle `level` of its resamples.
-/// `None` with fewer than two values.
-pub(super) fn bootstrap(values: &[f64], level: f64, effort: Effort) -> Option<Estimate> {
-    if values.len() < 2 {
-        return None;
-    }
-    let mut state = effort.seed;
-    let mut drawn = vec![0.0; values.len()];
-    let mut means = Vec::with_capacity(effort.resamples);
-    for _ in 0..effort.resamples {
-        for slot in &mut drawn {
-            *slot = *values.get(draw(&mut state, values.len()))?;
-        }
-        means.push(trimmed_mean(&mut drawn)?);
-    }
-    means.sort_unstable_by(f64::total_cmp);
-    let outside = share_of(means.len(), (1.0 - level) / 2.0);
-    let (low, high) = (*means.get(outside)?, *means.get(means.len().checked_sub(outside + 1)?)?);
+/// The trimmed mean of at least two `values` with the interval that holds the middle `level` of its
+/// resamples.
+pub(super) fn bootstrap(values: &[f64], level: f64, seed: u64) -> Estimate {
+    let means = resampled(values, RESAMPLES, seed, trimmed_mean);
+    let (low, high) = middle(&means, level);
+    let centre = mean(&means);
+    let squares: Vec<f64> = means.iter().map(|one| (one - centre).powi(2)).collect();
     let count = values.len() as f64;
     // Resampling sees the spread around the values' own mean, which is smaller than that around the
     // true one.
-    let error = deviation(&means) * (count / (count - 1.0)).sqrt();
-    Some(Estimate { value: trimmed_mean(&mut values.to_vec())?, low, high, error })
-}
-
-fn deviation(values: &[f64]) -> f64 {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt()
+    let error = mean(&squares).sqrt() * (count / (count - 1.0)).sqrt();
+    Estimate { value: trimmed_mean(&mut values.to_vec()), low, high, error }
 }
 
 /// Two-sided probability of differences as one-sided as these, if each had come out with either
 /// sign equally often: the permutation test of pairs, on Wilcoxon's signed ranks, which one wild
 /// pair does not decide.
-pub(super) fn sign_flip(differences: &[f64], effort: Effort) -> f64 {
+pub(super) fn sign_flip(differences: &[f64], seed: u64) -> f64 {
     let sizes: Vec<f64> = differences.iter().map(|difference| difference.abs()).collect();
-    let ranks: Vec<f64> = ranks(&sizes)
-        .into_iter()
-        .zip(differences)
-        .map(|(rank, difference)| if *difference == 0.0 { 0.0 } else { rank })
-        .collect();
-    let signed = |negative: &mut dyn FnMut(usize) -> bool| -> f64 {
-        let with_sign = |(at, rank): (usize, &f64)| if negative(at) { -rank } else { *rank };
-        ranks.iter().enumerate().map(with_sign).sum::<f64>().abs()
-    };
-    let observed = signed(&mut |at| differences.get(at).is_some_and(|value| *value < 0.0));
-    if differences.len() <= ENUMERATED_PAIRS_MAX {
-        let all = 1_usize << differences.len();
-        let as_far = |signs: &usize| signed(&mut |at| signs >> at & 1 == 1) >= observed;
+    let mut ranks = ranks(&sizes);
+    for (rank, size) in ranks.iter_mut().zip(sizes) {
+        *rank = if size == 0.0 { 0.0 } else { *rank };
+    }
+    let observed = signed_sum(&ranks, differences.iter().map(|difference| *difference < 0.0));
+    let pairs = differences.len();
+    if pairs <= ENUMERATED_PAIRS_MAX {
+        let all = 1_usize << pairs;
+        let as_far = |signs: &usize| {
+            signed_sum(&ranks, (0..pairs).map(|at| signs >> at & 1 == 1)) >= observed
+        };
         return (0..all).filter(as_far).count() as f64 / all as f64;
     }
-    let mut state = effort.seed;
-    let mut drawn = |_| draw(&mut state, 2) == 1;
-    let count = (0..effort.permutations).filter(|_| signed(&mut drawn) >= observed).count();
-    (count + 1) as f64 / (effort.permutations + 1) as f64
+    probability(seed, |state| {
+        signed_sum(&ranks, iter::repeat_with(|| draw(state, 2) == 1)) >= observed
+    })
+}
+
+/// How far from 0 the ranks add up to, some of them negative.
+fn signed_sum(ranks: &[f64], negative: impl IntoIterator<Item = bool>) -> f64 {
+    let signed = ranks.iter().zip(negative);
+    signed.map(|(rank, negative)| if negative { -rank } else { *rank }).sum::<f64>().abs()
 }
 
 /// The same for two groups without partners: labels are dealt anew, on Wilcoxon's rank sum. Gives
 /// the probability and the difference of the trimmed means.
-pub(super) fn relabelled(one: &[f64], other: &[f64], effort: Effort) -> Option<(f64, f64)> {
+pub(super) fn relabelled(one: &[f64], other: &[f64], seed: u64) -> (f64, f64) {
     let mut ranks = ranks(&[one, other].concat());
-    let middle = ranks.iter().sum::<f64>() * one.len() as f64 / ranks.len() as f64;
-    let apart = |ranks: &[f64]| (ranks.iter().take(one.len()).sum::<f64>() - middle).abs();
+    let expected = ranks.iter().sum::<f64>() * one.len() as f64 / ranks.len() as f64;
+    let apart = |ranks: &[f64]| (ranks[..one.len()].iter().sum::<f64>() - expected).abs();
     let observed = apart(&ranks);
-    let mut state = effort.seed;
-    let mut count = 0;
-    for _ in 0..effort.permutations {
+    let probability = probability(seed, |state| {
         for unsettled in (1..ranks.len()).rev() {
-            ranks.swap(unsettled, draw(&mut state, unsettled + 1));
+            ranks.swap(unsettled, draw(state, unsettled + 1));
         }
-        count += usize::from(apart(&ranks) >= observed);
-    }
-    let difference = trimmed_mean(&mut other.to_vec())? - trimmed_mean(&mut one.to_vec())?;
-    Some(((count + 1) as f64 / (effort.permutations + 1) as f64, difference))
+        apart(&ranks) >= observed
+    });
+    (probability, trimmed_mean(&mut other.to_vec()) - trimmed_mean(&mut one.to_vec()))
 }
 
 /// Ranks from 1; equal values share the mean of theirs.
 fn ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<(f64, usize)> = values.iter().copied().zip(0..).collect();
-    order.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
     let mut ranks = vec![0.0; values.len()];
     let mut before = 0_usize;
-    for equal in order.chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq()) {
-        let shared = before as f64 + f64::midpoint(equal.len() as f64, 1.0);
-        for (_, at) in equal {
-            if let Some(rank) = ranks.get_mut(*at) {
-                *rank = shared;
-            }
+    for equal in order.chunk_by(|a, b| values[*a].total_cmp(&values[*b]).is_eq()) {
+        for at in equal {
+            ranks[*at] = before as f64 + f64::midpoint(equal.len() as f64, 1.0);
         }
         before += equal.len();
     }
@@ -138,15 +128,13 @@ fn ranks(values: &[f64]) -> Vec<f64> {
 /// family, in the order given.
 pub(super) fn holm(probabilities: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..probabilities.len()).collect();
-    let at = |index: &usize| probabilities.get(*index).copied().unwrap_or(1.0);
-    order.sort_by(|a, b| at(a).total_cmp(&at(b)));
+    order.sort_by(|a, b| probabilities[*a].total_cmp(&probabilities[*b]));
     let mut corrected = vec![1.0; probabilities.len()];
     let mut largest = 0.0_f64;
-    for (rank, index) in order.iter().enumerate() {
-        largest = largest.max(at(index) * (probabilities.len() - rank) as f64).min(1.0);
-        if let Some(slot) = corrected.get_mut(*index) {
-            *slot = largest;
-        }
+    for (rank, at) in order.into_iter().enumerate() {
+        let left = (probabilities.len() - rank) as f64;
+        largest = largest.max(probabilities[at] * left).min(1.0);
+        corrected[at] = largest;
     }
     corrected
 }
@@ -154,38 +142,17 @@ pub(super) fn holm(probabilities: &[f64]) -> Vec<f64> {
 /// Effect that is found with a probability of [`POWER`] in a family of `family` tests at `level`,
 /// in units of the standard error.
 pub(super) fn detectable_errors(level: f64, family: usize) -> f64 {
-    normal_quantile(1.0 - level / (2.0 * family.max(1) as f64)) + normal_quantile(POWER)
+    let outside = level / (2.0 * family.max(1) as f64);
+    let normal = Normal::standard();
+    normal.inverse_cdf(1.0 - outside) + normal.inverse_cdf(POWER)
 }
 
 /// Fewest pairs whose permutation test can come out below `level` in a family of `family` tests:
 /// `2^(1-n)` is its smallest value.
 pub(super) fn pairs_needed(level: f64, family: usize) -> usize {
-    (1..=64)
-        .find(|pairs| 0.5_f64.powi(pairs - 1) * family.max(1) as f64 <= level)
-        .map_or(64, usize_of)
-}
-
-fn usize_of(pairs: i32) -> usize {
-    usize::try_from(pairs).unwrap_or(usize::MAX)
-}
-
-/// The quantile of the standard normal distribution for `probability` in 0.5 to 1, to 0.0005:
-/// formula 26.2.23 of Abramowitz and Stegun, Handbook of Mathematical Functions (1964).
-fn normal_quantile(probability: f64) -> f64 {
-    let t = (-2.0 * (1.0 - probability).max(f64::MIN_POSITIVE).ln()).sqrt();
-    let above = 2.515_517 + t * (0.802_853 + t * 0.010_328);
-    let below = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
-    t - above / below
-}
-
-/// How many of `count` are a share of it, rounded down.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a share of a length is not negative and no longer than it"
-)]
-fn share_of(count: usize, share: f64) -> usize {
-    (count as f64 * share.clamp(0.0, 1.0)) as usize
+    let smallest = |pairs: &usize| 2.0 / (1_u64 << pairs) as f64;
+    let enough = |pairs: &usize| smallest(pairs) * family.max(1) as f64 <= level;
+    (1..PAIRS_MAX).find(enough).unwrap_or(PAIRS_MAX)
 }
 
 /// Half the width of the 95% Wilson interval and its middle: what `hits` of `trials` say of a
@@ -204,18 +171,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const EFFORT: Effort = Effort { seed: 7, resamples: 1000, permutations: 2000 };
+    const SEED: u64 = 7;
 
     #[test]
     fn a_trimmed_mean_is_not_moved_by_one_outlier() {
-        assert_eq!(trimmed_mean(&mut [1.0, 2.0, 3.0, 2.0, 900.0]), Some(7.0 / 3.0));
-        assert_eq!(trimmed_mean(&mut [4.0]), Some(4.0));
-        assert_eq!(trimmed_mean(&mut []), None);
+        let mean = |values: &[f64]| trimmed_mean(&mut values.to_vec()).to_string();
+        assert_eq!(mean(&[1.0, 2.0, 3.0, 2.0, 900.0]), (7.0_f64 / 3.0).to_string());
+        assert_eq!(mean(&[4.0]), "4");
+        assert_eq!(mean(&[]), "NaN");
     }
 
     #[test]
     fn the_smallest_probability_of_five_pairs_is_one_in_sixteen() {
-        let p = |values: &[f64]| (sign_flip(values, EFFORT) * 32.0).round() / 32.0;
+        let p = |values: &[f64]| (sign_flip(values, SEED) * 32.0).round() / 32.0;
         assert!((p(&[1.0, 1.1, 1.2, 0.9, 1.3]) - 2.0 / 32.0).abs() < 1e-12);
         assert!((p(&[0.0; 8]) - 1.0).abs() < 1e-12);
         assert_eq!((pairs_needed(0.05, 1), pairs_needed(0.05, 6)), (6, 8));
@@ -232,18 +200,18 @@ mod tests {
     fn one_wild_pair_proves_nothing() {
         let mut noise: Vec<f64> = (0..20).map(|at| f64::from(at % 5) - 2.0).collect();
         noise.push(1e9);
-        assert!(sign_flip(&noise, EFFORT) > 0.3);
+        assert!(sign_flip(&noise, SEED) > 0.3);
     }
 
     #[test]
     fn drawn_permutations_find_a_shift_and_nothing_in_symmetric_noise() {
         let noise: Vec<f64> = (0..20).map(|at| f64::from(at % 5) - 2.0).collect();
-        assert!(sign_flip(&noise, EFFORT) > 0.5);
+        assert!(sign_flip(&noise, SEED) > 0.5);
         let shifted: Vec<f64> = noise.iter().map(|value| value + 3.0).collect();
-        assert!(sign_flip(&shifted, EFFORT) < 0.001);
-        let (p, apart) = relabelled(&noise, &shifted, EFFORT).unwrap();
+        assert!(sign_flip(&shifted, SEED) < 0.001);
+        let (p, apart) = relabelled(&noise, &shifted, SEED);
         assert!(p < 0.001 && (apart - 3.0).abs() < 1e-9, "{p} {apart}");
-        assert!(relabelled(&noise, &noise, EFFORT).unwrap().0 > 0.5);
+        assert!(relabelled(&noise, &noise, SEED).0 > 0.5);
     }
 
     #[test]
@@ -257,11 +225,10 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_of_the_normal_distribution_are_the_tabulated_ones() {
-        for (probability, wanted) in [(0.9, 1.2816), (0.975, 1.96), (0.995, 2.5758)] {
-            assert!((normal_quantile(probability) - wanted).abs() < 5e-4);
+    fn what_is_detectable_follows_from_tabulated_quantiles_of_the_normal_distribution() {
+        for (family, outside) in [(1, 1.95996), (5, 2.57583), (50, 3.29053)] {
+            assert!((detectable_errors(0.05, family) - (outside + 1.28155)).abs() < 1e-4);
         }
-        assert!((detectable_errors(0.05, 1) - 3.2415).abs() < 1e-3);
     }
 
     #[test]
@@ -273,8 +240,8 @@ mod tests {
     proptest! {
         #[test]
         fn an_interval_holds_its_estimate_and_is_reproducible(values in prop::collection::vec(-1.0..1.0_f64, 2..40)) {
-            let one = bootstrap(&values, 0.95, EFFORT).unwrap();
-            prop_assert_eq!(Some(one), bootstrap(&values, 0.95, EFFORT));
+            let one = bootstrap(&values, 0.95, SEED);
+            prop_assert_eq!(one, bootstrap(&values, 0.95, SEED));
             prop_assert!(one.low <= one.high && one.error >= 0.0);
         }
     }

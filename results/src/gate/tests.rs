@@ -20,7 +20,7 @@ fn options(across: Option<Across>, thresholds: &[&str]) -> Options {
 }
 
 fn judged(base: &[Run], new: &[Run], options: &Options) -> Result<Gate, GateError> {
-    let (base, new) = Side::several((base, None), Some(new), None)?;
+    let (base, new) = Side::two(base, Some(new), None, None)?;
     judge(&base, &new, options)
 }
 
@@ -183,7 +183,7 @@ fn runs_that_were_not_recorded_alike_are_refused_with_what_differs() {
 fn across_kernels_lines_are_judged_net_of_a_floor_that_is_shown() {
     let run = fixture::kernels();
     let one = std::slice::from_ref(&run);
-    let (base, new) = Side::several((one, Some("6.1")), Some(one), Some("6.12")).unwrap();
+    let (base, new) = Side::two(one, Some(one), Some("6.1"), Some("6.12")).unwrap();
     let refused = judge(&base, &new, &options(None, &[])).unwrap();
     assert_eq!((refused.verdict, refused.unlike[0].fact.as_str()), (Verdict::Invalid, "kernel"));
     let gate = judge(&base, &new, &options(Some(Across::Kernel), &[])).unwrap();
@@ -198,7 +198,7 @@ fn across_kernels_lines_are_judged_net_of_a_floor_that_is_shown() {
     assert!(nft.effect.unwrap() < 0.27, "the floor's own share is taken off: {:?}", nft.effect);
     assert!(legacy.effect.unwrap() < 0.0, "only the floor grew: {:?}", legacy.effect);
     assert!(gate.controls.iter().any(|line| line.reason.contains("the floor differs by +1.0%")));
-    assert!(gate.lines.iter().all(|line| line.statistic != crate::compare::Statistic::P99));
+    assert!(gate.lines.iter().all(|line| line.subject.statistic != crate::compare::Statistic::P99));
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn a_floor_that_is_not_flat_makes_a_comparison_of_kernels_invalid() {
         }
     }
     let one = std::slice::from_ref(&run);
-    let (base, new) = Side::several((one, Some("6.1")), Some(one), Some("6.12")).unwrap();
+    let (base, new) = Side::two(one, Some(one), Some("6.1"), Some("6.12")).unwrap();
     let gate = judge(&base, &new, &options(Some(Across::Kernel), &[])).unwrap();
     assert_eq!(gate.verdict, Verdict::Invalid);
     assert!(gate.problems[0].contains("not flat"), "{:?}", gate.problems);

@@ -15,7 +15,7 @@ const WALL: f64 = 0.05;
 /// Shares by which metrics may grow.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Thresholds {
-    named: BTreeMap<String, f64>,
+    pub(super) named: BTreeMap<String, f64>,
 }
 
 /// A threshold that is not understood.
@@ -56,11 +56,6 @@ impl Thresholds {
         Ok(())
     }
 
-    /// What was set, by name.
-    pub fn named(&self) -> impl Iterator<Item = &str> {
-        self.named.keys().map(String::as_str)
-    }
-
     /// The threshold of an effect, or nothing when it is not judged.
     ///
     /// `alike` is a comparison in which nothing around the proxy differs. Only then is a 99th
@@ -69,11 +64,10 @@ impl Thresholds {
     /// a few of the worst connections tell nothing.
     pub(super) fn of(&self, effect: &Effect, alike: bool) -> Option<f64> {
         let metric = effect.subject.metric.as_str();
-        let tail = effect.statistic == Statistic::P99;
-        let named =
-            if tail { self.named.get(&format!("{metric}.p99")) } else { self.named.get(metric) };
-        if named.is_some() {
-            return named.copied();
+        let tail = effect.subject.statistic == Statistic::P99;
+        let name = if tail { format!("{metric}.p99") } else { metric.to_owned() };
+        if let Some(named) = self.named.get(&name) {
+            return Some(*named);
         }
         let clock = effect.subject.clock;
         let kind = metrics::kind(metric)?;

@@ -6,99 +6,90 @@
 //! It is inconclusive when the declared effect would not have been found in 9 of 10 such
 //! experiments.
 
-use super::line::{Evidence, plain_share, share};
-use super::statistics::{Effort, bootstrap, detectable_errors, holm, pairs_needed, sign_flip};
-use super::{Line, Verdict};
+use super::line::{Evidence, Line, plain_share, share};
+use super::statistics::{bootstrap, detectable_errors, holm, pairs_needed, sign_flip};
+use super::verdict::Verdict;
 use crate::compare::REPLICATES_MIN;
 
 /// Largest probability of any false alarm in all lines together.
-pub(super) const FAMILY_LEVEL: f64 = 0.05;
+const FAMILY_LEVEL: f64 = 0.05;
 /// Share of the resamples inside an interval.
 const INTERVAL: f64 = 0.95;
 /// Part of the declared effect below which a proven one does not matter.
-pub(super) const MATTERS_FROM: f64 = 0.5;
+const MATTERS_FROM: f64 = 0.5;
 /// Most further replicates that are named; more is a wrong method, not too few replicates.
 const FURTHER_MAX: f64 = 100_000.0;
 
 /// Judges a family of lines.
-pub(super) fn judge(lines: &mut [Line], effort: Effort) {
-    let family = lines.len();
+pub(super) fn judge(lines: &mut [Line], random_seed: u64) {
     let logs: Vec<Vec<f64>> = lines.iter().map(log_ratios).collect();
-    let probabilities: Vec<f64> = logs.iter().map(|logs| sign_flip(logs, effort)).collect();
+    let probabilities: Vec<f64> = logs.iter().map(|logs| sign_flip(logs, random_seed)).collect();
     let corrected = holm(&probabilities);
-    for (line, (logs, tested)) in
-        lines.iter_mut().zip(logs.iter().zip(probabilities.iter().zip(&corrected)))
-    {
-        judge_one(line, logs, (*tested.0, *tested.1), family, effort);
+    let family = lines.len();
+    for (at, line) in lines.iter_mut().enumerate() {
+        judge_one(line, &logs[at], probabilities[at], corrected[at], family, random_seed);
     }
 }
 
 /// Logarithms of the ratios; empty when a seed has none.
 fn log_ratios(line: &Line) -> Vec<f64> {
     let effects = line.effects().unwrap_or_default();
-    let all: Option<Vec<f64>> =
-        effects.iter().map(|effect| (*effect > -1.0).then(|| effect.ln_1p())).collect();
-    all.unwrap_or_default()
+    let logs = effects.iter().map(|effect| (*effect > -1.0).then(|| effect.ln_1p()));
+    logs.collect::<Option<_>>().unwrap_or_default()
 }
 
 fn judge_one(
     line: &mut Line,
     logs: &[f64],
-    (probability, corrected): (f64, f64),
+    probability: f64,
+    corrected: f64,
     family: usize,
-    effort: Effort,
+    random_seed: u64,
 ) {
     let replicates = logs.len();
     let least = pairs_needed(FAMILY_LEVEL, family).max(REPLICATES_MIN);
-    let enough = replicates >= REPLICATES_MIN;
-    let Some(estimate) = enough.then(|| bootstrap(logs, INTERVAL, effort)).flatten() else {
+    if replicates < REPLICATES_MIN {
         let further = least.saturating_sub(replicates).max(1);
         line.evidence = Evidence::TooFew { replicates, further };
-        line.verdict = Verdict::Inconclusive;
         line.effect = line.spread().map(|spread| spread.median);
-        line.reason = format!(
+        let reason = format!(
             "{replicates} replicates tell nothing: record at least {further} more on each side"
         );
-        return;
-    };
+        return line.say(Verdict::Inconclusive, reason);
+    }
+    let estimate = bootstrap(logs, INTERVAL, random_seed);
     let resolved = detectable_errors(FAMILY_LEVEL, family) * estimate.error;
     let detectable = (replicates >= least).then(|| resolved.exp_m1());
     let further = further_pairs(replicates, least, resolved / line.threshold.ln_1p());
-    line.effect = Some(estimate.value.exp_m1());
-    line.evidence = Evidence::Replicates {
-        low: estimate.low.exp_m1(),
-        high: estimate.high.exp_m1(),
-        probability,
-        corrected,
-        detectable,
-        replicates,
-        further,
-    };
-    decide(line, corrected, detectable, further);
+    let [effect, low, high] = [estimate.value, estimate.low, estimate.high].map(f64::exp_m1);
+    line.effect = Some(effect);
+    line.evidence =
+        Evidence::Replicates { low, high, probability, corrected, detectable, replicates, further };
+    decide(line, effect, corrected, detectable, further);
 }
 
-fn decide(line: &mut Line, corrected: f64, detectable: Option<f64>, further: usize) {
-    let effect = line.effect.unwrap_or(0.0);
+fn decide(line: &mut Line, effect: f64, corrected: f64, detectable: Option<f64>, further: usize) {
     let proven = corrected <= FAMILY_LEVEL;
     let matters = effect.abs() >= MATTERS_FROM * line.threshold;
     let declared = plain_share(line.threshold);
     let found = detectable.map_or("nothing".to_owned(), plain_share);
+    let effect_in_words = share(effect);
     if proven && matters && effect > 0.0 {
-        line.verdict = Verdict::Regression;
-        line.reason = format!("{} is proven (p {corrected:.4} after Holm)", share(effect));
+        let reason = format!("{effect_in_words} is proven (p {corrected:.4} after Holm)");
+        line.say(Verdict::Regression, reason);
     } else if detectable.is_none_or(|detectable| detectable > line.threshold) {
-        line.verdict = Verdict::Inconclusive;
-        line.reason = format!(
+        let reason = format!(
             "{declared} was declared and {found} can be found: record {further} more replicates on each side"
         );
+        line.say(Verdict::Inconclusive, reason);
     } else if proven && matters {
-        line.improvement = true;
-        line.reason = format!("{} is proven: an improvement", share(effect));
+        line.say_better(format!("{effect_in_words} is proven: an improvement"));
     } else if proven {
-        line.reason =
-            format!("{} is proven and less than half of the declared {declared}", share(effect));
+        let reason =
+            format!("{effect_in_words} is proven and less than half of the declared {declared}");
+        line.say(Verdict::Pass, reason);
     } else {
-        line.reason = format!("no slowdown; {found} would have been found");
+        line.say(Verdict::Pass, format!("no slowdown; {found} would have been found"));
     }
 }
 

@@ -1,14 +1,16 @@
 //! The largest changes between kernels in words, each with the command that explains it.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::Family;
-use crate::compare::words::{NO_RATIO, control_change, in_percent, in_words};
+use crate::compare::sentences::{NO_RATIO, control_change, in_percent, in_words};
 use crate::compare::{Comparison, Effect, Statistic};
 use crate::format::{list, shell};
 use crate::metrics::{self, TOTAL, Use};
 use crate::record::Clock;
+use crate::tables::{More, Table, number, text};
 
 /// Most findings about proxies; those about the control come before and are not counted.
 const MOST: usize = 25;
@@ -19,69 +21,40 @@ const COMMANDS_MAX: usize = 12;
 /// Kinds of files that it leaves in the run's folder `explain`.
 const KINDS: [&str; 4] = ["html", "svg", "md", "json"];
 
-/// One line of the table of findings.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct KernelFinding {
-    /// `+27%`.
-    pub change: String,
-    /// The same net of `none`; empty where that means nothing.
-    pub net: String,
-    /// `from 6.1 to 6.12 iptables-nft connect at 1,000 Services, last: +27%, net of none +35%
-    /// (...)`.
-    pub words: String,
-    /// What tells which kernel functions it comes from.
-    pub command: Option<String>,
-    /// Files that the command has left: name and path, relative to the run's folder.
-    pub explained: Vec<(&'static str, String)>,
-    /// The run's folder.
-    pub run: PathBuf,
-}
+/// Names of two kernels, and what is found between them.
+type Between<'f, T> = (&'f str, &'f str, &'f T);
 
-/// The findings of a family.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct KernelFindings {
-    /// What the control says of the steps between neighbours, as sentences.
-    pub controls: Vec<String>,
-    /// The control first, then the largest change first.
-    pub lines: Vec<KernelFinding>,
-    /// How many changes are not shown.
-    pub left_out: usize,
-}
-
-/// One change: of one metric of one proxy between two kernels, at the size and label where it is
-/// largest.
-struct Candidate<'f> {
-    from: &'f str,
-    to: &'f str,
-    effect: &'f Effect,
-    magnitude: f64,
-}
-
-/// Between neighbours and against the reference.
-pub(crate) fn of_family(family: &Family<'_>) -> KernelFindings {
-    let mut candidates = Vec::new();
-    for (from, to, comparison) in comparisons(family) {
-        candidates.extend(largest(from, to, comparison));
-    }
-    let rank = |candidate: &Candidate<'_>| !candidate.effect.is_control();
-    candidates
-        .sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| b.magnitude.total_cmp(&a.magnitude)));
-    let floor = candidates.iter().filter(|candidate| candidate.effect.is_control()).count();
+/// The largest changes between neighbours and against the reference, the control first, with what
+/// explains them: commands, and links to files that these have left in `dir`, where the page will
+/// lie.
+pub(crate) fn changes(family: &Family<'_>, dir: &Path) -> Option<Table> {
+    let mut candidates: Vec<Between<'_, Effect>> = comparisons(family).flat_map(largest).collect();
+    candidates.sort_by(|(_, _, a), (_, _, b)| {
+        let by_magnitude = || b.magnitude().partial_cmp(&a.magnitude()).unwrap_or(Ordering::Equal);
+        b.is_control().cmp(&a.is_control()).then_with(by_magnitude)
+    });
+    let floor = candidates.iter().filter(|(_, _, effect)| effect.is_control()).count();
+    let columns = vec![number("change"), number("net of none"), text("finding")];
+    let mut table = Table::new("What changed most, without a proxy first", "", columns);
     let left_out = candidates.len().saturating_sub(floor + MOST);
-    candidates.truncate(floor + MOST);
-    let lines = candidates
-        .iter()
-        .enumerate()
-        .map(|(at, candidate)| line(candidate, at < floor + COMMANDS_MAX))
-        .collect();
-    KernelFindings { controls: controls(family), lines, left_out }
+    if left_out > 0 {
+        table.note = format!("{left_out} smaller changes: `vipbench compare --all`.");
+    }
+    for (at, (from, to, effect)) in candidates.into_iter().take(floor + MOST).enumerate() {
+        let net = effect.net.as_ref().map(in_percent).filter(|net| net != NO_RATIO);
+        let change = in_percent(&effect.gross);
+        table.rows.push(vec![change, net.unwrap_or_default(), in_words(effect, from, to)]);
+        let command = command(effect).filter(|_| at < floor + COMMANDS_MAX);
+        table.more.push(More { links: links(effect, dir), command });
+    }
+    table.unless_empty()
 }
 
 /// What the control says of the steps between neighbours: where the floor moved, where it did not,
 /// where that is unknown.
-fn controls(family: &Family<'_>) -> Vec<String> {
+pub(crate) fn controls(family: &Family<'_>) -> Vec<String> {
     let (mut moved, mut still, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
-    for (from, to, comparison) in comparisons(family).into_iter().take(family.steps.len()) {
+    for (from, to, comparison) in comparisons(family).take(family.steps.len()) {
         let step = format!("from {from} to {to}");
         match control_change(&comparison.effects) {
             Some((change, false)) => moved.push(format!("{change} {step}")),
@@ -102,57 +75,39 @@ fn controls(family: &Family<'_>) -> Vec<String> {
         .collect()
 }
 
-/// Names of two kernels and what changed from one to the other, each pair once.
-fn comparisons<'f>(family: &'f Family<'_>) -> Vec<(&'f str, &'f str, &'f Comparison)> {
-    let name = |at: usize| family.kernels.get(at).map_or("", |kernel| kernel.name.as_str());
-    let mut all = Vec::new();
-    for (at, step) in family.steps.iter().enumerate() {
-        all.push((name(at), name(at + 1), step));
-    }
-    for (at, kernel) in family.kernels.iter().enumerate() {
+/// Names of two kernels and what changed from one to the other, each pair once: the steps between
+/// neighbours first.
+fn comparisons<'f>(family: &'f Family<'_>) -> impl Iterator<Item = Between<'f, Comparison>> {
+    let steps = family.steps.iter().enumerate().map(|(at, step)| (at, at + 1, step));
+    let others = family.against_reference.iter().enumerate().filter_map(|(at, comparison)| {
         let is_step = at.abs_diff(family.reference) == 1;
-        if let Some(comparison) = kernel.against_reference.as_ref().filter(|_| !is_step) {
-            all.push((name(family.reference), name(at), comparison));
-        }
-    }
-    all
+        Some((family.reference, at, comparison.as_ref().filter(|_| !is_step)?))
+    });
+    let name = |at: usize| family.names[at].as_str();
+    steps.chain(others).map(move |(from, to, comparison)| (name(from), name(to), comparison))
 }
 
-/// The largest change of each metric of each proxy; of the control that of `connect` alone.
-fn largest<'f>(from: &'f str, to: &'f str, comparison: &'f Comparison) -> Vec<Candidate<'f>> {
-    let mut best: BTreeMap<(&str, &str), Candidate<'f>> = BTreeMap::new();
+/// The change of each metric of each proxy at the size and label where it is largest; of the control
+/// that of `connect` alone.
+fn largest<'f>(
+    (from, to, comparison): Between<'f, Comparison>,
+) -> impl Iterator<Item = Between<'f, Effect>> {
+    let mut best: BTreeMap<(&str, &str), &Effect> = BTreeMap::new();
+    // They stand in order: the first is the largest.
     for effect in comparison.effects.iter().filter(|effect| is_candidate(effect)) {
-        let Some(magnitude) = effect.magnitude() else { continue };
-        let is_small = effect.gross.share().is_some_and(|share| share.abs() < LEAST_SHARE);
-        if effect.gross.is_equal() || is_small && !effect.is_control() {
-            continue;
-        }
-        let key = (effect.subject.proxy.as_str(), effect.subject.metric.as_str());
-        if best.get(&key).is_none_or(|known| magnitude > known.magnitude) {
-            best.insert(key, Candidate { from, to, effect, magnitude });
-        }
+        best.entry((&effect.subject.proxy, &effect.subject.metric)).or_insert(effect);
     }
-    best.into_values().collect()
+    best.into_values().map(move |effect| (from, to, effect))
 }
 
 fn is_candidate(effect: &Effect) -> bool {
     let (metric, label) = (effect.subject.metric.as_str(), effect.subject.label.as_str());
     let whole = !metrics::is_sync(metric) || [TOTAL, "submit"].contains(&label);
-    let of_control = !effect.is_control() || metric == metrics::CONNECT.name;
-    effect.is_timing() && effect.statistic != Statistic::P99 && whole && of_control
-}
-
-fn line(candidate: &Candidate<'_>, with_command: bool) -> KernelFinding {
-    let Candidate { from, to, effect, .. } = candidate;
-    let net = effect.net.as_ref().map_or(String::new(), in_percent);
-    KernelFinding {
-        change: in_percent(&effect.gross),
-        net: if net == NO_RATIO { String::new() } else { net },
-        words: in_words(effect, from, to),
-        command: if with_command { command(effect) } else { None },
-        explained: explained(effect),
-        run: PathBuf::from(&effect.new_cell.run),
-    }
+    let is_small = effect.gross.share().is_some_and(|share| share.abs() < LEAST_SHARE);
+    let matters = if effect.is_control() { metric == metrics::CONNECT.name } else { !is_small };
+    let is_main = effect.is_timing() && effect.subject.statistic != Statistic::P99 && whole;
+    let has_changed = effect.magnitude().is_some() && !effect.gross.is_equal();
+    is_main && matters && has_changed
 }
 
 /// `vipbench explain RUN --cell ID --against ID`: only on the instructions clock, for cells of one
@@ -172,17 +127,26 @@ fn command(effect: &Effect) -> Option<String> {
     Some(shell(&words.into_iter().map(str::to_owned).collect::<Vec<_>>()))
 }
 
-/// What `vipbench explain` has left for these two cells, whichever was set against the other.
-fn explained(effect: &Effect) -> Vec<(&'static str, String)> {
-    let (new, base) = (&effect.new_cell, &effect.base_cell);
-    let pairs = [(&new.id, &base.id), (&base.id, &new.id)];
-    let mut found = Vec::new();
-    for kind in KINDS {
-        let paths = pairs.map(|(cell, against)| format!("explain/{cell}--{against}.{kind}"));
-        let there = |path: &String| PathBuf::from(&new.run).join(path).is_file();
-        found.extend(paths.into_iter().find(there).map(|path| (kind, path)));
+/// What `vipbench explain` has left for these two cells in the folder of the page, whichever was set
+/// against the other.
+fn links(effect: &Effect, dir: &Path) -> Vec<(String, String)> {
+    let run = Path::new(&effect.new_cell.run);
+    if !is_same_folder(run, dir) {
+        return Vec::new();
     }
-    found
+    let (new, base) = (&effect.new_cell.id, &effect.base_cell.id);
+    let names = [format!("explain/{new}--{base}"), format!("explain/{base}--{new}")];
+    let link = |kind: &str| {
+        let mut paths = names.iter().map(|name| format!("{name}.{kind}"));
+        let path = paths.find(|path| run.join(path).is_file())?;
+        Some((format!("explained ({kind})"), path))
+    };
+    KINDS.into_iter().filter_map(link).collect()
+}
+
+/// Whether two paths are one folder; one that is not there yet is none.
+fn is_same_folder(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 #[cfg(test)]
@@ -193,14 +157,21 @@ mod tests {
     use crate::store::Run;
     use crate::view::View;
 
-    fn findings(runs: &[Run], reference: Option<&str>) -> KernelFindings {
-        of_family(&families(&View::new(runs).unwrap(), reference).unwrap()[0])
+    /// What the control says, and the table of changes on a page in the folder of the first run.
+    fn findings(runs: &[Run]) -> (Vec<String>, Table) {
+        let view = View::new(runs).unwrap();
+        let family = &families(&view, None).unwrap()[0];
+        (controls(family), changes(family, &runs[0].dir).unwrap())
+    }
+
+    fn words(table: &Table) -> Vec<&str> {
+        table.rows.iter().map(|row| row[2].as_str()).collect()
     }
 
     #[test]
     fn the_control_comes_first_and_the_largest_change_after_it() {
-        let all = findings(&[fixture::kernels()], None);
-        let words: Vec<&str> = all.lines.iter().map(|line| line.words.as_str()).collect();
+        let (controls, changes) = findings(&[fixture::kernels()]);
+        let words = words(&changes);
         let floor = words.iter().take_while(|words| words.contains(" none connect ")).count();
         assert_eq!(floor, 3, "one step, and two against the reference, moved it: {words:#?}");
         assert!(words[floor].contains("iptables-nft connect at "), "{words:#?}");
@@ -208,7 +179,7 @@ mod tests {
         assert!(words.iter().any(|words| words.starts_with("from 6.1 to 6.12 iptables-nft")));
         assert!(words.iter().any(|words| words.starts_with("from 5.10 to 7.2 iptables-nft")));
         assert_eq!(
-            all.controls,
+            controls,
             [
                 "Control, a new connection without a proxy (none), over all sizes and positions: it is still \
               from 5.10 to 6.1 (0%), from 6.1 to 6.12 (+1.0%) and from 6.12 to 7.2 (0%); there an effect is the proxy's own."
@@ -220,9 +191,9 @@ mod tests {
     fn two_kernels_are_compared_once() {
         let mut run = fixture::kernels();
         run.cells.retain(|cell| cell.labels.kernel.starts_with("6."));
-        let all = findings(&[run], None);
-        let connect = |line: &&KernelFinding| line.words.contains("iptables-nft connect");
-        assert_eq!(all.lines.iter().filter(connect).count(), 1, "{all:#?}");
+        let (_, changes) = findings(&[run]);
+        let connect = |words: &&&str| words.contains("iptables-nft connect");
+        assert_eq!(words(&changes).iter().filter(connect).count(), 1, "{changes:#?}");
     }
 
     #[test]
@@ -236,7 +207,7 @@ mod tests {
                 cell.metrics.iter_mut().for_each(|metric| metric.data = data.clone());
             }
         }
-        let said = findings(&[run], None).controls.join(" ");
+        let said = findings(&[run]).0.join(" ");
         assert!(said.contains("moves by +76% from 6.12 to 7.2; there judge a proxy by"), "{said}");
         assert!(said.contains("not on both sides from 5.10 to 6.1;"), "{said}");
     }
@@ -255,23 +226,23 @@ mod tests {
         run.cells
             .retain(|cell| cell.labels.kernel.starts_with("6.") && cell.labels.services == 1000);
         let shown = run.dir.display().to_string();
-        let all = findings(&[run], None);
-        let line =
-            all.lines.iter().find(|line| line.words.contains("iptables-nft connect")).unwrap();
-        let command = line.command.as_ref().unwrap();
+        let (_, changes) = findings(&[run]);
+        let found = words(&changes).iter().position(|words| words.contains("iptables-nft connect"));
+        let More { links, command } = &changes.more[found.unwrap()];
+        let command = command.as_ref().unwrap();
         assert!(
             command
                 .starts_with(&format!("vipbench explain '{shown}' --cell {new} --against {base}")),
             "{command}"
         );
-        assert_eq!(line.explained, [("svg", name)]);
+        assert_eq!(*links, [("explained (svg)".to_owned(), name)]);
     }
 
     #[test]
     fn cells_of_two_runs_have_no_command() {
         let mut other = fixture::other_kernel();
         other.dir = "runs/other".into();
-        let all = findings(&[fixture::stored(), other], None);
-        assert!(all.lines.iter().all(|line| line.command.is_none()));
+        let (_, changes) = findings(&[fixture::stored(), other]);
+        assert!(changes.more.iter().all(|more| more.command.is_none()));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::format::{self, thousands};
 use crate::kernels::tables::numbers;
-use crate::kernels::{Family, Point, Quantity};
+use crate::kernels::{Family, KernelValue, Quantity};
 use crate::plots::heat::{Cell, Map, Row, WIDTH_MIN};
 use crate::plots::ladder::{Ladder, Rung};
 use crate::plots::{Plot, PlotError, theme};
@@ -41,10 +41,6 @@ fn plot(family: &Family<'_>, kind: &str, title: &str, svg: &str, table: Table) -
     }
 }
 
-fn names(family: &Family<'_>) -> Vec<String> {
-    family.kernels.iter().map(|kernel| kernel.name.clone()).collect()
-}
-
 /// The unit in words, for a subtitle.
 fn unit(family: &Family<'_>) -> &'static str {
     match family.unit() {
@@ -63,23 +59,15 @@ fn ladder(
     let (mut rungs, mut missing) = (Vec::new(), Vec::new());
     for proxy in family.proxies(quantity) {
         let mut ratios = Vec::new();
-        for (at, kernel) in family.kernels.iter().enumerate() {
-            ratios.push(match family.point(at, quantity, proxy, services) {
-                Point::Measured { ratio, .. } => {
-                    if ratio.is_none() {
-                        let reference = family.reference_name();
-                        missing.push(format!(
-                            "× {proxy} on {}: no number on {reference}",
-                            kernel.name
-                        ));
-                    }
-                    ratio
+        for (kernel, point) in family.names.iter().zip(family.points(quantity, proxy, services)) {
+            let (ratio, why) = match point {
+                KernelValue::Measured { ratio, .. } => {
+                    (ratio, format!("no number on {}", family.reference_name()))
                 }
-                Point::Missing { outcome, .. } => {
-                    missing.push(format!("× {proxy} on {}: {outcome}", kernel.name));
-                    None
-                }
-            });
+                KernelValue::Missing { outcome, .. } => (None, outcome.to_owned()),
+            };
+            missing.extend(ratio.is_none().then(|| format!("× {proxy} on {kernel}: {why}")));
+            ratios.push(ratio);
         }
         let paint = theme::of_proxy(family.known(), proxy);
         rungs.push(Rung { proxy: proxy.to_owned(), paint, ratios });
@@ -90,7 +78,8 @@ fn ladder(
     let title = format!("{what} {} Services", thousands(services));
     let subtitle =
         format!("{}, p50, ratio to kernel {}, log scale", unit(family), family.reference_name());
-    let ladder = Ladder { title: title.clone(), subtitle, kernels: names(family), rungs, missing };
+    let ladder =
+        Ladder { title: title.clone(), subtitle, kernels: family.names.clone(), rungs, missing };
     let table = numbers(family, quantity, &[services], &title);
     Ok(Some(plot(family, kind, &title, &ladder.draw(kind)?, table)))
 }
@@ -101,14 +90,13 @@ fn map(family: &Family<'_>) -> Result<Option<Plot>, PlotError> {
     let mut rows = Vec::new();
     for proxy in family.proxies(connect) {
         for &services in &sizes {
-            let cells = (0..family.kernels.len())
-                .map(|at| match family.point(at, connect, proxy, services) {
-                    Point::Measured { value, ratio } => {
-                        Cell::Number { text: format::short(family.unit(), value), ratio }
-                    }
-                    Point::Missing { outcome, .. } => Cell::Missing(outcome),
-                })
-                .collect();
+            let cell = |point| match point {
+                KernelValue::Measured { value, ratio } => {
+                    Cell::Number { text: format::short(family.unit(), value), ratio }
+                }
+                KernelValue::Missing { outcome, .. } => Cell::Missing(outcome),
+            };
+            let cells = family.points(connect, proxy, services).into_iter().map(cell).collect();
             rows.push(Row { proxy: proxy.to_owned(), label: thousands(services), cells });
         }
     }
@@ -119,7 +107,7 @@ fn map(family: &Family<'_>) -> Result<Option<Plot>, PlotError> {
     let map = Map {
         title: title.clone(),
         subtitle: format!("{}, p50; rows: number of Services", unit(family)),
-        kernels: names(family),
+        kernels: family.names.clone(),
         reference: family.reference_name().to_owned(),
         rows,
     };

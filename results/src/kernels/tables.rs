@@ -1,6 +1,8 @@
 //! Tables of several kernels: the numbers behind their plots, and what could not be compared.
 
-use super::{Family, Point, Quantity};
+use std::collections::BTreeSet;
+
+use super::{Family, KernelValue, Quantity};
 use crate::compare::Unmatched;
 use crate::compare::render::unmatched;
 use crate::format::{Scale, fixed, thousands};
@@ -15,58 +17,41 @@ pub(crate) fn numbers(
     title: &str,
 ) -> Table {
     let mut rows = Vec::new();
-    let mut values = Vec::new();
     for &services in sizes {
         for proxy in family.proxies(quantity) {
-            for (at, kernel) in family.kernels.iter().enumerate() {
-                let point = family.point(at, quantity, proxy, services);
-                if let Point::Measured { value, .. } = point {
-                    values.push(value);
-                }
-                rows.push((services, proxy, kernel.name.as_str(), point));
-            }
+            let points = family.points(quantity, proxy, services);
+            rows.extend(family.names.iter().zip(points).map(|one| (services, proxy, one)));
         }
     }
-    let scale = Scale::of(family.unit(), values);
+    let value = |point: &KernelValue| match point {
+        KernelValue::Measured { value, .. } => Some(*value),
+        KernelValue::Missing { .. } => None,
+    };
+    let scale = Scale::of(family.unit(), rows.iter().filter_map(|(.., (_, point))| value(point)));
     let ratio_to = format!("ratio to {}", family.reference_name());
-    let columns = vec![
-        number("Services"),
-        text("proxy"),
-        text("kernel"),
-        number("p50"),
-        number(ratio_to),
-        text("without a number because"),
-    ];
+    let mut columns = vec![number("Services"), text("proxy"), text("kernel"), number("p50")];
+    columns.extend([number(ratio_to), text("without a number because")]);
     let mut table = Table::new(format!("{title}, {}", scale.name()), "", columns);
-    for (services, proxy, kernel, point) in rows {
-        let [value, ratio, reason] = match point {
-            Point::Measured { value, ratio } => {
+    for (services, proxy, (kernel, point)) in rows {
+        let mut row = vec![thousands(services), proxy.to_owned(), kernel.clone()];
+        row.extend(match point {
+            KernelValue::Measured { value, ratio } => {
                 let ratio = ratio.map_or(String::new(), |ratio| fixed(ratio, 3));
                 [scale.number(value), ratio, String::new()]
             }
-            Point::Missing { outcome, reason } => {
+            KernelValue::Missing { outcome, reason } => {
                 [String::new(), String::new(), format!("{outcome}: {reason}")]
             }
-        };
-        table.rows.push(vec![
-            thousands(services),
-            proxy.to_owned(),
-            kernel.to_owned(),
-            value,
-            ratio,
-            reason,
-        ]);
+        });
+        table.rows.push(row);
     }
     table.cut()
 }
 
 /// Everything that some step between neighbours could not compare, each once.
 pub(crate) fn not_compared(family: &Family<'_>) -> Option<Table> {
-    let mut all: Vec<Unmatched> =
+    let all: BTreeSet<Unmatched> =
         family.steps.iter().flat_map(|step| step.unmatched.iter().cloned()).collect();
-    all.sort();
-    all.dedup();
-    let mut table = unmatched(&all)?;
-    "Not compared between neighbouring kernels".clone_into(&mut table.title);
-    Some(table)
+    let title = "Not compared between neighbouring kernels".to_owned();
+    Some(Table { title, ..unmatched(&all.into_iter().collect::<Vec<_>>())? })
 }

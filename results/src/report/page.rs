@@ -6,11 +6,10 @@ use super::{Options, ReportError, plots, tables};
 use crate::document::{Block, Document};
 use crate::findings::{self, Findings};
 use crate::format::{list, plain, shell, thousands};
-use crate::kernels::findings::{KernelFinding, KernelFindings};
 use crate::kernels::{self, Family};
 use crate::plots::Plot;
 use crate::record::{Clock, Outcome};
-use crate::tables::{More, Table, number, text};
+use crate::tables::Table;
 use crate::view::{Group, View};
 
 /// Most headlines before anything else.
@@ -63,8 +62,7 @@ fn heading(findings: &Findings) -> String {
 }
 
 fn topics(findings: &Findings) -> Block {
-    let topic = |item: &findings::Finding| (item.topic.to_owned(), item.text.clone());
-    Block::OnPage(vec![Block::Topics(findings.items.iter().map(topic).collect())])
+    Block::OnPage(vec![Block::Topics(findings.items.clone())])
 }
 
 /// What is said about several groups together.
@@ -76,50 +74,24 @@ fn across_kernels(view: &View<'_>) -> Option<Block> {
 
 /// Several kernels of one place and clock side by side.
 fn kernels_compared(family: &Family<'_>, dir: &Path) -> Result<Vec<Block>, ReportError> {
-    let findings = kernels::findings::of_family(family);
-    let names: Vec<String> = family
-        .kernels
-        .iter()
-        .map(|kernel| format!("{} ({})", kernel.name, kernel.group.key.kernel))
-        .collect();
+    let kernels = family.names.iter().zip(family.groups);
+    let names: Vec<String> =
+        kernels.map(|(name, group)| format!("{name} ({})", group.key.kernel)).collect();
     let note = format!(
         "{}, in version order. Changes are from each to the next, and from {}, the reference, to the others; net is what a proxy \
          adds to none, the connection without a proxy.",
         list(&names),
         family.reference_name()
     );
-    let changes = changes(&findings, dir).unless_empty();
+    let tables = [kernels::findings::changes(family, dir), kernels::tables::not_compared(family)];
     let mut blocks = vec![
         Block::Heading(2, format!("Kernels compared, {}", family.title())),
         Block::Text(note),
-        Block::List(findings.controls),
+        Block::List(kernels::findings::controls(family)),
         Block::Plots(kernels::plot::of_family(family)?),
     ];
-    blocks
-        .extend(changes.into_iter().chain(kernels::tables::not_compared(family)).map(Block::from));
+    blocks.extend(tables.into_iter().flatten().map(Block::from));
     Ok(blocks)
-}
-
-/// The findings with what explains them: links to files of the report's own folder, and commands.
-fn changes(findings: &KernelFindings, dir: &Path) -> Table {
-    let columns = vec![number("change"), number("net of none"), text("finding")];
-    let mut table = Table::new("What changed most, without a proxy first", "", columns);
-    if findings.left_out > 0 {
-        table.note = format!("{} smaller changes: `vipbench compare --all`.", findings.left_out);
-    }
-    for KernelFinding { change, net, words, command, explained, run } in &findings.lines {
-        table.rows.push([change, net, words].map(Clone::clone).into());
-        let here = explained.iter().filter(|_| same_folder(run, dir));
-        let links =
-            here.map(|(kind, path)| (format!("explained ({kind})"), path.clone())).collect();
-        table.more.push(More { links, command: command.clone() });
-    }
-    table
-}
-
-/// Whether two paths are one folder; one that is not there yet is none.
-fn same_folder(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 fn title(view: &View<'_>) -> String {

@@ -23,11 +23,8 @@ pub(super) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
         thresholds: thresholds::of(args)?,
         seed: args.random_seed,
     };
-    let (base_side, new_side) = Side::several(
-        (&base, args.base_kernel.as_deref()),
-        new.as_deref(),
-        args.new_kernel.as_deref(),
-    )?;
+    let (base_side, new_side) =
+        Side::two(&base, new.as_deref(), args.base_kernel.as_deref(), args.new_kernel.as_deref())?;
     let gate = gate::judge(&base_side, &new_side, &options)?;
     let text = rendered(&gate, args)?;
     if args.update {

@@ -1,9 +1,11 @@
 //! A comparison in sentences and phrases. Every one is computed from its numbers.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Certainty, Change, Comparison, Effect, Statistic, Unmatched};
+use super::change::{Certainty, Change};
+use super::comparison::{Comparison, Described, Effect, Statistic};
 use crate::format::{self, list, quantity, signed_percent, thousands};
 use crate::metrics;
 use crate::record::{Clock, Unit};
@@ -11,10 +13,10 @@ use crate::stats::Spread;
 
 /// Stands for a ratio that says nothing.
 pub(crate) const NO_RATIO: &str = "-";
-/// A control that moves by less than this is called still; the same as in a report.
-const STILL_BELOW: f64 = 0.02;
+/// A control that moves by less than this is called still.
+pub(crate) const STILL_BELOW: f64 = 0.02;
 
-impl super::Described {
+impl Described {
     /// `kernel 6.1.0 of runs/a`.
     pub fn in_words(&self) -> String {
         format!("kernel {} of {}", list(&self.kernels), list(&self.runs))
@@ -22,9 +24,8 @@ impl super::Described {
 }
 
 /// The warning that comes before everything.
-pub(super) fn warnings(comparison: &Comparison) -> Option<String> {
-    let facts: Vec<String> =
-        comparison.surroundings.iter().map(|difference| difference.fact.clone()).collect();
+pub(super) fn warning(comparison: &Comparison) -> Option<String> {
+    let facts: Vec<&str> = comparison.surroundings.iter().map(|one| one.fact.as_str()).collect();
     (!facts.is_empty()).then(|| {
         format!(
             "WARNING: more differs than what is compared ({}): an effect below may come from that.",
@@ -36,7 +37,7 @@ pub(super) fn warnings(comparison: &Comparison) -> Option<String> {
 /// What can be said of the whole, the control first.
 pub(super) fn sentences(comparison: &Comparison) -> Vec<String> {
     let mut all = vec![control(&comparison.effects), tally(comparison)];
-    all.extend(certainty(comparison));
+    all.extend(certainty(&comparison.effects));
     all
 }
 
@@ -46,14 +47,11 @@ pub(crate) fn control_change(effects: &[Effect]) -> Option<(String, bool)> {
     let shares = effects
         .iter()
         .filter(|effect| effect.is_control() && effect.subject.metric == metrics::CONNECT.name)
-        .filter(|effect| effect.statistic != Statistic::P99)
+        .filter(|effect| effect.subject.statistic != Statistic::P99)
         .filter_map(|effect| effect.gross.share());
     let Spread { min, max, .. } = Spread::of(shares)?;
-    let change = if signed_percent(min) == signed_percent(max) {
-        signed_percent(max)
-    } else {
-        format!("{} to {}", signed_percent(min), signed_percent(max))
-    };
+    let (low, high) = (signed_percent(min), signed_percent(max));
+    let change = if low == high { high } else { format!("{low} to {high}") };
     Some((change, min.abs().max(max.abs()) < STILL_BELOW))
 }
 
@@ -73,60 +71,56 @@ fn control(effects: &[Effect]) -> String {
 }
 
 fn tally(comparison: &Comparison) -> String {
-    let (mut equal, mut up, mut down) = (0_u64, 0_u64, 0_u64);
-    for effect in &comparison.effects {
-        match effect.gross.difference.median {
-            _ if effect.gross.is_equal() => equal += 1,
-            difference if difference > 0.0 => up += 1,
-            _ => down += 1,
-        }
-    }
-    let (cells, metrics): (Vec<&Unmatched>, Vec<&Unmatched>) =
-        comparison.unmatched.iter().partition(|unmatched| unmatched.metric.is_none());
+    let Comparison { effects, unmatched, matched_cells, .. } = comparison;
+    let number = |count: usize| thousands(count as u64);
+    let direction = |effect: &Effect| match effect.gross.difference.median {
+        _ if effect.gross.is_equal() => Ordering::Equal,
+        more if more > 0.0 => Ordering::Greater,
+        _ => Ordering::Less,
+    };
+    let count = |wanted: Ordering| {
+        number(effects.iter().filter(|effect| direction(effect) == wanted).count())
+    };
     let mut text = format!(
         "{} pairs of cells give {} numbers: {} are equal, {} larger, {} smaller.",
-        thousands(comparison.matched_cells),
-        thousands(comparison.effects.len() as u64),
-        thousands(equal),
-        thousands(up),
-        thousands(down)
+        thousands(*matched_cells),
+        number(effects.len()),
+        count(Ordering::Equal),
+        count(Ordering::Greater),
+        count(Ordering::Less)
     );
-    if !comparison.unmatched.is_empty() {
+    if !unmatched.is_empty() {
+        let metrics = unmatched.iter().filter(|one| one.metric.is_some()).count();
         let _ = write!(
             text,
             " {} cells and {} metrics could not be compared; the reasons are listed below.",
-            thousands(cells.len() as u64),
-            thousands(metrics.len() as u64)
+            number(unmatched.len() - metrics),
+            number(metrics)
         );
     }
     text
 }
 
 /// How sure the numbers are, said once for all of a clock.
-fn certainty(comparison: &Comparison) -> Vec<String> {
-    let seeds: BTreeSet<u64> = comparison
-        .effects
-        .iter()
-        .flat_map(|effect| effect.gross.pairs.iter().map(|pair| pair.seed))
-        .collect();
-    let clocks: BTreeSet<Clock> =
-        comparison.effects.iter().map(|effect| effect.subject.clock).collect();
+fn certainty(effects: &[Effect]) -> Vec<String> {
+    let pairs = effects.iter().flat_map(|effect| &effect.gross.pairs);
+    let seeds: BTreeSet<u64> = pairs.map(|pair| pair.seed).collect();
     let over = match seeds.len() {
-        0 => return Vec::new(),
         1 => "One seed was compared: another would be another draw of addresses and hash seeds."
             .to_owned(),
         count => format!(
             "{count} seeds were compared, each with itself; shown are their median and, in brackets, their ends."
         ),
     };
+    let on = |clock| effects.iter().any(|effect| effect.subject.clock == clock);
     let mut all = Vec::new();
-    if clocks.contains(&Clock::Instructions) {
+    if on(Clock::Instructions) {
         all.push(format!(
             "Instructions of equal seeds are exact: a repetition gives the same digits, so there is no interval. {over}"
         ));
     }
-    if clocks.contains(&Clock::Wall) {
-        let few = comparison.effects.iter().find_map(|effect| match effect.gross.certainty {
+    if on(Clock::Wall) {
+        let few = effects.iter().find_map(|effect| match effect.gross.certainty {
             Certainty::TooFewReplicates { replicates, needed } => Some((replicates, needed)),
             _ => None,
         });
@@ -170,31 +164,26 @@ pub(super) fn signed(unit: Unit, value: f64) -> String {
 
 /// One effect in words: `from 7.2 to 7.3 iptables-nft connect at 10,000 Services, last: +27%, net
 /// of none +28%`.
-pub(crate) fn in_words(effect: &Effect, from: &str, to: &str) -> String {
-    let subject = &effect.subject;
-    let mut words = format!(
-        "from {from} to {to} {} {} at {} Services, {}{}: {}",
+pub(crate) fn in_words(
+    Effect { subject, gross, net, .. }: &Effect,
+    from: &str,
+    to: &str,
+) -> String {
+    let net = net.as_ref().map_or(String::new(), |net| match net.ratio {
+        Some(_) => format!(", net of none {}", in_percent(net)),
+        None => format!(", net of none {}", signed(subject.unit, net.difference.median)),
+    });
+    format!(
+        "from {from} to {to} {} {} at {} Services, {}{}: {}{net} ({} to {})",
         subject.proxy,
         subject.metric,
         thousands(subject.services),
         format::position(&subject.label),
-        if effect.statistic == Statistic::P99 { " p99" } else { "" },
-        in_percent(&effect.gross)
-    );
-    if let Some(net) = &effect.net {
-        let net = match net.ratio {
-            Some(_) => in_percent(net),
-            None => signed(subject.unit, net.difference.median),
-        };
-        let _ = write!(words, ", net of none {net}");
-    }
-    let _ = write!(
-        words,
-        " ({} to {})",
-        format::compact(subject.unit, effect.gross.base.median),
-        quantity(subject.unit, effect.gross.new.median)
-    );
-    words
+        if subject.statistic == Statistic::P99 { " p99" } else { "" },
+        in_percent(gross),
+        format::compact(subject.unit, gross.base.median),
+        quantity(subject.unit, gross.new.median)
+    )
 }
 
 #[cfg(test)]
@@ -205,13 +194,13 @@ mod tests {
 
     #[test]
     fn an_effect_in_words_names_kernels_proxy_size_and_both_changes() {
-        let run = fixture::kernels();
+        let run = [fixture::kernels()];
         let (base, new) = Side::two(&run, None, Some("6.1"), Some("6.12")).unwrap();
         let comparison = compare(&base, &new).unwrap();
         let effect = comparison
             .effects
             .iter()
-            .find(|effect| !effect.is_control() && effect.statistic == Statistic::P50)
+            .find(|effect| !effect.is_control() && effect.subject.statistic == Statistic::P50)
             .unwrap();
         let words = in_words(effect, "6.1", "6.12");
         assert!(words.starts_with("from 6.1 to 6.12 iptables-nft connect at "), "{words}");

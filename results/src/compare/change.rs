@@ -1,14 +1,8 @@
-//! How numbers changed: seed by seed, gross and net of the control, and how sure that is.
-
-use std::collections::BTreeMap;
+//! How one number changed: seed by seed, gross and net of the control, and how sure that is.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::pairing::Matched;
-use super::side::{Cell, MetricKey, Numbers, Side};
-use super::{CONTROL, CellRef, Effect, Statistic, Subject};
-use crate::metrics;
 use crate::record::Clock;
 use crate::stats::{self, Spread};
 
@@ -17,8 +11,6 @@ use crate::stats::{self, Spread};
 pub const REPLICATES_MIN: usize = 5;
 /// Share of the resampled medians inside an interval.
 const LEVEL: f64 = 0.95;
-/// Fewest values whose p99 is not simply the largest of them.
-const P99_VALUES_MIN: u64 = 100;
 /// What a proxy adds has a ratio only if on both sides it is at least this share of the whole: a
 /// ratio of two remainders says nothing.
 const NET_SHARE_MIN: f64 = 0.01;
@@ -89,21 +81,15 @@ impl Change {
 
     /// Of what `gross` has beyond `control`, seed by seed; seeds without a control are left out.
     pub fn net(gross: &[Pair], control: &[Pair], clock: Clock) -> Option<Self> {
-        let mut pairs = Vec::new();
         let mut has_ratio = true;
-        for whole in gross {
-            let Some(floor) = control.iter().find(|floor| floor.seed == whole.seed) else {
-                continue;
-            };
-            let added = Pair {
-                seed: whole.seed,
-                base: whole.base - floor.base,
-                new: whole.new - floor.new,
-            };
-            let counts = |added: f64, whole: f64| added > 0.0 && added >= whole * NET_SHARE_MIN;
-            has_ratio &= counts(added.base, whole.base) && counts(added.new, whole.new);
-            pairs.push(added);
-        }
+        let counts = |added: f64, whole: f64| added > 0.0 && added >= whole * NET_SHARE_MIN;
+        let added = gross.iter().filter_map(|whole| {
+            let floor = control.iter().find(|floor| floor.seed == whole.seed)?;
+            let (base, new) = (whole.base - floor.base, whole.new - floor.new);
+            has_ratio &= counts(base, whole.base) && counts(new, whole.new);
+            Some(Pair { seed: whole.seed, base, new })
+        });
+        let pairs = added.collect();
         Self::with_ratio(pairs, clock, has_ratio)
     }
 
@@ -134,144 +120,17 @@ impl Change {
 }
 
 fn certainty(ratios: &[f64], has_ratio: bool, clock: Clock) -> Certainty {
+    let (replicates, needed) = (ratios.len(), REPLICATES_MIN);
     if clock == Clock::Instructions {
         return Certainty::Exact;
     }
-    if ratios.len() < REPLICATES_MIN {
-        let replicates = ratios.len();
-        return Certainty::TooFewReplicates { replicates, needed: REPLICATES_MIN };
+    if replicates < needed {
+        return Certainty::TooFewReplicates { replicates, needed };
     }
-    let interval = has_ratio.then(|| stats::median_interval(ratios, LEVEL)).flatten();
-    interval.map_or(Certainty::NoRatio, |(low, high)| Certainty::Interval {
-        low,
-        high,
-        level: LEVEL,
-    })
-}
-
-/// One metric of all seeds of one series of cells.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Series {
-    base_kernel: String,
-    new_kernel: String,
-    subject: Subject,
-}
-
-/// One seed of a series.
-struct Replicate<'a> {
-    seed: u64,
-    cells: (&'a Cell, &'a Cell),
-    numbers: (Numbers, Numbers),
-}
-
-/// All effects: the control first, then the largest ratio first; what has no ratio comes last.
-pub(super) fn of_pairs(matched: &Matched<'_>, base: &Side, new: &Side) -> Vec<Effect> {
-    let all = series(matched);
-    let mut effects = Vec::new();
-    for (series, seeds) in &all {
-        for statistic in statistics(seeds) {
-            let control = control_of(series).and_then(|control| all.get(&control));
-            let clock = series.subject.clock;
-            let gross = pairs(seeds, statistic);
-            let net =
-                control.and_then(|control| Change::net(&gross, &pairs(control, statistic), clock));
-            let (Some(gross), Some(first)) = (Change::of(gross, clock), seeds.first()) else {
-                continue;
-            };
-            let (base_cell, new_cell) = first.cells;
-            effects.push(Effect {
-                base_kernel: series.base_kernel.clone(),
-                new_kernel: series.new_kernel.clone(),
-                subject: series.subject.clone(),
-                statistic,
-                gross,
-                net,
-                base_cell: CellRef { run: base.dir_of(base_cell), id: base_cell.id.clone() },
-                new_cell: CellRef { run: new.dir_of(new_cell), id: new_cell.id.clone() },
-            });
-        }
+    match stats::median_interval(ratios, LEVEL).filter(|_| has_ratio) {
+        Some((low, high)) => Certainty::Interval { low, high, level: LEVEL },
+        None => Certainty::NoRatio,
     }
-    effects.sort_by(|a, b| {
-        let magnitude = |effect: &Effect| effect.magnitude().unwrap_or(-1.0);
-        let by_magnitude = || magnitude(b).total_cmp(&magnitude(a));
-        b.is_control().cmp(&a.is_control()).then_with(by_magnitude)
-    });
-    effects
-}
-
-fn series<'a>(matched: &Matched<'a>) -> BTreeMap<Series, Vec<Replicate<'a>>> {
-    let mut all: BTreeMap<Series, Vec<Replicate<'a>>> = BTreeMap::new();
-    for &(base, new) in &matched.cells {
-        for (key, numbers) in &base.metrics {
-            if let Some(others) = new.metrics.get(key) {
-                all.entry(Series::of(base, new, key)).or_default().push(Replicate {
-                    seed: base.labels.seed,
-                    cells: (base, new),
-                    numbers: (*numbers, *others),
-                });
-            }
-        }
-    }
-    all
-}
-
-impl Series {
-    fn of(base: &Cell, new: &Cell, key: &MetricKey) -> Self {
-        let labels = &base.labels;
-        Self {
-            base_kernel: labels.kernel.clone(),
-            new_kernel: new.labels.kernel.clone(),
-            subject: Subject {
-                place: labels.place,
-                clock: labels.clock,
-                proxy: labels.proxy.clone(),
-                services: labels.services,
-                endpoints: labels.endpoints,
-                measure: labels.measure.clone(),
-                metric: key.name.clone(),
-                label: key.label.clone(),
-                unit: key.unit,
-            },
-        }
-    }
-}
-
-/// The same without a proxy, where that is a floor.
-fn control_of(series: &Series) -> Option<Series> {
-    let subject = &series.subject;
-    if subject.proxy == CONTROL || !metrics::is_of_a_connection(&subject.metric) {
-        return None;
-    }
-    let mut control = series.clone();
-    CONTROL.clone_into(&mut control.subject.proxy);
-    Some(control)
-}
-
-/// What can be told of all seeds alike.
-fn statistics(seeds: &[Replicate<'_>]) -> Vec<Statistic> {
-    let counts = || seeds.iter().flat_map(|seed| [seed.numbers.0.count, seed.numbers.1.count]);
-    if counts().all(|count| count == 1) {
-        vec![Statistic::Value]
-    } else if counts().all(|count| count >= P99_VALUES_MIN) {
-        vec![Statistic::P50, Statistic::P99]
-    } else {
-        vec![Statistic::P50]
-    }
-}
-
-fn pairs(seeds: &[Replicate<'_>], statistic: Statistic) -> Vec<Pair> {
-    let number = |numbers: &Numbers| match statistic {
-        Statistic::Value | Statistic::P50 => numbers.p50,
-        Statistic::P99 => numbers.p99,
-    };
-    seeds
-        .iter()
-        .map(|seed| Pair {
-            seed: seed.seed,
-            base: number(&seed.numbers.0),
-            new: number(&seed.numbers.1),
-        })
-        .collect()
 }
 
 #[cfg(test)]
