@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
 use results::Run;
-use results::replicate::{self, Judged};
+use results::replicate::{self, JudgedClaim};
 
 use crate::cli::{PageArgs, ReplicateArgs};
 use crate::console;
@@ -30,17 +30,17 @@ pub(super) fn run(args: &ReplicateArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn stored(folders: &[PathBuf]) -> anyhow::Result<Vec<Judged>> {
+fn stored(folders: &[PathBuf]) -> anyhow::Result<Vec<JudgedClaim>> {
     let judged = folders.iter().map(|folder| judge(folder));
     Ok(judged.collect::<anyhow::Result<Vec<_>>>()?.concat())
 }
 
-fn judge(folder: &Path) -> anyhow::Result<Vec<Judged>> {
+fn judge(folder: &Path) -> anyhow::Result<Vec<JudgedClaim>> {
     let judged = replicate::judge(&Run::read(folder)?);
     judged.with_context(|| format!("run {}", folder.display()))
 }
 
-fn measured(args: &ReplicateArgs) -> anyhow::Result<Vec<Judged>> {
+fn measured(args: &ReplicateArgs) -> anyhow::Result<Vec<JudgedClaim>> {
     let files = if args.scenarios.is_empty() { all()? } else { args.scenarios.clone() };
     // Every mistake in a file is found before anything is measured.
     let scenarios: Vec<(PathBuf, Scenario)> = files
@@ -77,7 +77,7 @@ fn tested(
     scenario: Scenario,
     folder: &Path,
     interrupt: &Interrupt,
-) -> anyhow::Result<Vec<Judged>> {
+) -> anyhow::Result<Vec<JudgedClaim>> {
     let request = RunRequest {
         scenario: file.to_owned(),
         output: Some(folder.to_owned()),
@@ -103,7 +103,7 @@ fn tested(
     }
 }
 
-fn unique(judged: &[Judged]) -> anyhow::Result<()> {
+fn unique(judged: &[JudgedClaim]) -> anyhow::Result<()> {
     for (at, one) in judged.iter().enumerate() {
         let twin = judged.iter().take(at).find(|other| other.claim.id == one.claim.id);
         if let Some(twin) = twin {

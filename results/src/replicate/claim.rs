@@ -12,14 +12,14 @@
 //! at_least = 1.1
 //! ```
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::metrics;
+use crate::metrics::{self, MetricKind};
 use crate::record::Clock;
+use crate::view::ViewError;
 
 /// A published claim and its test.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
     /// Short name, unique among the claims of all scenarios.
@@ -35,7 +35,7 @@ pub struct Claim {
 }
 
 /// How a claim is decided.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Test {
     /// By a measured number.
@@ -48,7 +48,7 @@ pub enum Test {
 }
 
 /// A number and its bounds, judged on every kernel and at every size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Measured {
     /// The value.
@@ -80,7 +80,7 @@ pub struct Measured {
 }
 
 /// One measured value: a percentile of a metric.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Term {
     /// Proxy.
@@ -104,8 +104,8 @@ fn median() -> f64 {
     0.5
 }
 
-/// A claim that means nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why a claim cannot be judged.
+#[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
     /// Contradictory or missing keys.
     #[error("claim {id}: {problem}")]
@@ -123,6 +123,9 @@ pub enum ClaimError {
         /// What the parser says.
         problem: String,
     },
+    /// Numbers that cannot be read.
+    #[error(transparent)]
+    View(#[from] ViewError),
 }
 
 impl Claim {
@@ -137,42 +140,49 @@ impl Claim {
     }
 }
 
-impl Term {
-    /// Whether it is the same on either clock.
-    fn is_amount(&self) -> bool {
-        metrics::kind(&self.metric).is_some_and(metrics::MetricKind::is_amount)
-    }
-}
-
 impl Measured {
+    /// What the value may be set against: one of these at most.
+    fn others(&self) -> impl Iterator<Item = &Term> {
+        [&self.ratio_to, &self.per_service_from, &self.exponent_from].into_iter().flatten()
+    }
+
     /// Every value that the test needs.
     pub(super) fn terms(&self) -> impl Iterator<Item = &Term> {
-        let others = [&self.ratio_to, &self.per_service_from, &self.exponent_from];
-        std::iter::once(&self.of).chain(others.into_iter().flatten())
+        std::iter::once(&self.of).chain(self.others())
+    }
+
+    /// Whether the result is a value in the unit of what is measured.
+    pub(super) fn has_unit(&self) -> bool {
+        self.ratio_to.is_none() && self.exponent_from.is_none()
     }
 
     fn contradiction(&self) -> Option<&'static str> {
         let bounds = [self.at_least, self.at_most];
-        let numbers = bounds.into_iter().chain([self.times]).flatten();
-        let forms = [&self.ratio_to, &self.per_service_from, &self.exponent_from];
-        let has_unit = self.ratio_to.is_none() && self.exponent_from.is_none();
-        let starts = [&self.per_service_from, &self.exponent_from];
-        let mut quantiles = self.terms().map(|term| term.quantile);
-        if bounds == [None, None] {
-            Some("it cannot fail; give `at_least`, `at_most` or both")
-        } else if forms.into_iter().flatten().count() > 1 {
-            Some("`ratio_to`, `per_service_from` and `exponent_from` exclude each other; keep one")
-        } else if has_unit && self.clock.is_none() && !self.of.is_amount() {
-            Some("a bound on a value needs the `clock` it is for: `wall` or `instructions`")
-        } else if starts.into_iter().flatten().any(|term| term.services.is_none()) {
-            Some("growth needs the number of `services` that it starts from")
-        } else if numbers.into_iter().any(|number| !number.is_finite()) {
-            Some("a bound or factor is not a finite number")
-        } else if !quantiles.all(|quantile| (0.0..=1.0).contains(&quantile)) {
-            Some("a `quantile` is not between 0 and 1")
-        } else {
-            None
-        }
+        let mut starts = [&self.per_service_from, &self.exponent_from].into_iter().flatten();
+        let is_amount = metrics::kind(&self.of.metric).is_some_and(MetricKind::is_amount);
+        let without_clock = self.has_unit() && self.clock.is_none() && !is_amount;
+        let quantiles_fit = self.terms().all(|term| (0.0..=1.0).contains(&term.quantile));
+        let problems = [
+            (bounds == [None, None], "it cannot fail; give `at_least`, `at_most` or both"),
+            (
+                self.others().count() > 1,
+                "`ratio_to`, `per_service_from` and `exponent_from` exclude each other; keep one",
+            ),
+            (
+                without_clock,
+                "a bound on a value needs the `clock` it is for: `wall` or `instructions`",
+            ),
+            (
+                starts.any(|term| term.services.is_none()),
+                "growth needs the number of `services` that it starts from",
+            ),
+            (
+                bounds.into_iter().chain([self.times]).flatten().any(|one| !one.is_finite()),
+                "a bound or factor is not a finite number",
+            ),
+            (!quantiles_fit, "a `quantile` is not between 0 and 1"),
+        ];
+        problems.into_iter().find(|(wrong, _)| *wrong).map(|(_, problem)| problem)
     }
 }
 

@@ -3,76 +3,60 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Claim, ClaimError, Judged, Measured, Point, Term, Test, Verdict};
+use super::claim::{Claim, ClaimError, Measured, Term, Test};
+use super::verdict::{ClaimPoint, ClaimVerdict, JudgedClaim};
 use crate::format::{list, thousands};
+use crate::proxies::CONTROL;
 use crate::record::{Outcome, Unit};
 use crate::stats::Spread;
 use crate::store::Run;
-use crate::view::{Group, View, ViewError};
-
-/// Why a run's claims cannot be judged.
-#[derive(Debug, thiserror::Error)]
-pub enum JudgeError {
-    /// A claim that means nothing.
-    #[error(transparent)]
-    Claim(#[from] ClaimError),
-    /// Numbers that cannot be read.
-    #[error(transparent)]
-    View(#[from] ViewError),
-}
+use crate::view::{Group, Replicate, View};
 
 /// The verdicts on all claims that the scenario of `run` makes.
 ///
 /// # Errors
-/// [`JudgeError`] when the claims or the numbers of the run cannot be read.
-pub fn judge(run: &Run) -> Result<Vec<Judged>, JudgeError> {
+/// [`ClaimError`] when the claims or the numbers of the run cannot be read.
+pub fn judge(run: &Run) -> Result<Vec<JudgedClaim>, ClaimError> {
     let view = View::new(std::slice::from_ref(run))?;
     let claims = claims_of(run)?;
     Ok(claims.into_iter().map(|claim| judged(claim, run, &view)).collect())
 }
 
 fn claims_of(run: &Run) -> Result<Vec<Claim>, ClaimError> {
-    let stored = run.record.scenario.get("claims").cloned();
-    let claims: Vec<Claim> = match stored {
-        Some(stored) => serde_json::from_value(stored).map_err(|error| ClaimError::Stored {
-            run: run.dir.display().to_string(),
-            problem: error.to_string(),
-        })?,
-        None => Vec::new(),
-    };
+    let Some(stored) = run.record.scenario.get("claims") else { return Ok(Vec::new()) };
+    let claims: Vec<Claim> = serde_json::from_value(stored.clone()).map_err(|error| {
+        ClaimError::Stored { run: run.dir.display().to_string(), problem: error.to_string() }
+    })?;
     claims.iter().try_for_each(Claim::check)?;
     Ok(claims)
 }
 
-fn judged(claim: Claim, run: &Run, view: &View<'_>) -> Judged {
+fn judged(claim: Claim, run: &Run, view: &View<'_>) -> JudgedClaim {
     let (points, verdict) = match &claim.test {
         Test::Cannot { because } => {
-            (Vec::new(), Verdict::CannotBeTestedHere { reason: because.clone() })
+            (Vec::new(), ClaimVerdict::CannotBeTestedHere { reason: because.clone() })
         }
         Test::Measured(test) => {
-            let points: Vec<Point> =
+            let points: Vec<ClaimPoint> =
                 view.groups.iter().flat_map(|group| points(test, group)).collect();
             let verdict = verdict(&points, || why_nothing(test, view));
             (points, verdict)
         }
     };
-    Judged { claim, scenario: run.record.scenario_name.clone(), points, verdict }
+    JudgedClaim { claim, scenario: run.record.scenario_name.clone(), points, verdict }
 }
 
-fn points(test: &Measured, group: &Group<'_>) -> Vec<Point> {
+fn points(test: &Measured, group: &Group<'_>) -> Vec<ClaimPoint> {
     if test.clock.is_some_and(|clock| clock != group.key.clock) {
         return Vec::new();
     }
-    let sizes: BTreeSet<u64> = group
-        .amounts(&test.of.metric, &test.of.label)
-        .into_iter()
-        .map(|(_, _, services)| services)
-        .collect();
+    let amounts = group.amounts(&test.of.metric, &test.of.label).into_iter();
+    let sizes: BTreeSet<u64> = amounts.map(|(_, _, services)| services).collect();
     let wanted = |size: &u64| test.services.is_empty() || test.services.contains(size);
     sizes.into_iter().filter(wanted).filter_map(|services| point(test, group, services)).collect()
 }
 
-fn point(test: &Measured, group: &Group<'_>, services: u64) -> Option<Point> {
+fn point(test: &Measured, group: &Group<'_>, services: u64) -> Option<ClaimPoint> {
     let of = values(&test.of, group, services)?;
     // What stands against the value of the same seed.
     let against = |term: &Term, result: &dyn Fn(f64, f64) -> f64| -> Option<Vec<f64>> {
@@ -81,7 +65,8 @@ fn point(test: &Measured, group: &Group<'_>, services: u64) -> Option<Point> {
         Some(pairs.map(|(value, other)| result(value, other)).collect())
     };
     let results: Vec<f64> = if let Some(term) = &test.ratio_to {
-        if term.services == Some(services) && same_series(term, &test.of) {
+        let series = |term: &Term| [&term.proxy, &term.metric, &term.label].map(String::clone);
+        if term.services == Some(services) && series(term) == series(&test.of) {
             return None;
         }
         against(term, &|value, other| value / other)?
@@ -96,40 +81,38 @@ fn point(test: &Measured, group: &Group<'_>, services: u64) -> Option<Point> {
     };
     let factor = test.times.unwrap_or(1.0);
     let value = Spread::of(results.into_iter().map(|result| result * factor))?;
-    let has_unit = test.ratio_to.is_none() && test.exponent_from.is_none();
-    let unit = has_unit.then(|| unit_of(&test.of, group));
+    let unit = test.has_unit().then(|| unit_of(&test.of, group));
     let (kernel, clock) = (group.key.kernel.clone(), group.key.clock);
-    Some(Point { kernel, clock, services, value, unit, met: met(test, value) })
-}
-
-fn same_series(a: &Term, b: &Term) -> bool {
-    (&a.proxy, &a.metric, &a.label) == (&b.proxy, &b.metric, &b.label)
+    Some(ClaimPoint { kernel, clock, services, value, unit, met: met(test, value) })
 }
 
 /// A timing has the unit of its clock; a count has its own.
 fn unit_of(term: &Term, group: &Group<'_>) -> Unit {
-    let amounts = group.amounts(&term.metric, &term.label);
-    let units = || amounts.iter().map(|(unit, ..)| *unit);
-    let timing = units().find(|unit| *unit == group.unit());
-    timing.or_else(|| units().next()).unwrap_or_else(|| group.unit())
+    let amounts = group.amounts(&term.metric, &term.label).into_iter();
+    let units: Vec<Unit> = amounts.map(|(unit, ..)| unit).collect();
+    match units.first() {
+        Some(first) if !units.contains(&group.unit()) => *first,
+        _ => group.unit(),
+    }
 }
 
 /// The term's value by seed.
 fn values(term: &Term, group: &Group<'_>, services: u64) -> Option<BTreeMap<u64, f64>> {
     let services = term.services.unwrap_or(services);
+    let unit = unit_of(term, group);
+    let value = |one: &Replicate| Some((one.seed, one.samples.percentile(term.quantile)? as f64));
     let of = |proxy: &str| -> BTreeMap<u64, f64> {
-        let unit = unit_of(term, group);
         let replicates = group.replicates_in(unit, &term.metric, &term.label, proxy, services);
-        let value = |samples: &crate::Samples| samples.percentile(term.quantile);
-        replicates.iter().filter_map(|one| Some((one.seed, value(&one.samples)? as f64))).collect()
+        replicates.iter().filter_map(value).collect()
     };
     let mut all = of(&term.proxy);
     if term.net {
-        let floor = of("none");
-        all = all
-            .into_iter()
-            .filter_map(|(seed, value)| Some((seed, value - floor.get(&seed)?)))
-            .collect();
+        let floor = of(CONTROL);
+        all.retain(|seed, value| {
+            let floor = floor.get(seed);
+            *value -= floor.copied().unwrap_or_default();
+            floor.is_some()
+        });
     }
     (!all.is_empty()).then_some(all)
 }
@@ -140,63 +123,48 @@ fn met(test: &Measured, value: Spread) -> Option<bool> {
         test.at_least.is_none_or(|least| value >= least)
             && test.at_most.is_none_or(|most| value <= most)
     };
-    let ends = [inside(value.min), inside(value.max)];
-    match ends {
-        // Both ends outside, on different sides: some seed may be inside.
-        [false, false] if inside(value.median) => None,
-        [false, false] => Some(false),
+    match [value.min, value.max].map(inside) {
         [true, true] => Some(true),
+        // Else the ends are outside on different sides, and some seed may be inside.
+        [false, false] if !inside(value.median) => Some(false),
         _ => None,
     }
 }
 
-fn verdict(points: &[Point], why_nothing: impl FnOnce() -> String) -> Verdict {
+fn verdict(points: &[ClaimPoint], why_nothing: impl FnOnce() -> String) -> ClaimVerdict {
     let count = |met: bool| points.iter().filter(|point| point.met == Some(met)).count();
+    let disagree = "the seeds disagree; more of them may settle it";
     match (count(true), count(false)) {
-        (0, 0) if points.is_empty() => Verdict::CannotBeTestedHere { reason: why_nothing() },
         (0, 0) => {
-            let reason = "the seeds disagree; more of them may settle it".to_owned();
-            Verdict::CannotBeTestedHere { reason }
+            let reason = if points.is_empty() { why_nothing() } else { disagree.to_owned() };
+            ClaimVerdict::CannotBeTestedHere { reason }
         }
-        (0, _) => Verdict::DoesNotHold,
-        (all, _) if all == points.len() => Verdict::Holds,
-        _ => Verdict::HoldsOnlyWhen { condition: condition(points) },
+        (0, _) => ClaimVerdict::DoesNotHold,
+        (all, _) if all == points.len() => ClaimVerdict::Holds,
+        _ => ClaimVerdict::HoldsOnlyWhen { condition: condition(points) },
     }
 }
 
 /// Where the claim is met: by sizes, by kernels, or point by point, whichever is enough.
-fn condition(points: &[Point]) -> String {
-    let met = |point: &&Point| point.met == Some(true);
-    let kernels: BTreeSet<&str> = points.iter().map(|point| point.kernel.as_str()).collect();
-    let sizes: BTreeSet<u64> = points.iter().map(|point| point.services).collect();
-    let decided = |share: &dyn Fn(&Point) -> bool| {
-        let mine = points.iter().filter(|point| share(point));
-        let (met, all) = (mine.clone().filter(met).count(), mine.count());
-        met == 0 || met == all
-    };
-    let with = |sizes: Vec<u64>| {
+fn condition(points: &[ClaimPoint]) -> String {
+    let is_met = |point: &&ClaimPoint| point.met == Some(true);
+    let met = || points.iter().filter(is_met);
+    let sizes: BTreeSet<u64> = met().map(|point| point.services).collect();
+    let kernels: BTreeSet<&str> = met().map(|point| point.kernel.as_str()).collect();
+    let with = |sizes: BTreeSet<u64>| {
         format!("with {} Services", list(&sizes.into_iter().map(thousands).collect::<Vec<_>>()))
     };
-    if sizes.iter().all(|size| decided(&|point| point.services == *size)) {
-        let held = |size: &u64| points.iter().any(|p| p.services == *size && p.met == Some(true));
-        return with(sizes.into_iter().filter(held).collect());
+    if points.iter().all(|point| sizes.contains(&point.services) == is_met(&point)) {
+        return with(sizes);
     }
-    let on = |kernel: &str| format!("on {kernel}");
-    if kernels.iter().all(|kernel| decided(&|point| point.kernel == *kernel)) {
-        let held =
-            |kernel: &&str| points.iter().any(|p| p.kernel == *kernel && p.met == Some(true));
-        let kernels: Vec<String> = kernels.into_iter().filter(held).map(str::to_owned).collect();
-        return on(&list(&kernels));
+    if points.iter().all(|point| kernels.contains(&*point.kernel) == is_met(&point)) {
+        return format!("on {}", list(&kernels.into_iter().collect::<Vec<_>>()));
     }
-    let words: Vec<String> = kernels
-        .into_iter()
-        .filter_map(|kernel| {
-            let here = points.iter().filter(|point| point.kernel == kernel).filter(met);
-            let sizes: Vec<u64> = here.map(|point| point.services).collect();
-            (!sizes.is_empty()).then(|| format!("{} {}", on(kernel), with(sizes)))
-        })
-        .collect();
-    list(&words)
+    let on = |kernel: &str| {
+        let here = met().filter(|point| point.kernel == kernel);
+        format!("on {kernel} {}", with(here.map(|point| point.services).collect()))
+    };
+    list(&kernels.into_iter().map(on).collect::<Vec<_>>())
 }
 
 /// Why a test has no number: what the cells of its proxy say, or that nobody measured it.
@@ -220,7 +188,7 @@ mod tests {
     use serde_json::json;
 
     /// The verdict on a claim about the recorded run of three sizes.
-    fn on(test: &serde_json::Value) -> Judged {
+    fn on(test: &serde_json::Value) -> JudgedClaim {
         let mut run = fixture::stored();
         run.record.scenario = json!({ "claims": [
             { "id": "x", "source": "s", "says": "s", "how": "h", "test": { "measured": test } }
@@ -238,15 +206,15 @@ mod tests {
     #[test]
     fn a_ratio_holds_everywhere_somewhere_or_nowhere() {
         let all = on(&ratio(0.0));
-        assert_eq!(all.verdict, Verdict::Holds);
+        assert_eq!(all.verdict, ClaimVerdict::Holds);
         let ratios: Vec<f64> = all.points.iter().map(|point| point.value.median).collect();
         assert!(ratios.len() > 1 && ratios.is_sorted(), "the list grows with Services: {ratios:?}");
         let between = f64::midpoint(ratios[0], ratios[1]);
         let rest: Vec<String> =
             all.points.iter().skip(1).map(|point| thousands(point.services)).collect();
         let condition = format!("with {} Services", list(&rest));
-        assert_eq!(on(&ratio(between)).verdict, Verdict::HoldsOnlyWhen { condition });
-        assert_eq!(on(&ratio(1e9)).verdict, Verdict::DoesNotHold);
+        assert_eq!(on(&ratio(between)).verdict, ClaimVerdict::HoldsOnlyWhen { condition });
+        assert_eq!(on(&ratio(1e9)).verdict, ClaimVerdict::DoesNotHold);
     }
 
     #[test]
@@ -294,7 +262,12 @@ mod tests {
         let first = on(&ratio(0.0)).points[0].services;
         start["services"] = json!(first);
         let judged = on(&json!({ "of": of, "exponent_from": start, "at_most": 1.0 }));
-        assert_eq!(judged.verdict, Verdict::Holds, "a fixed cost and a line: {:?}", judged.points);
+        assert_eq!(
+            judged.verdict,
+            ClaimVerdict::Holds,
+            "a fixed cost and a line: {:?}",
+            judged.points
+        );
         assert!(
             judged.points.iter().all(|point| point.value.median > 0.0 && point.services > first)
         );
@@ -305,7 +278,7 @@ mod tests {
     fn without_numbers_there_is_a_reason_and_no_verdict() {
         let mut test = ratio(1.0);
         test["of"]["proxy"] = json!("ebpf");
-        let Verdict::CannotBeTestedHere { reason } = on(&test).verdict else {
+        let ClaimVerdict::CannotBeTestedHere { reason } = on(&test).verdict else {
             panic!("nobody measured it")
         };
         assert_eq!(reason, "the run has no connect (last) with ebpf");
@@ -316,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_condition_is_as_short_as_it_can_be() {
-        let point = |kernel: &str, services, met| Point {
+        let point = |kernel: &str, services, met| ClaimPoint {
             kernel: kernel.into(),
             clock: crate::Clock::Instructions,
             services,
@@ -326,7 +299,7 @@ mod tests {
         };
         let grid = |held: [bool; 4]| {
             let places = [("6.1", 100), ("6.1", 1000), ("7.2", 100), ("7.2", 1000)];
-            let points: Vec<Point> =
+            let points: Vec<ClaimPoint> =
                 places.iter().zip(held).map(|((k, n), met)| point(k, *n, met)).collect();
             condition(&points)
         };

@@ -1,12 +1,13 @@
 //! Verdicts as a page: one table.
 
-use super::{Judged, Point, Test};
+use super::claim::Test;
+use super::verdict::{ClaimPoint, JudgedClaim};
 use crate::document::{Block, Document};
 use crate::format::{fixed, list, quantity, quantity_again, thousands};
 use crate::tables::{Table, text as column};
 
 /// The page, that `command` makes again; on a terminal without sources and methods.
-pub fn document(judged: &[Judged], command: &str) -> Document {
+pub fn document(judged: &[JudgedClaim], command: &str) -> Document {
     let columns = |names: &[&str]| names.iter().copied().map(column).collect();
     let brief = columns(&["claim", "claimed", "measured", "verdict"]);
     let mut brief = Table::new("", "", brief);
@@ -33,31 +34,22 @@ pub fn document(judged: &[Judged], command: &str) -> Document {
 }
 
 /// `1.01x with 10,000, 1.03x with 20,000 Services (6.1.0, instructions)`.
-fn measured(judged: &Judged) -> String {
-    let mut places: Vec<(&str, String)> = Vec::new();
-    for point in &judged.points {
-        let clock = point.clock.to_string();
-        if !places.iter().any(|place| *place == (point.kernel.as_str(), clock.clone())) {
-            places.push((&point.kernel, clock));
-        }
-    }
-    let phrases: Vec<String> = places
-        .into_iter()
-        .map(|(kernel, clock)| {
-            let here = |point: &&Point| point.kernel == kernel && point.clock.to_string() == clock;
-            let values: Vec<String> =
-                judged.points.iter().filter(here).map(|point| with_size(judged, point)).collect();
-            format!("{} Services ({kernel}, {clock})", list(&values))
-        })
-        .collect();
+fn measured(judged: &JudgedClaim) -> String {
+    let place = |point: &ClaimPoint| (point.kernel.clone(), point.clock);
+    let phrase = |points: &[ClaimPoint]| {
+        let value = |point: &ClaimPoint| {
+            format!("{} with {}", value(judged, point), thousands(point.services))
+        };
+        let values: Vec<String> = points.iter().map(value).collect();
+        let (kernel, clock) = place(&points[0]);
+        format!("{} Services ({kernel}, {clock})", list(&values))
+    };
+    let phrases: Vec<String> =
+        judged.points.chunk_by(|a, b| place(a) == place(b)).map(phrase).collect();
     if phrases.is_empty() { "nothing".to_owned() } else { phrases.join("; ") }
 }
 
-fn with_size(judged: &Judged, point: &Point) -> String {
-    format!("{} with {}", value(judged, point), thousands(point.services))
-}
-
-fn value(judged: &Judged, point: &Point) -> String {
+fn value(judged: &JudgedClaim, point: &ClaimPoint) -> String {
     let is_exponent =
         matches!(&judged.claim.test, Test::Measured(test) if test.exponent_from.is_some());
     let number = |value: f64| match point.unit {
