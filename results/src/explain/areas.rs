@@ -4,43 +4,28 @@
 //! `/proc/kallsyms` names no source files, and the kernel's own naming is regular enough for a
 //! table to read by.
 
-/// Beginnings of names, leading underscores aside, and their area. The first that fits decides.
-const AREAS: [(&str, &str); 12] = [
-    ("TCP and sockets", "tcp_ inet sock_ sk_ lock_sock release_sock secure_tcp"),
-    ("netfilter core", "nf_ xt_ ipt_"),
-    ("IP and routing", "ip_ fib_ rt_ ipv4_ dst_ neigh_ arp_ icmp_ raw_"),
-    (
-        "packets and devices",
-        "skb_ alloc_skb kfree_skb consume_skb build_skb napi_ net_ netif_ dev_ process_backlog eth_ qdisc_ pskb copy_skb \
-         csum_ nla_ netlink_",
-    ),
-    ("system call entry", "x64_sys do_syscall entry_ syscall_ sys_ exit_to_user move_addr"),
-    (
-        "interrupts and timers",
-        "irq do_softirq raise_softirq handle_softirqs hrtimer timer_ mod_timer tick_ ktime clockevents sysvec_ asm_ apic \
-         lapic run_timer call_timer update_process_times native_write_msr",
-    ),
-    (
-        "scheduler",
-        "schedule sched_ pick_next enqueue_ dequeue_ update_ try_to_wake ttwu select_task switch_ prepare_to_wait finish_ \
-         wake_ set_next put_prev check_preempt wakeup_preempt place_entity default_wake autoremove_wake woken_wake reweight",
-    ),
-    ("locks and RCU", "raw_spin rcu_ mutex_ local_bh queued_spin down_ up_ srcu_ call_rcu rwsem"),
-    (
-        "memory",
-        "kmalloc kmem_ kfree slab alloc_ free_ get_page mem clear_page page_ handle_mm vm_ vma mas_ mtree_ unmap_ pte_ filemap \
-         lru_ rmqueue mod_memcg exc_page_fault do_user_addr kvmalloc vmalloc put_page folio_ obj_cgroup pcpu_ next_uptodate",
-    ),
-    (
-        "hashing and randomness",
-        "siphash jhash get_random chacha blake2 crng prandom extract_ hsiphash",
-    ),
-    (
-        "files and wakeups",
-        "ep_ epoll fput fget d_ file vfs_ close_ poll security_ ksys_ fd_ iput dput dentry inode evict task_work",
-    ),
-    ("mitigations", "x86_indirect x86_return srso retbleed"),
-];
+/// One area a line, and the beginnings of its functions' names, leading underscores aside. The
+/// first that fits decides.
+const AREAS: &str = "\
+TCP and sockets: tcp_ inet sock_ sk_ lock_sock release_sock secure_tcp
+netfilter core: nf_ xt_ ipt_
+IP and routing: ip_ fib_ rt_ ipv4_ dst_ neigh_ arp_ icmp_ raw_
+packets and devices: skb_ alloc_skb kfree_skb consume_skb build_skb napi_ net_ netif_ dev_ process_backlog \
+    eth_ qdisc_ pskb copy_skb csum_ nla_ netlink_
+system call entry: x64_sys do_syscall entry_ syscall_ sys_ exit_to_user move_addr
+interrupts and timers: irq do_softirq raise_softirq handle_softirqs hrtimer timer_ mod_timer tick_ ktime \
+    clockevents sysvec_ asm_ apic lapic run_timer call_timer update_process_times native_write_msr
+scheduler: schedule sched_ pick_next enqueue_ dequeue_ update_ try_to_wake ttwu select_task switch_ \
+    prepare_to_wait finish_ wake_ set_next put_prev check_preempt wakeup_preempt place_entity default_wake \
+    autoremove_wake woken_wake reweight
+locks and RCU: raw_spin rcu_ mutex_ local_bh queued_spin down_ up_ srcu_ call_rcu rwsem
+memory: kmalloc kmem_ kfree slab alloc_ free_ get_page mem clear_page page_ handle_mm vm_ vma mas_ mtree_ \
+    unmap_ pte_ filemap lru_ rmqueue mod_memcg exc_page_fault do_user_addr kvmalloc vmalloc put_page folio_ \
+    obj_cgroup pcpu_ next_uptodate
+hashing and randomness: siphash jhash get_random chacha blake2 crng prandom extract_ hsiphash
+files and wakeups: ep_ epoll fput fget d_ file vfs_ close_ poll security_ ksys_ fd_ iput dput dentry inode \
+    evict task_work
+mitigations: x86_indirect x86_return srso retbleed";
 
 /// The area of a function; what is none (its name is in brackets) is an area of its own.
 pub(super) fn area(function: &str, module: Option<&str>) -> String {
@@ -52,7 +37,8 @@ pub(super) fn area(function: &str, module: Option<&str>) -> String {
     }
     let bare = function.trim_start_matches('_');
     let fits = |begins: &str| begins.split_ascii_whitespace().any(|begin| bare.starts_with(begin));
-    let known = AREAS.iter().find(|(_, begins)| fits(begins));
+    let mut areas = AREAS.lines().filter_map(|line| line.split_once(": "));
+    let known = areas.find(|(_, begins)| fits(begins));
     known.map_or("other kernel functions", |(area, _)| area).to_owned()
 }
 

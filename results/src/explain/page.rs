@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{Explanation, Profiled, SUM_TOLERANCE, plot, tables};
+use super::explanation::{Explanation, Profiled, SUM_TOLERANCE};
+use super::{plot, tables};
 use crate::document::{Block, Document};
-use crate::format::{fixed, percent, plain, thousands};
+use crate::format::{counted, fixed, percent, plain, thousands};
 use crate::metrics;
 use crate::plots::{Plot, PlotError};
 use crate::print::{self, PrintError};
@@ -21,7 +22,8 @@ const TOP: usize = 40;
 /// # Errors
 /// [`PlotError`].
 pub fn document(explanation: &Explanation, top: usize) -> Result<Document, PlotError> {
-    let title = title(explanation);
+    let Explanation { metric, label, .. } = explanation;
+    let title = format!("Where the instructions of {metric} ({label}) go");
     let mut document = Document::new(title.clone(), "");
     document.plots_in = "";
     // Its numbers are those of the table of functions.
@@ -66,11 +68,6 @@ fn name(explanation: &Explanation) -> String {
     name.chars().map(|symbol| if fits(symbol) { symbol } else { '_' }).take(240).collect()
 }
 
-fn title(explanation: &Explanation) -> String {
-    let Explanation { metric, label, .. } = explanation;
-    format!("Where the instructions of {metric} ({label}) go")
-}
-
 /// What was profiled, and whether it can be believed.
 fn sentences(explanation: &Explanation) -> Vec<String> {
     let mut lines = vec![about("cell", &explanation.cell)];
@@ -91,8 +88,7 @@ fn sentences(explanation: &Explanation) -> Vec<String> {
             tables::signed(difference as f64)
         ));
     }
-    let cells = [Some(&explanation.cell), explanation.against.as_ref()];
-    for cell in cells.into_iter().flatten().filter(|cell| !cell.as_stored) {
+    for cell in explanation.cells().filter(|cell| !cell.as_stored) {
         lines.push(format!(
             "warning: profiled now, {} gives other numbers than those stored, so the parts are those of now: another build of vipbench, another QEMU, kernel or tool, or a very busy machine",
             plain(&cell.cell)
@@ -102,20 +98,17 @@ fn sentences(explanation: &Explanation) -> Vec<String> {
 }
 
 fn about(role: &str, cell: &Profiled) -> String {
-    let count = cell.measured.len();
-    let samples = if count == 1 { "sample" } else { "samples" };
     format!(
-        "{role}: {}, {} {samples}, {} instructions each by the guest's clock",
+        "{role}: {}, {}, {} instructions each by the guest's clock",
         plain(&cell.cell),
-        thousands(count as u64),
+        counted(cell.measured.len() as u64, "sample"),
         fixed(cell.measured_mean(), 0)
     )
 }
 
 fn check(explanation: &Explanation) -> String {
     let what = if explanation.against.is_some() { "the difference" } else { "what was measured" };
-    let gap = [Some(&explanation.cell), explanation.against.as_ref()];
-    let gap = gap.into_iter().flatten().map(|cell| cell.largest_gap).max().unwrap_or(0);
+    let gap = explanation.cells().map(|cell| cell.largest_gap).max().unwrap_or(0);
     let verdict = if explanation.adds_up() { "check passed" } else { "CHECK FAILED" };
     format!(
         "{verdict}: the parts add up to {} of {} instructions, {what}, {} off (limit {}); the worst single sample is {} off",
@@ -130,7 +123,7 @@ fn check(explanation: &Explanation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::tests::example;
+    use crate::explain::explanation::tests::example;
 
     #[test]
     fn the_summary_says_what_was_profiled_and_that_it_adds_up() {

@@ -5,8 +5,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
+use super::explanation::{Explanation, ProfileLine, shortened};
 use super::tables::signed;
-use crate::explain::{Explanation, Line};
 use crate::format::fixed;
 use crate::plots::{self, PlotError, theme};
 
@@ -24,25 +24,18 @@ const NAME_MAX: usize = 40;
 
 /// A complete SVG file.
 pub(crate) fn draw(explanation: &Explanation) -> Result<String, PlotError> {
-    let lines = explanation.lines();
-    let (shown, rest) = lines.split_at_checked(BARS_MAX).unwrap_or((&lines, &[]));
-    let mut bars: Vec<(String, f64)> =
-        shown.iter().filter(|line| line.difference() != 0.0).map(named).collect();
-    if !rest.is_empty() {
-        let left = rest.iter().map(Line::difference).sum();
-        bars.push((format!("({} other functions)", rest.len()), left));
-    }
+    let lines = shortened(&explanation.lines(), BARS_MAX);
+    let bars: Vec<(String, f64)> =
+        lines.iter().filter(|line| line.difference() != 0.0).map(named).collect();
     let height = 60 + TOP + PITCH * i32::try_from(bars.len()).unwrap_or(0);
     let size = (WIDTH, height.unsigned_abs());
     let svg = plots::svg("explain", size, |root| draw_on(root, explanation, &bars))?;
     Ok(theme::finish(&svg, &title(explanation)))
 }
 
-fn named(line: &Line) -> (String, f64) {
-    let name = match &line.module {
-        Some(module) => format!("{} [{module}]", line.function),
-        None => line.function.clone(),
-    };
+fn named(line: &ProfileLine) -> (String, f64) {
+    let module = line.module.as_ref().map_or(String::new(), |module| format!(" [{module}]"));
+    let name = format!("{}{module}", line.function);
     (name.chars().take(NAME_MAX).collect(), line.difference())
 }
 
@@ -54,29 +47,14 @@ fn title(explanation: &Explanation) -> String {
     }
 }
 
-/// The scale from instructions to pixels.
-struct Scale {
-    /// What the left end stands for.
-    least: f64,
-    pixels_each: f64,
-}
-
-impl Scale {
-    fn of(bars: &[(String, f64)]) -> Self {
-        let most = bars.iter().map(|(_, value)| *value).fold(0.0, f64::max);
-        let least = bars.iter().map(|(_, value)| *value).fold(0.0, f64::min);
-        let span = if most > least { most - least } else { 1.0 };
-        Self { least, pixels_each: f64::from(RIGHT - LEFT) / span }
-    }
-
-    fn at(&self, value: f64) -> i32 {
-        LEFT + whole((value - self.least) * self.pixels_each)
-    }
-}
-
+/// Where on the way from left to right values are, so that all of `bars` fit.
 #[expect(clippy::cast_possible_truncation, reason = "at most the width of the plot")]
-fn whole(pixels: f64) -> i32 {
-    pixels.round() as i32
+fn scale(bars: &[(String, f64)]) -> impl Fn(f64) -> i32 + use<> {
+    let values = || bars.iter().map(|(_, value)| *value);
+    let (least, most) = (values().fold(0.0, f64::min), values().fold(0.0, f64::max));
+    let span = if most > least { most - least } else { 1.0 };
+    let pixels_each = f64::from(RIGHT - LEFT) / span;
+    move |value| LEFT + ((value - least) * pixels_each).round() as i32
 }
 
 fn draw_on<DB: DrawingBackend>(
@@ -93,11 +71,11 @@ fn draw_on<DB: DrawingBackend>(
         None => format!("{} instructions a sample", fixed(explanation.cell.executed_mean(), 0)),
     };
     root.draw_text(&second, &muted, (24, 84))?;
-    let scale = Scale::of(bars);
+    let at = scale(bars);
     for (y, (name, value)) in (TOP..).step_by(PITCH.unsigned_abs() as usize).zip(bars) {
-        draw_bar(root, &scale, y, name, *value, explanation.against.is_some())?;
+        draw_bar(root, &at, y, name, *value, explanation.against.is_some())?;
     }
-    let zero = scale.at(0.0);
+    let zero = at(0.0);
     let bottom = TOP + PITCH * i32::try_from(bars.len()).unwrap_or(0);
     root.draw(&PathElement::new(vec![(zero, TOP - 6), (zero, bottom)], theme::MUTED.color()))?;
     let foot = match explanation.against {
@@ -112,7 +90,7 @@ fn draw_on<DB: DrawingBackend>(
 
 fn draw_bar<DB: DrawingBackend>(
     root: &DrawingArea<DB, Shift>,
-    scale: &Scale,
+    at: &impl Fn(f64) -> i32,
     y: i32,
     name: &str,
     value: f64,
@@ -121,8 +99,8 @@ fn draw_bar<DB: DrawingBackend>(
     let middle = y + BAR / 2;
     let label = theme::text(TEXT_PX, theme::TEXT).pos(theme::middle(HPos::Right));
     root.draw_text(name, &label, (LEFT - 12, middle))?;
-    let zero = scale.at(0.0);
-    let (from, to) = (zero.min(scale.at(value)), zero.max(scale.at(value)));
+    let zero = at(0.0);
+    let (from, to) = (zero.min(at(value)), zero.max(at(value)));
     let paint = if value > 0.0 { theme::MORE } else { theme::LESS };
     root.draw(&Rectangle::new([(from, y), (to.max(from + 1), y + BAR)], paint.color().filled()))?;
     let number = if with_sign { signed(value) } else { fixed(value, 0) };
@@ -133,7 +111,7 @@ fn draw_bar<DB: DrawingBackend>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::tests::example;
+    use crate::explain::explanation::tests::example;
 
     #[test]
     fn more_and_less_have_colours_of_their_own_and_sides() {
@@ -142,8 +120,8 @@ mod tests {
         assert!(svg.contains("schedule") && svg.contains("-100"), "{svg}");
         assert!(!svg.contains("(user space)"), "no difference, no bar");
         assert!(svg.contains("prefers-color-scheme: dark"));
-        let scale = Scale::of(&[("a".into(), 300.0), ("b".into(), -100.0)]);
-        assert_eq!((scale.at(-100.0), scale.at(300.0)), (LEFT, RIGHT));
+        let at = scale(&[("a".into(), 300.0), ("b".into(), -100.0)]);
+        assert_eq!((at(-100.0), at(300.0)), (LEFT, RIGHT));
     }
 
     #[test]

@@ -1,61 +1,47 @@
 //! Tables of an explanation: by function, and by area of the kernel.
 
-use crate::explain::{Explanation, Line};
+use super::explanation::{Explanation, ProfileLine, shortened};
 use crate::format::{fixed, percent};
-use crate::tables::{Column, Table, number, text};
+use crate::tables::{Table, number, text};
 
 /// The `top` functions with the largest differences, the rest in one line, and the total.
 pub(crate) fn functions(explanation: &Explanation, top: usize) -> Table {
-    let mut columns = vec![text("function"), text("module")];
-    columns.extend(numbers(explanation));
-    let title = "By function, instructions a sample";
-    let mut table = Table::new(title, "", columns);
-    let lines = explanation.lines();
-    let (shown, rest) = lines.split_at_checked(top).unwrap_or((&lines, &[]));
-    for line in shown {
-        let module = line.module.clone().unwrap_or_default();
-        table.rows.push(row(explanation, vec![line.function.clone(), module], line));
-    }
-    if !rest.is_empty() {
-        let name = format!("({} other functions)", rest.len());
-        table.rows.push(row(explanation, vec![name, String::new()], &sum(rest)));
-    }
-    table.rows.push(row(explanation, vec!["total".into(), String::new()], &sum(&lines)));
-    table
+    let names = vec![text("function"), text("module")];
+    let table = Table::new("By function, instructions a sample", "", names);
+    with_lines(table, explanation, &explanation.lines(), top)
 }
 
 /// All areas, and the total.
 pub(crate) fn areas(explanation: &Explanation) -> Table {
-    let mut columns = vec![text("area")];
-    columns.extend(numbers(explanation));
     let note = "Functions of modules by module, those of the kernel itself by the beginning of their names.";
-    let mut table = Table::new("By area of the kernel, instructions a sample", note, columns);
-    let lines = explanation.areas();
-    for line in &lines {
-        table.rows.push(row(explanation, vec![line.function.clone()], line));
-    }
-    table.rows.push(row(explanation, vec!["total".into()], &sum(&lines)));
-    table
+    let table =
+        Table::new("By area of the kernel, instructions a sample", note, vec![text("area")]);
+    with_lines(table, explanation, &explanation.areas(), usize::MAX)
 }
 
-fn numbers(explanation: &Explanation) -> Vec<Column> {
-    match &explanation.against {
-        None => vec![number("instructions"), number("share")],
-        Some(_) => ["cell", "against", "difference", "share"].map(number).into(),
-    }
-}
-
-/// `cells` are the row's names; its numbers are put behind them.
-fn row(explanation: &Explanation, mut cells: Vec<String>, line: &Line) -> Vec<String> {
+/// Puts numbers behind the names for which the table has columns.
+fn with_lines(
+    mut table: Table,
+    explanation: &Explanation,
+    lines: &[ProfileLine],
+    top: usize,
+) -> Table {
+    let names = table.columns.len();
+    let alone = explanation.against.is_none();
+    let heads: &[&str] = if alone { &["instructions"] } else { &["cell", "against", "difference"] };
+    table.columns.extend(heads.iter().chain(&["share"]).map(|head| number(*head)));
     let whole = explanation.explained();
-    let share = if whole == 0.0 { String::new() } else { percent(line.difference() / whole) };
-    cells.push(fixed(line.cell, 0));
-    if explanation.against.is_some() {
-        cells.push(fixed(line.against, 0));
-        cells.push(signed(line.difference()));
+    let total = ProfileLine::sum("total".to_owned(), lines);
+    for line in shortened(lines, top).into_iter().chain([total]) {
+        let difference = line.difference();
+        let share = if whole == 0.0 { String::new() } else { percent(difference / whole) };
+        let compared = [fixed(line.against, 0), signed(difference)];
+        let compared = compared.into_iter().filter(|_| !alone);
+        let numbers = std::iter::once(fixed(line.cell, 0)).chain(compared).chain([share]);
+        let names = [line.function, line.module.unwrap_or_default()].into_iter().take(names);
+        table.rows.push(names.chain(numbers).collect());
     }
-    cells.push(share);
-    cells
+    table
 }
 
 /// With a plus sign; nothing is neither more nor less.
@@ -68,19 +54,10 @@ pub(crate) fn signed(value: f64) -> String {
     }
 }
 
-fn sum(lines: &[Line]) -> Line {
-    Line {
-        function: String::new(),
-        module: None,
-        cell: lines.iter().map(|line| line.cell).sum(),
-        against: lines.iter().map(|line| line.against).sum(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::tests::example;
+    use crate::explain::explanation::tests::example;
 
     #[test]
     fn what_is_not_shown_is_in_the_rest_and_the_total() {
