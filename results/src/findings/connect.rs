@@ -192,7 +192,7 @@ pub(super) fn position(group: &Group<'_>) -> Option<String> {
         match last.median / first.median {
             ratio if !ratio.is_finite() => {}
             ratio if ratio >= 1.5 => {
-                multiples.push(format!("{} as much with {proxy}", times(ratio)))
+                multiples.push(format!("{} as much with {proxy}", times(ratio)));
             }
             ratio => shares.push(format!("{} with {proxy}", signed_percent(ratio - 1.0))),
         }

@@ -34,7 +34,9 @@ const FOLDERS: &str = "folders";
 /// The lines of `none`, judged.
 pub(super) fn controls(comparison: &Comparison, options: &Options) -> Vec<Line> {
     let mut lines = judged(comparison, options, true);
-    lines.iter_mut().for_each(|line| judge(line, options.across));
+    for line in &mut lines {
+        judge(line, options.across);
+    }
     lines
 }
 

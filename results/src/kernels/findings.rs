@@ -89,9 +89,9 @@ fn comparisons<'f>(family: &'f Family<'_>) -> impl Iterator<Item = Between<'f, C
 
 /// The change of each metric of each proxy at the size and label where it is largest; of the control
 /// that of `connect` alone.
-fn largest<'f>(
-    (from, to, comparison): Between<'f, Comparison>,
-) -> impl Iterator<Item = Between<'f, Effect>> {
+fn largest(
+    (from, to, comparison): Between<'_, Comparison>,
+) -> impl Iterator<Item = Between<'_, Effect>> {
     let mut best: BTreeMap<(&str, &str), &Effect> = BTreeMap::new();
     // They stand in order: the first is the largest.
     for effect in comparison.effects.iter().filter(|effect| is_candidate(effect)) {
