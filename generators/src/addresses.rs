@@ -1,4 +1,4 @@
-//! Which address comes next: the layout of VIPs, the scatter of Endpoints, and unused addresses.
+//! Which address comes next: the layout of VIPs and Endpoints, and unused addresses.
 
 use std::net::Ipv4Addr;
 
@@ -37,49 +37,50 @@ fn nth(range: Ipv4Net, index: u64) -> Ipv4Addr {
     Ipv4Addr::from_bits(range.network().to_bits() | u32::try_from(offset).unwrap_or(0))
 }
 
-/// The VIPs of a range in the order in which Services get them.
+/// The addresses of a range in the order in which they are given out. Those of Endpoints are always
+/// in random order, as Pods of one Service are spread over nodes.
 #[derive(Debug, Clone)]
-pub(crate) struct Vips {
+pub(crate) struct Addresses {
     range: Ipv4Net,
-    order: VipOrder,
+    order: Order,
 }
 
 #[derive(Debug, Clone)]
-enum VipOrder {
+enum Order {
     Consecutive,
     Random(Permutation),
     Strided { step: u64, in_lap: u64 },
 }
 
-impl Vips {
+impl Addresses {
     pub(crate) fn new(range: Ipv4Net, layout: VipLayout, random: SplitMix64) -> Self {
         let order = match layout {
-            VipLayout::Consecutive => VipOrder::Consecutive,
-            VipLayout::Random => VipOrder::Random(Permutation::new(usable(range), random)),
+            VipLayout::Consecutive => Order::Consecutive,
+            VipLayout::Random => Order::Random(Permutation::new(usable(range), random)),
             VipLayout::Strided { step } => {
                 let step = u64::from(step.max(1));
-                VipOrder::Strided { step, in_lap: usable(range) / step }
+                Order::Strided { step, in_lap: usable(range) / step }
             }
         };
         Self { range, order }
     }
 
-    /// How many distinct VIPs there are.
+    /// How many distinct addresses there are.
     pub(crate) fn capacity(&self) -> u64 {
         match self.order {
-            VipOrder::Consecutive | VipOrder::Random(_) => usable(self.range),
-            VipOrder::Strided { step, in_lap } => step * in_lap,
+            Order::Consecutive | Order::Random(_) => usable(self.range),
+            Order::Strided { step, in_lap } => step * in_lap,
         }
     }
 
-    /// The VIP number `index`, which is taken modulo the capacity.
+    /// The address number `index`, which is taken modulo the capacity.
     pub(crate) fn at(&self, index: u64) -> Ipv4Addr {
         let index = index.checked_rem(self.capacity()).unwrap_or(0);
         let place = match &self.order {
-            VipOrder::Consecutive => index,
-            VipOrder::Random(permutation) => permutation.at(index),
+            Order::Consecutive => index,
+            Order::Random(permutation) => permutation.at(index),
             // Each lap through the range starts one address later than the one before.
-            VipOrder::Strided { step, in_lap } => {
+            Order::Strided { step, in_lap } => {
                 let in_lap = (*in_lap).max(1);
                 (index % in_lap) * step + index / in_lap
             }
@@ -88,53 +89,34 @@ impl Vips {
     }
 }
 
-/// The addresses of a range in random order, as Pods of one Service are spread over nodes.
-#[derive(Debug, Clone)]
-pub(crate) struct Scatter {
-    range: Ipv4Net,
-    order: Permutation,
-}
-
-impl Scatter {
-    pub(crate) fn new(range: Ipv4Net, random: SplitMix64) -> Self {
-        Self { range, order: Permutation::new(usable(range), random) }
-    }
-
-    /// The address number `index`. Distinct below [`usable`].
-    pub(crate) fn at(&self, index: u64) -> Ipv4Addr {
-        nth(self.range, self.order.at(index))
-    }
-}
-
 /// Gives out addresses that are not in use, each once.
 #[derive(Debug)]
-pub(crate) struct Unused<F> {
-    at: F,
+pub(crate) struct Unused {
+    addresses: Addresses,
     next: u64,
     left: u64,
     used: Vec<Ipv4Addr>,
 }
 
-impl<F: Fn(u64) -> Ipv4Addr> Unused<F> {
-    /// `at` repeats itself every `capacity` indices and not before; the search begins at `first`
-    /// and goes once around. Of the addresses `in_use`, only those in `range` are remembered.
+impl Unused {
+    /// The search begins at number `first` and goes once around. Of the addresses `in_use`, only
+    /// those in the range are remembered.
     pub(crate) fn new(
-        at: F,
+        addresses: Addresses,
         first: u64,
-        capacity: u64,
-        range: Ipv4Net,
         in_use: impl Iterator<Item = Ipv4Addr>,
     ) -> Self {
-        let mut used: Vec<Ipv4Addr> = in_use.filter(|address| range.contains(address)).collect();
+        let in_range = |address: &Ipv4Addr| addresses.range.contains(address);
+        let mut used: Vec<Ipv4Addr> = in_use.filter(in_range).collect();
         used.sort_unstable();
-        used.dedup();
-        Self { at, next: first, left: capacity, used }
+        let left = addresses.capacity();
+        Self { addresses, next: first, left, used }
     }
 
     /// The next unused address, or none if all are taken.
     pub(crate) fn take(&mut self) -> Option<Ipv4Addr> {
         while self.left > 0 {
-            let address = (self.at)(self.next);
+            let address = self.addresses.at(self.next);
             self.next = self.next.wrapping_add(1);
             self.left -= 1;
             if self.used.binary_search(&address).is_err() {
@@ -154,7 +136,7 @@ mod tests {
     }
 
     fn first_vips(layout: VipLayout, cidr: &str, count: u64) -> Vec<String> {
-        let vips = Vips::new(range(cidr), layout, SplitMix64::new(9));
+        let vips = Addresses::new(range(cidr), layout, SplitMix64::new(9));
         (0..count).map(|index| vips.at(index).to_string()).collect()
     }
 
@@ -191,7 +173,7 @@ mod tests {
         let cidr = range("10.96.0.0/22");
         for layout in [VipLayout::Consecutive, VipLayout::Random, VipLayout::Strided { step: 100 }]
         {
-            let vips = Vips::new(cidr, layout, SplitMix64::new(4));
+            let vips = Addresses::new(cidr, layout, SplitMix64::new(4));
             let mut all: Vec<Ipv4Addr> = (0..vips.capacity()).map(|index| vips.at(index)).collect();
             assert!(all.iter().all(|vip| {
                 cidr.contains(vip) && *vip != cidr.network() && *vip != cidr.broadcast()
@@ -205,18 +187,20 @@ mod tests {
 
     #[test]
     fn a_stride_longer_than_its_range_has_no_room() {
-        let vips =
-            Vips::new(range("10.0.0.0/24"), VipLayout::Strided { step: 256 }, SplitMix64::new(4));
+        let vips = Addresses::new(
+            range("10.0.0.0/24"),
+            VipLayout::Strided { step: 256 },
+            SplitMix64::new(4),
+        );
         assert_eq!(vips.capacity(), 0);
     }
 
     #[test]
     fn unused_addresses_are_given_once_until_none_is_left() {
         let cidr = range("10.0.0.0/29");
-        let scatter = Scatter::new(cidr, SplitMix64::new(1));
+        let addresses = Addresses::new(cidr, VipLayout::Random, SplitMix64::new(1));
         let in_use = [Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(10, 9, 9, 9)];
-        let mut unused =
-            Unused::new(|index| scatter.at(index), 4, usable(cidr), cidr, in_use.into_iter());
+        let mut unused = Unused::new(addresses, 4, in_use.into_iter());
         let mut taken: Vec<u8> =
             std::iter::from_fn(|| unused.take()).map(|address| address.octets()[3]).collect();
         taken.sort_unstable();

@@ -68,11 +68,11 @@ fn moves(cluster: &Cluster, random: &mut SplitMix64) -> Result<(Moves, Moves), A
     for prefix_len in PREFIX_LENS {
         let (of_vips, of_endpoints) =
             (networks(&vips, prefix_len), networks(&endpoints, prefix_len));
-        let mut taken: HashSet<u32> = of_vips.union(&of_endpoints).copied().collect();
-        let mut assigned = |from: BTreeSet<u32>, preferred: Ipv4Net| {
+        let mut taken: HashSet<Ipv4Net> = of_vips.union(&of_endpoints).copied().collect();
+        let mut assigned = |from: BTreeSet<Ipv4Net>, preferred: Ipv4Net| {
             let all = std::iter::once(preferred).chain(POOL);
             let all = all.flat_map(|range| networks_of(range, prefix_len));
-            let to: Vec<u32> =
+            let to: Vec<_> =
                 all.filter(|&network| taken.insert(network)).take(from.len()).collect();
             let is_enough = to.len() == from.len();
             is_enough.then(|| Moves::new(prefix_len, from.into_iter().zip(to).collect(), flipped))
@@ -90,10 +90,9 @@ struct Labels {
     random: SplitMix64,
     /// Labels of the original, and those that were given out.
     used: HashSet<String>,
-    namespaces: HashMap<String, String>,
-    /// By namespace and name: Services of one name in two namespaces get two.
-    names: HashMap<String, String>,
-    port_names: HashMap<String, String>,
+    /// By namespace, by namespace and name (Services of one name in two namespaces get two), and by
+    /// colon and port name.
+    given: HashMap<String, String>,
 }
 
 impl Labels {
@@ -103,20 +102,19 @@ impl Labels {
             [name.namespace(), name.name(), name.port_name()].map(str::to_owned)
         });
         let used = originals.collect();
-        let [namespaces, names, port_names] = std::array::from_fn(|_| HashMap::new());
-        Self { random, used, namespaces, names, port_names }
+        Self { random, used, given: HashMap::new() }
     }
 
     fn renamed(&mut self, old: &ServiceName) -> Result<ServiceName, ClusterError> {
-        let Self { random, used, namespaces, names, port_names } = self;
-        let mut renamed = |known: &mut HashMap<String, String>, key: &str, length: usize| {
-            known.entry(key.to_owned()).or_insert_with(|| label(length, random, used)).clone()
+        let Self { random, used, given } = self;
+        let mut renamed = |key: &str, length: usize| {
+            given.entry(key.to_owned()).or_insert_with(|| label(length, random, used)).clone()
         };
-        let namespace = renamed(namespaces, old.namespace(), old.namespace().len());
-        let name = renamed(names, old.namespaced_name(), old.name().len());
+        let namespace = renamed(old.namespace(), old.namespace().len());
+        let name = renamed(old.namespaced_name(), old.name().len());
         let port_name = match old.port_name() {
             "" => String::new(),
-            given => renamed(port_names, given, given.len()),
+            port_name => renamed(&format!(":{port_name}"), port_name.len()),
         };
         ServiceName::new(&namespace, &name, &port_name)
     }

@@ -125,7 +125,10 @@ impl Cluster {
         let mut services = self.services.clone();
         match change {
             Change::EndpointReplaced { service, old, new } => {
-                self.check_is_no_vip(service, *new)?;
+                if self.services.iter().any(|other| other.vip() == new.address) {
+                    let (service, endpoint) = (service.clone(), *new);
+                    return Err(ClusterError::EndpointIsVip { service, endpoint });
+                }
                 let slot = services
                     .iter_mut()
                     .find(|candidate| candidate.name() == service)
@@ -133,8 +136,9 @@ impl Cluster {
                 *slot = slot.with_endpoint_replaced(*old, *new)?;
             }
             Change::ServiceAdded(service) => {
-                self.check_addition(service)?;
+                self.services.iter().try_for_each(|present| check_pair(present, service))?;
                 services.push(service.clone());
+                check_endpoints(&services)?;
             }
             Change::ServiceRemoved(name) => {
                 let position = services
@@ -163,33 +167,6 @@ impl Cluster {
             }
         };
         Ok(Step { before: self, changes, after })
-    }
-
-    fn check_is_no_vip(
-        &self,
-        service: &ServiceName,
-        endpoint: Endpoint,
-    ) -> Result<(), ClusterError> {
-        if self.services.iter().any(|other| other.vip() == endpoint.address) {
-            return Err(ClusterError::EndpointIsVip { service: service.clone(), endpoint });
-        }
-        Ok(())
-    }
-
-    /// Whether `added` can stand beside the Services that are there, which are valid already.
-    fn check_addition(&self, added: &Service) -> Result<(), ClusterError> {
-        for present in &self.services {
-            check_pair(present, added)?;
-        }
-        for service in self.services.iter().chain([added]) {
-            for &endpoint in service.endpoints() {
-                if endpoint.address == added.vip() {
-                    let service = service.name().clone();
-                    return Err(ClusterError::EndpointIsVip { service, endpoint });
-                }
-            }
-        }
-        added.endpoints().iter().try_for_each(|&new| self.check_is_no_vip(added.name(), new))
     }
 }
 

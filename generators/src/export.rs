@@ -11,13 +11,13 @@
 //! `node_port` (a number) and `external_ips` (a list) follow `protocol` if a Service has them. As a
 //! part of another document a Cluster has the same form.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::io::{BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::Ipv4Addr;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
-use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::cluster::Cluster;
@@ -37,10 +37,7 @@ pub const MAX_JSON_BYTES: u64 = 1 << 30;
 pub enum ExportError {
     /// Writing failed.
     #[error("cannot write the Cluster: {0}")]
-    Write(#[from] std::io::Error),
-    /// Writing failed within one item.
-    #[error("cannot write the Cluster: {0}")]
-    Json(#[from] serde_json::Error),
+    Write(#[from] io::Error),
     /// Ports of one Kubernetes Service disagree on what the Service has once.
     #[error(
         "{first} and {second} are ports of one Kubernetes Service but differ in {part}: \
@@ -83,13 +80,13 @@ pub enum ImportError {
 /// Writes a Cluster as `vipbench.cluster/1`. Equal Clusters give equal bytes.
 ///
 /// # Errors
-/// [`ExportError::Write`] or [`ExportError::Json`] if `out` fails.
+/// [`ExportError::Write`] if `out` fails.
 pub fn to_json(cluster: &Cluster, mut out: impl Write) -> Result<(), ExportError> {
     write!(out, "{{\"schema\":\"{SCHEMA}\",\"services\":[")?;
     let mut separator = "\n";
     for service in cluster.services() {
         out.write_all(separator.as_bytes())?;
-        serde_json::to_writer(&mut out, &ServiceLine::from(service))?;
+        serde_json::to_writer(&mut out, service).map_err(io::Error::from)?;
         separator = ",\n";
     }
     out.write_all(b"\n]}\n")?;
@@ -118,39 +115,14 @@ fn read_json(input: impl Read, limit: u64) -> Result<Cluster, ImportError> {
         return Err(ImportError::TooLong { limit });
     }
     let Document { schema: Schema::V1, services } = document?;
-    Ok(Cluster::new(services.into_iter().map(|ValidService(service)| service).collect())?)
+    Ok(Cluster::new(services.into_owned())?)
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct Document<'a> {
     schema: Schema,
-    services: Vec<ValidService>,
-}
-
-impl Serialize for Cluster {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Cluster", 2)?;
-        document.serialize_field("schema", &Schema::V1)?;
-        document.serialize_field("services", &Lines(self.services()))?;
-        document.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Cluster {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Document { schema: Schema::V1, services } = Document::deserialize(deserializer)?;
-        let services = services.into_iter().map(|ValidService(service)| service).collect();
-        Self::new(services).map_err(D::Error::custom)
-    }
-}
-
-struct Lines<'a>(&'a [Service]);
-
-impl Serialize for Lines<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(ServiceLine::from))
-    }
+    services: Cow<'a, [Service]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -159,58 +131,50 @@ enum Schema {
     V1,
 }
 
-/// A Service as one line has it, when writing.
-#[derive(Serialize)]
-struct ServiceLine<'a> {
-    #[serde(serialize_with = "name_text")]
-    name: &'a ServiceName,
+impl Serialize for Cluster {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Document { schema: Schema::V1, services: self.services().into() }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cluster {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Document { schema: Schema::V1, services } = Document::deserialize(deserializer)?;
+        Self::new(services.into_owned()).map_err(D::Error::custom)
+    }
+}
+
+/// A Service as one line has it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    name: Cow<'a, str>,
     vip: Ipv4Addr,
     port: u16,
     protocol: Protocol,
     #[serde(skip_serializing_if = "Option::is_none")]
     node_port: Option<u16>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    external_ips: &'a [Ipv4Addr],
-    endpoints: &'a [Endpoint],
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    external_ips: Cow<'a, [Ipv4Addr]>,
+    endpoints: Cow<'a, [Endpoint]>,
 }
 
-impl<'a> From<&'a Service> for ServiceLine<'a> {
-    fn from(service: &'a Service) -> Self {
-        Self {
-            name: service.name(),
-            vip: service.vip(),
-            port: service.port(),
-            protocol: service.protocol(),
-            node_port: service.node_port(),
-            external_ips: service.external_ips(),
-            endpoints: service.endpoints(),
-        }
+impl Serialize for Service {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let line = Line {
+            name: self.name().as_str().into(),
+            vip: self.vip(),
+            port: self.port(),
+            protocol: self.protocol(),
+            node_port: self.node_port(),
+            external_ips: self.external_ips().into(),
+            endpoints: self.endpoints().into(),
+        };
+        line.serialize(serializer)
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference to the field")]
-fn name_text<S: Serializer>(name: &&ServiceName, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(name.as_str())
-}
-
-/// A Service as one line has it, when reading.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ServiceRecord {
-    name: String,
-    vip: Ipv4Addr,
-    port: u16,
-    protocol: Protocol,
-    node_port: Option<u16>,
-    #[serde(default)]
-    external_ips: Vec<Ipv4Addr>,
-    endpoints: Vec<Endpoint>,
-}
-
-/// A Service that was validated as soon as its line was read.
-struct ValidService(Service);
-
-impl<'de> Deserialize<'de> for ValidService {
+impl<'de> Deserialize<'de> for Service {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(ServiceVisitor)
     }
@@ -221,34 +185,28 @@ impl<'de> Deserialize<'de> for ValidService {
 struct ServiceVisitor;
 
 impl<'de> Visitor<'de> for ServiceVisitor {
-    type Value = ValidService;
+    type Value = Service;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a Service")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ValidService, A::Error> {
-        let record = ServiceRecord::deserialize(MapAccessDeserializer::new(map))?;
-        record.validated().map(ValidService).map_err(A::Error::custom)
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Service, A::Error> {
+        Line::deserialize(MapAccessDeserializer::new(map))?.validated().map_err(A::Error::custom)
     }
 }
 
-impl ServiceRecord {
+impl Line<'_> {
     fn validated(self) -> Result<Service, ClusterError> {
         let Self { name, vip, port, protocol, node_port, external_ips, endpoints } = self;
-        let service = Service::new(name.parse()?, vip, port, protocol, endpoints)?
-            .with_external_ips(external_ips)?;
-        match node_port {
-            Some(node_port) => service.with_node_port(node_port),
-            None => Ok(service),
-        }
+        let service = Service::new(name.parse()?, vip, port, protocol, endpoints.into_owned())?
+            .with_external_ips(external_ips.into_owned())?;
+        node_port.into_iter().try_fold(service, Service::with_node_port)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     const TWO: &str = concat!(

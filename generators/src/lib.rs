@@ -59,23 +59,22 @@ mod synthetic;
 
 pub use addresses::VipLayout;
 pub use anonymise::AnonymiseError;
-pub use changes::{ChangeKind, ChangesError, UnknownChangeKind, changes};
+pub use changes::{ChangeKind, ChangesError, changes};
 pub use cluster::{Change, Cluster, Step};
 pub use error::ClusterError;
 pub use export::{ExportError, ImportError, MAX_JSON_BYTES, SCHEMA, from_json, to_json};
 pub use import::{
     BAD_OBJECTS_NAMED, BadObject, BadObjects, Fate, Finding, ImportSummary, Imported, Importer,
-    K8sError, KUBECTL, Nothing, OnBadObject, from_k8s,
+    K8sError, KUBECTL, OnBadObject, from_k8s,
 };
 pub use ipnet::Ipv4Net;
 pub use k8s::to_k8s;
-pub use position::{Position, UnknownPosition};
+pub use position::Position;
 pub use random::SplitMix64;
 pub use ranges::Ranges;
 pub use relocate::RelocateError;
 pub use service::{Endpoint, Protocol, Service, ServiceName};
 pub use spec::{
-    EndpointCount, MAX_ENDPOINTS_PER_SERVICE, MAX_SERVICES, Protocols, SpecError, SpecErrors,
-    SyntheticSpec,
+    EndpointCount, MAX_ENDPOINTS_PER_SERVICE, MAX_SERVICES, Protocols, SpecErrors, SyntheticSpec,
 };
 pub use synthetic::{GenerateError, generate};

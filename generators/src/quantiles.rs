@@ -6,44 +6,44 @@
 
 use crate::random::SplitMix64;
 
-/// Kinds `0..n`, each with an integer weight.
+/// Kinds, each with an integer weight.
 #[derive(Debug, Clone)]
-pub(crate) struct Quantiles {
-    cumulative: Vec<u64>,
+pub(crate) struct Quantiles<T> {
+    /// Each with the sum of the weights up to its own.
+    kinds: Vec<(u64, T)>,
 }
 
-impl Quantiles {
-    /// One kind for each weight. Their sum must fit 64 bits.
-    pub(crate) fn new(weights: impl IntoIterator<Item = u64>) -> Self {
-        let cumulative = weights
-            .into_iter()
-            .scan(0_u64, |sum, weight| {
-                *sum = sum.saturating_add(weight);
-                Some(*sum)
-            })
-            .collect();
-        Self { cumulative }
+impl<T: Copy> Quantiles<T> {
+    /// The sum of the weights must fit 64 bits.
+    pub(crate) fn new(weights: impl IntoIterator<Item = (T, u64)>) -> Self {
+        let mut sum = 0_u64;
+        let summed = weights.into_iter().map(|(kind, weight)| {
+            sum = sum.saturating_add(weight);
+            (sum, kind)
+        });
+        Self { kinds: summed.collect() }
     }
 
     /// The kind of the item with this rank, 0 to `items` - 1: that at quantile (rank + 1/2) /
-    /// items.
-    pub(crate) fn at_rank(&self, rank: u32, items: u32) -> usize {
+    /// items. Nothing if no kind has weight.
+    pub(crate) fn at_rank(&self, rank: u32, items: u32) -> Option<T> {
         let halves = u128::from(rank) * 2 + 1;
         let point = halves * u128::from(self.total()) / (u128::from(items.max(1)) * 2);
         self.kind_at(u64::try_from(point).unwrap_or(u64::MAX))
     }
 
-    /// A kind drawn by weight.
-    pub(crate) fn draw(&self, random: &mut SplitMix64) -> usize {
+    /// A kind drawn by weight. Nothing if no kind has weight.
+    pub(crate) fn draw(&self, random: &mut SplitMix64) -> Option<T> {
         self.kind_at(random.below(self.total()))
     }
 
     fn total(&self) -> u64 {
-        self.cumulative.last().copied().unwrap_or(0)
+        self.kinds.last().map_or(0, |(sum, _)| *sum)
     }
 
-    fn kind_at(&self, point: u64) -> usize {
-        self.cumulative.partition_point(|&end| end <= point)
+    fn kind_at(&self, point: u64) -> Option<T> {
+        let at = self.kinds.partition_point(|(end, _)| *end <= point);
+        self.kinds.get(at).map(|(_, kind)| *kind)
     }
 }
 
@@ -71,29 +71,35 @@ pub(crate) fn zipf_weights(max: u32, quarters: u32) -> impl Iterator<Item = u64>
 mod tests {
     use super::*;
 
-    fn dealt(quantiles: &Quantiles, items: u32, kinds: usize) -> Vec<u32> {
-        let mut counts = vec![0; kinds];
+    /// Kinds 0, 1, 2, ... with these weights.
+    fn quantiles(weights: &[u64]) -> Quantiles<usize> {
+        Quantiles::new(weights.iter().copied().enumerate())
+    }
+
+    fn dealt(weights: &[u64], items: u32) -> Vec<u32> {
+        let mut counts = vec![0; weights.len()];
         for rank in 0..items {
-            counts[quantiles.at_rank(rank, items)] += 1;
+            counts[quantiles(weights).at_rank(rank, items).unwrap()] += 1;
         }
         counts
     }
 
     #[test]
     fn kinds_are_dealt_in_the_proportion_of_their_weights() {
-        assert_eq!(dealt(&Quantiles::new([9, 1]), 1_000, 2), [900, 100]);
-        assert_eq!(dealt(&Quantiles::new([1, 0, 1]), 10, 3), [5, 0, 5]);
-        assert_eq!(dealt(&Quantiles::new([1; 4]), 4, 4), [1, 1, 1, 1]);
-        assert_eq!(dealt(&Quantiles::new([7]), 3, 1), [3]);
+        assert_eq!(dealt(&[9, 1], 1_000), [900, 100]);
+        assert_eq!(dealt(&[1, 0, 1], 10), [5, 0, 5]);
+        assert_eq!(dealt(&[1; 4], 4), [1, 1, 1, 1]);
+        assert_eq!(dealt(&[7], 3), [3]);
+        assert_eq!(quantiles(&[0, 0]).at_rank(0, 1), None);
     }
 
     #[test]
     fn draws_never_give_a_kind_without_weight() {
-        let quantiles = Quantiles::new([0, 3, 0, 1, 0]);
+        let quantiles = quantiles(&[0, 3, 0, 1, 0]);
         let mut random = SplitMix64::new(5);
         let mut counts = [0; 5];
         for _ in 0..4_000 {
-            counts[quantiles.draw(&mut random)] += 1;
+            counts[quantiles.draw(&mut random).unwrap()] += 1;
         }
         assert_eq!([counts[0], counts[2], counts[4]], [0; 3]);
         assert!((2_800..3_200).contains(&counts[1]), "{counts:?}");

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, answers_at};
 use crate::error::ClusterError;
 use crate::service::{Endpoint, Service, ServiceName};
 
@@ -20,21 +20,8 @@ pub(crate) const PREFIX_LENS: [u8; 2] = [16, 24];
 #[non_exhaustive]
 pub enum RelocateError {
     /// More networks than the range has room for.
-    #[error(
-        "{what} lie in {networks} networks of /{prefix_len}, and {range} has room for {room}: take a larger range"
-    )]
-    NoRoom {
-        /// `VIPs` or `endpoints`.
-        what: &'static str,
-        /// How many networks they lie in.
-        networks: usize,
-        /// Length of the networks' prefix.
-        prefix_len: u8,
-        /// The range they should fit into.
-        range: Ipv4Net,
-        /// How many networks it has.
-        room: usize,
-    },
+    #[error("{0}: take a larger range")]
+    NoRoom(String),
     /// The Cluster that came out is not valid.
     #[error("relocating made an invalid Cluster, please report it: {0}")]
     Cluster(#[from] ClusterError),
@@ -63,12 +50,8 @@ impl Cluster {
 
 /// VIPs and external IPs.
 pub(crate) fn vips(cluster: &Cluster) -> BTreeSet<Ipv4Addr> {
-    let of_one = |service: &Service| {
-        std::iter::once(service.vip())
-            .chain(service.external_ips().iter().copied())
-            .collect::<Vec<_>>()
-    };
-    cluster.services().iter().flat_map(of_one).collect()
+    let answers = cluster.services().iter().flat_map(answers_at);
+    answers.map(|((address, ..), _)| address).collect()
 }
 
 /// Addresses of Endpoints.
@@ -93,12 +76,10 @@ pub(crate) fn rebuilt(
         let moved = service.endpoints().iter().map(moved).collect();
         let external = service.external_ips().iter().map(|&address| vips.apply(address)).collect();
         let (name, vip) = (name(service.name())?, vips.apply(service.vip()));
+        let node_port = service.node_port();
         let service = Service::new(name, vip, service.port(), service.protocol(), moved)?
             .with_external_ips(external)
-            .and_then(|moved| match service.node_port() {
-                Some(node_port) => moved.with_node_port(node_port),
-                None => Ok(moved),
-            })?;
+            .and_then(|moved| node_port.into_iter().try_fold(moved, Service::with_node_port))?;
         services.push(service);
     }
     Cluster::new(services)
@@ -108,8 +89,7 @@ pub(crate) fn rebuilt(
 #[derive(Debug, Clone)]
 pub(crate) struct Moves {
     prefix_len: u8,
-    /// Leading bits to leading bits.
-    networks: HashMap<u32, u32>,
+    networks: HashMap<Ipv4Net, Ipv4Net>,
     /// Flips bits behind the prefix, the same ones in every address: addresses that differ in some
     /// bits still do, in the same ones.
     flipped: u32,
@@ -122,69 +102,57 @@ impl Moves {
         range: Ipv4Net,
         addresses: &BTreeSet<Ipv4Addr>,
     ) -> Result<Self, RelocateError> {
-        let mut refused = None;
+        let no_room = |networks, prefix_len, room| {
+            Err(RelocateError::NoRoom(format!(
+                "{what} lie in {networks} networks of /{prefix_len}, and {range} has room for {room}"
+            )))
+        };
+        let mut refused = no_room(addresses.len(), 32, 0);
         // In networks smaller than the range, each of them is either in it or not.
         for prefix_len in PREFIX_LENS.into_iter().filter(|&length| length >= range.prefix_len()) {
-            let (inside, outside): (BTreeSet<u32>, BTreeSet<u32>) = networks(addresses, prefix_len)
+            let (inside, outside): (BTreeSet<_>, BTreeSet<_>) = networks(addresses, prefix_len)
                 .into_iter()
-                .partition(|&network| range.contains(&first_address(network, prefix_len)));
-            let all = networks_of(range, prefix_len);
-            let room = all.len();
-            let free: Vec<u32> = all.filter(|network| !inside.contains(network)).collect();
-            if outside.len() <= free.len() {
-                let networks = outside.into_iter().zip(free).collect();
-                return Ok(Self { prefix_len, networks, flipped: 0 });
+                .partition(|network| range.contains(network));
+            let room = 1 << (prefix_len - range.prefix_len());
+            if inside.len() + outside.len() <= room {
+                let free = networks_of(range, prefix_len).filter(|one| !inside.contains(one));
+                return Ok(Self::new(prefix_len, outside.into_iter().zip(free).collect(), 0));
             }
-            let networks = inside.len() + outside.len();
-            refused = Some(RelocateError::NoRoom { what, networks, prefix_len, range, room });
+            refused = no_room(inside.len() + outside.len(), prefix_len, room);
         }
-        match refused {
-            Some(error) => Err(error),
-            // A range smaller than a network: everything is in it already, or nothing fits.
-            None if addresses.iter().all(|address| range.contains(address)) => {
-                Ok(Self { prefix_len: 32, networks: HashMap::new(), flipped: 0 })
-            }
-            None => {
-                let networks = addresses.len();
-                Err(RelocateError::NoRoom { what, networks, prefix_len: 32, range, room: 0 })
-            }
+        // A range smaller than a network: everything is in it already, or nothing fits.
+        let is_small = PREFIX_LENS.iter().all(|&length| length < range.prefix_len());
+        if is_small && addresses.iter().all(|address| range.contains(address)) {
+            return Ok(Self::new(32, HashMap::new(), 0));
         }
+        refused
     }
 
     /// Moves networks as told, and flips bits of every address behind its prefix.
-    pub(crate) fn new(prefix_len: u8, networks: HashMap<u32, u32>, flipped: u32) -> Self {
-        let flipped = flipped & u32::MAX.checked_shr(prefix_len.into()).unwrap_or(0);
+    pub(crate) fn new(prefix_len: u8, networks: HashMap<Ipv4Net, Ipv4Net>, flipped: u32) -> Self {
         Self { prefix_len, networks, flipped }
     }
 
     pub(crate) fn apply(&self, address: Ipv4Addr) -> Ipv4Addr {
-        let network = leading(address, self.prefix_len);
-        let moved = self.networks.get(&network).copied().unwrap_or(network);
-        let behind = u32::MAX.checked_shr(self.prefix_len.into()).unwrap_or(0);
-        let first = first_address(moved, self.prefix_len).to_bits();
-        Ipv4Addr::from_bits(first | ((address.to_bits() & behind) ^ self.flipped))
+        let network = network_of(address, self.prefix_len);
+        let moved = self.networks.get(&network).unwrap_or(&network);
+        let behind = (address.to_bits() ^ self.flipped) & network.hostmask().to_bits();
+        Ipv4Addr::from_bits(moved.network().to_bits() | behind)
     }
 }
 
-/// The networks of this size that the addresses lie in, by their leading bits.
-pub(crate) fn networks(addresses: &BTreeSet<Ipv4Addr>, prefix_len: u8) -> BTreeSet<u32> {
-    addresses.iter().map(|&address| leading(address, prefix_len)).collect()
+/// The networks of this size that the addresses lie in.
+pub(crate) fn networks(addresses: &BTreeSet<Ipv4Addr>, prefix_len: u8) -> BTreeSet<Ipv4Net> {
+    addresses.iter().map(|&address| network_of(address, prefix_len)).collect()
 }
 
 /// All networks of this size in a range that is not smaller.
-pub(crate) fn networks_of(range: Ipv4Net, prefix_len: u8) -> std::ops::Range<u32> {
-    let first = leading(range.network(), prefix_len);
-    let room = 1_u32.checked_shl(u32::from(prefix_len.saturating_sub(range.prefix_len())));
-    first..first.saturating_add(room.unwrap_or(u32::MAX))
+pub(crate) fn networks_of(range: Ipv4Net, prefix_len: u8) -> impl Iterator<Item = Ipv4Net> {
+    range.subnets(prefix_len).into_iter().flatten()
 }
 
-fn leading(address: Ipv4Addr, prefix_len: u8) -> u32 {
-    address.to_bits().checked_shr(32 - u32::from(prefix_len)).unwrap_or(0)
-}
-
-/// The first address of the network with these leading bits.
-fn first_address(network: u32, prefix_len: u8) -> Ipv4Addr {
-    Ipv4Addr::from_bits(network.checked_shl(32 - u32::from(prefix_len)).unwrap_or(0))
+fn network_of(address: Ipv4Addr, prefix_len: u8) -> Ipv4Net {
+    Ipv4Net::new(address, prefix_len).map_or(address.into(), |network| network.trunc())
 }
 
 #[cfg(test)]

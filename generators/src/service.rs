@@ -40,6 +40,20 @@ impl Protocol {
             Self::Sctp => "sctp",
         }
     }
+
+    /// The number in IP headers: `IPPROTO_TCP`, `_UDP`, `_SCTP`.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+        }
+    }
+
+    /// The protocol of a number.
+    pub fn of_number(number: u8) -> Option<Self> {
+        [Self::Tcp, Self::Udp, Self::Sctp].into_iter().find(|protocol| protocol.number() == number)
+    }
 }
 
 impl fmt::Display for Protocol {
@@ -195,7 +209,7 @@ impl Service {
         endpoints: Vec<Endpoint>,
     ) -> Result<Self, ClusterError> {
         check_unicast(&name, "VIP", vip)?;
-        check_port(&name, port, || "port".to_owned())?;
+        check_port(&name, port, format_args!("port"))?;
         let endpoints = checked_endpoints(&name, endpoints)?;
         Ok(Self {
             name,
@@ -214,7 +228,7 @@ impl Service {
     /// [`ClusterError::ZeroPort`]. Kubernetes' usual range 30000-32767 is a setting of a cluster
     /// and is not asked for.
     pub fn with_node_port(mut self, node_port: u16) -> Result<Self, ClusterError> {
-        check_port(&self.name, node_port, || "node port".to_owned())?;
+        check_port(&self.name, node_port, format_args!("node port"))?;
         self.node_port = Some(node_port);
         Ok(self)
     }
@@ -315,10 +329,11 @@ fn shortened(text: &str) -> String {
 fn check_port(
     service: &ServiceName,
     port: u16,
-    which: impl FnOnce() -> String,
+    which: fmt::Arguments<'_>,
 ) -> Result<(), ClusterError> {
     if port == 0 {
-        return Err(ClusterError::ZeroPort { service: service.clone(), part: which() });
+        let service = service.clone();
+        return Err(ClusterError::ZeroPort { service, part: which.to_string() });
     }
     Ok(())
 }
@@ -345,9 +360,8 @@ fn checked_endpoints(
 ) -> Result<Arc<[Endpoint]>, ClusterError> {
     for endpoint in &endpoints {
         check_unicast(service, "endpoint", endpoint.address)?;
-        check_port(service, endpoint.port, || {
-            format!("the port of endpoint {}", endpoint.address)
-        })?;
+        let which = format_args!("the port of endpoint {}", endpoint.address);
+        check_port(service, endpoint.port, which)?;
     }
     endpoints.sort_by_cached_key(|endpoint| endpoint.text_key());
     if let Some(endpoint) = first_repeated(&endpoints) {

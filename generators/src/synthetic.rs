@@ -3,13 +3,13 @@
 //! Each property (names, VIPs, addresses, counts, protocols) has its own stream of random numbers,
 //! so that changing one field of a spec leaves the others' draws alone.
 
-use crate::addresses::{Scatter, Vips};
+use crate::addresses::{Addresses, VipLayout};
 use crate::cluster::Cluster;
 use crate::error::ClusterError;
 use crate::names::Names;
 use crate::random::{Permutation, SplitMix64};
-use crate::service::{Endpoint, Service};
-use crate::spec::{CountShares, ProtocolShares, SpecErrors, SyntheticSpec};
+use crate::service::{Endpoint, Protocol, Service};
+use crate::spec::{SpecErrors, SyntheticSpec};
 
 /// What a stream of random numbers is for. The numbers are part of what a seed means.
 #[derive(Debug, Clone, Copy)]
@@ -51,19 +51,23 @@ pub fn generate(spec: &SyntheticSpec, seed: u64) -> Result<Cluster, GenerateErro
     spec.validate()?;
     let services = u64::from(spec.services);
     let names = Names::more_than(services, Purpose::Names.stream(seed));
-    let vips = Vips::new(spec.service_cidr, spec.vip_layout, Purpose::Vips.stream(seed));
-    let addresses = Scatter::new(spec.endpoint_cidr, Purpose::Endpoints.stream(seed));
-    let counts = Dealt::new(services, Purpose::EndpointCounts.stream(seed));
-    let endpoint_counts = CountShares::new(spec.endpoints);
-    let protocols = Dealt::new(services, Purpose::Protocols.stream(seed));
-    let protocol_shares = ProtocolShares::new(spec.protocols);
+    let vips = Addresses::new(spec.service_cidr, spec.vip_layout, Purpose::Vips.stream(seed));
+    let addresses = Purpose::Endpoints.stream(seed);
+    let addresses = Addresses::new(spec.endpoint_cidr, VipLayout::Random, addresses);
+    // Ranks are dealt to Services in random order, each once.
+    let dealt = |purpose: Purpose| Permutation::new(services, purpose.stream(seed));
+    let rank = |dealt: &Permutation, service| u32::try_from(dealt.at(service)).unwrap_or(u32::MAX);
+    let (counts, protocols) = (dealt(Purpose::EndpointCounts), dealt(Purpose::Protocols));
+    let (endpoint_counts, protocol_shares) =
+        (spec.endpoints.quantiles(), spec.protocols.quantiles());
 
     let mut made = Vec::with_capacity(usize::try_from(spec.services).unwrap_or(0));
     let mut next_endpoint = 0_u64;
     for index in 0..services {
-        let protocol = protocol_shares.at_rank(protocols.rank(index), spec.services);
-        let count = endpoint_counts.at_rank(counts.rank(index), spec.services);
-        let end = next_endpoint + u64::from(count);
+        let protocol = protocol_shares.at_rank(rank(&protocols, index), spec.services);
+        let protocol = protocol.unwrap_or(Protocol::Tcp);
+        let count = endpoint_counts.at_rank(rank(&counts, index), spec.services);
+        let end = next_endpoint + u64::from(count.unwrap_or(0));
         let endpoints = (next_endpoint..end)
             .map(|number| Endpoint { address: addresses.at(number), port: spec.target_port })
             .collect();
@@ -72,18 +76,4 @@ pub fn generate(spec: &SyntheticSpec, seed: u64) -> Result<Cluster, GenerateErro
         made.push(Service::new(name, vips.at(index), spec.port, protocol, endpoints)?);
     }
     Ok(Cluster::new(made)?)
-}
-
-/// Deals ranks to Services in random order.
-struct Dealt(Permutation);
-
-impl Dealt {
-    fn new(services: u64, random: SplitMix64) -> Self {
-        Self(Permutation::new(services, random))
-    }
-
-    /// The rank of a Service: each from 0 to the number of Services less one is dealt once.
-    fn rank(&self, service: u64) -> u32 {
-        u32::try_from(self.0.at(service)).unwrap_or(u32::MAX)
-    }
 }

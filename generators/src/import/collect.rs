@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::de::DeserializeOwned;
 
 use super::K8sError;
-use super::documents::ListHead;
+use super::json::ListHead;
 use super::objects::{
     Conditions, EndpointsObject, Head, Hints, Identity, Ingress, Metadata, ProtocolName,
     ServiceObject, ServicePort, ServiceSpec, SliceEndpoint, SliceObject, SlicePort, StatusObject,
@@ -219,18 +219,14 @@ impl Collector {
         let (namespace, name) = names(&metadata)?;
         let namespaced = format!("{namespace}/{name}");
         let labels = metadata.labels.unwrap_or_default();
-        let skipped = if spec.kind.as_deref() == Some("ExternalName") {
-            Some(Finding::ExternalName)
+        let vip = if spec.kind.as_deref() == Some("ExternalName") {
+            Err(Finding::ExternalName)
         } else if spec.cluster_ip.as_deref() == Some("None") {
-            Some(Finding::Headless)
+            Err(Finding::Headless)
         } else if labels.service_proxy_name.is_some() {
-            Some(Finding::OtherProxy)
+            Err(Finding::OtherProxy)
         } else {
-            None
-        };
-        let vip = match skipped {
-            Some(finding) => Err(finding),
-            None => vip(&spec)?,
+            vip(&spec)?
         };
         let (vip, has_ipv6) = match vip {
             Ok(vip) => vip,

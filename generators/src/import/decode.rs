@@ -3,12 +3,11 @@
 //! known here.
 
 use std::cell::Cell;
-use std::io::{self, BufReader, Bytes, Read};
+use std::io::{self, BufReader, Bytes, Cursor, Read};
 
 use flate2::read::MultiGzDecoder;
 
 use super::K8sError;
-use super::documents::peeked;
 use crate::export::MAX_JSON_BYTES;
 
 /// Most bytes of one object: an API server refuses more than 3 MiB (`MaxRequestBodyBytes`,
@@ -97,6 +96,13 @@ pub(super) fn text<'a>(
         io::copy(&mut text.by_ref().take(3), &mut io::sink())?;
     }
     Ok(Box::new(text))
+}
+
+/// The first bytes, and a reader that begins with them.
+pub(super) fn peeked(mut input: impl Read, bytes: u64) -> io::Result<(Vec<u8>, impl Read)> {
+    let mut head = Vec::new();
+    input.by_ref().take(bytes).read_to_end(&mut head)?;
+    Ok((head.clone(), Cursor::new(head).chain(input)))
 }
 
 /// Forms that are told by their first bytes, and what to do about them.

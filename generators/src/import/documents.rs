@@ -4,40 +4,15 @@
 //! Bytes become text (`decode`), YAML becomes JSON (`yaml`), and JSON becomes objects (`json`).
 //! What an object means is not known here.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Read};
 
 use super::K8sError;
-use super::decode::{self, Budget};
-use super::json;
+use super::decode::{self, Budget, peeked};
+use super::json::{self, OBJECT_FIELDS, Sink};
 use super::yaml;
-
-/// Fields that make an object, or tell what a list is.
-pub(super) const OBJECT_FIELDS: [&str; 10] = [
-    "apiVersion",
-    "kind",
-    "metadata",
-    "spec",
-    "status",
-    "addressType",
-    "endpoints",
-    "ports",
-    "subsets",
-    "message",
-];
 
 /// Bytes of text in which the first document has to begin.
 const FORM_BYTES: u64 = 64 << 10;
-
-/// What a list says of its items, which then do not say it themselves.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ListHead<'a> {
-    pub api_version: Option<&'a str>,
-    /// Kind of the items: `Service` for a `ServiceList`.
-    pub kind: Option<&'a str>,
-}
-
-/// Receives the JSON text of one object.
-pub(super) type Sink<'a> = &'a mut dyn FnMut(&str, ListHead<'_>) -> Result<(), K8sError>;
 
 /// Hands every object of every document to `sink`; gives the number of lines that belong to no
 /// document.
@@ -61,13 +36,6 @@ pub(super) fn for_each_object(
             Err(K8sError::Form(format!("it begins with {beginning:?}")))
         }
     }
-}
-
-/// The first bytes, and a reader that begins with them.
-pub(super) fn peeked(mut input: impl Read, bytes: u64) -> io::Result<(Vec<u8>, impl Read)> {
-    let mut head = Vec::new();
-    input.by_ref().take(bytes).read_to_end(&mut head)?;
-    Ok((head.clone(), Cursor::new(head).chain(input)))
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -15,16 +15,16 @@ pub(super) fn join(collected: Collector) -> (Vec<Service>, ImportSummary) {
     let Collector {
         mut summary, services: seen, mut slices, mut endpoints, mut passed_over, ..
     } = collected;
-    let mut taken = Taken::default();
+    let mut taken = Taken::new();
     let mut services = Vec::new();
     for (seen, place) in seen {
         let old = endpoints.remove(&seen.name);
         let slices = slices_of(slices.remove(&seen.name), old, &mut summary);
         let made = made(&seen, &slices, &mut summary)
-            .and_then(|ports| taken.check(&ports).map(|()| ports));
+            .and_then(|ports| Ok((added(&taken, &ports)?, ports)));
         match made {
-            Ok(ports) => {
-                taken.take(&ports);
+            Ok((added, ports)) => {
+                taken.extend(added);
                 services.extend(ports);
             }
             Err(fault) => {
@@ -84,12 +84,8 @@ fn made(
                 .map_err(|error| faulty(&error, format!("spec.ports[{at}]")))?
                 .with_external_ips(seen.external_ips.clone())
                 .map_err(|error| faulty(&error, "spec.externalIPs".to_owned()))?;
-        ports.push(match port.node_port {
-            Some(node_port) => service
-                .with_node_port(node_port)
-                .map_err(|error| faulty(&error, format!("spec.ports[{at}].nodePort")))?,
-            None => service,
-        });
+        let service = port.node_port.into_iter().try_fold(service, Service::with_node_port);
+        ports.push(service.map_err(|error| faulty(&error, format!("spec.ports[{at}].nodePort")))?);
         summary.count(Finding::RepeatedEndpoint, found.repeated);
         summary.count(Finding::Terminating, usize::from(found.is_terminating && at == 0));
     }
@@ -132,54 +128,36 @@ fn endpoints_of(port: &SeenPort, slices: &[SeenSlice]) -> Found {
     }
 }
 
-/// Addresses and ports that are given out, and to whom.
-#[derive(Default)]
-struct Taken {
-    answers: HashMap<(Ipv4Addr, u16, Protocol), ServiceName>,
-    node_ports: HashMap<(u16, Protocol), ServiceName>,
-}
+/// Who answers at an address (nothing: at every address of a node), port and protocol.
+type Taken = HashMap<(Option<Ipv4Addr>, u16, Protocol), ServiceName>;
 
-impl Taken {
-    /// Whether the ports of a Kubernetes Service can stand beside those that are there, and beside
-    /// each other.
-    fn check(&self, ports: &[Service]) -> Result<(), Fault> {
-        let mut own = Self::default();
-        let mut names = HashSet::new();
-        for (at, port) in ports.iter().enumerate() {
-            let fault =
-                |field: &str, why: String| Fault::new(format!("spec.ports[{at}]{field}"), why);
-            if !names.insert(port.name()) {
-                return Err(fault(".name", "another port has this name: rename one".to_owned()));
-            }
-            for ((address, number, protocol), _) in answers_at(port) {
-                let key = (address, number, protocol);
-                if let Some(other) = self.answers.get(&key).or_else(|| own.answers.get(&key)) {
-                    let why =
-                        format!("{other} answers at {address}:{number}/{protocol} too: keep one");
-                    return Err(fault(".port", why));
-                }
-            }
-            if let Some(node_port) = port.node_port() {
-                let key = (node_port, port.protocol());
-                if let Some(other) = self.node_ports.get(&key).or_else(|| own.node_ports.get(&key))
-                {
-                    let why = format!("{other} has node port {node_port} too: keep one");
-                    return Err(fault(".nodePort", why));
-                }
-            }
-            own.take(std::slice::from_ref(port));
+/// What the ports of a Kubernetes Service take, if they can stand beside those that are there, and
+/// beside each other.
+fn added(taken: &Taken, ports: &[Service]) -> Result<Taken, Fault> {
+    let mut own = Taken::new();
+    let mut names = HashSet::new();
+    for (at, port) in ports.iter().enumerate() {
+        let fault = |field: &str, why: String| Fault::new(format!("spec.ports[{at}]{field}"), why);
+        if !names.insert(port.name()) {
+            return Err(fault(".name", "another port has this name: rename one".to_owned()));
         }
-        Ok(())
-    }
-
-    fn take(&mut self, ports: &[Service]) {
-        for port in ports {
-            let name = || port.name().clone();
-            self.answers.extend(answers_at(port).map(|(key, _)| (key, name())));
-            self.node_ports
-                .extend(port.node_port().map(|number| ((number, port.protocol()), name())));
+        let answers = answers_at(port)
+            .map(|((address, number, protocol), _)| (Some(address), number, protocol));
+        let node_port = port.node_port().map(|number| (None, number, port.protocol()));
+        let keys: Vec<_> = answers.chain(node_port).collect();
+        for key @ (address, number, protocol) in &keys {
+            let Some(other) = taken.get(key).or_else(|| own.get(key)) else { continue };
+            return Err(match address {
+                Some(address) => {
+                    let place = format!("{address}:{number}/{protocol}");
+                    fault(".port", format!("{other} answers at {place} too: keep one"))
+                }
+                None => fault(".nodePort", format!("{other} has node port {number} too: keep one")),
+            });
         }
+        own.extend(keys.into_iter().map(|key| (key, port.name().clone())));
     }
+    Ok(own)
 }
 
 /// An Endpoint at a VIP is none: what is translated to a VIP is not translated again. Its Service

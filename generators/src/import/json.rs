@@ -9,12 +9,38 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::value::RawValue;
 
 use super::K8sError;
 use super::decode::Budget;
-use super::documents::{ListHead, OBJECT_FIELDS, Sink};
+
+/// Fields that make an object, or tell what a list is.
+pub(super) const OBJECT_FIELDS: [&str; 10] = [
+    "apiVersion",
+    "kind",
+    "metadata",
+    "spec",
+    "status",
+    "addressType",
+    "endpoints",
+    "ports",
+    "subsets",
+    "message",
+];
+
+/// What a list says of its items, which then do not say it themselves.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ListHead<'a> {
+    pub api_version: Option<&'a str>,
+    /// Kind of the items: `Service` for a `ServiceList`.
+    pub kind: Option<&'a str>,
+}
+
+/// Receives the JSON text of one object.
+pub(super) type Sink<'a> = &'a mut dyn FnMut(&str, ListHead<'_>) -> Result<(), K8sError>;
 
 /// Around the logs of a container, which may hold lines that look like documents, and need not end
 /// with one (`ClusterInfoDumpOptions.Run`,
@@ -176,7 +202,8 @@ impl<'de> Visitor<'de> for Document<'_, '_, '_> {
         while let Some(key) = map.next_key::<String>()? {
             if key == "items" {
                 is_list = true;
-                let (api_version, kind) = (word(&fields, "apiVersion"), word(&fields, "kind"));
+                let api_version: Option<String> = field(&fields, "apiVersion");
+                let kind: Option<String> = field(&fields, "kind");
                 let kind = kind.as_deref().and_then(|kind| kind.strip_suffix("List"));
                 let kind = kind.filter(|kind| !kind.is_empty());
                 // A `List` is of items that say what they are.
@@ -185,8 +212,8 @@ impl<'de> Visitor<'de> for Document<'_, '_, '_> {
                     walk: self.walk,
                     list: ListHead { api_version, kind },
                 })?;
-            } else if let Some(field) = OBJECT_FIELDS.into_iter().find(|field| *field == key) {
-                fields.push((field, map.next_value()?));
+            } else if let Some(known) = OBJECT_FIELDS.into_iter().find(|field| *field == key) {
+                fields.push((known, map.next_value()?));
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -262,8 +289,8 @@ impl<'de> Visitor<'de> for Items<'_, '_, '_> {
     }
 }
 
-/// The text of a field that has been read already.
-fn word(fields: &[(&str, Box<RawValue>)], name: &str) -> Option<String> {
+/// A field that has been read already.
+fn field<T: DeserializeOwned>(fields: &[(&str, Box<RawValue>)], name: &str) -> Option<T> {
     let (_, value) = fields.iter().find(|(field, _)| *field == name)?;
     serde_json::from_str(value.get()).ok()
 }
@@ -279,9 +306,8 @@ struct ListMeta {
 
 /// Whether nothing of the list is elsewhere.
 fn is_whole(fields: &[(&str, Box<RawValue>)]) -> Result<(), K8sError> {
-    let metadata = fields.iter().find(|(field, _)| *field == "metadata");
-    let read = metadata.and_then(|(_, value)| serde_json::from_str(value.get()).ok());
-    let ListMeta { r#continue, remaining_item_count: missing } = read.unwrap_or_default();
+    let metadata: ListMeta = field(fields, "metadata").unwrap_or_default();
+    let ListMeta { r#continue, remaining_item_count: missing } = metadata;
     let goes_on = r#continue.is_some_and(|token| !token.is_empty());
     if goes_on || missing.is_some_and(|missing| missing > 0) {
         return Err(K8sError::Chunk { missing });

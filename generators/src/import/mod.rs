@@ -23,9 +23,7 @@ use collect::Collector;
 use decode::Budget;
 use summary::Place;
 
-pub use summary::{
-    BAD_OBJECTS_NAMED, BadObject, BadObjects, Fate, Finding, ImportSummary, Nothing,
-};
+pub use summary::{BAD_OBJECTS_NAMED, BadObject, BadObjects, Fate, Finding, ImportSummary};
 
 /// The command that prints all that an import needs.
 pub const KUBECTL: &str = "kubectl get services,endpointslices -A -o json";
@@ -91,7 +89,7 @@ pub enum K8sError {
     },
     /// There is no Service to program.
     #[error("{0}")]
-    Nothing(Nothing),
+    Nothing(String),
     /// The Services cannot be together, for a reason that was not found object by object.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
@@ -156,7 +154,7 @@ impl Importer {
         let Self { collector, budget } = self;
         collector.place = Place { file: name.into(), number: 0 };
         collector.is_of_folder = is_of_folder;
-        let mut sink = |text: &str, list: documents::ListHead<'_>| collector.object(text, list);
+        let mut sink = |text: &str, list: json::ListHead<'_>| collector.object(text, list);
         let read = documents::for_each_object(input, budget, &mut sink);
         match (read, collector.place.number) {
             (Ok(_) | Err(K8sError::Form(_)), 0) if is_of_folder => {
@@ -177,7 +175,7 @@ impl Importer {
             return Err(K8sError::Bad { bad: summary.bad });
         }
         if services.is_empty() {
-            return Err(K8sError::Nothing(Nothing(summary)));
+            return Err(K8sError::Nothing(summary.nothing()));
         }
         if summary.slices + summary.endpoints == 0 {
             return Err(K8sError::NoEndpoints { services: summary.services });

@@ -10,22 +10,20 @@ use crate::service::Protocol;
 
 /// What tells objects apart before their fields are looked at.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Head {
     pub api_version: Option<String>,
     pub kind: Option<String>,
     pub metadata: Option<Identity>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Identity {
     pub namespace: Option<String>,
     pub name: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 pub(super) struct Metadata {
     pub namespace: Option<String>,
     pub name: Option<String>,
@@ -33,8 +31,7 @@ pub(super) struct Metadata {
     pub annotations: Option<Annotations>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Annotations {
     /// On Endpoints: `truncated` if there are more than the 1,000 that are in it
     /// (`truncateEndpoints`, `pkg/controller/endpoint/endpoints_controller.go`, Kubernetes 1.35).
@@ -43,7 +40,6 @@ pub(super) struct Annotations {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 pub(super) struct Labels {
     /// On an `EndpointSlice`: whose Endpoints it holds.
     #[serde(rename = "kubernetes.io/service-name")]
@@ -62,7 +58,7 @@ pub(super) struct ServiceObject {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub(super) struct ServiceSpec {
     #[serde(rename = "type")]
     pub kind: Option<String>,
@@ -80,8 +76,8 @@ pub(super) struct ServiceSpec {
     pub load_balancer_source_ranges: Option<Vec<String>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct ServicePort {
     pub name: Option<String>,
     pub protocol: Option<ProtocolName>,
@@ -89,20 +85,19 @@ pub(super) struct ServicePort {
     pub node_port: Option<u16>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct ServiceStatus {
     pub load_balancer: Option<LoadBalancer>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 pub(super) struct LoadBalancer {
     pub ingress: Option<Vec<Ingress>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Ingress {
     pub ip: Option<String>,
     /// `Proxy`: the load balancer sends to nodes, and no Service proxy programs the address.
@@ -118,16 +113,14 @@ pub(super) struct SliceObject {
     pub endpoints: Option<Vec<SliceEndpoint>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 pub(super) struct SlicePort {
     pub name: Option<String>,
     pub protocol: Option<ProtocolName>,
     pub port: Option<u16>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 pub(super) struct SliceEndpoint {
     pub addresses: Option<Vec<String>>,
     pub conditions: Option<Conditions>,
@@ -142,36 +135,33 @@ pub(super) struct EndpointsObject {
 }
 
 /// Addresses, each with each of the ports.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Subset {
     pub addresses: Option<Vec<SubsetAddress>>,
     pub not_ready_addresses: Option<Vec<SubsetAddress>>,
     pub ports: Option<Vec<SlicePort>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 pub(super) struct SubsetAddress {
     pub ip: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Deserialize)]
 pub(super) struct StatusObject {
     pub message: Option<String>,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
-#[serde(default)]
 pub(super) struct Conditions {
     pub ready: Option<bool>,
     pub serving: Option<bool>,
     pub terminating: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Hints {
     pub for_zones: Option<Vec<serde::de::IgnoredAny>>,
     pub for_nodes: Option<Vec<serde::de::IgnoredAny>>,

@@ -223,37 +223,31 @@ impl ImportSummary {
             *self.found.entry(finding).or_default() += count as u64;
         }
     }
-}
 
-/// Why there is no Service to program, of objects that are good.
-#[derive(Debug)]
-pub struct Nothing(pub(super) ImportSummary);
-
-impl fmt::Display for Nothing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(ImportSummary { services, slices, endpoints, found, .. }) = self;
-        let mut reasons = Vec::new();
-        for (finding, before, after) in [
+    /// Why there is no Service to program, of objects that are good.
+    pub(super) fn nothing(&self) -> String {
+        let Self { services, slices, endpoints, found, .. } = self;
+        let reasons = [
             (Finding::Headless, "headless ", ""),
             (Finding::ExternalName, "ExternalName ", ""),
             (Finding::NoClusterIp, "", " without a cluster IP yet"),
             (Finding::OtherProxy, "", " of another proxy"),
             (Finding::Ipv6Service, "", " of IPv6 alone (which cannot be programmed yet)"),
-        ] {
-            if let Some(&count) = found.get(&finding) {
-                let plural = if count == 1 { "" } else { "s" };
-                reasons.push(format!("{count} {before}Service{plural}{after}"));
-            }
-        }
+        ];
+        let reasons = reasons.into_iter().filter_map(|(finding, before, after)| {
+            let count = found.get(&finding)?;
+            let plural = if *count == 1 { "" } else { "s" };
+            Some(format!("{count} {before}Service{plural}{after}"))
+        });
+        let reasons: Vec<String> = reasons.collect();
         if !reasons.is_empty() {
-            return write!(f, "{}: nothing for a Service proxy to do", reasons.join(", "));
+            return format!("{}: nothing for a Service proxy to do", reasons.join(", "));
         }
-        write!(
-            f,
-            "among {services} Services, {slices} EndpointSlices, {endpoints} Endpoints objects "
-        )?;
         let others = found.get(&Finding::OtherKind).unwrap_or(&0);
-        write!(f, "and {others} other objects there is no Service that can be imported; ")?;
-        write!(f, "write them with `{KUBECTL}`")
+        format!(
+            "among {services} Services, {slices} EndpointSlices, {endpoints} Endpoints objects and \
+             {others} other objects there is no Service that can be imported; write them with \
+             `{KUBECTL}`"
+        )
     }
 }
