@@ -44,15 +44,6 @@ pub struct Counters {
     pub ways: [&'static str; 2],
 }
 
-/// How a chain was left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// At its end or by a return: the calling chain goes on.
-    Returned,
-    /// For good.
-    Decided,
-}
-
 impl Counters {
     /// Rules that one packet was compared with since an earlier reading of the same rules.
     ///
@@ -60,15 +51,16 @@ impl Counters {
     /// [`ProxyError::Malformed`]: no packet or several, or other rules than before.
     pub fn walked_since(&self, before: &Self) -> Result<u64, ProxyError> {
         let [way_in, way_out] = self.ways;
-        let (walked_in, end) = self.walk(before, way_in, 0)?;
-        if end != End::Decided {
+        let (walked_in, is_decided) = self.walk(before, way_in, 0)?;
+        if !is_decided {
             return Err(refused("no rule decided about the packet: it did not meet this table"));
         }
         let (walked_out, _) = self.walk(before, way_out, 0)?;
         Ok(walked_in + walked_out)
     }
 
-    fn walk(&self, before: &Self, chain: &str, depth: usize) -> Result<(u64, End), ProxyError> {
+    /// Rules of a chain and of those it leads to, and whether one of them decided about the packet.
+    fn walk(&self, before: &Self, chain: &str, depth: usize) -> Result<(u64, bool), ProxyError> {
         if depth >= DEPTH_MAX {
             return Err(refused(format!("chains lead to each other without end at {chain}")));
         }
@@ -93,21 +85,21 @@ impl Counters {
             }
             match &now.target {
                 Target::Continue => {}
-                Target::Return => return Ok((walked, End::Returned)),
-                Target::Decide => return Ok((walked, End::Decided)),
+                Target::Return => return Ok((walked, false)),
+                Target::Decide => return Ok((walked, true)),
                 Target::Jump(chain) => {
-                    let (inside, end) = self.walk(before, chain, depth + 1)?;
+                    let (inside, is_decided) = self.walk(before, chain, depth + 1)?;
                     walked += inside;
-                    if end == End::Decided {
-                        return Ok((walked, End::Decided));
+                    if is_decided {
+                        return Ok((walked, true));
                     }
                 }
             }
         }
-        Ok((walked, End::Returned))
+        Ok((walked, false))
     }
 }
 
 fn refused(reason: impl Into<String>) -> ProxyError {
-    ProxyError::Malformed { what: "the packet counters of rules".into(), reason: reason.into() }
+    ProxyError::malformed("the packet counters of rules", reason)
 }

@@ -21,6 +21,31 @@ impl Differences {
         }
     }
 
+    /// Compares rules in their order. The first that is not as it should be is told, with its place
+    /// (its number, from 1, in words), and hides those behind it.
+    pub fn compare_rules<W: AsRef<str>, F: AsRef<str>>(
+        &mut self,
+        wanted: &[W],
+        mut found: impl Iterator<Item = F>,
+        is_same: impl Fn(&str, &str) -> bool,
+        place: impl Fn(usize) -> String,
+    ) {
+        let quoted = |rule: Option<&str>| rule.map_or("nothing".into(), |rule| format!("`{rule}`"));
+        let mut wanted = wanted.iter();
+        for number in 1.. {
+            let (wanted, found) = (wanted.next(), found.next());
+            match (wanted.map(W::as_ref), found.as_ref().map(F::as_ref)) {
+                (None, None) => return,
+                (Some(wanted), Some(found)) if is_same(wanted, found) => {}
+                (wanted, found) => {
+                    let (wanted, found) = (quoted(wanted), quoted(found));
+                    self.add(|| format!("{} should be {wanted}, is {found}", place(number)));
+                    return;
+                }
+            }
+        }
+    }
+
     /// Nothing, or [`ProxyError::Mismatch`].
     ///
     /// # Errors

@@ -81,14 +81,36 @@ impl ProxyError {
         }
     }
 
+    /// An answer that is not what it should be.
+    pub(crate) fn malformed(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Malformed { what: what.into(), reason: reason.into() }
+    }
+
+    /// What a tool that refused a trial says of this machine; other failures say nothing of it.
+    pub(crate) fn of_trial(self, what: &str, remedy: impl Into<String>) -> Self {
+        match self {
+            Self::Tool(ToolError::Failed { .. }) => Self::Unsupported {
+                what: what.into(),
+                reason: self.to_string(),
+                remedy: remedy.into(),
+            },
+            other => other,
+        }
+    }
+
     /// Success if nothing failed, the one failure, or all of them.
-    pub(crate) fn gather(mut errors: Vec<Self>) -> Result<(), Self> {
+    pub(crate) fn gather(results: impl IntoIterator<Item = Result<(), Self>>) -> Result<(), Self> {
+        let errors: Vec<Self> = results.into_iter().filter_map(Result::err).collect();
+        if errors.is_empty() { Ok(()) } else { Err(Self::several(errors)) }
+    }
+
+    /// The one failure, or all of them, of which there is at least one.
+    pub(crate) fn several(mut errors: Vec<Self>) -> Self {
         match errors.pop() {
-            None => Ok(()),
-            Some(only) if errors.is_empty() => Err(only),
-            Some(last) => {
-                errors.push(last);
-                Err(Self::Several(errors))
+            Some(only) if errors.is_empty() => only,
+            last => {
+                errors.extend(last);
+                Self::Several(errors)
             }
         }
     }
@@ -123,10 +145,11 @@ mod tests {
     #[test]
     fn gathering_keeps_every_error_in_order() {
         let error = |reason: &str| ProxyError::Request { reason: reason.into() };
-        assert!(ProxyError::gather(Vec::new()).is_ok());
-        let one = ProxyError::gather(vec![error("a")]).expect_err("one");
+        assert!(ProxyError::gather([Ok(())]).is_ok());
+        let one = ProxyError::gather([Ok(()), Err(error("a"))]).expect_err("one");
         assert!(matches!(one, ProxyError::Request { .. }));
-        let two = ProxyError::gather(vec![error("a"), error("b")]).expect_err("two").to_string();
+        let two = ProxyError::gather([Err(error("a")), Err(error("b"))]);
+        let two = two.expect_err("two").to_string();
         assert!(two.contains("a; and the sync") && two.ends_with('b'), "{two}");
     }
 }

@@ -8,7 +8,7 @@ use linux::Tool;
 
 use crate::backends::backends;
 use crate::error::ProxyError;
-use crate::iptables::options::Variant;
+use crate::iptables::tool::Variant;
 use crate::ipvs;
 use crate::options::Options;
 

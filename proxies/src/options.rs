@@ -2,18 +2,22 @@
 //! besides.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::iptables::options::IptablesOptions;
+use ipnet::Ipv4Net;
+
 use crate::ipvs::options::IpvsOptions;
-use crate::nftables::options::NftablesOptions;
+
+/// How long a tool may take before it is killed.
+pub(crate) const TOOL_DEADLINE: Duration = Duration::from_mins(10);
 
 /// How the backends behave. The default is kube-proxy's default configuration, plus a Cluster CIDR.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The pod network (`--cluster-cidr`) as address and prefix length: VIP traffic from elsewhere
-    /// is masqueraded (`! -s CIDR`). Nothing: no such rule, as in kube-proxy without a local
-    /// detector.
-    pub local_cidr: Option<(Ipv4Addr, u8)>,
+    /// The pod network (`--cluster-cidr`): VIP traffic from elsewhere is masqueraded (`! -s CIDR`).
+    /// Nothing: no such rule, as in kube-proxy without a local detector.
+    pub local_cidr: Option<Ipv4Net>,
     /// Masquerade all VIP traffic (`--masquerade-all`).
     pub masquerade_all: bool,
     /// The addresses that `NodePort`s answer on (`--nodeport-addresses`). Empty: every local
@@ -22,12 +26,16 @@ pub struct Options {
     /// Program an empty namespace the quickest way there is, for measures that start from a synced
     /// node. No sync that is measured has this.
     pub quick_start: bool,
-    /// What only the iptables backends take.
-    pub iptables: IptablesOptions,
+    /// Lock file of the tools of iptables-legacy (`XTABLES_LOCKFILE`), so that namespaces that have
+    /// nothing to do with each other do not wait for each other. Nothing: `/run/xtables.lock`, one
+    /// for the whole mount namespace.
+    pub iptables_lock_file: Option<PathBuf>,
     /// What only the IPVS backend takes.
     pub ipvs: IpvsOptions,
-    /// What only the nftables backends take.
-    pub nftables: NftablesOptions,
+    /// For nftables alone: the network that VIPs are taken from. Traffic to an address in it that is
+    /// no Service's is dropped. Nothing: no such rule, as in kube-proxy before it knows a
+    /// `ServiceCIDR`. Default 10.96.0.0/12, which is kubeadm's (`--service-cluster-ip-range`).
+    pub nftables_service_cidr: Option<Ipv4Net>,
 }
 
 impl Options {
@@ -42,19 +50,13 @@ impl Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            local_cidr: Some((Ipv4Addr::new(10, 128, 0, 0), 9)),
+            local_cidr: Some(Ipv4Net::new_assert(Ipv4Addr::new(10, 128, 0, 0), 9)),
             masquerade_all: false,
             node_addresses: Vec::new(),
             quick_start: false,
-            iptables: IptablesOptions::default(),
+            iptables_lock_file: None,
             ipvs: IpvsOptions::default(),
-            nftables: NftablesOptions::default(),
+            nftables_service_cidr: Some(Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 12)),
         }
     }
-}
-
-/// A network without host bits, as the tools print it: `10.128.0.0/9`.
-pub(crate) fn network((address, prefix): (Ipv4Addr, u8)) -> String {
-    let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0);
-    format!("{}/{prefix}", Ipv4Addr::from_bits(address.to_bits() & mask))
 }

@@ -5,7 +5,7 @@
 
 use std::net::Ipv4Addr;
 
-use generators::Endpoint;
+use generators::{Endpoint, Ipv4Net};
 
 /// The text so far and how many rules are in it.
 #[derive(Debug, Default)]
@@ -71,6 +71,11 @@ impl Text {
     /// Appends `ip:port`.
     pub fn endpoint(&mut self, endpoint: Endpoint) -> &mut Self {
         self.address(endpoint.address).str(":").number(endpoint.port)
+    }
+
+    /// Appends a network, host bits and all.
+    pub fn network(&mut self, network: Ipv4Net) -> &mut Self {
+        self.address(network.addr()).str("/").number(network.prefix_len().into())
     }
 
     /// Appends whole rules, one a line.

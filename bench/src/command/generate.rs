@@ -106,12 +106,10 @@ fn options(cluster: &Cluster, known: Option<Ranges>, form: &FormArgs) -> Options
              --node-address"
         ));
     }
-    let network = |range: Ipv4Net| (range.network(), range.prefix_len());
-    let mut options = Options {
-        local_cidr: pods.map(network),
+    Options {
+        local_cidr: pods,
         node_addresses: form.node_addresses.clone(),
+        nftables_service_cidr: services,
         ..Options::default()
-    };
-    options.nftables.service_cidr = services.map(network);
-    options
+    }
 }

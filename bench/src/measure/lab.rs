@@ -11,7 +11,7 @@ use generators::{Cluster, Position, Service, SplitMix64, SyntheticSpec};
 use lab::Ipv4Net;
 use lab::topology::{Source, Star, Topology};
 use linux::netns::Namespace;
-use proxies::{Backend, Descriptor, NftablesOptions, Options};
+use proxies::{Backend, Descriptor, Options};
 use results::Clock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -99,15 +99,11 @@ impl BenchLab {
         let clock = MeasureClock::open(spec.labels.clock)?;
         let backend = proxies::find(&spec.labels.proxy)?;
         let topology = Topology::build(&topology_of(&spec.cluster).graph()?)?;
-        let services = spec.cluster.service_cidr;
         // The client stands for a pod of this node, so VIP traffic from it is not masqueraded
         // (kube-proxy's `--detect-local-mode=NodeCIDR`).
         let mut options = Options {
-            local_cidr: Some((CLIENTS.addr(), CLIENTS.prefix_len())),
-            nftables: NftablesOptions {
-                service_cidr: Some((services.addr(), services.prefix_len())),
-                ..NftablesOptions::default()
-            },
+            local_cidr: Some(CLIENTS),
+            nftables_service_cidr: Some(spec.cluster.service_cidr),
             ..Options::default()
         };
         spec.node.ipvs.apply(&mut options);

@@ -6,7 +6,7 @@ use std::io;
 use anyhow::{bail, ensure};
 use generators::Position;
 use proxies::Options;
-use proxies::ipvs::{IpvsOptions, VipBinder, VipBinding};
+use proxies::ipvs::{IpvsOptions, VipBinding, bind_vips, unbind_vips};
 use results::metrics;
 
 use super::kind::{Kind, Measured};
@@ -38,19 +38,16 @@ fn bind(lab: &BenchLab, vip_binding: VipBinding, measured: &mut Measured) -> any
         ..lab.options.clone()
     };
     let label = vip_binding.as_str();
-    let mut binder = VipBinder::new(&options);
     let clock = lab.clock;
     let started = clock.now();
-    binder.prepare()?;
-    let program = binder.render(&lab.cluster)?;
-    binder.submit(&program)?;
+    let bound = bind_vips(&lab.cluster, &options)?;
     let taken = clock.now() - started;
     for position in [Position::First, Position::Last] {
         must_be_local(lab, position)?;
         measured.verified += 1;
     }
-    binder.unbind()?;
-    let messages = vec![program.size.messages];
+    unbind_vips()?;
+    let messages = vec![bound.messages];
     measured.metrics.push(metrics::VIP_BIND.of(label, clock.kind(), vec![taken]));
     let label = format!("{}.{label}", metrics::VIP_BIND.name);
     measured.metrics.push(metrics::MESSAGES.of(&label, clock.kind(), messages));

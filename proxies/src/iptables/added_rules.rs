@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::options::{IptablesOptions, Variant};
-use super::tool::IptablesTool;
+use super::tool::{IptablesTool, Variant};
 use crate::error::ProxyError;
 
 /// An address of a documentation network (RFC 5737): nothing in a lab has it.
@@ -13,7 +12,7 @@ const CHAIN: &str = "KUBE-SERVICES";
 
 /// Puts this many rules that match no packet at the head of every chain of the backend.
 pub(super) fn slow_down(variant: Variant, rules: u32) -> Result<(), ProxyError> {
-    let tool = tool(variant);
+    let tool = IptablesTool::from(variant);
     let text = insertions(&String::from_utf8_lossy(&tool.save(&[])?), rules);
     if !text.contains(NOBODY) {
         return Err(ProxyError::nothing_to_slow_down(variant.tool()));
@@ -33,13 +32,9 @@ pub(super) fn append_args(call: u16) -> Vec<String> {
 
 /// How many rules have been added so.
 pub(super) fn appended(variant: Variant) -> Result<usize, ProxyError> {
-    let listed = tool(variant).call(&["-w", "5", "-t", "nat", "-S", CHAIN])?;
+    let listed = IptablesTool::from(variant).call(&["-w", "5", "-t", "nat", "-S", CHAIN])?;
     let added = format!("-d {NOBODY} ");
     Ok(String::from_utf8_lossy(&listed).lines().filter(|rule| rule.contains(&added)).count())
-}
-
-fn tool(variant: Variant) -> IptablesTool {
-    IptablesTool::new(variant, &IptablesOptions::default())
 }
 
 /// Input of `iptables-restore` that puts `count` rules at the head of every chain of a backend in

@@ -4,8 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::options::{IptablesOptions, Variant};
-use super::tool::IptablesTool;
+use super::tool::{IptablesTool, Variant};
 use crate::counters::{CountedRule, Counters, Target};
 use crate::error::ProxyError;
 
@@ -14,8 +13,8 @@ const WAYS: [&str; 2] = ["PREROUTING", "POSTROUTING"];
 
 /// Reads the nat table of the current namespace.
 pub(super) fn read(variant: Variant) -> Result<Counters, ProxyError> {
-    let tool = IptablesTool::new(variant, &IptablesOptions::default());
-    parse(&String::from_utf8_lossy(&tool.save(&["-c", "-t", "nat"])?))
+    let saved = IptablesTool::from(variant).save(&["-c", "-t", "nat"])?;
+    parse(&String::from_utf8_lossy(&saved))
 }
 
 fn parse(saved: &str) -> Result<Counters, ProxyError> {
@@ -46,10 +45,8 @@ fn counted(rule: &str) -> Option<(&str, u64, Option<&str>)> {
 }
 
 fn malformed(line: &str) -> ProxyError {
-    ProxyError::Malformed {
-        what: "what iptables-save -c prints".into(),
-        reason: format!("the rule `[{line}` is not understood"),
-    }
+    let reason = format!("the rule `[{line}` is not understood");
+    ProxyError::malformed("what iptables-save -c prints", reason)
 }
 
 #[cfg(test)]

@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use crate::error::ProxyError;
 
 /// The rules of each chain of a table, in order, without the `-A CHAIN ` before them.
-pub(super) type Table<'a> = HashMap<&'a str, Vec<&'a str>>;
+pub(crate) type Table<'a> = HashMap<&'a str, Vec<&'a str>>;
 
 /// The tables of one `iptables-save`.
 #[derive(Debug, Default)]
-pub(super) struct Dump<'a> {
-    tables: HashMap<&'a str, Table<'a>>,
+pub(crate) struct Dump<'a> {
+    /// By name: those that the kernel has.
+    pub tables: HashMap<&'a str, Table<'a>>,
 }
 
 impl<'a> Dump<'a> {
@@ -21,7 +22,7 @@ impl<'a> Dump<'a> {
     ///
     /// # Errors
     /// [`ProxyError::Malformed`] with the first line that is not understood.
-    pub(super) fn parse(text: &'a [u8]) -> Result<Self, ProxyError> {
+    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, ProxyError> {
         let text = std::str::from_utf8(text).map_err(|error| malformed(0, &error.to_string()))?;
         let mut dump = Self::default();
         let mut table: Option<&mut Table<'a>> = None;
@@ -47,16 +48,6 @@ impl<'a> Dump<'a> {
         }
         Ok(dump)
     }
-
-    /// The table of this name, if the kernel has it.
-    pub(super) fn table(&self, name: &str) -> Option<&Table<'a>> {
-        self.tables.get(name)
-    }
-
-    /// All tables, in no order.
-    pub(super) fn tables(&self) -> impl Iterator<Item = (&'a str, &Table<'a>)> {
-        self.tables.iter().map(|(name, table)| (*name, table))
-    }
 }
 
 /// Takes `:CHAIN POLICY [packets:bytes]` or `-A CHAIN rule`.
@@ -73,10 +64,7 @@ fn read_line<'a>(table: &mut Table<'a>, line: &'a str) -> Result<(), &'static st
 }
 
 fn malformed(line: usize, reason: &str) -> ProxyError {
-    ProxyError::Malformed {
-        what: format!("iptables-save, line {}", line.saturating_add(1)),
-        reason: reason.into(),
-    }
+    ProxyError::malformed(format!("iptables-save, line {}", line.saturating_add(1)), reason)
 }
 
 #[cfg(test)]
@@ -91,15 +79,15 @@ mod tests {
     #[test]
     fn rules_are_found_by_table_and_chain_in_their_order() {
         let dump = Dump::parse(TEXT.as_bytes()).expect("well formed");
-        let nat = dump.table("nat").expect("nat");
+        let nat = &dump.tables["nat"];
         assert_eq!(nat.get("X"), Some(&vec!["-p tcp -j RETURN", ""]));
         assert_eq!(nat.get("OUTPUT"), Some(&vec!["-j X"]));
-        assert!(dump.table("filter").is_none());
+        assert!(!dump.tables.contains_key("filter"));
     }
 
     #[test]
     fn no_table_at_all_is_an_empty_dump() {
-        assert_eq!(Dump::parse(b"# nothing\n").expect("well formed").tables().count(), 0);
+        assert_eq!(Dump::parse(b"# nothing\n").expect("well formed").tables.len(), 0);
     }
 
     #[test]

@@ -7,32 +7,30 @@
 
 mod added_rules;
 mod counters;
-mod dump;
-
+pub(crate) mod dump;
 mod jumps;
 mod names;
-pub mod options;
 mod render;
 mod saved;
 mod teardown;
 mod text;
 pub(crate) mod tool;
-mod verify;
+pub(crate) mod verify;
 
 use generators::{Cluster, Step};
+use linux::CpuTime;
 use linux::sysctl::Sysctls;
-use linux::{CpuTime, ToolError};
 
 use crate::backend::{Audit, Backend, Staged, sync};
 use crate::descriptor::{Admin, Append, Cost, Descriptor, Tool};
+use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::modules::{CONNTRACK, NF_TABLES, XTABLES};
 use crate::options::Options;
 use crate::program::{Program, SyncRequest};
 use dump::Dump;
 use names::Chain;
-use options::Variant;
-use tool::{IptablesTool, RESTORE};
+use tool::{IptablesTool, RESTORE, Variant};
 
 /// The backend `iptables-legacy`.
 pub(crate) static LEGACY: Descriptor = Descriptor {
@@ -146,27 +144,12 @@ COMMIT
 COMMIT
 ";
 
-const PROBE_REMOVAL: &str = "\
-*filter
-:KUBE-PROBE - [0:0]
--X KUBE-PROBE
-COMMIT
-*nat
-:KUBE-PROBE - [0:0]
--X KUBE-PROBE
-COMMIT
-*mangle
-:KUBE-PROBE - [0:0]
--X KUBE-PROBE
-COMMIT
-";
-
 impl Iptables {
     /// A backend for this implementation. Nothing is run.
     fn new(descriptor: &'static Descriptor, variant: Variant, options: &Options) -> Self {
         Self {
             descriptor,
-            tool: IptablesTool::new(variant, &options.iptables),
+            tool: IptablesTool::new(variant, options),
             options: options.clone(),
             existing: Vec::new(),
             sysctls: Sysctls::default(),
@@ -200,23 +183,15 @@ impl Backend for Iptables {
 
     /// Loads one rule of every kind into chains that nothing leads to, and removes them.
     fn probe(&mut self) -> Result<(), ProxyError> {
-        let loaded = self.tool.restore(PROBE.as_bytes());
-        let removed = self.tool.restore(PROBE_REMOVAL.as_bytes());
-        match loaded.and(removed) {
-            Err(error @ ProxyError::Tool(ToolError::Failed { .. })) => {
-                Err(ProxyError::Unsupported {
-                    what: self.descriptor.name.to_owned(),
-                    reason: error.to_string(),
-                    remedy: format!(
-                        "run it as root on a kernel with {}, nf_conntrack, nf_nat, xt_addrtype, \
-                     xt_comment, xt_conntrack, xt_mark, xt_statistic, xt_tcpudp, xt_nat, \
-                     xt_MASQUERADE and ipt_REJECT",
-                        self.kernel_modules()
-                    ),
-                })
-            }
-            other => other.map(drop),
-        }
+        self.tool.try_rules(PROBE).map_err(|error| {
+            let remedy = format!(
+                "run it as root on a kernel with {}, nf_conntrack, nf_nat, xt_addrtype, \
+                 xt_comment, xt_conntrack, xt_mark, xt_statistic, xt_tcpudp, xt_nat, \
+                 xt_MASQUERADE and ipt_REJECT",
+                self.kernel_modules()
+            );
+            error.of_trial(self.descriptor.name, remedy)
+        })
     }
 
     fn start(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
@@ -231,10 +206,9 @@ impl Backend for Iptables {
     /// `route_localnet`. Tables and built-in chains stay, empty.
     fn stop(&mut self) -> Result<(), ProxyError> {
         self.existing.clear();
-        let mut errors = Vec::new();
-        errors.extend(self.tool.remove_rules().err());
-        errors.extend(self.sysctls.restore().into_iter().map(ProxyError::from));
-        ProxyError::gather(errors)
+        let removed = self.tool.remove_rules();
+        let reset = self.sysctls.restore().into_iter().map(|error| Err(error.into()));
+        ProxyError::gather(std::iter::once(removed).chain(reset))
     }
 
     fn staged(&mut self) -> Option<&mut dyn Staged> {
@@ -255,7 +229,7 @@ impl Staged for Iptables {
                 self.sysctls.change("net.ipv4.conf.all.route_localnet", "1")?;
             }
             if !self.options.quick_start {
-                jumps::ensure(self.tool.variant)?;
+                jumps::ensure(&self.tool)?;
                 self.existing = self.existing_chains()?;
             }
         }
@@ -280,7 +254,7 @@ impl Staged for Iptables {
             return self.tool.restore(text);
         }
         let applied = self.tool.replace(text)?;
-        jumps::ensure(self.tool.variant)?;
+        jumps::ensure(&self.tool)?;
         Ok(applied)
     }
 }
@@ -290,6 +264,9 @@ impl Audit for Iptables {
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
         let found = self.tool.save(&[])?;
         let expected = saved::text(&self.options, cluster);
-        verify::compare(&Dump::parse(expected.as_bytes())?, &Dump::parse(&found)?)
+        let (expected, found) = (Dump::parse(expected.as_bytes())?, Dump::parse(&found)?);
+        let mut differences = Differences::default();
+        verify::compare(&expected, &found, &mut differences);
+        differences.into_result()
     }
 }

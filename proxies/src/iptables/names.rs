@@ -33,10 +33,8 @@ pub(super) struct ChainHash([u8; HASH_CHARS]);
 impl ChainHash {
     fn of(hasher: Sha256) -> Self {
         let digest = hasher.finalize();
-        let mut start = [0; HASH_BYTES];
-        start.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         let mut text = [0; HASH_CHARS];
-        BASE32.encode_mut(&start, &mut text);
+        BASE32.encode_mut(&digest[..HASH_BYTES], &mut text);
         Self(text)
     }
 

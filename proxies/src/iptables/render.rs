@@ -208,7 +208,8 @@ fn write_protocol(text: &mut Text, service: &Service) {
 
 /// Writes the nat rules of Services, one after the other, reusing what they have in common.
 struct ServiceRules {
-    masquerade: Masquerade,
+    /// The match on traffic to a VIP that is masqueraded, ` ! -s CIDR` or none, if any is.
+    outside: Option<Text>,
     /// Whether rules of Endpoints carry comments.
     endpoint_comments: bool,
     /// `1/n` by `n`: kube-proxy formats each once, too (`proxier.probability`).
@@ -216,27 +217,19 @@ struct ServiceRules {
     protocol: Text,
 }
 
-/// Which traffic to a VIP is masqueraded.
-enum Masquerade {
-    Nothing,
-    All,
-    /// What does not match this: ` ! -s CIDR`.
-    From(Text),
-}
-
 impl ServiceRules {
     fn new(options: &Options, cluster: &Cluster) -> Self {
-        let masquerade = match options.local_cidr {
-            _ if options.masquerade_all => Masquerade::All,
-            None => Masquerade::Nothing,
-            Some((address, prefix)) => {
-                let mut outside = Text::default();
-                outside.str(" ! -s ").address(address).str("/").number(prefix.into());
-                Masquerade::From(outside)
+        let mut outside = Text::default();
+        let is_masqueraded = match options.local_cidr {
+            _ if options.masquerade_all => true,
+            None => false,
+            Some(network) => {
+                outside.str(" ! -s ").network(network);
+                true
             }
         };
         Self {
-            masquerade,
+            outside: is_masqueraded.then_some(outside),
             endpoint_comments: cluster.endpoint_count() <= LARGE_CLUSTER_ENDPOINTS,
             probabilities: Vec::new(),
             protocol: Text::default(),
@@ -284,13 +277,10 @@ impl ServiceRules {
     /// by an address of this node.
     fn write_masquerade(&self, text: &mut Text, chains: &ServiceChains<'_>) {
         let service_chain = chains.hash.chain("KUBE-SVC-");
-        if !matches!(self.masquerade, Masquerade::Nothing) {
+        if let Some(outside) = &self.outside {
             text.append_to_hashed(service_chain);
             self.write_vip_match(text, chains.service);
-            if let Masquerade::From(outside) = &self.masquerade {
-                text.text(outside);
-            }
-            text.str(" -j KUBE-MARK-MASQ").end();
+            text.text(outside).str(" -j KUBE-MARK-MASQ").end();
         }
         if chains.has_external_chain() {
             let external_chain = chains.hash.chain("KUBE-EXT-");

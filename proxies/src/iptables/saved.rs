@@ -5,12 +5,13 @@
 //! come first, `-p` before the matches, marks and probabilities as the kernel keeps them.
 
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 
 use generators::{Cluster, Service};
 
 use super::jumps::{CANARY, JUMPS};
 use super::names::ServiceChains;
-use crate::options::{Options, network};
+use crate::options::Options;
 
 const FILTER_CHAINS: [&str; 7] = [
     "KUBE-EXTERNAL-SERVICES",
@@ -126,11 +127,8 @@ impl Writer<'_> {
         let vip = std::iter::once(("KUBE-SERVICES", service.vip()));
         let external = service.external_ips().iter().map(|ip| ("KUBE-EXTERNAL-SERVICES", *ip));
         for (chain, address) in vip.chain(external) {
-            line!(
-                self,
-                "-A {chain} -d {address}/32 -p {protocol} -m comment --comment \
-                 \"{name} has no endpoints\" -m {protocol} --dport {port} {REJECT}"
-            );
+            let matches = destination(service, Some(address), port, " has no endpoints");
+            line!(self, "-A {chain} {matches} {REJECT}");
         }
         if let Some(node_port) = service.node_port() {
             line!(
@@ -143,42 +141,27 @@ impl Writer<'_> {
     }
 
     fn entrances(&mut self, chains: &ServiceChains<'_>) {
-        let service = chains.service;
-        let (name, protocol, port) = (service.name(), service.protocol(), service.port());
+        let (service, port) = (chains.service, chains.service.port());
         let (own, external) = (chains.hash.chain("KUBE-SVC-"), chains.hash.chain("KUBE-EXT-"));
-        line!(
-            self,
-            "-A KUBE-SERVICES -d {}/32 -p {protocol} -m comment --comment \
-             \"{name} cluster IP\" -m {protocol} --dport {port} -j {own}",
-            service.vip()
-        );
-        for address in service.external_ips() {
-            line!(
-                self,
-                "-A KUBE-SERVICES -d {address}/32 -p {protocol} -m comment --comment \
-                 \"{name} external IP\" -m {protocol} --dport {port} -j {external}"
-            );
+        let matches = destination(service, Some(service.vip()), port, " cluster IP");
+        line!(self, "-A KUBE-SERVICES {matches} -j {own}");
+        for &address in service.external_ips() {
+            let matches = destination(service, Some(address), port, " external IP");
+            line!(self, "-A KUBE-SERVICES {matches} -j {external}");
         }
         if let Some(node_port) = service.node_port() {
-            line!(
-                self,
-                "-A KUBE-NODEPORTS -p {protocol} -m comment --comment \"{name}\" \
-                 -m {protocol} --dport {node_port} -j {external}"
-            );
+            let matches = destination(service, None, node_port, "");
+            line!(self, "-A KUBE-NODEPORTS {matches} -j {external}");
         }
     }
 
     fn service_chains(&mut self, chains: &ServiceChains<'_>) {
         let service = chains.service;
-        let (name, protocol, port) = (service.name(), service.protocol(), service.port());
+        let (name, protocol) = (service.name(), service.protocol());
         let (own, external) = (chains.hash.chain("KUBE-SVC-"), chains.hash.chain("KUBE-EXT-"));
         if let Some(from) = self.masqueraded_sources() {
-            line!(
-                self,
-                "-A {own} {from}-d {}/32 -p {protocol} -m comment --comment \
-                 \"{name} cluster IP\" -m {protocol} --dport {port} -j KUBE-MARK-MASQ",
-                service.vip()
-            );
+            let matches = destination(service, Some(service.vip()), service.port(), " cluster IP");
+            line!(self, "-A {own} {from}{matches} -j KUBE-MARK-MASQ");
         }
         if chains.has_external_chain() {
             line!(
@@ -208,7 +191,7 @@ impl Writer<'_> {
         if self.options.masquerade_all {
             return Some(String::new());
         }
-        Some(format!("! -s {} ", network(self.options.local_cidr?)))
+        Some(format!("! -s {} ", self.options.local_cidr?.trunc()))
     }
 
     fn node_port_jumps(&mut self) {
@@ -226,6 +209,14 @@ impl Writer<'_> {
     }
 }
 
+/// The match on where a packet goes, with the name of the Service and more as its comment.
+fn destination(service: &Service, to: Option<Ipv4Addr>, port: u16, comment: &str) -> String {
+    let (name, protocol) = (service.name(), service.protocol());
+    let to = to.map(|address| format!("-d {address}/32 ")).unwrap_or_default();
+    let comment = format!("-m comment --comment \"{name}{comment}\"");
+    format!("{to}-p {protocol} {comment} -m {protocol} --dport {port}")
+}
+
 /// The share of the first of `left` Endpoints. The kernel keeps it in 31 bits and `iptables-save`
 /// prints 11 decimals (`extensions/libxt_statistic.c`, iptables 1.8.9).
 fn share(left: usize) -> String {
@@ -241,6 +232,8 @@ fn share(left: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use generators::Ipv4Net;
+
     use super::*;
     use crate::golden;
 
@@ -266,7 +259,7 @@ mod tests {
         for (address, prefix, printed) in
             [([10, 140, 1, 2], 9, "10.128.0.0/9"), ([10, 1, 2, 3], 32, "10.1.2.3/32")]
         {
-            let local_cidr = Some((address.into(), prefix));
+            let local_cidr = Ipv4Net::new(address.into(), prefix).ok();
             let options = Options { local_cidr, ..Options::default() };
             let writer = Writer { options: &options, text: String::new() };
             assert_eq!(writer.masqueraded_sources(), Some(format!("! -s {printed} ")));

@@ -9,7 +9,7 @@ use super::verify::{OWN_PREFIX, is_jump};
 /// them. Nothing if there is nothing to remove.
 pub(super) fn text(found: &Dump<'_>) -> Option<String> {
     let mut text = String::new();
-    for (name, table) in found.tables() {
+    for (name, table) in &found.tables {
         write_table(&mut text, name, table);
     }
     (!text.is_empty()).then_some(text)

@@ -1,15 +1,26 @@
 //! Runs the iptables tools of one implementation, with the arguments that kube-proxy gives them.
 
+use std::path::PathBuf;
+
 use linux::{CpuTime, Tool};
 
 use super::dump::Dump;
-use super::options::{IptablesOptions, Variant};
 use super::teardown;
 use crate::error::ProxyError;
+use crate::options::{Options, TOOL_DEADLINE};
 
 /// Arguments of `iptables-restore` (`restoreInternal` in pkg/util/iptables/iptables.go, Kubernetes
 /// 1.35). kube-proxy's `-W` is left out: iptables 1.8.9 only warns of it.
 pub(super) const RESTORE: &[&str] = &["-w", "5", "--noflush", "--counters"];
+
+/// Which of the two implementations of the iptables tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// The kernel's own iptables tables (`ip_tables`).
+    Legacy,
+    /// iptables rules in nftables tables (`nf_tables` with `nft_compat`).
+    Nft,
+}
 
 impl Variant {
     /// The tool that makes one change a call.
@@ -40,13 +51,31 @@ impl Variant {
 #[derive(Debug)]
 pub(crate) struct IptablesTool {
     pub(super) variant: Variant,
-    options: IptablesOptions,
+    /// [`Options::iptables_lock_file`].
+    lock_file: Option<PathBuf>,
+}
+
+impl From<Variant> for IptablesTool {
+    /// With the lock file of the whole mount namespace.
+    fn from(variant: Variant) -> Self {
+        Self { variant, lock_file: None }
+    }
 }
 
 impl IptablesTool {
     /// Nothing is run.
-    pub(crate) fn new(variant: Variant, options: &IptablesOptions) -> Self {
-        Self { variant, options: options.clone() }
+    pub(crate) fn new(variant: Variant, options: &Options) -> Self {
+        Self { variant, lock_file: options.iptables_lock_file.clone() }
+    }
+
+    /// Loads rules into chains called `KUBE-PROBE`, which nothing leads to, and removes them.
+    pub(crate) fn try_rules(&self, rules: &str) -> Result<(), ProxyError> {
+        let loaded = self.restore(rules.as_bytes());
+        let mut removal = String::new();
+        for table in rules.lines().filter(|line| line.starts_with('*')) {
+            removal.extend([table, "\n:KUBE-PROBE - [0:0]\n-X KUBE-PROBE\nCOMMIT\n"]);
+        }
+        loaded.and(self.restore(removal.as_bytes())).map(drop)
     }
 
     /// Feeds a text to `iptables-restore`. What the text does not name stays.
@@ -82,8 +111,7 @@ impl IptablesTool {
     }
 
     fn run<'a>(&'a self, program: &'a str, args: &'a [&'a str]) -> Tool<'a> {
-        let options = &self.options;
-        let env = options.lock_file.as_deref().map(|path| ("XTABLES_LOCKFILE", path));
-        Tool { program, args, env, deadline: options.deadline }
+        let env = self.lock_file.as_deref().map(|path| ("XTABLES_LOCKFILE", path));
+        Tool { program, args, env, deadline: TOOL_DEADLINE }
     }
 }

@@ -5,25 +5,20 @@
 
 use super::dump::{Dump, Table};
 use crate::differences::Differences;
-use crate::error::ProxyError;
 
 /// The start of the name of every chain that belongs to the backend.
 pub(super) const OWN_PREFIX: &str = "KUBE-";
 
 /// Compares all chains called `KUBE-*` and all jumps to them. Takes time linear in rules.
-///
-/// # Errors
-/// [`ProxyError::Mismatch`] with the first differences.
-pub(super) fn compare(expected: &Dump<'_>, found: &Dump<'_>) -> Result<(), ProxyError> {
+pub(crate) fn compare(expected: &Dump<'_>, found: &Dump<'_>, differences: &mut Differences) {
     let empty = Table::new();
-    let mut differences = Differences::default();
-    for (name, table) in expected.tables() {
-        compare_table(name, table, found.table(name).unwrap_or(&empty), &mut differences);
+    for (name, table) in &expected.tables {
+        compare_table(name, table, found.tables.get(name).unwrap_or(&empty), differences);
     }
-    for (name, table) in found.tables().filter(|(name, _)| expected.table(name).is_none()) {
-        compare_table(name, &empty, table, &mut differences);
+    let is_unexpected = |(name, _): &(&&str, &Table<'_>)| !expected.tables.contains_key(*name);
+    for (name, table) in found.tables.iter().filter(is_unexpected) {
+        compare_table(name, &empty, table, differences);
     }
-    differences.into_result()
 }
 
 fn compare_table(
@@ -54,20 +49,10 @@ fn compare_chain(
     differences: &mut Differences,
 ) {
     let is_own = chain.starts_with(OWN_PREFIX);
-    let mut found = found.iter().filter(|rule| is_own || is_jump(rule));
-    for (at, wanted) in expected.iter().enumerate() {
-        match found.next() {
-            Some(there) if is_same(chain, wanted, there) => {}
-            there => {
-                let there = there.copied();
-                differences.add(|| unlike(table, chain, at, Some(*wanted), there));
-                return;
-            }
-        }
-    }
-    if let Some(extra) = found.next() {
-        differences.add(|| unlike(table, chain, expected.len(), None, Some(*extra)));
-    }
+    let found = found.iter().filter(|rule| is_own || is_jump(rule));
+    let is_same = |wanted: &str, there: &str| is_same(chain, wanted, there);
+    let place = |number| format!("{table}: rule {number} of {chain}");
+    differences.compare_rules(expected, found, is_same, place);
 }
 
 /// Whether a rule of a built-in chain leads to the backend's chains.
@@ -93,18 +78,6 @@ fn without_comment(rule: &str) -> String {
     parts.unwrap_or_else(|| rule.to_owned())
 }
 
-fn unlike(
-    table: &str,
-    chain: &str,
-    at: usize,
-    expected: Option<&str>,
-    found: Option<&str>,
-) -> String {
-    let side =
-        |rule: Option<&str>| rule.map_or_else(|| "nothing".into(), |rule| format!("`{rule}`"));
-    format!("{table}: rule {} of {chain} should be {}, is {}", at + 1, side(expected), side(found))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,7 +89,9 @@ mod tests {
     fn differences(found: &str) -> Option<String> {
         let expected = Dump::parse(EXPECTED.as_bytes()).expect("well formed");
         let found = Dump::parse(found.as_bytes()).expect("well formed");
-        compare(&expected, &found).err().map(|error| error.to_string())
+        let mut differences = Differences::default();
+        compare(&expected, &found, &mut differences);
+        differences.into_result().err().map(|error| error.to_string())
     }
 
     #[test]

@@ -11,11 +11,9 @@ use ipnet::Ipv4Net;
 use linux::netlink::ipset::Member;
 
 use super::objects::NodeObject;
-use super::options::{IpvsOptions, VipBinding};
+use super::options::{Forwarding, IpvsOptions, VipBinding};
 use super::sets::Set;
-use super::wire::{
-    FLAG_SOURCE_PORT, RealServer, SCHEDULER_MAX, Settings, VirtualKey, protocol_number,
-};
+use super::wire::{FLAG_SOURCE_PORT, RealServer, SCHEDULER_MAX, Settings, VirtualKey};
 use crate::error::ProxyError;
 use crate::options::Options;
 
@@ -25,9 +23,12 @@ const WEIGHT: u32 = 1;
 /// How Services are laid out in one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
-    options: IpvsOptions,
-    /// The range that one local route serves.
-    range: Option<Ipv4Net>,
+    pub options: IpvsOptions,
+    /// How every virtual service works.
+    pub settings: Settings,
+    /// The range that one local route serves, if VIPs are bound so. All of it is local, so rules
+    /// deal with all of it, and its addresses are not in the set of bound ones.
+    pub range: Option<Ipv4Net>,
     /// Addresses of the node's own links, which need no binding.
     own_addresses: Vec<Ipv4Addr>,
     /// Where node ports answer.
@@ -51,52 +52,28 @@ impl Layout {
             options.node_addresses.clone()
         };
         let options = options.ipvs.clone();
-        let scheduler = options.scheduler.as_bytes();
-        if scheduler.is_empty() || scheduler.len() >= SCHEDULER_MAX || scheduler.contains(&0) {
+        let scheduler = options.scheduler.as_str();
+        if !(1..SCHEDULER_MAX).contains(&scheduler.len()) || scheduler.contains('\0') {
             return Err(ProxyError::Unsupported {
-                what: format!("scheduler {:?}", options.scheduler),
+                what: format!("scheduler {scheduler:?}"),
                 reason: "a name has 1 to 15 bytes".into(),
                 remedy: "take one that the kernel has, such as rr".into(),
             });
         }
+        // `mh` hashes the source port too, as kube-proxy has it (`FlagSourceHash`,
+        // pkg/proxy/ipvs/util/ipvs.go, Kubernetes 1.30).
+        let flags = if scheduler == "mh" { FLAG_SOURCE_PORT } else { 0 };
+        let settings = Settings { scheduler: scheduler.into(), flags, timeout_s: 0 };
         let range = match options.vip_binding {
             VipBinding::Dummy => None,
             VipBinding::LocalRoute => Some(range_of(cluster, options.service_cidr)?),
         };
-        Ok(Self { options, range, own_addresses, node_addresses })
+        Ok(Self { options, settings, range, own_addresses, node_addresses })
     }
 
-    /// The range that one local route serves, if VIPs are bound so. All of it is local, so rules
-    /// deal with all of it, and its addresses are not in the set of bound ones.
-    pub fn range(&self) -> Option<Ipv4Net> {
-        self.range
-    }
-
-    /// How VIPs become local.
-    pub fn vip_binding(&self) -> VipBinding {
-        self.options.vip_binding
-    }
-
-    /// How every virtual service works. `mh` hashes the source port too, as kube-proxy has it
-    /// (`FlagSourceHash`, pkg/proxy/ipvs/util/ipvs.go, Kubernetes 1.30).
-    pub fn settings(&self) -> Settings<'_> {
-        let scheduler = self.options.scheduler.as_str();
-        let flags = if scheduler == "mh" { FLAG_SOURCE_PORT } else { 0 };
-        Settings { scheduler, flags, timeout_s: 0 }
-    }
-
-    /// The virtual services of a Service: one for its VIP, each external IP and each node address.
+    /// The virtual services of a Service in this namespace.
     pub fn virtual_services(&self, service: &Service) -> impl Iterator<Item = VirtualKey> {
-        let (port, protocol) = (service.port(), service.protocol());
-        let node_port = service.node_port();
-        let node_addresses: &[Ipv4Addr] =
-            if node_port.is_some() { &self.node_addresses } else { &[] };
-        let at = move |address| VirtualKey { address, port, protocol };
-        let node = move |&address| VirtualKey { address, port: node_port.unwrap_or(0), protocol };
-        std::iter::once(service.vip())
-            .chain(service.external_ips().iter().copied())
-            .map(at)
-            .chain(node_addresses.iter().map(node))
+        virtual_services(service, &self.node_addresses)
     }
 
     /// The real server for an Endpoint.
@@ -113,8 +90,7 @@ impl Layout {
             refuse_in_range(range, service, endpoint)?;
         }
         let forwarding = self.options.forwarding;
-        let translated = forwarding.number() == 0;
-        if !translated && endpoint.port != service.port() {
+        if forwarding != Forwarding::Nat && endpoint.port != service.port() {
             return Err(ProxyError::Unsupported {
                 what: format!("Endpoint {endpoint} of Service {}", service.name()),
                 reason: format!("forwarding {} keeps the port", forwarding.as_str()),
@@ -133,7 +109,7 @@ impl Layout {
         endpoints: &[Endpoint],
         mut each: impl FnMut(NodeObject),
     ) {
-        let (transport, port) = (protocol_number(service.protocol()), service.port());
+        let (transport, port) = (service.protocol().number(), service.port());
         let masquerade = self.options.masquerade;
         let vip = (service.vip(), Set::ClusterIp);
         let external = service.external_ips().iter().map(|&address| (address, Set::ExternalIp));
@@ -155,8 +131,19 @@ impl Layout {
             let member = Member { address, transport, port, second: address };
             each(NodeObject::Member(Set::LoopBack, member));
         }
-        if let Some(port) = service.node_port() {
-            self.node_port_objects(service.protocol(), port, &mut each);
+        let Some(port) = service.node_port() else { return };
+        let at = Member { port, ..Member::NONE };
+        match service.protocol() {
+            Protocol::Tcp => each(NodeObject::Member(Set::NodePortTcp, at)),
+            Protocol::Udp => each(NodeObject::Member(Set::NodePortUdp, at)),
+            Protocol::Sctp => {
+                for &address in &self.node_addresses {
+                    each(NodeObject::Member(
+                        Set::NodePortSctp,
+                        Member { address, transport, ..at },
+                    ));
+                }
+            }
         }
     }
 
@@ -171,42 +158,34 @@ impl Layout {
         }
     }
 
-    fn node_port_objects(&self, protocol: Protocol, port: u16, each: &mut impl FnMut(NodeObject)) {
-        match protocol {
-            Protocol::Tcp => {
-                each(NodeObject::Member(Set::NodePortTcp, Member { port, ..Member::NONE }));
-            }
-            Protocol::Udp => {
-                each(NodeObject::Member(Set::NodePortUdp, Member { port, ..Member::NONE }));
-            }
-            Protocol::Sctp => {
-                let transport = protocol_number(protocol);
-                for &address in &self.node_addresses {
-                    let member = Member { address, transport, port, ..Member::NONE };
-                    each(NodeObject::Member(Set::NodePortSctp, member));
-                }
-            }
-        }
-    }
-
     fn local(&self, address: Ipv4Addr) -> Ipv4Net {
         self.range.filter(|range| range.contains(&address)).unwrap_or(Ipv4Net::from(address))
     }
 }
 
+/// The virtual services of a Service: one for its VIP, each external IP and, at its node port, each
+/// node address.
+pub(super) fn virtual_services(
+    service: &Service,
+    node_addresses: &[Ipv4Addr],
+) -> impl Iterator<Item = VirtualKey> {
+    let (port, protocol) = (service.port(), service.protocol());
+    let vips = std::iter::once(service.vip()).chain(service.external_ips().iter().copied());
+    let node_ports = service.node_port().into_iter().flat_map(move |port| {
+        node_addresses.iter().map(move |&address| VirtualKey { address, port, protocol })
+    });
+    vips.map(move |address| VirtualKey { address, port, protocol }).chain(node_ports)
+}
+
 /// The range that a local route is to serve: the one given, or the smallest that holds every VIP.
-fn range_of(cluster: &Cluster, given: Option<(Ipv4Addr, u8)>) -> Result<Ipv4Net, ProxyError> {
+fn range_of(cluster: &Cluster, given: Option<Ipv4Net>) -> Result<Ipv4Net, ProxyError> {
     let vips = || cluster.services().iter().map(Service::vip);
     let range = match (given, vips().min(), vips().max()) {
-        (Some((address, length)), ..) => Ipv4Net::new(address, length).ok().map(|net| net.trunc()),
-        (None, Some(lowest), Some(highest)) => Some(spanning(lowest, highest)),
-        _ => None,
+        (Some(range), ..) => range.trunc(),
+        (None, Some(lowest), Some(highest)) => spanning(lowest, highest),
+        // A Cluster has a Service.
+        _ => Ipv4Net::default(),
     };
-    let range = range.ok_or_else(|| ProxyError::Unsupported {
-        what: "a local route".into(),
-        reason: "its prefix is longer than 32".into(),
-        remedy: "give a range of VIPs with a length of 0 to 32".into(),
-    })?;
     for service in cluster.services() {
         for &endpoint in service.endpoints() {
             refuse_in_range(range, service, endpoint)?;
@@ -244,7 +223,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ipvs::options::Forwarding;
     use crate::ipvs::render::tests::{cluster, endpoint, service};
 
     fn refusal(cluster: &Cluster, options: &Options) -> String {
@@ -269,18 +247,11 @@ mod tests {
             "{error}"
         );
         let mut options = by_local_route();
-        options.ipvs.service_cidr = Some(([10, 96, 0, 0].into(), 12));
+        options.ipvs.service_cidr = Ipv4Net::new([10, 96, 0, 0].into(), 12).ok();
         let layout = Layout::of(&cluster, &options, Vec::new()).expect("a narrower range");
         let service = &cluster.services()[0];
         assert!(layout.real_server(service, endpoint("10.96.7.7:80")).is_err(), "a later Endpoint");
-        assert_eq!(layout.range().map(|range| range.to_string()).as_deref(), Some("10.96.0.0/12"));
-    }
-
-    #[test]
-    fn a_prefix_length_above_32_is_refused() {
-        let mut options = by_local_route();
-        options.ipvs.service_cidr = Some(([10, 96, 0, 0].into(), 33));
-        assert!(refusal(&cluster(vec![service("a", "10.96.0.1", &[])]), &options).contains("32"));
+        assert_eq!(layout.range.map(|range| range.to_string()).as_deref(), Some("10.96.0.0/12"));
     }
 
     #[test]
@@ -315,7 +286,7 @@ mod tests {
         options.ipvs.scheduler = "mh".into();
         let layout =
             Layout::of(&cluster(vec![service("a", "10.96.0.1", &[])]), &options, Vec::new());
-        assert_eq!(layout.expect("a layout").settings().flags, 0x10);
+        assert_eq!(layout.expect("a layout").settings.flags, 0x10);
     }
 
     #[test]

@@ -7,15 +7,14 @@
 //! of its state is said in `sets` and `rules`. Removed real servers are removed at once, not
 //! drained (see `render`).
 
-mod admin;
 mod binding;
 mod buckets;
 mod kernel;
 mod layout;
-mod netlink_errors;
 mod objects;
 mod observe;
 pub mod options;
+mod program;
 mod programmed;
 mod render;
 mod rules;
@@ -26,9 +25,8 @@ mod verify;
 mod wire;
 
 use generators::{Cluster, Step};
-use linux::netlink::socket::Family;
-use linux::netlink::{Socket, route};
-use linux::{CpuTime, usage};
+use linux::CpuTime;
+use linux::netlink::route;
 
 use crate::backend::{Audit, Backend, Staged, sync};
 use crate::descriptor::{Admin, Descriptor, Tool};
@@ -36,22 +34,20 @@ use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::iptables::TOOL_NFT;
 use crate::modules::{CONNTRACK, NF_TABLES, XTABLES};
+use crate::netlink::failed;
 use crate::options::Options;
 use crate::program::{Program, SyncRequest};
 use kernel::family_number;
 use layout::Layout;
-use netlink_errors::{batch_failed, netlink_failed};
 use observe::Observed;
-use programmed::ProgrammedState;
-use render::{IpvsProgram, KernelIds};
+use program::{IpvsProgram, KernelIds};
+use programmed::{Delta, ProgrammedState};
 use setup::NodeSetup;
 
-pub use binding::VipBinder;
-pub use buckets::Buckets;
-pub use kernel::{info, timeouts, try_scheduler};
-pub use options::{Forwarding, IpvsOptions, Timeouts, VipBinding};
+pub use binding::{bind_vips, unbind_vips};
+pub use kernel::try_scheduler;
+pub use options::{Forwarding, IpvsOptions, VipBinding};
 pub use text::save_text;
-pub use wire::Info;
 
 /// The name of the backend.
 const NAME: &str = "ipvs";
@@ -97,13 +93,17 @@ pub(crate) static IPVS: Descriptor = Descriptor {
         format: Some((NAME, "Input of `ipvsadm -R`")),
         says_pods: false,
         needs_node_addresses: true,
-        reduce: admin::reduce,
-        beside: admin::bind_vips,
+        // IPVS alone; VIPs by one route, so that addresses do not hide the rest.
+        reduce: |options| {
+            options.ipvs.masquerade = false;
+            options.ipvs.vip_binding = VipBinding::LocalRoute;
+        },
+        beside: |cluster, options| bind_vips(cluster, options).map(drop),
         ..Admin::new("ipvsadm", "ipvsadm", &["-R"], |cluster, options| {
             save_text(cluster, options).into_bytes()
         })
     }),
-    bucket_services: Some(|| Ok(Buckets::read()?.lengths())),
+    bucket_services: Some(buckets::lengths),
     needs_local_vips: true,
     ..Descriptor::new(NAME, "ipvs", |options| Box::new(Ipvs::new(options)))
 };
@@ -136,13 +136,17 @@ impl State {
             SyncRequest::Incremental(step) => step.before(),
         };
         let layout = Layout::of(cluster, options, Vec::new())?;
-        let programmed = match request {
-            SyncRequest::Full(_) => None,
-            SyncRequest::Incremental(_) => Some(ProgrammedState::of(cluster, &layout)),
-        };
+        let programmed = matches!(request, SyncRequest::Incremental(_))
+            .then(|| ProgrammedState::of(cluster, &layout));
         let (ids, observed) = (KernelIds::default(), Observed::default());
         Ok(Self { layout, ids, observed, programmed })
     }
+}
+
+/// A rendered sync, and what it changes in the state of the backend if it is incremental.
+struct Rendered {
+    program: IpvsProgram,
+    delta: Option<Delta>,
 }
 
 impl Ipvs {
@@ -151,16 +155,28 @@ impl Ipvs {
         Self { options: options.clone(), setup: NodeSetup::new(options), state: None }
     }
 
+    /// What a Cluster needs in this namespace, and what that holds.
+    fn read(
+        &self,
+        cluster: &Cluster,
+        family: u16,
+        link: Option<u32>,
+    ) -> Result<(Layout, Observed), ProxyError> {
+        let addresses = route::addresses().map_err(failed("list", "addresses"))?;
+        let own = addresses.iter().filter(|found| Some(found.link) != link);
+        let own = own.map(|found| found.address).collect();
+        let layout = Layout::of(cluster, &self.options, own)?;
+        let binding = self.options.ipvs.vip_binding;
+        let observed = observe::read(family, binding, link, &addresses)?;
+        Ok((layout, observed))
+    }
+
     /// Reads the namespace and readies fixed state for a Cluster, whatever is there already.
     fn look(&mut self, cluster: &Cluster) -> Result<State, ProxyError> {
-        let binding = self.options.ipvs.vip_binding;
         let family = family_number()?;
-        let link = binding::ready_link(binding)?;
-        let addresses = route::addresses().map_err(netlink_failed("list", "addresses"))?;
-        let own = addresses.iter().filter(|found| found.link != link).map(|found| found.address);
-        let layout = Layout::of(cluster, &self.options, own.collect())?;
-        let observed = observe::read(family, binding, Some(link), &addresses)?;
-        self.setup.ready(family, &layout, &observed, cluster)?;
+        let link = binding::ready_link(self.options.ipvs.vip_binding)?;
+        let (layout, observed) = self.read(cluster, family, Some(link))?;
+        self.setup.ready(&layout, &observed, cluster)?;
         Ok(State { layout, ids: KernelIds { family, link }, observed, programmed: None })
     }
 
@@ -176,21 +192,6 @@ impl Ipvs {
         self.setup.adapt(&state.layout, after)?;
         Ok(state)
     }
-
-    fn hand_over(program: &IpvsProgram) -> Result<(), ProxyError> {
-        for (family, messages) in [
-            (Family::Netfilter, &program.sets),
-            (Family::Generic, &program.services),
-            (Family::Route, &program.addresses),
-        ] {
-            if messages.batch.len() > 0 {
-                Socket::open(family)
-                    .and_then(|mut socket| socket.submit(&messages.batch))
-                    .map_err(|error| batch_failed(error, family, messages, &program.names))?;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Backend for Ipvs {
@@ -200,7 +201,7 @@ impl Backend for Ipvs {
 
     /// Asks the kernel for IPVS, and unless masquerading is off for ipset and the rules around it.
     fn probe(&mut self) -> Result<(), ProxyError> {
-        info()?;
+        family_number()?;
         self.setup.probe()
     }
 
@@ -220,15 +221,10 @@ impl Backend for Ipvs {
     }
 
     /// Removes rules, every virtual service, link, routes and sets, then resets the sysctls.
-    /// Connection timeouts stay.
     fn stop(&mut self) -> Result<(), ProxyError> {
         self.state = None;
-        let mut errors = Vec::new();
-        errors.extend(self.setup.remove_rules().err());
-        errors.extend(kernel::flush().err());
-        errors.extend(binding::unbind().err());
-        errors.extend(self.setup.remove().err());
-        ProxyError::gather(errors)
+        let (rules, services) = (self.setup.remove_rules(), kernel::flush());
+        ProxyError::gather([rules, services, unbind_vips(), self.setup.remove()])
     }
 
     fn staged(&mut self) -> Option<&mut dyn Staged> {
@@ -241,7 +237,7 @@ impl Backend for Ipvs {
 }
 
 impl Staged for Ipvs {
-    /// On a full request: sysctls, timeouts, sets, rules and link, and a look at all that the
+    /// On a full request: sysctls, sets, rules and link, and a look at all that the
     /// namespace holds. On an incremental one: the state to start from, if there is none yet, and
     /// the rules if there are now other kinds of Services.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
@@ -264,38 +260,39 @@ impl Staged for Ipvs {
             imagined = State::imagined(request, &self.options)?;
             &imagined
         };
-        let program = match (request, programmed) {
-            (SyncRequest::Full(cluster), _) => render::full(layout, *ids, cluster, observed)?,
+        let (program, delta) = match (request, programmed) {
+            (SyncRequest::Full(cluster), _) => {
+                (render::full(layout, *ids, cluster, observed)?, None)
+            }
             (SyncRequest::Incremental(step), Some(programmed)) => {
-                programmed.render(layout, *ids, step.changes())?
+                let (program, delta) = programmed.render(layout, *ids, step.changes())?;
+                (program, Some(delta))
             }
             (SyncRequest::Incremental(_), None) => {
                 return Err(ProxyError::Request { reason: "it was not prepared".into() });
             }
         };
-        Ok(Program::of(program.size(), program))
+        Ok(Program::of(program.size(), Rendered { program, delta }))
     }
 
     /// Sets, then virtual services, then addresses. The kernel takes messages one by one: after a
     /// refusal, the messages before it and the rest of its chunk are in force.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
-        let program: &IpvsProgram = program.private(NAME)?;
+        let Rendered { program, delta } = program.private(NAME)?;
         if self.state.as_ref().is_none_or(|state| state.ids != program.ids) {
             return Err(ProxyError::Request {
                 reason: "it was not prepared in this namespace".into(),
             });
         }
-        let before = usage::of_this_thread();
-        let result = Self::hand_over(program);
-        let used = usage::of_this_thread() - before;
+        let result = program.submit();
         if let Some(state) = &mut self.state {
-            match (&result, &program.delta, &mut state.programmed) {
-                (Ok(()), Some(delta), Some(programmed)) => programmed.enter(delta),
+            match (&result, delta, &mut state.programmed) {
+                (Ok(_), Some(delta), Some(programmed)) => programmed.enter(delta),
                 // After a full sync or a refusal it is made anew from the next Cluster before.
                 _ => state.programmed = None,
             }
         }
-        result.map(|()| used)
+        result
     }
 }
 
@@ -303,13 +300,7 @@ impl Audit for Ipvs {
     /// Lists virtual services, real servers, addresses, sets and rules, and compares them with what
     /// they should be.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        let binding = self.options.ipvs.vip_binding;
-        let link = binding::link_index()?;
-        let addresses = route::addresses().map_err(netlink_failed("list", "addresses"))?;
-        let own = addresses.iter().filter(|found| Some(found.link) != link);
-        let own = own.map(|found| found.address).collect();
-        let layout = Layout::of(cluster, &self.options, own)?;
-        let observed = observe::read(family_number()?, binding, link, &addresses)?;
+        let (layout, observed) = self.read(cluster, family_number()?, binding::link_index()?)?;
         let mut differences = Differences::default();
         verify::compare(&layout, cluster, &observed, &mut differences)?;
         self.setup.compare(&layout, cluster, &mut differences)?;

@@ -38,6 +38,9 @@ impl fmt::Display for NodeObject {
     }
 }
 
+/// The label of what no Service of a request needs.
+pub(super) const NO_SERVICE: u32 = u32::MAX;
+
 /// An object and the label of a Service that needs it.
 pub(super) type LabelledObject = (NodeObject, u32);
 

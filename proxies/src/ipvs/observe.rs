@@ -7,13 +7,12 @@ use linux::netlink::route::LinkAddress;
 use linux::netlink::socket::Family;
 use linux::netlink::{Socket, ipset, route};
 
-use super::netlink_errors::netlink_failed;
-use super::objects::{NodeObject, NodeObjects};
+use super::objects::{NO_SERVICE, NodeObject, NodeObjects};
 use super::options::VipBinding;
-use super::render::NO_SERVICE;
 use super::sets::Set;
-use super::wire::{self, ListedService, RealServer, VirtualKey};
+use super::wire::{self, RealServer, Settings, VirtualKey};
 use crate::error::ProxyError;
+use crate::netlink::failed;
 
 /// How often virtual services are listed at most.
 const LISTINGS_MAX: usize = 8;
@@ -21,8 +20,10 @@ const LISTINGS_MAX: usize = 8;
 /// One virtual service and its real servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ObservedService {
-    /// The virtual service.
-    pub listed: ListedService,
+    /// Which it is.
+    pub key: VirtualKey,
+    /// How it works.
+    pub settings: Settings,
     /// Its real servers.
     pub reals: Vec<RealServer>,
 }
@@ -41,7 +42,7 @@ pub(super) struct Observed {
 impl Observed {
     /// The virtual services by what tells them apart.
     pub fn by_key(&self) -> HashMap<VirtualKey, &ObservedService> {
-        self.services.iter().map(|service| (service.listed.key, service)).collect()
+        self.services.iter().map(|service| (service.key, service)).collect()
     }
 }
 
@@ -55,22 +56,19 @@ pub(super) fn read(
     addresses: &[LinkAddress],
 ) -> Result<Observed, ProxyError> {
     let mut observed = Observed { services: services(family)?, ..Observed::default() };
-    match binding {
+    let local: Vec<Ipv4Net> = match binding {
         VipBinding::Dummy => {
-            for found in addresses.iter().filter(|address| Some(address.link) == link) {
-                observed.objects.push(NodeObject::Local(Ipv4Net::from(found.address)), NO_SERVICE);
-            }
+            let own = addresses.iter().filter(|found| Some(found.link) == link);
+            own.map(|found| found.address.into()).collect()
         }
-        VipBinding::LocalRoute => {
-            let routes = route::local_routes().map_err(netlink_failed("list", "local routes"))?;
-            for prefix in routes {
-                observed.objects.push(NodeObject::Local(prefix), NO_SERVICE);
-            }
-        }
+        VipBinding::LocalRoute => route::local_routes().map_err(failed("list", "local routes"))?,
+    };
+    for prefix in local {
+        observed.objects.push(NodeObject::Local(prefix), NO_SERVICE);
     }
     for set in Set::ALL {
-        let listed = ipset::list(set.name())
-            .map_err(netlink_failed("list", format!("ipset {}", set.name())))?;
+        let listed =
+            ipset::list(set.name()).map_err(failed("list", format!("ipset {}", set.name())))?;
         if let Some(listed) = listed {
             observed.sets.insert(set, listed.max_elements);
             for member in listed.members {
@@ -84,18 +82,16 @@ pub(super) fn read(
 
 /// Every virtual service of the namespace with its real servers, in the order of their keys.
 fn services(family: u16) -> Result<Vec<ObservedService>, ProxyError> {
-    let mut socket =
-        Socket::open(Family::Generic).map_err(netlink_failed("open", "a socket for IPVS"))?;
-    let listed = listed_services(&mut socket, family)?;
-    let mut services = Vec::with_capacity(listed.len());
-    for (key, listed) in listed {
+    let mut socket = open()?;
+    let mut services = Vec::new();
+    for (key, settings) in listed_services(&mut socket, family)? {
         let mut reals = Vec::new();
         let listing = socket.ask(&wire::list_reals(family, key), |message| {
             reals.push(wire::read_real(message)?);
             Ok(())
         });
-        listing.map_err(netlink_failed("list", format!("real servers of {key}")))?;
-        services.push(ObservedService { listed, reals });
+        listing.map_err(failed("list", format!("real servers of {key}")))?;
+        services.push(ObservedService { key, settings, reals });
     }
     Ok(services)
 }
@@ -109,11 +105,11 @@ fn services(family: u16) -> Result<Vec<ObservedService>, ProxyError> {
 fn listed_services(
     socket: &mut Socket,
     family: u16,
-) -> Result<BTreeMap<VirtualKey, ListedService>, ProxyError> {
+) -> Result<BTreeMap<VirtualKey, Settings>, ProxyError> {
     let mut services = BTreeMap::new();
     for _ in 0..LISTINGS_MAX {
         let known = services.len();
-        list(socket, family, |listed| drop(services.insert(listed.key, listed)))?;
+        list(socket, family, |(key, settings)| drop(services.insert(key, settings)))?;
         if services.len() == known {
             break;
         }
@@ -123,21 +119,23 @@ fn listed_services(
 
 /// Every virtual service of the namespace once, in the order of the kernel's table.
 pub(super) fn keys_as_listed(family: u16) -> Result<Vec<VirtualKey>, ProxyError> {
-    let mut socket =
-        Socket::open(Family::Generic).map_err(netlink_failed("open", "a socket for IPVS"))?;
     let mut keys = Vec::new();
-    list(&mut socket, family, |listed| keys.push(listed.key))?;
+    list(&mut open()?, family, |(key, _)| keys.push(key))?;
     Ok(keys)
+}
+
+fn open() -> Result<Socket, ProxyError> {
+    Socket::open(Family::Generic).map_err(failed("open", "a socket for IPVS"))
 }
 
 fn list(
     socket: &mut Socket,
     family: u16,
-    mut each: impl FnMut(ListedService),
+    mut each: impl FnMut((VirtualKey, Settings)),
 ) -> Result<(), ProxyError> {
     let listing = socket.ask(&wire::list_services(family), |message| {
         wire::read_service(message)?.into_iter().for_each(&mut each);
         Ok(())
     });
-    listing.map_err(netlink_failed("list", "virtual services"))
+    listing.map_err(failed("list", "virtual services"))
 }

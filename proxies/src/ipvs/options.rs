@@ -1,11 +1,10 @@
 //! What only the IPVS backend takes: scheduler, forwarding, how VIPs become local, and the rules
 //! around it.
 
-use std::net::Ipv4Addr;
-
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::iptables::options::Variant;
+use crate::iptables::tool::Variant;
 
 /// How a packet gets from the node to the Endpoint (`IP_VS_CONN_F_FWD_MASK`,
 /// `include/uapi/linux/ip_vs.h`, Linux 6.1).
@@ -61,17 +60,6 @@ impl VipBinding {
     }
 }
 
-/// How long idle connections are kept (`ipvsadm --set`), seconds; 0 leaves one as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Timeouts {
-    /// TCP, established.
-    pub tcp_s: u32,
-    /// TCP after a FIN.
-    pub tcp_fin_s: u32,
-    /// UDP.
-    pub udp_s: u32,
-}
-
 /// How the `ipvs` backend programs a Cluster. The default is kube-proxy's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IpvsOptions {
@@ -82,17 +70,15 @@ pub struct IpvsOptions {
     pub forwarding: Forwarding,
     /// How VIPs become local.
     pub vip_binding: VipBinding,
-    /// For [`VipBinding::LocalRoute`]: the range of VIPs, as address and prefix length. Nothing:
-    /// the smallest prefix that holds all VIPs, which is refused if it holds an Endpoint too.
-    pub service_cidr: Option<(Ipv4Addr, u8)>,
+    /// For [`VipBinding::LocalRoute`]: the range of VIPs. Nothing: the smallest prefix that holds
+    /// all VIPs, which is refused if it holds an Endpoint too.
+    pub service_cidr: Option<Ipv4Net>,
     /// The iptables rules, ipsets and `net.ipv4.vs.conntrack=1` that let the node, hosts outside
     /// the pod network and an Endpoint of the same Service reach a VIP. Off: IPVS alone, to see
     /// what it costs and does by itself.
     pub masquerade: bool,
     /// Which iptables carries those rules; they are few, whatever the number of Services.
     pub iptables: Variant,
-    /// Connection timeouts of the namespace; nothing leaves the kernel's (900, 120 and 300 s).
-    pub timeouts: Option<Timeouts>,
 }
 
 impl Default for IpvsOptions {
@@ -104,7 +90,6 @@ impl Default for IpvsOptions {
             service_cidr: None,
             masquerade: true,
             iptables: Variant::Nft,
-            timeouts: None,
         }
     }
 }

@@ -11,7 +11,8 @@ use generators::{Change, Cluster, Endpoint, Service, ServiceName};
 
 use super::layout::Layout;
 use super::objects::{LabelledObject, NodeObject};
-use super::render::{Draft, IpvsProgram, KernelIds};
+use super::program::{IpvsProgram, KernelIds};
+use super::render::Draft;
 use crate::error::ProxyError;
 
 /// A Service with the Endpoints it has now.
@@ -64,7 +65,7 @@ impl ProgrammedState {
         self.services.len() == cluster.services().len()
     }
 
-    /// The messages for these Changes, in their order.
+    /// The messages for these Changes, in their order, and what to enter when they are taken.
     ///
     /// # Errors
     /// [`ProxyError::Request`] if a Change does not fit what is programmed, or what the layout
@@ -74,7 +75,7 @@ impl ProgrammedState {
         layout: &Layout,
         ids: KernelIds,
         changes: &[Change],
-    ) -> Result<IpvsProgram, ProxyError> {
+    ) -> Result<(IpvsProgram, Delta), ProxyError> {
         let mut draft = Draft::new(layout, ids, 2 * changes.len());
         let mut delta = Delta::default();
         for change in changes {
@@ -100,7 +101,7 @@ impl ProgrammedState {
                 (_, None) => return Err(contradiction(name, "it is not programmed")),
                 (_, Some(_)) => return Err(contradiction(name, "it is programmed already")),
             };
-            self.count(&mut delta, label, layout, before.as_ref(), after.as_ref())?;
+            self.count(&mut delta, label, layout, before.as_ref(), after.as_ref());
             delta.services.insert(name.clone(), after);
         }
         for &object in &delta.order {
@@ -111,7 +112,7 @@ impl ProgrammedState {
                 _ => {}
             }
         }
-        Ok(draft.finish(Some(delta)))
+        Ok((draft.finish(), delta))
     }
 
     /// Enters what the kernel has taken.
@@ -161,8 +162,7 @@ impl ProgrammedState {
         layout: &Layout,
         before: Option<&Placed>,
         after: Option<&Placed>,
-    ) -> Result<(), ProxyError> {
-        let mut underflow = None;
+    ) {
         let mut step = |object: NodeObject, up: bool| {
             let users = match delta.uses.entry(object) {
                 Entry::Occupied(entry) => entry.into_mut(),
@@ -171,20 +171,14 @@ impl ProgrammedState {
                     entry.insert(self.uses.get(&object).copied().unwrap_or(0))
                 }
             };
-            match if up { users.checked_add(1) } else { users.checked_sub(1) } {
-                Some(count) => *users = count,
-                None => underflow = Some(object),
-            }
+            // Whoever goes was counted when it came.
+            *users = if up { *users + 1 } else { users.saturating_sub(1) };
         };
         if let Some(placed) = after {
             layout.objects(&placed.service, &placed.endpoints, |object| step(object, true));
         }
         if let Some(placed) = before {
             layout.objects(&placed.service, &placed.endpoints, |object| step(object, false));
-        }
-        match underflow {
-            None => Ok(()),
-            Some(object) => Err(ProxyError::Request { reason: format!("nobody uses {object}") }),
         }
     }
 }

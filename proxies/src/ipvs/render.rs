@@ -4,79 +4,23 @@ use std::collections::HashMap;
 
 use generators::{Cluster, Endpoint, Service, ServiceName};
 use linux::netlink::ipset::{self, Member};
-use linux::netlink::{Batch, Encoder, route};
+use linux::netlink::socket::Family;
+use linux::netlink::{Encoder, route};
 
 use super::layout::Layout;
-use super::objects::{self, NodeObject, NodeObjects, Side};
+use super::objects::{LabelledObject, NO_SERVICE, NodeObject, NodeObjects, Side};
 use super::observe::{Observed, ObservedService};
 use super::options::VipBinding;
-use super::programmed::Delta;
+use super::program::{IpvsProgram, KernelIds, LabelledBatch};
 use super::sets::Set;
-use super::wire::{RealServer, VirtualKey, Writer, WrittenSettings};
+use super::wire::{RealServer, Verb, VirtualKey, Writer};
 use crate::error::ProxyError;
-use crate::program::Size;
-
-/// What addresses messages in this kernel and namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct KernelIds {
-    /// The number of the family `IPVS`.
-    pub family: u16,
-    /// The index of the dummy link; 0 if VIPs are bound by routes.
-    pub link: u32,
-}
-
-impl KernelIds {
-    fn writer(self, encoder: &mut Encoder) -> Writer<'_> {
-        Writer { encoder, family: self.family }
-    }
-}
 
 /// Bytes of one `NEW_SERVICE` or `NEW_DEST`, for the size of the first allocation.
 const MESSAGE_BYTES: usize = 104;
 
 /// Bytes of one set member in a message, for the same reason.
 const MEMBER_BYTES: usize = 48;
-
-/// A rendered sync: one batch for each kernel subsystem, handed over in this order.
-///
-/// Sets come first, so that no VIP answers before its traffic can be masqueraded; addresses come
-/// last, so that no VIP is local before it answers.
-#[derive(Debug)]
-pub(crate) struct IpvsProgram {
-    /// Where the messages belong.
-    pub(super) ids: KernelIds,
-    /// Members of sets. They name themselves, so that they need no labels.
-    pub(super) sets: LabelledBatch,
-    /// Virtual services and real servers.
-    pub(super) services: LabelledBatch,
-    /// Local addresses or routes.
-    pub(super) addresses: LabelledBatch,
-    /// The Services that labels point at.
-    pub(super) names: Vec<ServiceName>,
-    /// What an incremental sync changes in the state of the backend.
-    pub(super) delta: Option<Delta>,
-}
-
-impl IpvsProgram {
-    /// How much there is to hand over.
-    pub(super) fn size(&self) -> Size {
-        let batches = [&self.sets.batch, &self.services.batch, &self.addresses.batch];
-        let sum = |of: fn(&Batch) -> usize| batches.iter().map(|batch| of(batch) as u64).sum();
-        Size { rules: 0, messages: sum(Batch::len), bytes: sum(|batch| batch.bytes().len()) }
-    }
-}
-
-/// A batch and, for each message, the position of its Service among the names.
-#[derive(Debug, Default)]
-pub(super) struct LabelledBatch {
-    /// The messages.
-    pub batch: Batch,
-    /// As long as the batch, or empty if no message has a label.
-    pub labels: Vec<u32>,
-}
-
-/// The label of a message that is about no Service of the request.
-pub(super) const NO_SERVICE: u32 = u32::MAX;
 
 /// Messages for one subsystem under construction, each labelled.
 #[derive(Debug, Default)]
@@ -106,7 +50,8 @@ impl BatchBuilder {
 /// A program under construction.
 pub(super) struct Draft<'a> {
     layout: &'a Layout,
-    settings: WrittenSettings,
+    /// As they are written.
+    settings: Vec<u8>,
     ids: KernelIds,
     services: BatchBuilder,
     addresses: BatchBuilder,
@@ -121,7 +66,7 @@ impl<'a> Draft<'a> {
     pub fn new(layout: &'a Layout, ids: KernelIds, messages: usize) -> Self {
         Self {
             layout,
-            settings: WrittenSettings::of(&layout.settings()),
+            settings: layout.settings.written(),
             ids,
             services: BatchBuilder::with_capacity(messages),
             addresses: BatchBuilder::default(),
@@ -151,10 +96,10 @@ impl<'a> Draft<'a> {
         service: &Service,
         endpoints: &[Endpoint],
     ) -> Result<(), ProxyError> {
-        let mut writer = self.ids.writer(&mut self.services.encoder);
-        writer.new_service(key, &self.settings);
+        let mut writer = writer(self.ids, &mut self.services.encoder);
+        writer.service(Verb::Add, key, &self.settings);
         for &endpoint in endpoints {
-            writer.new_real(key, &self.layout.real_server(service, endpoint)?);
+            writer.real(Verb::Add, key, &self.layout.real_server(service, endpoint)?);
         }
         self.services.label(self.label);
         Ok(())
@@ -167,24 +112,24 @@ impl<'a> Draft<'a> {
     /// (`pkg/proxy/ipvs/graceful_termination.go`, Kubernetes 1.30); the end state is the same. New
     /// ones come first, so that a virtual service is never without.
     fn adjust(&mut self, service: &Service, found: &ObservedService) -> Result<(), ProxyError> {
-        let key = found.listed.key;
-        let mut writer = self.ids.writer(&mut self.services.encoder);
-        if found.listed.settings() != self.layout.settings() {
-            writer.set_service(key, &self.settings);
+        let key = found.key;
+        let mut writer = writer(self.ids, &mut self.services.encoder);
+        if found.settings != self.layout.settings {
+            writer.service(Verb::Change, key, &self.settings);
         }
         let mut stale: HashMap<_, &RealServer> =
             found.reals.iter().map(|real| ((real.address, real.port), real)).collect();
         for &endpoint in service.endpoints() {
             let wanted = self.layout.real_server(service, endpoint)?;
             match stale.remove(&(wanted.address, wanted.port)) {
-                None => writer.new_real(key, &wanted),
-                Some(real) if *real != wanted => writer.set_real(key, &wanted),
+                None => writer.real(Verb::Add, key, &wanted),
+                Some(real) if *real != wanted => writer.real(Verb::Change, key, &wanted),
                 Some(_) => {}
             }
         }
         for real in &found.reals {
             if stale.contains_key(&(real.address, real.port)) {
-                writer.delete_real(key, real);
+                writer.real(Verb::Remove, key, real);
             }
         }
         self.services.label(self.label);
@@ -200,10 +145,10 @@ impl<'a> Draft<'a> {
     ) -> Result<(), ProxyError> {
         let (old, new) =
             (self.layout.real_server(service, old)?, self.layout.real_server(service, new)?);
-        let mut writer = self.ids.writer(&mut self.services.encoder);
+        let mut writer = writer(self.ids, &mut self.services.encoder);
         for key in self.layout.virtual_services(service) {
-            writer.new_real(key, &new);
-            writer.delete_real(key, &old);
+            writer.real(Verb::Add, key, &new);
+            writer.real(Verb::Remove, key, &old);
         }
         self.services.label(self.label);
         Ok(())
@@ -211,39 +156,38 @@ impl<'a> Draft<'a> {
 
     /// Removes a virtual service.
     pub fn delete(&mut self, key: VirtualKey) {
-        self.ids.writer(&mut self.services.encoder).delete_service(key);
+        writer(self.ids, &mut self.services.encoder).service(Verb::Remove, key, &[]);
         self.services.label(self.label);
     }
 
     /// Adds an object that is not there, unless the node has it by itself.
-    pub fn add(&mut self, object: objects::LabelledObject) {
+    pub fn add(&mut self, object: LabelledObject) {
         self.change(object, true);
     }
 
     /// Removes an object that is there.
-    pub fn remove(&mut self, object: objects::LabelledObject) {
+    pub fn remove(&mut self, object: LabelledObject) {
         self.change(object, false);
     }
 
     /// The program.
-    pub fn finish(self, delta: Option<Delta>) -> IpvsProgram {
+    pub fn finish(self) -> IpvsProgram {
         let members: usize = self.added.iter().chain(&self.removed).map(Vec::len).sum();
         let mut sets = Encoder::with_capacity(members * MEMBER_BYTES, Set::ALL.len());
         for ((set, added), removed) in Set::ALL.into_iter().zip(&self.added).zip(&self.removed) {
             ipset::change(&mut sets, ipset::ADD, set.name(), set.kind(), added);
             ipset::change(&mut sets, ipset::REMOVE, set.name(), set.kind(), removed);
         }
-        IpvsProgram {
-            ids: self.ids,
-            sets: LabelledBatch { batch: sets.finish(), labels: Vec::new() },
-            services: self.services.finish(),
-            addresses: self.addresses.finish(),
-            names: self.names,
-            delta,
-        }
+        let sets = LabelledBatch { batch: sets.finish(), labels: Vec::new() };
+        let batches = [
+            (Family::Netfilter, sets),
+            (Family::Generic, self.services.finish()),
+            (Family::Route, self.addresses.finish()),
+        ];
+        IpvsProgram { ids: self.ids, batches, names: self.names }
     }
 
-    fn change(&mut self, (object, label): objects::LabelledObject, add: bool) {
+    fn change(&mut self, (object, label): LabelledObject, add: bool) {
         match object {
             NodeObject::Member(set, member) => {
                 let sets = if add { &mut self.added } else { &mut self.removed };
@@ -254,7 +198,7 @@ impl<'a> Draft<'a> {
             NodeObject::Local(_) if self.layout.is_own(&object) => {}
             NodeObject::Local(prefix) => {
                 let encoder = &mut self.addresses.encoder;
-                match self.layout.vip_binding() {
+                match self.layout.options.vip_binding {
                     VipBinding::Dummy => {
                         let kind = if add { route::NEW_ADDRESS } else { route::DELETE_ADDRESS };
                         route::address(encoder, kind, self.ids.link, prefix.addr());
@@ -268,6 +212,10 @@ impl<'a> Draft<'a> {
             }
         }
     }
+}
+
+fn writer(ids: KernelIds, encoder: &mut Encoder) -> Writer<'_> {
+    Writer { encoder, family: ids.family }
 }
 
 /// Everything a Cluster needs that is not there, and the removal of what it does not need: the IPVS
@@ -297,8 +245,8 @@ pub(super) fn full(
     }
     draft.about_none();
     for found in &observed.services {
-        if stale.contains_key(&found.listed.key) {
-            draft.delete(found.listed.key);
+        if stale.contains_key(&found.key) {
+            draft.delete(found.key);
         }
     }
     wanted.sort();
@@ -306,19 +254,18 @@ pub(super) fn full(
         Side::Missing => draft.add(object),
         Side::Unexpected => draft.remove(object),
     });
-    Ok(draft.finish(None))
+    Ok(draft.finish())
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use generators::Change;
     use linux::netlink::decode::Messages;
-    use linux::netlink::socket::Family;
 
     use super::*;
-    use crate::ipvs::netlink_errors::describe_position;
+    use crate::ipvs::program::tests::describe_position;
     use crate::ipvs::programmed::ProgrammedState;
-    use crate::ipvs::wire::ListedService;
+    use crate::ipvs::wire::Settings;
     use crate::options::Options;
 
     const IDS: KernelIds = KernelIds { family: 0x20, link: 3 };
@@ -350,7 +297,8 @@ pub(super) mod tests {
             for key in layout.virtual_services(service) {
                 let real = |at: &Endpoint| layout.real_server(service, *at).expect("a real server");
                 observed.services.push(ObservedService {
-                    listed: ListedService { key, scheduler: "rr".into(), flags: 0, timeout_s: 0 },
+                    key,
+                    settings: Settings { scheduler: "rr".into(), flags: 0, timeout_s: 0 },
                     reals: service.endpoints().iter().map(real).collect(),
                 });
             }
@@ -366,20 +314,16 @@ pub(super) mod tests {
     /// Service.
     fn listing(program: &IpvsProgram) -> Vec<String> {
         let mut lines = Vec::new();
-        for (family, messages) in [
-            (Family::Netfilter, &program.sets),
-            (Family::Generic, &program.services),
-            (Family::Route, &program.addresses),
-        ] {
+        for (family, messages) in &program.batches {
             for position in 0..messages.batch.len() {
-                if family == Family::Netfilter {
+                if *family == Family::Netfilter {
                     let bytes = messages.batch.message(position).expect("a message");
                     let message = Messages::of(bytes).next().expect("one").expect("valid");
                     lines.extend(ipset::changes_in_words(&message).expect("valid"));
                     continue;
                 }
                 let (verb, object) =
-                    describe_position(family, messages, position).expect("a description");
+                    describe_position(*family, &messages.batch, position).expect("a description");
                 let label = usize::try_from(messages.labels[position]).expect("small");
                 let name = program.names.get(label).map_or("nobody", ServiceName::name);
                 lines.push(format!("{verb} {object} for {name}"));
@@ -442,7 +386,7 @@ pub(super) mod tests {
         options.ipvs.masquerade = false;
         let cluster = example();
         let program = full(&layout(&cluster, &options), IDS, &cluster, &Observed::default());
-        assert_eq!(program.expect("it renders").sets.batch.len(), 0);
+        assert_eq!(program.expect("it renders").batches[0].1.batch.len(), 0);
     }
 
     #[test]
@@ -499,7 +443,7 @@ pub(super) mod tests {
     fn a_wrong_scheduler_or_weight_is_set_right() {
         let (cluster, options) = (example(), Options::default());
         let mut observed = holding(&cluster, &layout(&cluster, &options));
-        observed.services[0].listed.scheduler = "lc".into();
+        observed.services[0].settings.scheduler = "lc".into();
         observed.services[0].reals[1].weight = 0;
         assert_eq!(
             full_listing(&cluster, &options, &observed),
@@ -513,7 +457,7 @@ pub(super) mod tests {
     fn incremental(before: &Cluster, changes: &[Change]) -> Result<Vec<String>, ProxyError> {
         let layout = layout(before, &Options::default());
         let mut programmed = ProgrammedState::of(before, &layout);
-        let program = programmed.render(&layout, IDS, changes)?;
+        let (program, delta) = programmed.render(&layout, IDS, changes)?;
         let lines = listing(&program);
         // Changes lead to where a full sync of the Cluster after them leads: from there nothing is
         // left to send.
@@ -521,7 +465,7 @@ pub(super) mod tests {
             .iter()
             .try_fold(before.clone(), |cluster, change| cluster.apply(change))
             .expect("they fit");
-        programmed.enter(program.delta.as_ref().expect("an incremental program has one"));
+        programmed.enter(&delta);
         assert!(programmed.equals(&ProgrammedState::of(&after, &layout)), "{changes:?}");
         Ok(lines)
     }
@@ -611,10 +555,8 @@ pub(super) mod tests {
         let (cluster, options) = (example(), Options::default());
         let program = full(&layout(&cluster, &options), IDS, &cluster, &Observed::default());
         let program = program.expect("it renders");
-        let bytes = program.sets.batch.bytes().len()
-            + program.services.batch.bytes().len()
-            + program.addresses.batch.bytes().len();
-        assert_eq!(program.size().bytes, bytes as u64);
+        let bytes = |(_, messages): &(_, LabelledBatch)| messages.batch.bytes().len() as u64;
+        assert_eq!(program.size().bytes, program.batches.iter().map(bytes).sum::<u64>());
         assert_eq!(program.size().messages, 5 + 10 + 4);
     }
 }

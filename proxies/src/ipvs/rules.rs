@@ -9,7 +9,8 @@
 use generators::{Cluster, Service};
 use ipnet::Ipv4Net;
 
-use crate::options::{Options, network};
+use crate::iptables::dump::Dump;
+use crate::options::Options;
 
 /// What the rules of a Cluster depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -131,7 +132,7 @@ fn nat_rules(options: &Options, kinds: ServiceKinds) -> Vec<String> {
 fn cluster_ip_rule(options: &Options, set: &dyn Fn(&str, &str, &str) -> String) -> String {
     let (fields, source) = match (options.masquerade_all, options.local_cidr) {
         (true, _) => ("dst,dst", String::new()),
-        (false, Some(cidr)) => ("dst,dst", format!("! -s {} ", network(cidr))),
+        (false, Some(cidr)) => ("dst,dst", format!("! -s {} ", cidr.trunc())),
         (false, None) => ("src,dst", String::new()),
     };
     let matches = set(CLUSTER_IP, "KUBE-CLUSTER-IP", fields);
@@ -161,19 +162,34 @@ fn filter_rules(kinds: ServiceKinds) -> Vec<String> {
 
 /// Input for `iptables-restore --noflush` that makes the chains as they should be, whatever they
 /// hold, and adds the jumps that `saved` (of `iptables-save`) does not show.
-pub(super) fn restore_text(tables: &[Table], saved: &str) -> String {
+pub(super) fn restore_text(tables: &[Table], saved: &Dump<'_>) -> String {
+    text(tables, |table, text| {
+        for (from, rule) in table.jumps {
+            let there = saved.tables.get(table.name).and_then(|table| table.get(from));
+            if there.is_none_or(|rules| !rules.contains(rule)) {
+                text.extend(["-I ", from, " ", rule, "\n"]);
+            }
+        }
+    })
+}
+
+/// What `iptables-save` prints of them: the jump made last is in front.
+pub(super) fn saved_text(tables: &[Table]) -> String {
+    text(tables, |table, text| {
+        for (from, rule) in table.jumps.iter().rev() {
+            text.extend([":", from, " ACCEPT [0:0]\n-A ", from, " ", rule, "\n"]);
+        }
+    })
+}
+
+fn text(tables: &[Table], write_jumps: impl Fn(&Table, &mut String)) -> String {
     let mut text = String::new();
     for table in tables {
-        let present = section(saved, table.name);
         text.extend(["*", table.name, "\n"]);
         for chain in table.chains {
             text.extend([":", chain, " - [0:0]\n"]);
         }
-        for (from, rule) in table.jumps {
-            if !present.contains(&format!("-A {from} {rule}").as_str()) {
-                text.extend(["-I ", from, " ", rule, "\n"]);
-            }
-        }
+        write_jumps(table, &mut text);
         for rule in &table.rules {
             text.extend([rule, "\n"]);
         }
@@ -182,39 +198,11 @@ pub(super) fn restore_text(tables: &[Table], saved: &str) -> String {
     text
 }
 
-/// The rules and jumps that `saved` does not show, or shows in our chains though they should not be
-/// there.
-pub(super) fn differences(tables: &[Table], saved: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for table in tables {
-        let present = section(saved, table.name);
-        let jumps = table.jumps.iter().map(|(from, rule)| format!("-A {from} {rule}"));
-        let wanted: Vec<String> = jumps.chain(table.rules.iter().cloned()).collect();
-        for rule in &wanted {
-            if !present.contains(&rule.as_str()) {
-                found.push(format!("no rule `{rule}` in table {}", table.name));
-            }
-        }
-        for line in present {
-            let chain = line.strip_prefix("-A ").and_then(|rest| rest.split(' ').next());
-            let ours = chain.is_some_and(|chain| table.chains.contains(&chain));
-            if ours && !wanted.iter().any(|rule| rule == line) {
-                found.push(format!("unexpected rule `{line}` in table {}", table.name));
-            }
-        }
-    }
-    found
-}
-
-/// The lines of one table in a saved ruleset.
-fn section<'a>(saved: &'a str, table: &str) -> Vec<&'a str> {
-    let begin = |line: &&str| line.strip_prefix('*') != Some(table);
-    saved.lines().skip_while(begin).skip(1).take_while(|line| *line != "COMMIT").collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::differences::Differences;
+    use crate::iptables::verify;
     use crate::ipvs::render::tests::{cluster, service};
 
     fn kinds() -> ServiceKinds {
@@ -225,15 +213,14 @@ mod tests {
         ServiceKinds::of(&cluster(vec![service.expect("a Service")]), range)
     }
 
-    /// The saved form of what a restore of the text leads to in an empty namespace.
-    fn loaded(text: &str) -> String {
-        text.replace("-I ", "-A ")
+    fn dump(saved: &str) -> Dump<'_> {
+        Dump::parse(saved.as_bytes()).expect("well formed")
     }
 
     #[test]
     fn the_rules_are_those_of_kube_proxy() {
         let tables = tables(&Options::default(), kinds());
-        insta::assert_snapshot!(restore_text(&tables, ""), @r#"
+        insta::assert_snapshot!(restore_text(&tables, &Dump::default()), @r#"
         *nat
         :KUBE-SERVICES - [0:0]
         :KUBE-POSTROUTING - [0:0]
@@ -282,7 +269,7 @@ mod tests {
             nat.rules.iter().find(cluster_ip).expect("the rule").replace(CLUSTER_IP, "C")
         };
         let matches = "-m comment --comment \"C\" -m set --match-set KUBE-CLUSTER-IP";
-        let cidr = Some(([10, 1, 2, 3].into(), 8));
+        let cidr = Ipv4Net::new([10, 1, 2, 3].into(), 8).ok();
         assert_eq!(
             rule(cidr, false),
             format!("-A KUBE-SERVICES ! -s 10.0.0.0/8 {matches} dst,dst -j KUBE-MARK-MASQ")
@@ -300,27 +287,29 @@ mod tests {
     #[test]
     fn jumps_that_are_there_are_not_added_again() {
         let tables = tables(&Options::default(), kinds());
-        let first = restore_text(&tables, "");
+        let first = restore_text(&tables, &Dump::default());
         assert_eq!(first.matches("-I ").count(), 6);
-        let second = restore_text(&tables, &loaded(&first));
+        let second = restore_text(&tables, &dump(&saved_text(&tables)));
         assert_eq!(second.matches("-I ").count(), 0);
     }
 
     #[test]
     fn a_missing_and_an_unexpected_rule_are_told() {
         let tables = tables(&Options::default(), kinds());
-        let saved = loaded(&restore_text(&tables, ""));
-        assert_eq!(differences(&tables, &saved), Vec::<String>::new());
+        let saved = saved_text(&tables);
+        let differences = |found: &str| {
+            let mut differences = Differences::default();
+            verify::compare(&dump(&saved), &dump(found), &mut differences);
+            differences.into_result().map_err(|error| error.to_string())
+        };
+        assert_eq!(differences(&saved), Ok(()));
         let damaged = saved.replace(
             "-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000",
-            "-A KUBE-MARK-MASQ -j RETURN\n-A OTHERS -j DROP",
+            "-A KUBE-MARK-MASQ -j RETURN\n:OTHERS - [0:0]\n-A OTHERS -j DROP",
         );
-        assert_eq!(
-            differences(&tables, &damaged),
-            [
-                "no rule `-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000` in table nat",
-                "unexpected rule `-A KUBE-MARK-MASQ -j RETURN` in table nat",
-            ]
-        );
+        let told = differences(&damaged).expect_err("a difference");
+        let expected = "nat: rule 1 of KUBE-MARK-MASQ should be `-j MARK --set-xmark \
+                        0x4000/0x4000`, is `-j RETURN`";
+        assert!(told.contains("1 places") && told.contains(expected), "{told}");
     }
 }

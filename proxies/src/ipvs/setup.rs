@@ -12,14 +12,15 @@ use linux::netlink::{Encoder, NetlinkError, Socket, ipset};
 use linux::sysctl::Sysctls;
 
 use super::layout::Layout;
-use super::netlink_errors::netlink_failed;
 use super::observe::Observed;
 use super::rules::{self, ServiceKinds};
 use super::sets::{SIZE_MIN, Set, size_for};
-use super::wire::Writer;
 use crate::differences::Differences;
 use crate::error::ProxyError;
+use crate::iptables::dump::Dump;
 use crate::iptables::tool::IptablesTool;
+use crate::iptables::verify;
+use crate::netlink::{failed, send};
 use crate::options::Options;
 
 /// How often, and after which pause, a set that is still in use is tried again. `nf_tables` drops
@@ -56,7 +57,7 @@ impl NodeSetup {
     pub fn new(options: &Options) -> Self {
         Self {
             options: options.clone(),
-            iptables: IptablesTool::new(options.ipvs.iptables, &options.iptables),
+            iptables: IptablesTool::new(options.ipvs.iptables, options),
             sysctls: Sysctls::default(),
             kinds: ServiceKinds::default(),
         }
@@ -68,36 +69,29 @@ impl NodeSetup {
         if !self.options.ipvs.masquerade {
             return Ok(());
         }
-        let mut sets = Encoder::default();
-        for (name, kind) in PROBE_SETS {
-            ipset::create(&mut sets, name, kind, SIZE_MIN);
-        }
-        let made = submit(Family::Netfilter, sets).map_err(|error| ProxyError::Unsupported {
+        let made = send(Family::Netfilter, "make", "a set of each kind", |encoder| {
+            for (name, kind) in PROBE_SETS {
+                ipset::create(encoder, name, kind, SIZE_MIN);
+            }
+        });
+        let made = made.map_err(|error| ProxyError::Unsupported {
             what: "ipset".into(),
-            reason: netlink_failed("make", "a set of each kind")(error).to_string(),
+            reason: error.to_string(),
             remedy: "load ip_set_hash_ip, ip_set_hash_ipport, ip_set_hash_ipportip and \
                      ip_set_bitmap_port"
                 .into(),
         });
-        let loaded = self.iptables.restore(PROBE_RULES.as_bytes());
-        let loaded = loaded.map_err(|error| ProxyError::Unsupported {
-            what: "rules that match sets".into(),
-            reason: error.to_string(),
-            remedy: "load xt_set, xt_mark, xt_addrtype, xt_comment, xt_conntrack, xt_MASQUERADE, \
-                     ipt_REJECT and what iptables itself needs"
-                .into(),
-        });
-        let unloaded = self.iptables.restore(PROBE_REMOVAL.as_bytes());
-        let destroyed =
-            PROBE_SETS.iter().filter_map(|(name, _)| destroy(name).err()).collect::<Vec<_>>();
-        made.and(loaded).and(unloaded)?;
-        ProxyError::gather(destroyed)
+        let remedy = "load xt_set, xt_mark, xt_addrtype, xt_comment, xt_conntrack, xt_MASQUERADE, \
+                      ipt_REJECT and what iptables itself needs";
+        let loaded = self.iptables.try_rules(PROBE_RULES);
+        let loaded = loaded.map_err(|error| error.of_trial("rules that match sets", remedy));
+        let destroyed = ProxyError::gather(PROBE_SETS.map(|(name, _)| destroy(name)));
+        made.and(loaded).and(destroyed)
     }
 
     /// Makes everything that `observed` does not show, and all rules.
     pub fn ready(
         &mut self,
-        family: u16,
         layout: &Layout,
         observed: &Observed,
         cluster: &Cluster,
@@ -106,15 +100,9 @@ impl NodeSetup {
         for (name, value) in SYSCTLS.into_iter().chain(conntrack) {
             self.sysctls.change(name, value)?;
         }
-        if let Some(timeouts) = self.options.ipvs.timeouts {
-            let mut encoder = Encoder::default();
-            Writer { encoder: &mut encoder, family }.set_timeouts(timeouts);
-            submit(Family::Generic, encoder)
-                .map_err(netlink_failed("set", "the connection timeouts of IPVS"))?;
-        }
         if self.options.ipvs.masquerade {
             make_sets(observed, cluster)?;
-            self.kinds = ServiceKinds::of(cluster, layout.range());
+            self.kinds = ServiceKinds::of(cluster, layout.range);
             self.load_rules()?;
         }
         Ok(())
@@ -122,7 +110,7 @@ impl NodeSetup {
 
     /// Loads the rules anew if Changes lead to a Cluster with other kinds of Services.
     pub fn adapt(&mut self, layout: &Layout, after: &Cluster) -> Result<(), ProxyError> {
-        let kinds = ServiceKinds::of(after, layout.range());
+        let kinds = ServiceKinds::of(after, layout.range);
         if self.options.ipvs.masquerade && kinds != self.kinds {
             self.kinds = kinds;
             self.load_rules()?;
@@ -138,10 +126,10 @@ impl NodeSetup {
         differences: &mut Differences,
     ) -> Result<(), ProxyError> {
         if self.options.ipvs.masquerade {
-            let tables = rules::tables(&self.options, ServiceKinds::of(cluster, layout.range()));
-            for words in rules::differences(&tables, &self.saved()?) {
-                differences.add(|| words);
-            }
+            let tables = rules::tables(&self.options, ServiceKinds::of(cluster, layout.range));
+            let (expected, saved) = (rules::saved_text(&tables), self.iptables.save(&[])?);
+            let expected = Dump::parse(expected.as_bytes())?;
+            verify::compare(&expected, &Dump::parse(&saved)?, differences);
         }
         Ok(())
     }
@@ -154,23 +142,16 @@ impl NodeSetup {
     /// Destroys the sets and resets the sysctls. Repeatable; goes on after an error.
     pub fn remove(&mut self) -> Result<(), ProxyError> {
         self.kinds = ServiceKinds::default();
-        let mut errors: Vec<_> =
-            Set::ALL.into_iter().filter_map(|set| destroy(set.name()).err()).collect();
-        errors.extend(self.sysctls.restore().into_iter().map(ProxyError::from));
-        ProxyError::gather(errors)
+        let destroyed = Set::ALL.map(|set| destroy(set.name()));
+        let reset = self.sysctls.restore().into_iter().map(|error| Err(error.into()));
+        ProxyError::gather(destroyed.into_iter().chain(reset))
     }
 
     fn load_rules(&self) -> Result<(), ProxyError> {
         let tables = rules::tables(&self.options, self.kinds);
-        let text = rules::restore_text(&tables, &self.saved()?);
+        let saved = self.iptables.save(&[])?;
+        let text = rules::restore_text(&tables, &Dump::parse(&saved)?);
         self.iptables.restore(text.as_bytes()).map(drop)
-    }
-
-    fn saved(&self) -> Result<String, ProxyError> {
-        String::from_utf8(self.iptables.save(&[])?).map_err(|error| ProxyError::Malformed {
-            what: "the output of iptables-save".into(),
-            reason: error.to_string(),
-        })
     }
 }
 
@@ -195,17 +176,6 @@ COMMIT
 COMMIT
 ";
 
-const PROBE_REMOVAL: &str = "\
-*nat
-:KUBE-PROBE - [0:0]
--X KUBE-PROBE
-COMMIT
-*filter
-:KUBE-PROBE - [0:0]
--X KUBE-PROBE
-COMMIT
-";
-
 /// Makes the sets that are not there, each large enough for what the Cluster can put into any of
 /// them.
 fn make_sets(observed: &Observed, cluster: &Cluster) -> Result<(), ProxyError> {
@@ -213,10 +183,10 @@ fn make_sets(observed: &Observed, cluster: &Cluster) -> Result<(), ProxyError> {
         cluster.services().iter().map(|service| service.external_ips().len()).sum();
     let members = cluster.services().len() + external_ips + cluster.endpoint_count();
     let size = size_for(members);
-    let mut encoder = Encoder::default();
+    let mut missing = Vec::new();
     for set in Set::ALL {
         match observed.sets.get(&set) {
-            None => ipset::create(&mut encoder, set.name(), set.kind(), size),
+            None => missing.push(set),
             Some(Some(found)) if *found < size.max_elements => {
                 return Err(ProxyError::Unsupported {
                     what: format!("ipset {} for {members} members", set.name()),
@@ -227,7 +197,11 @@ fn make_sets(observed: &Observed, cluster: &Cluster) -> Result<(), ProxyError> {
             Some(_) => {}
         }
     }
-    submit(Family::Netfilter, encoder).map_err(netlink_failed("make", "the sets of kube-proxy"))
+    send(Family::Netfilter, "make", "the sets of kube-proxy", |encoder| {
+        for set in missing {
+            ipset::create(encoder, set.name(), set.kind(), size);
+        }
+    })
 }
 
 /// Destroys a set, if it is there.
@@ -235,14 +209,15 @@ fn destroy(name: &str) -> Result<(), ProxyError> {
     for _ in 0..BUSY_RETRIES {
         let mut encoder = Encoder::default();
         ipset::destroy(&mut encoder, name);
-        match submit(Family::Netfilter, encoder) {
+        let mut socket = Socket::open(Family::Netfilter).map_err(failed("destroy ipset", name))?;
+        match socket.submit(&encoder.finish()) {
             Err(error) if error.is_not_found() => return Ok(()),
             Err(NetlinkError::Refused { first, .. })
                 if first.iter().all(|refusal| refusal.errno == SET_BUSY) =>
             {
                 std::thread::sleep(BUSY_PAUSE);
             }
-            other => return other.map_err(netlink_failed("destroy ipset", name)),
+            other => return other.map_err(failed("destroy ipset", name)),
         }
     }
     Err(ProxyError::Netlink {
@@ -250,11 +225,4 @@ fn destroy(name: &str) -> Result<(), ProxyError> {
         object: name.into(),
         source: std::io::Error::other("a rule still names it"),
     })
-}
-
-fn submit(family: Family, messages: Encoder) -> Result<(), NetlinkError> {
-    if messages.len() == 0 {
-        return Ok(());
-    }
-    Socket::open(family)?.submit(&messages.finish())
 }

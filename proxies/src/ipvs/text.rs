@@ -2,11 +2,12 @@
 //! it.
 
 use std::fmt::Write;
-use std::net::Ipv4Addr;
 
-use generators::{Cluster, Protocol, Service};
+use generators::{Cluster, Protocol};
 
+use super::layout::virtual_services;
 use super::options::Forwarding;
+use super::wire::VirtualKey;
 use crate::options::Options;
 
 /// The virtual services and real servers of a Cluster as `ipvsadm -S -n` writes them, in the order
@@ -15,34 +16,6 @@ use crate::options::Options;
 /// Node ports need `options.node_addresses`: the addresses that a namespace happens to have are not
 /// known here.
 pub fn save_text(cluster: &Cluster, options: &Options) -> String {
-    let mut text = String::new();
-    for service in cluster.services() {
-        let port = service.port();
-        write_service(&mut text, options, service, service.vip(), port);
-        for &address in service.external_ips() {
-            write_service(&mut text, options, service, address, port);
-        }
-        if let Some(node_port) = service.node_port() {
-            for &address in &options.node_addresses {
-                write_service(&mut text, options, service, address, node_port);
-            }
-        }
-    }
-    text
-}
-
-fn write_service(
-    text: &mut String,
-    options: &Options,
-    service: &Service,
-    address: Ipv4Addr,
-    port: u16,
-) {
-    let protocol = match service.protocol() {
-        Protocol::Tcp => "-t",
-        Protocol::Udp => "-u",
-        Protocol::Sctp => "--sctp-service",
-    };
     let scheduler = options.ipvs.scheduler.as_str();
     let flags = if scheduler == "mh" { " -b mh-port" } else { "" };
     let forwarding = match options.ipvs.forwarding {
@@ -50,15 +23,31 @@ fn write_service(
         Forwarding::DirectRoute => "-g",
         Forwarding::Tunnel => "-i --tun-type ipip",
     };
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "-A {protocol} {address}:{port} -s {scheduler}{flags}");
-    for endpoint in service.endpoints() {
-        let _ = writeln!(text, "-a {protocol} {address}:{port} -r {endpoint} {forwarding} -w 1");
+    let mut text = String::new();
+    for service in cluster.services() {
+        let protocol = match service.protocol() {
+            Protocol::Tcp => "-t",
+            Protocol::Udp => "-u",
+            Protocol::Sctp => "--sctp-service",
+        };
+        for VirtualKey { address, port, .. } in virtual_services(service, &options.node_addresses) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "-A {protocol} {address}:{port} -s {scheduler}{flags}");
+            for endpoint in service.endpoints() {
+                let _ = writeln!(
+                    text,
+                    "-a {protocol} {address}:{port} -r {endpoint} {forwarding} -w 1"
+                );
+            }
+        }
     }
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    use generators::Service;
+
     use super::*;
     use crate::ipvs::render::tests::{cluster, service};
 

@@ -31,8 +31,8 @@ pub(super) fn compare(
         layout.objects(service, service.endpoints(), |object| wanted.push(object, label));
     }
     for found in &observed.services {
-        if extra.contains_key(&found.listed.key) {
-            differences.add(|| format!("unexpected virtual service {}", found.listed.key));
+        if extra.contains_key(&found.key) {
+            differences.add(|| format!("unexpected virtual service {}", found.key));
         }
     }
     wanted.sort();
@@ -50,8 +50,8 @@ fn compare_service(
     found: &ObservedService,
     differences: &mut Differences,
 ) -> Result<(), ProxyError> {
-    let (key, name) = (&found.listed.key, service.name());
-    let (wanted, settings) = (layout.settings(), found.listed.settings());
+    let (key, name) = (&found.key, service.name());
+    let (wanted, settings) = (&layout.settings, &found.settings);
     if settings != wanted {
         differences
             .add(|| format!("virtual service {key} of {name} has {settings:?} for {wanted:?}"));

@@ -12,7 +12,7 @@ use linux::netlink::encode::Content;
 use linux::netlink::genl::HEADER_BYTES;
 use linux::netlink::{Attributes, Batch, DUMP, Encoder, Malformed, Message, decode, encode};
 
-use super::options::{Forwarding, Timeouts};
+use super::options::Forwarding;
 
 /// `IPVS_GENL_NAME`
 pub(super) const FAMILY_NAME: &str = "IPVS";
@@ -28,17 +28,11 @@ const NEW_DESTINATION: u8 = 5;
 const SET_DESTINATION: u8 = 6;
 const DELETE_DESTINATION: u8 = 7;
 const GET_DESTINATION: u8 = 8;
-const SET_CONFIG: u8 = 12;
-const GET_CONFIG: u8 = 13;
-const GET_INFO: u8 = 15;
 const FLUSH: u8 = 17;
 
 /// `IPVS_CMD_ATTR_*`
 const SERVICE: u16 = 1;
 const DESTINATION: u16 = 2;
-const TIMEOUT_TCP: u16 = 4;
-const TIMEOUT_TCP_FIN: u16 = 5;
-const TIMEOUT_UDP: u16 = 6;
 /// `IPVS_SVC_ATTR_*`
 const SERVICE_FAMILY: u16 = 1;
 const SERVICE_PROTOCOL: u16 = 2;
@@ -56,9 +50,6 @@ const DESTINATION_FORWARDING: u16 = 3;
 const DESTINATION_WEIGHT: u16 = 4;
 const DESTINATION_UPPER_THRESHOLD: u16 = 5;
 const DESTINATION_LOWER_THRESHOLD: u16 = 6;
-/// `IPVS_INFO_ATTR_*`
-const INFO_VERSION: u16 = 1;
-const INFO_TABLE_SIZE: u16 = 2;
 
 /// `AF_INET`
 const IPV4: u16 = 2;
@@ -89,10 +80,10 @@ impl fmt::Display for VirtualKey {
 }
 
 /// How a virtual service works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Settings<'a> {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Settings {
     /// Name of the scheduler.
-    pub scheduler: &'a str,
+    pub scheduler: Box<str>,
     /// `IP_VS_SVC_F_*`, without the one that the kernel sets itself.
     pub flags: u32,
     /// Persistence, seconds.
@@ -123,19 +114,15 @@ impl Forwarding {
     }
 }
 
-/// `IPPROTO_TCP`, `_UDP`, `_SCTP`.
-pub(super) const fn protocol_number(protocol: Protocol) -> u8 {
-    match protocol {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-        Protocol::Sctp => 132,
-    }
-}
-
-fn protocol_of(number: u16) -> Option<Protocol> {
-    [Protocol::Tcp, Protocol::Udp, Protocol::Sctp]
-        .into_iter()
-        .find(|protocol| u16::from(protocol_number(*protocol)) == number)
+/// What is to become of a virtual service or real server, in the order of the commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// It is made.
+    Add,
+    /// It is there and works in another way from now on.
+    Change,
+    /// It is removed; a virtual service with its real servers.
+    Remove,
 }
 
 /// Writes commands for the family of that number. A message's place in the encoder is the caller's
@@ -148,64 +135,26 @@ pub(super) struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Makes a virtual service.
-    pub fn new_service(&mut self, key: VirtualKey, settings: &WrittenSettings) {
-        self.service(NEW_SERVICE, key, &settings.0);
-    }
-
-    /// Changes how a virtual service works.
-    pub fn set_service(&mut self, key: VirtualKey, settings: &WrittenSettings) {
-        self.service(SET_SERVICE, key, &settings.0);
-    }
-
-    /// Removes a virtual service and its real servers.
-    pub fn delete_service(&mut self, key: VirtualKey) {
-        self.service(DELETE_SERVICE, key, &[]);
-    }
-
-    /// Gives a virtual service a real server.
-    pub fn new_real(&mut self, key: VirtualKey, real: &RealServer) {
-        self.real(NEW_DESTINATION, key, real);
-    }
-
-    /// Changes forwarding and weight of a real server.
-    pub fn set_real(&mut self, key: VirtualKey, real: &RealServer) {
-        self.real(SET_DESTINATION, key, real);
-    }
-
-    /// Takes a real server from a virtual service.
-    pub fn delete_real(&mut self, key: VirtualKey, real: &RealServer) {
-        self.real(DELETE_DESTINATION, key, real);
-    }
-
     /// Removes every virtual service of the namespace.
     pub fn flush(&mut self) {
         self.command(FLUSH, |_| {});
     }
 
-    /// Sets the connection timeouts of the namespace; the kernel leaves one that is 0 as it is
-    /// (`ip_vs_set_timeout`).
-    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
-        self.command(SET_CONFIG, |content| {
-            content.small([
-                encode::u32(TIMEOUT_TCP, timeouts.tcp_s),
-                encode::u32(TIMEOUT_TCP_FIN, timeouts.tcp_fin_s),
-                encode::u32(TIMEOUT_UDP, timeouts.udp_s),
-            ]);
-        });
-    }
-
-    fn service(&mut self, command: u8, key: VirtualKey, settings: &[u8]) {
-        self.command(command, |content| {
+    /// Makes, changes or removes a virtual service. `settings` are those of [`Settings::written`].
+    pub fn service(&mut self, verb: Verb, key: VirtualKey, settings: &[u8]) {
+        self.command(NEW_SERVICE + verb as u8, |content| {
             content.nest(SERVICE, |service| {
                 write_key(service, key);
-                service.raw(settings);
+                if verb != Verb::Remove {
+                    service.raw(settings);
+                }
             });
         });
     }
 
-    fn real(&mut self, command: u8, key: VirtualKey, real: &RealServer) {
-        self.command(command, |content| {
+    /// Makes, changes or removes a real server of a virtual service.
+    pub fn real(&mut self, verb: Verb, key: VirtualKey, real: &RealServer) {
+        self.command(NEW_DESTINATION + verb as u8, |content| {
             content.nest(SERVICE, |service| write_key(service, key));
             content.nest(DESTINATION, |destination| {
                 destination.small([
@@ -213,7 +162,7 @@ impl Writer<'_> {
                     encode::be16(DESTINATION_PORT, real.port),
                 ]);
                 // Without an address family, the kernel takes that of the virtual service.
-                if command != DELETE_DESTINATION {
+                if verb != Verb::Remove {
                     destination.small([
                         encode::u32(DESTINATION_FORWARDING, real.forwarding),
                         encode::u32(DESTINATION_WEIGHT, real.weight),
@@ -236,32 +185,28 @@ impl Writer<'_> {
 fn write_key(service: &mut Content<'_>, key: VirtualKey) {
     service.small([
         encode::u16(SERVICE_FAMILY, IPV4),
-        encode::u16(SERVICE_PROTOCOL, protocol_number(key.protocol).into()),
+        encode::u16(SERVICE_PROTOCOL, key.protocol.number().into()),
         encode::ipv4(SERVICE_ADDRESS, key.address),
         encode::be16(SERVICE_PORT, key.port),
     ]);
 }
 
-/// [`Settings`] as attributes, written once for all virtual services that have them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct WrittenSettings(Vec<u8>);
-
-impl WrittenSettings {
-    /// Writes them.
-    pub fn of(settings: &Settings<'_>) -> Self {
+impl Settings {
+    /// As attributes, written once for all virtual services that have them.
+    pub fn written(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut service = Content::of(&mut bytes);
-        service.text(SERVICE_SCHEDULER, settings.scheduler);
+        service.text(SERVICE_SCHEDULER, &self.scheduler);
         // struct ip_vs_flags: the flags and the mask of those that are meant.
         let mut flags = [0; 8];
-        flags[..4].copy_from_slice(&settings.flags.to_ne_bytes());
+        flags[..4].copy_from_slice(&self.flags.to_ne_bytes());
         flags[4..].copy_from_slice(&(!FLAG_HASHED).to_ne_bytes());
         service.bytes(SERVICE_FLAGS, &flags);
         service.small([
-            encode::u32(SERVICE_TIMEOUT, settings.timeout_s),
+            encode::u32(SERVICE_TIMEOUT, self.timeout_s),
             encode::u32(SERVICE_NETMASK, u32::MAX),
         ]);
-        Self(bytes)
+        bytes
     }
 }
 
@@ -278,56 +223,28 @@ pub(super) fn list_reals(family: u16, key: VirtualKey) -> Batch {
     })
 }
 
-/// The question for version and table size.
-pub(super) fn get_info(family: u16) -> Batch {
-    Batch::single(family, 0, |content| content.fixed([GET_INFO, VERSION, 0, 0]))
-}
-
-/// The question for the connection timeouts.
-pub(super) fn get_timeouts(family: u16) -> Batch {
-    Batch::single(family, 0, |content| content.fixed([GET_CONFIG, VERSION, 0, 0]))
-}
-
-/// A virtual service as it is listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ListedService {
-    /// Which it is.
-    pub key: VirtualKey,
-    /// Name of the scheduler.
-    pub scheduler: Box<str>,
-    /// `IP_VS_SVC_F_*`, without the one that the kernel sets itself.
-    pub flags: u32,
-    /// Persistence, seconds.
-    pub timeout_s: u32,
-}
-
-impl ListedService {
-    /// How it works.
-    pub fn settings(&self) -> Settings<'_> {
-        Settings { scheduler: &self.scheduler, flags: self.flags, timeout_s: self.timeout_s }
-    }
-}
-
 /// Reads a listed virtual service; nothing if it is of a kind that no Cluster has (IPv6, firewall
 /// mark, protocol).
-pub(super) fn read_service(message: &Message<'_>) -> Result<Option<ListedService>, Malformed> {
+pub(super) fn read_service(
+    message: &Message<'_>,
+) -> Result<Option<(VirtualKey, Settings)>, Malformed> {
     let (_, attributes) = message.fixed::<HEADER_BYTES>()?;
     let service = attributes.find(SERVICE)?.ok_or(Malformed("a virtual service is missing"))?;
     let Some(key) = read_key(service)? else { return Ok(None) };
-    let (mut scheduler, mut flags, mut timeout_s) = (Box::default(), 0, 0);
+    let mut settings = Settings::default();
     for attribute in Attributes::of(service) {
         match attribute? {
-            (SERVICE_SCHEDULER, value) => scheduler = decode::text(value)?.into(),
+            (SERVICE_SCHEDULER, value) => settings.scheduler = decode::text(value)?.into(),
             (SERVICE_FLAGS, value) => {
                 let (first, _) =
                     value.split_at_checked(4).ok_or(Malformed("service flags are cut short"))?;
-                flags = decode::u32(first)? & !FLAG_HASHED;
+                settings.flags = decode::u32(first)? & !FLAG_HASHED;
             }
-            (SERVICE_TIMEOUT, value) => timeout_s = decode::u32(value)?,
+            (SERVICE_TIMEOUT, value) => settings.timeout_s = decode::u32(value)?,
             _ => {}
         }
     }
-    Ok(Some(ListedService { key, scheduler, flags, timeout_s }))
+    Ok(Some((key, settings)))
 }
 
 /// Reads which virtual service a nest is about.
@@ -336,7 +253,7 @@ fn read_key(service: &[u8]) -> Result<Option<VirtualKey>, Malformed> {
     for attribute in Attributes::of(service) {
         match attribute? {
             (SERVICE_FAMILY, value) => family = Some(decode::u16(value)?),
-            (SERVICE_PROTOCOL, value) => protocol = protocol_of(decode::u16(value)?),
+            (SERVICE_PROTOCOL, value) => protocol = protocol_of(value)?,
             (SERVICE_ADDRESS, value) => address = Some(decode::ipv4(value)?),
             (SERVICE_PORT, value) => port = Some(decode::be16(value)?),
             (SERVICE_FWMARK, _) => return Ok(None),
@@ -350,6 +267,10 @@ fn read_key(service: &[u8]) -> Result<Option<VirtualKey>, Malformed> {
         (None, ..) => Err(Malformed("a virtual service has no address family")),
         _ => Ok(None),
     }
+}
+
+fn protocol_of(value: &[u8]) -> Result<Option<Protocol>, Malformed> {
+    Ok(u8::try_from(decode::u16(value)?).ok().and_then(Protocol::of_number))
 }
 
 /// Reads a listed real server.
@@ -376,41 +297,6 @@ fn read_destination(destination: &[u8]) -> Result<RealServer, Malformed> {
     }
 }
 
-/// What the kernel says of its IPVS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Info {
-    /// Version, such as 1.2.1.
-    pub version: [u8; 3],
-    /// Buckets of the connection table.
-    pub connection_table_size: u32,
-}
-
-impl Info {
-    pub(super) fn read(message: &Message<'_>) -> Result<Self, Malformed> {
-        let (_, attributes) = message.fixed::<HEADER_BYTES>()?;
-        let missing = Malformed("the version of IPVS is missing");
-        let [_, major, minor, patch] =
-            decode::u32(attributes.find(INFO_VERSION)?.ok_or(missing)?)?.to_be_bytes();
-        let size = decode::u32(attributes.find(INFO_TABLE_SIZE)?.ok_or(missing)?)?;
-        Ok(Self { version: [major, minor, patch], connection_table_size: size })
-    }
-}
-
-impl Timeouts {
-    pub(super) fn read(message: &Message<'_>) -> Result<Self, Malformed> {
-        let (_, attributes) = message.fixed::<HEADER_BYTES>()?;
-        let seconds = |kind| match attributes.find(kind)? {
-            Some(value) => decode::u32(value),
-            None => Err(Malformed("a connection timeout is missing")),
-        };
-        Ok(Self {
-            tcp_s: seconds(TIMEOUT_TCP)?,
-            tcp_fin_s: seconds(TIMEOUT_TCP_FIN)?,
-            udp_s: seconds(TIMEOUT_UDP)?,
-        })
-    }
-}
-
 /// What a message of ours asks for, read back from its bytes: the verb and the object, for an
 /// error.
 pub(super) fn describe(message: &Message<'_>) -> Option<(&'static str, String)> {
@@ -420,7 +306,6 @@ pub(super) fn describe(message: &Message<'_>) -> Option<(&'static str, String)> 
         SET_SERVICE | SET_DESTINATION => "change",
         DELETE_SERVICE | DELETE_DESTINATION => "remove",
         FLUSH => return Some(("remove", "all virtual services".into())),
-        SET_CONFIG => return Some(("set", "the connection timeouts".into())),
         _ => "list",
     };
     let Ok(Some(service)) = attributes.find(SERVICE) else {
@@ -481,15 +366,6 @@ mod tests {
         8, 0, 5, 0,  0, 0, 0, 0,                               // thresholds
         8, 0, 6, 0,  0, 0, 0, 0,
     ];
-    /// The answer to `IPVS_CMD_GET_INFO`, Linux 6.1.
-    #[rustfmt::skip]
-    const INFO: &[u8] = &[
-        0x24, 0, 0, 0,  0x20, 0,  0, 0,  4, 0xe1, 0x0b, 0x5e,  0x88, 0, 0xc0, 0x59,
-        0x0e, 1, 0, 0,                                         // IPVS_CMD_SET_INFO
-        8, 0, 1, 0,  1, 2, 1, 0,                               // version 1.2.1
-        8, 0, 2, 0,  0, 0x10, 0, 0,                            // 4096 buckets
-    ];
-
     fn message(bytes: &[u8]) -> Message<'_> {
         Messages::of(bytes).next().expect("one").expect("valid")
     }
@@ -504,7 +380,7 @@ mod tests {
     fn a_captured_virtual_service_is_read() {
         let listed = read_service(&message(LISTED_SERVICE)).expect("valid").expect("IPv4");
         let key = VirtualKey { address: [10, 96, 0, 1].into(), port: 80, protocol: Protocol::Tcp };
-        assert_eq!(listed, ListedService { key, scheduler: "rr".into(), flags: 0, timeout_s: 0 });
+        assert_eq!(listed, (key, Settings { scheduler: "rr".into(), flags: 0, timeout_s: 0 }));
     }
 
     #[test]
@@ -512,12 +388,6 @@ mod tests {
         let address = [10, 128, 0, 1].into();
         let expected = RealServer { address, port: 8080, forwarding: 0, weight: 1 };
         assert_eq!(read_real(&message(LISTED_REAL)), Ok(expected));
-    }
-
-    #[test]
-    fn the_captured_version_is_read() {
-        let expected = Info { version: [1, 2, 1], connection_table_size: 4096 };
-        assert_eq!(Info::read(&message(INFO)), Ok(expected));
     }
 
     #[test]
@@ -546,11 +416,11 @@ mod tests {
             format!("{verb} {object}")
         };
         assert_eq!(
-            words(&written(|writer| writer.delete_real(key, &real))),
+            words(&written(|writer| writer.real(Verb::Remove, key, &real))),
             "remove real server 10.128.0.1:5353 of virtual service 10.96.0.1:53/udp"
         );
         assert_eq!(
-            words(&written(|writer| writer.delete_service(key))),
+            words(&written(|writer| writer.service(Verb::Remove, key, &[]))),
             "remove virtual service 10.96.0.1:53/udp"
         );
         let mut encoder = Encoder::default();
@@ -580,7 +450,7 @@ mod tests {
         pub fn key(key: VirtualKey) -> Vec<Attribute> {
             vec![
                 attribute(SERVICE_FAMILY, 2_u16),
-                attribute(SERVICE_PROTOCOL, u16::from(protocol_number(key.protocol))),
+                attribute(SERVICE_PROTOCOL, u16::from(key.protocol.number())),
                 attribute(SERVICE_ADDRESS, &key.address.octets()[..]),
                 attribute(SERVICE_PORT, key.port.to_be()),
             ]
@@ -632,8 +502,8 @@ mod tests {
         fn services_are_written_as_neli_writes_them(
             key in any_key(), scheduler in "[a-z]{1,15}", flags: u32, timeout_s: u32,
         ) {
-            let settings = Settings { scheduler: &scheduler, flags, timeout_s };
-            let settings = WrittenSettings::of(&settings);
+            let settings = Settings { scheduler: scheduler.as_str().into(), flags, timeout_s };
+            let settings = settings.written();
             let mut mask = flags.to_ne_bytes().to_vec();
             mask.extend((!2_u32).to_ne_bytes());
             let mut attributes = oracle::key(key);
@@ -644,11 +514,11 @@ mod tests {
                 oracle::attribute(SERVICE_NETMASK, u32::MAX),
             ]);
             let expected = |command| oracle::message(command, vec![oracle::nest(SERVICE, &attributes)]);
-            let new = written(|writer| writer.new_service(key, &settings));
+            let new = written(|writer| writer.service(Verb::Add, key, &settings));
             prop_assert_eq!(new.bytes(), expected(NEW_SERVICE));
-            let set = written(|writer| writer.set_service(key, &settings));
+            let set = written(|writer| writer.service(Verb::Change, key, &settings));
             prop_assert_eq!(set.bytes(), expected(SET_SERVICE));
-            let delete = written(|writer| writer.delete_service(key));
+            let delete = written(|writer| writer.service(Verb::Remove, key, &[]));
             let expected = oracle::message(DELETE_SERVICE, vec![oracle::nest(SERVICE, &oracle::key(key))]);
             prop_assert_eq!(delete.bytes(), expected);
         }
@@ -669,11 +539,11 @@ mod tests {
                 oracle::attribute(DESTINATION_UPPER_THRESHOLD, 0_u32),
                 oracle::attribute(DESTINATION_LOWER_THRESHOLD, 0_u32),
             ]].concat();
-            let new = written(|writer| writer.new_real(key, &real));
+            let new = written(|writer| writer.real(Verb::Add, key, &real));
             prop_assert_eq!(new.bytes(), expected(NEW_DESTINATION, whole()));
-            let set = written(|writer| writer.set_real(key, &real));
+            let set = written(|writer| writer.real(Verb::Change, key, &real));
             prop_assert_eq!(set.bytes(), expected(SET_DESTINATION, whole()));
-            let delete = written(|writer| writer.delete_real(key, &real));
+            let delete = written(|writer| writer.real(Verb::Remove, key, &real));
             prop_assert_eq!(delete.bytes(), expected(DELETE_DESTINATION, which()));
         }
 
@@ -681,11 +551,12 @@ mod tests {
         fn what_is_written_is_read(
             key in any_key(), real in any_real(), scheduler in "[a-z]{1,15}", timeout_s: u32,
         ) {
-            let settings = Settings { scheduler: &scheduler, flags: 0x10, timeout_s };
-            let service = written(|writer| writer.new_service(key, &WrittenSettings::of(&settings)));
+            let settings = Settings { scheduler: scheduler.into(), flags: 0x10, timeout_s };
+            let written_settings = settings.written();
+            let service = written(|writer| writer.service(Verb::Add, key, &written_settings));
             let listed = read_service(&message(service.bytes())).expect("valid").expect("IPv4");
-            prop_assert_eq!((listed.key, listed.settings()), (key, settings));
-            let destination = written(|writer| writer.new_real(key, &real));
+            prop_assert_eq!(listed, (key, settings));
+            let destination = written(|writer| writer.real(Verb::Add, key, &real));
             prop_assert_eq!(read_real(&message(destination.bytes())), Ok(real));
         }
 
@@ -693,18 +564,16 @@ mod tests {
         fn arbitrary_content_never_panics(content: Vec<u8>) {
             let message = Message { kind: FAMILY, flags: 0, sequence: 1, content: &content };
             let _ = (read_service(&message), read_real(&message), describe(&message));
-            let _ = (Info::read(&message), Timeouts::read(&message));
         }
 
         #[test]
         fn damaged_answers_never_panic(at in 0_usize..500, byte: u8) {
-            for captured in [LISTED_SERVICE, LISTED_REAL, INFO] {
+            for captured in [LISTED_SERVICE, LISTED_REAL] {
                 let mut bytes = captured.to_vec();
                 let place = at % bytes.len();
                 bytes[place] = byte;
                 for message in Messages::of(&bytes).flatten() {
                     let _ = (read_service(&message), read_real(&message), describe(&message));
-                    let _ = (Info::read(&message), Timeouts::read(&message));
                 }
             }
         }

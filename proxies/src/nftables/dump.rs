@@ -108,10 +108,7 @@ fn unknown(line: usize) -> ProxyError {
 }
 
 fn malformed(line: usize, reason: &str) -> ProxyError {
-    ProxyError::Malformed {
-        what: format!("nft list table, line {}", line.saturating_add(1)),
-        reason: reason.into(),
-    }
+    ProxyError::malformed(format!("nft list table, line {}", line.saturating_add(1)), reason)
 }
 
 #[cfg(test)]

@@ -53,51 +53,61 @@ impl Container {
 
     /// Its name.
     pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::ClusterIps => "cluster-ips",
-            Self::ServiceIps => "service-ips",
-            Self::FirewallIps => "firewall-ips",
-            Self::NoEndpointServices => "no-endpoint-services",
-            Self::NoEndpointNodePorts => "no-endpoint-nodeports",
-            Self::ServiceNodePorts => "service-nodeports",
-            Self::HairpinConnections => "hairpin-connections",
-        }
+        self.definition().name
     }
 
-    /// `set` or `map`.
-    pub(super) const fn kind(self) -> &'static str {
+    /// How it is made.
+    pub(super) const fn definition(self) -> Definition {
         match self {
-            Self::ClusterIps | Self::HairpinConnections => "set",
-            _ => "map",
-        }
-    }
-
-    /// What its elements look like.
-    pub(super) const fn element_type(self) -> &'static str {
-        match self {
-            Self::ClusterIps => "ipv4_addr",
-            Self::ServiceIps | Self::FirewallIps | Self::NoEndpointServices => DESTINATION,
-            Self::NoEndpointNodePorts | Self::ServiceNodePorts => NODE_PORT,
-            Self::HairpinConnections => "ipv4_addr . ipv4_addr . inet_proto . inet_service",
-        }
-    }
-
-    /// What it is for, in upstream's words.
-    pub(super) const fn comment(self) -> &'static str {
-        match self {
-            Self::ClusterIps => "Active ClusterIPs",
-            Self::ServiceIps => "ClusterIP, ExternalIP and LoadBalancer IP traffic",
-            Self::FirewallIps => "destinations that are subject to LoadBalancerSourceRanges",
+            Self::ClusterIps => define("set", "cluster-ips", "ipv4_addr", "Active ClusterIPs"),
+            Self::ServiceIps => {
+                let comment = "ClusterIP, ExternalIP and LoadBalancer IP traffic";
+                define("map", "service-ips", DESTINATION, comment)
+            }
+            Self::FirewallIps => {
+                let comment = "destinations that are subject to LoadBalancerSourceRanges";
+                define("map", "firewall-ips", DESTINATION, comment)
+            }
             Self::NoEndpointServices => {
-                "vmap to drop or reject packets to services with no endpoints"
+                let comment = "vmap to drop or reject packets to services with no endpoints";
+                define("map", "no-endpoint-services", DESTINATION, comment)
             }
             Self::NoEndpointNodePorts => {
-                "vmap to drop or reject packets to service nodeports with no endpoints"
+                let comment =
+                    "vmap to drop or reject packets to service nodeports with no endpoints";
+                define("map", "no-endpoint-nodeports", NODE_PORT, comment)
             }
-            Self::ServiceNodePorts => "NodePort traffic",
-            Self::HairpinConnections => "service hairpin connections",
+            Self::ServiceNodePorts => {
+                define("map", "service-nodeports", NODE_PORT, "NodePort traffic")
+            }
+            Self::HairpinConnections => {
+                let of = "ipv4_addr . ipv4_addr . inet_proto . inet_service";
+                define("set", "hairpin-connections", of, "service hairpin connections")
+            }
         }
     }
+}
+
+/// How a set or map is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Definition {
+    /// `set` or `map`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What its elements look like.
+    pub of: &'static str,
+    /// What it is for, in upstream's words.
+    pub comment: &'static str,
+}
+
+const fn define(
+    kind: &'static str,
+    name: &'static str,
+    of: &'static str,
+    comment: &'static str,
+) -> Definition {
+    Definition { kind, name, of, comment }
 }
 
 /// What an element is found by. Each container takes one kind.

@@ -9,17 +9,16 @@
 //! braces, and `dnat ip to` for `dnat ip addr . port to`.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
 
-use generators::{Cluster, Service};
+use generators::{Cluster, Ipv4Net, Service};
 
 use super::dump::{ContainerDump, Dump};
-use super::elements::{self, Container};
+use super::elements::{self, Container, Definition};
 use super::fixed;
 use super::layout::Layout;
 use super::names::{ENDPOINT, EXTERNAL, Names, SERVICE};
 use super::render::verdict;
-use crate::options::{Options, network};
+use crate::options::Options;
 
 const SET_MARK: &str = "meta mark set meta mark | 0x00004000";
 const CLEAR_MARK: &str = "meta mark set meta mark ^ 0x00004000";
@@ -42,28 +41,24 @@ fn quoted(words: &str) -> String {
 }
 
 fn write_containers(table: &mut Dump, layout: Layout, options: &Options) {
-    let mut add = |kind: &str, name: &str, of: &str, comment: &str| {
-        let head = vec![format!("type {of}"), quoted(comment)];
-        let container = ContainerDump { kind: kind.into(), head, elements: BTreeSet::new() };
-        table.containers.insert(name.into(), container);
+    let mut add = |container: Definition, elements: BTreeSet<String>| {
+        let head = vec![format!("type {}", container.of), quoted(container.comment)];
+        let dump = ContainerDump { kind: container.kind.into(), head, elements };
+        table.containers.insert(container.name.into(), dump);
     };
     for container in Container::of(layout) {
-        add(container.kind(), container.name(), container.element_type(), container.comment());
+        add(container.definition(), BTreeSet::new());
     }
     if !options.node_addresses.is_empty() {
-        add("set", fixed::NODE_PORT_IPS, "ipv4_addr", fixed::NODE_PORT_IPS_COMMENT);
         let addresses = fixed::node_port_addresses(options);
-        if let Some(set) = table.containers.get_mut(fixed::NODE_PORT_IPS) {
-            set.elements.extend(addresses.iter().map(ToString::to_string));
-        }
+        add(fixed::NODE_PORT_IPS, addresses.iter().map(ToString::to_string).collect());
     }
 }
 
 fn write_fixed_chains(table: &mut Dump, layout: Layout, options: &Options) {
-    for chain in layout.base_chains() {
-        let (kind, hook, priority) = (chain.kind, chain.hook, chain.priority);
+    for &(name, kind, hook, priority) in layout.base_chains() {
         let head = format!("type {kind} hook {hook} priority {priority}; policy accept;");
-        table.chains.insert(chain.name.into(), vec![head]);
+        table.chains.insert(name.into(), vec![head]);
     }
     let mut add = |chain: &str, rule: String| {
         table.chains.entry(chain.to_owned()).or_default().push(rule);
@@ -79,7 +74,7 @@ fn write_fixed_chains(table: &mut Dump, layout: Layout, options: &Options) {
     add("firewall-check", format!("{DESTINATION} vmap @firewall-ips"));
     let invalid = quoted(fixed::INVALID_PORT_COMMENT);
     add("cluster-ips-check", format!("ip daddr @cluster-ips reject {invalid}"));
-    if let Some(cidr) = options.nftables.service_cidr {
+    if let Some(cidr) = options.nftables_service_cidr {
         let unallocated = quoted(fixed::UNALLOCATED_COMMENT);
         add("cluster-ips-check", format!("ip daddr {} drop {unallocated}", printed(cidr)));
     }
@@ -119,9 +114,9 @@ fn outside(options: &Options) -> Option<String> {
 }
 
 /// `nft` prints one address without prefix length.
-fn printed(cidr: (Ipv4Addr, u8)) -> String {
-    let network = network(cidr);
-    network.strip_suffix("/32").map_or_else(|| network.clone(), str::to_owned)
+fn printed(network: Ipv4Net) -> String {
+    let words = network.trunc().to_string();
+    words.strip_suffix("/32").unwrap_or(&words).to_owned()
 }
 
 fn write_service(table: &mut Dump, layout: Layout, options: &Options, service: &Service) {

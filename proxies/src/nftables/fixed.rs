@@ -6,7 +6,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::elements::Container;
+use super::elements::{Container, Definition};
 use super::layout::Layout;
 use super::text::TABLE;
 use crate::options::Options;
@@ -29,9 +29,12 @@ pub(super) const TABLE_COMMENT: &str = "rules for kube-proxy";
 /// Comment of `reject-chain`.
 pub(super) const REJECT_COMMENT: &str = "helper for @no-endpoint-services / @no-endpoint-nodeports";
 /// The set of addresses that `NodePort`s answer on.
-pub(super) const NODE_PORT_IPS: &str = "nodeport-ips";
-/// Its comment.
-pub(super) const NODE_PORT_IPS_COMMENT: &str = "IPs that accept NodePort traffic";
+pub(super) const NODE_PORT_IPS: Definition = Definition {
+    kind: "set",
+    name: "nodeport-ips",
+    of: "ipv4_addr",
+    comment: "IPs that accept NodePort traffic",
+};
 /// Destination, protocol and port of a packet.
 pub(super) const DESTINATION: &str = "ip daddr . meta l4proto . th dport";
 /// Protocol and port of a packet.
@@ -84,14 +87,12 @@ pub(super) fn write(text: &mut Text, layout: Layout, options: &Options) {
 
 /// Base chains are deleted first, since the priority of one that is there cannot be changed.
 fn write_base_chains(text: &mut Text, layout: Layout) {
-    for chain in layout.base_chains() {
-        text.str("add chain ").str(TABLE).str(" ").str(chain.name).end();
-        text.str("delete chain ").str(TABLE).str(" ").str(chain.name).end();
+    for (name, ..) in layout.base_chains() {
+        text.str("add chain ").str(TABLE).str(" ").str(name).end();
+        text.str("delete chain ").str(TABLE).str(" ").str(name).end();
     }
-    for chain in layout.base_chains() {
-        let hook =
-            format!(" {{ type {} hook {} priority {} ; }}", chain.kind, chain.hook, chain.priority);
-        text.renew_chain(chain.name, &hook);
+    for (name, kind, hook, priority) in layout.base_chains() {
+        text.renew_chain(name, &format!(" {{ type {kind} hook {hook} priority {priority} ; }}"));
     }
 }
 
@@ -106,22 +107,17 @@ fn write_masquerading(text: &mut Text, layout: Layout) {
 
 fn write_containers(text: &mut Text, layout: Layout, options: &Options) {
     for container in Container::of(layout) {
-        text.add_container(
-            container.kind(),
-            container.name(),
-            container.element_type(),
-            container.comment(),
-        );
+        text.add_container(container.definition());
     }
     // Made before it is deleted: deleting what is not there is an error.
-    text.add_container("set", NODE_PORT_IPS, "ipv4_addr", NODE_PORT_IPS_COMMENT);
+    text.add_container(NODE_PORT_IPS);
     if matches_all_addresses(options) {
-        text.str("delete set ").str(TABLE).str(" ").str(NODE_PORT_IPS).end();
+        text.str("delete set ").str(TABLE).str(" ").str(NODE_PORT_IPS.name).end();
         return;
     }
-    text.str("flush set ").str(TABLE).str(" ").str(NODE_PORT_IPS).end();
+    text.str("flush set ").str(TABLE).str(" ").str(NODE_PORT_IPS.name).end();
     for address in node_port_addresses(options) {
-        text.str("add element ").str(TABLE).str(" ").str(NODE_PORT_IPS).str(" { ");
+        text.str("add element ").str(TABLE).str(" ").str(NODE_PORT_IPS.name).str(" { ");
         text.address(address).str(" }").end();
     }
 }
@@ -129,9 +125,9 @@ fn write_containers(text: &mut Text, layout: Layout, options: &Options) {
 fn write_checks(text: &mut Text, options: &Options) {
     let check = text.add_rule("cluster-ips-check").str("ip daddr @cluster-ips reject");
     check.comment(INVALID_PORT_COMMENT).end();
-    if let Some((address, prefix)) = options.nftables.service_cidr {
-        let check = text.add_rule("cluster-ips-check").str("ip daddr { ").address(address);
-        check.str("/").number(prefix.into()).str(" } drop").comment(UNALLOCATED_COMMENT).end();
+    if let Some(network) = options.nftables_service_cidr {
+        let check = text.add_rule("cluster-ips-check").str("ip daddr { ").network(network);
+        check.str(" } drop").comment(UNALLOCATED_COMMENT).end();
     }
     let check = text.add_rule("service-endpoints-check").str(DESTINATION);
     check.str(" vmap @no-endpoint-services").end();
@@ -179,8 +175,8 @@ pub(super) const fn masquerade_comment(options: &Options) -> &'static str {
 /// `ip saddr != CIDR `: from outside the Cluster; nothing if everything is masqueraded.
 pub(super) fn write_outside<'a>(text: &'a mut Text, options: &Options) -> &'a mut Text {
     match options.local_cidr {
-        Some((address, prefix)) if !options.masquerade_all => {
-            text.str("ip saddr != ").address(address).str("/").number(prefix.into()).str(" ")
+        Some(network) if !options.masquerade_all => {
+            text.str("ip saddr != ").network(network).str(" ")
         }
         _ => text,
     }

@@ -19,49 +19,31 @@ pub(super) enum Layout {
     V1_37,
 }
 
-/// A chain that is hooked into the kernel's path of packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BaseChain {
-    /// Its name.
-    pub name: &'static str,
-    /// `filter` or `nat`.
-    pub kind: &'static str,
-    /// The hook.
-    pub hook: &'static str,
-    /// The priority: -100 is where destinations are translated, 100 where sources are
-    /// (`enum nf_ip_hook_priorities`, `include/uapi/linux/netfilter_ipv4.h`, Linux 6.1).
-    pub priority: i16,
-}
-
-const fn base(
-    name: &'static str,
-    kind: &'static str,
-    hook: &'static str,
-    priority: i16,
-) -> BaseChain {
-    BaseChain { name, kind, hook, priority }
-}
+/// A chain that is hooked into the kernel's path of packets: its name, `filter` or `nat`, the hook,
+/// and the priority: -100 is where destinations are translated, 100 where sources are
+/// (`enum nf_ip_hook_priorities`, `include/uapi/linux/netfilter_ipv4.h`, Linux 6.1).
+pub(super) type BaseChain = (&'static str, &'static str, &'static str, i16);
 
 const BASE_1_33: [BaseChain; 8] = [
-    base("filter-prerouting", "filter", "prerouting", -110),
-    base("filter-input", "filter", "input", -110),
-    base("filter-forward", "filter", "forward", -110),
-    base("filter-output", "filter", "output", -110),
-    base("filter-output-post-dnat", "filter", "output", -90),
-    base("nat-prerouting", "nat", "prerouting", -100),
-    base("nat-output", "nat", "output", -100),
-    base("nat-postrouting", "nat", "postrouting", 100),
+    ("filter-prerouting", "filter", "prerouting", -110),
+    ("filter-input", "filter", "input", -110),
+    ("filter-forward", "filter", "forward", -110),
+    ("filter-output", "filter", "output", -110),
+    ("filter-output-post-dnat", "filter", "output", -90),
+    ("nat-prerouting", "nat", "prerouting", -100),
+    ("nat-output", "nat", "output", -100),
+    ("nat-postrouting", "nat", "postrouting", 100),
 ];
 
 const BASE_1_34: [BaseChain; 8] = [
-    base("filter-prerouting-pre-dnat", "filter", "prerouting", -110),
-    base("filter-output-pre-dnat", "filter", "output", -110),
-    base("filter-input", "filter", "input", 0),
-    base("filter-forward", "filter", "forward", 0),
-    base("filter-output", "filter", "output", 0),
-    base("nat-prerouting", "nat", "prerouting", -100),
-    base("nat-output", "nat", "output", -100),
-    base("nat-postrouting", "nat", "postrouting", 100),
+    ("filter-prerouting-pre-dnat", "filter", "prerouting", -110),
+    ("filter-output-pre-dnat", "filter", "output", -110),
+    ("filter-input", "filter", "input", 0),
+    ("filter-forward", "filter", "forward", 0),
+    ("filter-output", "filter", "output", 0),
+    ("nat-prerouting", "nat", "prerouting", -100),
+    ("nat-output", "nat", "output", -100),
+    ("nat-postrouting", "nat", "postrouting", 100),
 ];
 
 /// A jump from a base chain: from, to, and whether for new connections only.

@@ -7,21 +7,22 @@
 //! (feature gate `NFTablesNetlink`). What `nft` prints is not trusted.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::Ipv4Addr;
 
 use generators::Protocol;
-use linux::netlink::{NetlinkError, nftables as netlink};
+use linux::netlink::NetlinkError;
+use linux::netlink::nftables as netlink;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::elements::{Container, Key};
 use super::layout::Layout;
 use super::names::is_service_chain;
-use super::nft::Nft;
+use super::nft;
 use super::render::Found;
 use super::text::TABLE_NAME;
 use crate::error::ProxyError;
-use serde_json::Value;
+use crate::netlink::failed;
 
 /// What `nft --json` prints, as far as it is wanted.
 #[derive(Deserialize)]
@@ -53,16 +54,16 @@ struct Elements {
 ///
 /// # Errors
 /// A tool that failed, or an answer that is not understood.
-pub(super) fn found(nft: &Nft, layout: Layout) -> Result<Found, ProxyError> {
+pub(super) fn found(layout: Layout) -> Result<Found, ProxyError> {
     let mut elements = HashMap::new();
     for container in Container::of(layout) {
         let listed = match layout {
-            Layout::V1_33 | Layout::V1_36 => by_tool(nft, container)?,
+            Layout::V1_33 | Layout::V1_36 => by_tool(container)?,
             Layout::V1_37 => by_netlink(container)?,
         };
         elements.extend(listed.into_iter().map(|(key, leads_to)| ((container, key), leads_to)));
     }
-    Ok(Found { chains: chains(nft, layout)?, elements })
+    Ok(Found { chains: chains(layout)?, elements })
 }
 
 /// The chains of Services and Endpoints that are there. The sets are listed too, as upstream does
@@ -70,14 +71,14 @@ pub(super) fn found(nft: &Nft, layout: Layout) -> Result<Found, ProxyError> {
 ///
 /// # Errors
 /// As for [`found`].
-pub(super) fn chains(nft: &Nft, layout: Layout) -> Result<Vec<String>, ProxyError> {
+pub(super) fn chains(layout: Layout) -> Result<Vec<String>, ProxyError> {
     match layout {
         Layout::V1_33 => {
-            let chains = named(nft, &["--json", "list", "chains", "ip"])?;
-            nft.list(&["--json", "list", "sets", "ip"])?;
+            let chains = named(&["--json", "list", "chains", "ip"])?;
+            nft::list(&["--json", "list", "sets", "ip"])?;
             Ok(chains)
         }
-        Layout::V1_36 => named(nft, &["--json", "--terse", "list", "table", "ip", TABLE_NAME]),
+        Layout::V1_36 => named(&["--json", "--terse", "list", "table", "ip", TABLE_NAME]),
         Layout::V1_37 => {
             let names = netlink::chains(TABLE_NAME).map_err(unlisted("chains"))?;
             netlink::sets(TABLE_NAME).map_err(unlisted("sets"))?;
@@ -86,24 +87,12 @@ pub(super) fn chains(nft: &Nft, layout: Layout) -> Result<Vec<String>, ProxyErro
     }
 }
 
-fn unlisted(what: &'static str) -> impl FnOnce(NetlinkError) -> ProxyError {
-    move |error| {
-        let source = match &error {
-            NetlinkError::Refused { first, .. } => {
-                first.first().map(|refusal| io::Error::from_raw_os_error(refusal.errno))
-            }
-            _ => None,
-        };
-        ProxyError::Netlink {
-            operation: "list",
-            object: format!("{what} of table {TABLE_NAME}"),
-            source: source.unwrap_or_else(|| io::Error::other(error.to_string())),
-        }
-    }
+fn unlisted(what: &str) -> impl FnOnce(NetlinkError) -> ProxyError {
+    failed("list", format!("{what} of table {TABLE_NAME}"))
 }
 
-fn named(nft: &Nft, args: &[&str]) -> Result<Vec<String>, ProxyError> {
-    let Some(text) = nft.list(args)? else { return Ok(Vec::new()) };
+fn named(args: &[&str]) -> Result<Vec<String>, ProxyError> {
+    let Some(text) = nft::list(args)? else { return Ok(Vec::new()) };
     let chains = objects(&text)?.into_iter().filter_map(|object| object.chain);
     let own = chains.filter(|chain| chain.table == TABLE_NAME && is_service_chain(&chain.name));
     Ok(own.map(|chain| chain.name).collect())
@@ -116,12 +105,12 @@ fn objects(text: &[u8]) -> Result<Vec<Object>, ProxyError> {
 }
 
 fn malformed(reason: &str) -> ProxyError {
-    ProxyError::Malformed { what: "what `nft --json list` prints".into(), reason: reason.into() }
+    ProxyError::malformed("what `nft --json list` prints", reason)
 }
 
-fn by_tool(nft: &Nft, container: Container) -> Result<Vec<(Key, String)>, ProxyError> {
-    let args = ["--json", "list", container.kind(), "ip", TABLE_NAME, container.name()];
-    let Some(text) = nft.list(&args)? else { return Ok(Vec::new()) };
+fn by_tool(container: Container) -> Result<Vec<(Key, String)>, ProxyError> {
+    let args = ["--json", "list", container.definition().kind, "ip", TABLE_NAME, container.name()];
+    let Some(text) = nft::list(&args)? else { return Ok(Vec::new()) };
     elements(&text)
 }
 
@@ -166,11 +155,9 @@ fn key_of(key: &Value) -> Option<Key> {
 
 /// By name, or by number where the machine has no /etc/protocols.
 fn protocol_of(value: &Value) -> Option<Protocol> {
-    match (value.as_str(), value.as_u64()) {
-        (Some("tcp"), _) | (_, Some(6)) => Some(Protocol::Tcp),
-        (Some("udp"), _) | (_, Some(17)) => Some(Protocol::Udp),
-        (Some("sctp"), _) | (_, Some(132)) => Some(Protocol::Sctp),
-        _ => None,
+    match value.as_u64() {
+        Some(number) => Protocol::of_number(number.try_into().ok()?),
+        None => Protocol::deserialize(value).ok(),
     }
 }
 
@@ -178,9 +165,9 @@ fn by_netlink(container: Container) -> Result<Vec<(Key, String)>, ProxyError> {
     let listed = netlink::elements(TABLE_NAME, container.name()).map_err(unlisted("elements"))?;
     let read = |element: netlink::Element| {
         let key = binary_key(container, &element.key);
-        let key = key.ok_or_else(|| ProxyError::Malformed {
-            what: format!("an element of {}", container.name()),
-            reason: format!("its key is {:?}", element.key),
+        let key = key.ok_or_else(|| {
+            let reason = format!("its key is {:?}", element.key);
+            ProxyError::malformed(format!("an element of {}", container.name()), reason)
         })?;
         Ok((key, element.goto.map_or_else(String::new, |chain| format!("goto {chain}"))))
     };
@@ -191,12 +178,7 @@ fn by_netlink(container: Container) -> Result<Vec<(Key, String)>, ProxyError> {
 fn binary_key(container: Container, key: &[u8]) -> Option<Key> {
     let (parts, []) = key.as_chunks::<4>() else { return None };
     let address = |part: &[u8; 4]| Ipv4Addr::from(*part);
-    let protocol = |part: &[u8; 4]| match part[0] {
-        6 => Some(Protocol::Tcp),
-        17 => Some(Protocol::Udp),
-        132 => Some(Protocol::Sctp),
-        _ => None,
-    };
+    let protocol = |part: &[u8; 4]| Protocol::of_number(part[0]);
     let port = |part: &[u8; 4]| u16::from_be_bytes([part[0], part[1]]);
     match (container, parts) {
         (Container::ClusterIps, [at]) => Some(Key::Address(address(at))),

@@ -14,7 +14,6 @@ mod layout;
 mod listing;
 mod names;
 mod nft;
-pub mod options;
 mod render;
 mod slow_down;
 mod text;
@@ -34,43 +33,34 @@ use crate::program::{Program, SyncRequest};
 use crate::text::Text;
 use dump::Dump;
 use layout::Layout;
-use nft::Nft;
 use render::{Found, Rendered};
 use text::{TABLE, TABLE_NAME};
 
 /// The backend `nftables-1.33`.
 pub(crate) static V1_33: Descriptor = Descriptor {
     summary: "kube-proxy's nftables mode in the rule layout of Kubernetes 1.33",
-    colour: "green",
-    admin: Some(Admin {
-        format: Some((
-            "nft-1.33",
-            "Input of `nft -f`, in kube-proxy's rule layout of Kubernetes 1.33",
-        )),
-        ..admin(|cluster, options| full_text(Layout::V1_33, cluster, options))
-    }),
-    ..base("nftables-1.33", |options| Box::new(Nftables::new(&V1_33, Layout::V1_33, options)))
+    ..descriptor(
+        ("nftables-1.33", "green"),
+        ("nft-1.33", "Input of `nft -f`, in kube-proxy's rule layout of Kubernetes 1.33"),
+        |cluster, options| full_text(Layout::V1_33, cluster, options),
+        |options| Box::new(Nftables::new(&V1_33, Layout::V1_33, options)),
+    )
 };
 
 /// The backend `nftables-1.36`.
 pub(crate) static V1_36: Descriptor = Descriptor {
     summary: "the same in the layout of 1.36",
-    colour: "olive",
-    admin: Some(Admin {
-        format: Some(("nft-1.36", "The same in the layout of 1.36")),
-        ..admin(|cluster, options| full_text(Layout::V1_36, cluster, options))
-    }),
-    ..base("nftables-1.36", |options| Box::new(Nftables::new(&V1_36, Layout::V1_36, options)))
+    ..descriptor(
+        ("nftables-1.36", "olive"),
+        ("nft-1.36", "The same in the layout of 1.36"),
+        |cluster, options| full_text(Layout::V1_36, cluster, options),
+        |options| Box::new(Nftables::new(&V1_36, Layout::V1_36, options)),
+    )
 };
 
 /// The backend `nftables-1.37`.
 pub(crate) static V1_37: Descriptor = Descriptor {
     summary: "the same in the layout of 1.37",
-    colour: "violet",
-    admin: Some(Admin {
-        format: Some(("nft-1.37", "The same in the layout of 1.37")),
-        ..admin(|cluster, options| full_text(Layout::V1_37, cluster, options))
-    }),
     // A map a Service makes the kernel's work quadratic; a direct translation does not.
     cost: |services, endpoints| {
         if endpoints <= services {
@@ -79,7 +69,12 @@ pub(crate) static V1_37: Descriptor = Descriptor {
             COST
         }
     },
-    ..base("nftables-1.37", |options| Box::new(Nftables::new(&V1_37, Layout::V1_37, options)))
+    ..descriptor(
+        ("nftables-1.37", "violet"),
+        ("nft-1.37", "The same in the layout of 1.37"),
+        |cluster, options| full_text(Layout::V1_37, cluster, options),
+        |options| Box::new(Nftables::new(&V1_37, Layout::V1_37, options)),
+    )
 };
 
 const COST: Cost = Cost {
@@ -90,18 +85,25 @@ const COST: Cost = Cost {
 };
 
 /// What the three have in common.
-const fn base(name: &'static str, open: fn(&Options) -> Box<dyn Backend>) -> Descriptor {
+const fn descriptor(
+    (name, colour): (&'static str, &'static str),
+    format: (&'static str, &'static str),
+    text: fn(&Cluster, &Options) -> Vec<u8>,
+    open: fn(&Options) -> Box<dyn Backend>,
+) -> Descriptor {
     Descriptor {
+        colour,
         tools: &[Tool { program: "nft", package: "nftables", also: &[] }],
         modules: &[CONNTRACK, NF_TABLES],
+        admin: Some(Admin {
+            format: Some(format),
+            says_services: true,
+            ..Admin::new("nft", "nftables", &["-f", "-"], text)
+        }),
         slow_down: Some(slow_down::slow_down),
         cost: |_, _| COST,
         ..Descriptor::new(name, "nftables", open)
     }
-}
-
-const fn admin(text: fn(&Cluster, &Options) -> Vec<u8>) -> Admin {
-    Admin { says_services: true, ..Admin::new("nft", "nftables", &["-f", "-"], text) }
 }
 
 /// What a full sync of an empty namespace hands to `nft`.
@@ -137,7 +139,6 @@ struct Nftables {
     descriptor: &'static Descriptor,
     layout: Layout,
     options: Options,
-    nft: Nft,
     /// What a full sync found.
     found: Found,
     /// Chains that earlier syncs emptied and that are still there.
@@ -151,7 +152,6 @@ impl Nftables {
             descriptor,
             layout,
             options: options.clone(),
-            nft: Nft::new(&options.nftables),
             found: Found::default(),
             stale: BTreeSet::new(),
         }
@@ -167,7 +167,7 @@ impl Nftables {
         for chain in &self.stale {
             text.str("delete chain ").str(TABLE).str(" ").str(chain).end();
         }
-        match self.nft.apply(text.as_bytes()) {
+        match nft::apply(text.as_bytes()) {
             Ok(_) => self.stale.clear(),
             Err(ProxyError::Tool(ToolError::Failed { .. })) => {}
             Err(error) => return Err(error),
@@ -179,7 +179,7 @@ impl Nftables {
     /// again.
     fn delete_and_list(&mut self) -> Result<(), ProxyError> {
         self.delete_stale_chains()?;
-        let listed = listing::chains(&self.nft, self.layout)?;
+        let listed = listing::chains(self.layout)?;
         self.stale.retain(|chain| listed.contains(chain));
         Ok(())
     }
@@ -193,21 +193,12 @@ impl Backend for Nftables {
     /// Loads one rule of every kind into a table that it then removes, all in one transaction, and
     /// lists what is there.
     fn probe(&mut self) -> Result<(), ProxyError> {
-        let loaded = self.nft.apply(PROBE.as_bytes());
-        match loaded.and_then(|_| listing::chains(&self.nft, self.layout)) {
-            Err(error @ ProxyError::Tool(ToolError::Failed { .. })) => {
-                Err(ProxyError::Unsupported {
-                    what: self.descriptor.name.to_owned(),
-                    reason: error.to_string(),
-                    remedy:
-                        "run it as root with nft 1.0.1 or newer, built with JSON, on a kernel with \
-                         nf_tables, nft_chain_nat, nft_ct, nft_fib_ipv4, nft_masq, nft_nat, \
-                         nft_numgen and nft_reject_ipv4"
-                            .into(),
-                })
-            }
-            other => other.map(drop),
-        }
+        let loaded = nft::apply(PROBE.as_bytes());
+        let listed = loaded.and_then(|_| listing::chains(self.layout));
+        let remedy = "run it as root with nft 1.0.1 or newer, built with JSON, on a kernel with \
+                      nf_tables, nft_chain_nat, nft_ct, nft_fib_ipv4, nft_masq, nft_nat, \
+                      nft_numgen and nft_reject_ipv4";
+        listed.map(drop).map_err(|error| error.of_trial(self.descriptor.name, remedy))
     }
 
     fn start(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
@@ -231,7 +222,7 @@ impl Backend for Nftables {
         for verb in ["add", "delete"] {
             text.str(verb).str(" table ").str(TABLE).end();
         }
-        self.nft.apply(text.as_bytes()).map(drop)
+        nft::apply(text.as_bytes()).map(drop)
     }
 
     fn staged(&mut self) -> Option<&mut dyn Staged> {
@@ -250,7 +241,7 @@ impl Staged for Nftables {
             return self.delete_and_list();
         }
         self.delete_stale_chains()?;
-        self.found = listing::found(&self.nft, self.layout)?;
+        self.found = listing::found(self.layout)?;
         self.stale.retain(|chain| self.found.chains.contains(chain));
         Ok(())
     }
@@ -272,7 +263,7 @@ impl Staged for Nftables {
     /// One `nft -f -`: all of it, or nothing.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
         let EmptyChains(stale) = program.private(self.descriptor.name)?;
-        let applied = self.nft.apply(program.text().unwrap_or_default())?;
+        let applied = nft::apply(program.text().unwrap_or_default())?;
         self.found = Found::default();
         self.stale.clone_from(stale);
         Ok(applied)
@@ -283,7 +274,7 @@ impl Audit for Nftables {
     /// Compares `nft list table` with what it should print of this Cluster.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
         let expected = expected::table(self.layout, &self.options, cluster);
-        match self.nft.list(&["list", "table", "ip", TABLE_NAME])? {
+        match nft::list(&["list", "table", "ip", TABLE_NAME])? {
             Some(text) => verify::compare(&expected, &Dump::parse(&text)?),
             None => Err(ProxyError::Mismatch {
                 count: 1,

@@ -82,10 +82,8 @@ fn identity(service: &Service) -> String {
 
 fn hashed(name: &[u8]) -> String {
     let digest = Sha256::digest(name);
-    let mut start = [0; HASH_BYTES];
-    start.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
     let mut text = String::with_capacity(HASH_CHARS + 1 + name.len());
-    BASE32.encode_append(&start, &mut text);
+    BASE32.encode_append(&digest[..HASH_BYTES], &mut text);
     text.push('-');
     // Names are ASCII (DNS labels, digits and punctuation of ours).
     text.push_str(&String::from_utf8_lossy(name));

@@ -297,6 +297,8 @@ fn write_number(text: &mut Text, number: usize) -> &mut Text {
 
 #[cfg(test)]
 mod tests {
+    use generators::Ipv4Net;
+
     use super::*;
     use crate::golden;
 
@@ -309,7 +311,7 @@ mod tests {
             node_addresses: vec![[192, 168, 0, 2].into()],
             ..Options::default()
         };
-        options.nftables.service_cidr = Some(([172, 30, 0, 0].into(), 16));
+        options.nftables_service_cidr = Ipv4Net::new([172, 30, 0, 0].into(), 16).ok();
         options
     }
 
@@ -386,7 +388,7 @@ mod tests {
             let mut added = lines(text);
             let bare = |line: &String| {
                 let base = layout.base_chains().iter();
-                base.map(|chain| format!("add chain ip kube-proxy {}", chain.name))
+                base.map(|chain| format!("add chain ip kube-proxy {}", chain.0))
                     .any(|bare| bare == *line)
             };
             // Base chains are made bare and deleted first.

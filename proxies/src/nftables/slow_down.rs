@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::nft::Nft;
-use super::options::NftablesOptions;
+use super::nft;
 use super::text::TABLE;
 use crate::error::ProxyError;
 
@@ -12,13 +11,12 @@ const NOBODY: &str = "192.0.2.1/32";
 
 /// Puts this many rules that match no packet at the head of every chain of the table.
 pub(super) fn slow_down(rules: u32) -> Result<(), ProxyError> {
-    let nft = Nft::new(&NftablesOptions::default());
-    let listed = nft.list(&["list", "chains", "ip"])?.unwrap_or_default();
+    let listed = nft::list(&["list", "chains", "ip"])?.unwrap_or_default();
     let text = insertions(&String::from_utf8_lossy(&listed), rules);
     if text.is_empty() {
         return Err(ProxyError::nothing_to_slow_down("nft"));
     }
-    nft.apply(text.as_bytes()).map(drop)
+    nft::apply(text.as_bytes()).map(drop)
 }
 
 /// Input of `nft -f` that puts `count` rules at the head of every chain of the table that `nft list

@@ -1,6 +1,6 @@
 //! The pieces of commands for `nft -f`: chains, rules, sets and elements of the backend's table.
 
-use super::elements::{Element, Verdict};
+use super::elements::{Definition, Element, Verdict};
 use super::names::{EXTERNAL, Names, SERVICE};
 use crate::text::Text;
 
@@ -42,7 +42,8 @@ impl Text {
     }
 
     /// Writes the line that makes a set or map if it is not there.
-    pub(super) fn add_container(&mut self, kind: &str, name: &str, of: &str, comment: &str) {
+    pub(super) fn add_container(&mut self, container: Definition) {
+        let Definition { kind, name, of, comment } = container;
         self.str("add ").str(kind).str(" ").str(TABLE).str(" ").str(name).str(" { type ").str(of);
         self.str(" ;").comment(comment).str(" ; }").end();
     }

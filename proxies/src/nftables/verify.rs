@@ -73,19 +73,9 @@ fn without_comment(element: &str) -> String {
 }
 
 fn compare_rules(name: &str, wanted: &[String], there: &[String], differences: &mut Differences) {
-    let mut there = there.iter().filter(|line| !line.starts_with("comment "));
-    for (at, rule) in wanted.iter().enumerate() {
-        let found = there.next();
-        if found.is_none_or(|found| with_number(found) != *rule) {
-            let found = found.map_or_else(|| "nothing".into(), |rule| format!("`{rule}`"));
-            differences
-                .add(|| format!("line {} of chain {name} should be `{rule}`, is {found}", at + 1));
-            return;
-        }
-    }
-    if let Some(extra) = there.next() {
-        differences.add(|| format!("chain {name} should not hold `{extra}`"));
-    }
+    let there = there.iter().filter(|line| !line.starts_with("comment "));
+    let place = |number| format!("line {number} of chain {name}");
+    differences.compare_rules(wanted, there.map(|line| with_number(line)), str::eq, place);
 }
 
 /// A line with the name of a priority put as its number, since versions of nft name different ones:
@@ -161,7 +151,11 @@ mod tests {
             ("10.0.0.1", "10.0.0.2", "s: element 10.0.0.1 is missing; s: element 10.0.0.2 should"),
             ("\t\tjump d\n", "", "line 2 of chain c should be `jump d`, is `reject`"),
             ("\t\treject\n", "", "line 3 of chain c should be `reject`, is nothing"),
-            ("reject\n", "reject\n\t\taccept\n", "chain c should not hold `accept`"),
+            (
+                "reject\n",
+                "reject\n\t\taccept\n",
+                "line 4 of chain c should be nothing, is `accept`",
+            ),
             ("set s", "map s", "s should be a set of type ipv4_addr, is a map"),
             ("ipv4_addr", "inet_proto", "is a set of type inet_proto"),
             ("set s", "set t", "set s is missing; set t should not be there"),

@@ -6,11 +6,11 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use generators::{Change, Cluster, Protocol, Service};
+use generators::{Change, Cluster, Ipv4Net, Protocol, Service};
 
 /// The pod network of the upstream tests.
 #[allow(dead_code, reason = "the contract alone does not need it")]
-pub const LOCAL_CIDR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 0, 0), 8);
+pub const LOCAL_CIDR: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8);
 
 /// The text of a full sync of [`overall`].
 #[allow(dead_code, reason = "the kernel tests compare what the kernel holds")]

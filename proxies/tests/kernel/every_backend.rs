@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use generators::Ipv4Net;
 use proxies::{Options, backends};
 
 use crate::contract::{self, Subject, with_clauses};
@@ -15,7 +16,8 @@ const IPVS: &str = "ipvs";
 
 fn options() -> Options {
     let mut options = Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() };
-    options.nftables.service_cidr = Some((std::net::Ipv4Addr::new(172, 30, 0, 0), 16));
+    let range = Ipv4Net::new_assert([172, 30, 0, 0].into(), 16);
+    options.nftables_service_cidr = Some(range);
     options
 }
 

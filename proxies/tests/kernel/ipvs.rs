@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use generators::{Change, Cluster, Endpoint, Protocol, Service, ServiceName};
-use proxies::ipvs::{self, Timeouts, VipBinder, VipBinding};
+use generators::{Change, Cluster, Endpoint, Ipv4Net, Protocol, Service, ServiceName};
+use proxies::ipvs::{self, VipBinding};
 use proxies::{IptablesVariant, Options, SyncRequest};
 
 use crate::drive::{Drive, full_sync, open};
@@ -22,11 +22,11 @@ pub fn options() -> Options {
 pub fn local_route() -> Options {
     let mut options = options();
     options.ipvs.vip_binding = VipBinding::LocalRoute;
-    options.ipvs.service_cidr = Some((Ipv4Addr::new(172, 30, 0, 0), 16));
+    options.ipvs.service_cidr = Some(Ipv4Net::new_assert(Ipv4Addr::new(172, 30, 0, 0), 16));
     options.ipvs.iptables = IptablesVariant::Legacy;
     // One lock a thread: a test has its own namespace, so it need not wait for another's.
     let lock = format!("vipbench-test-{:?}.lock", std::thread::current().id());
-    options.iptables.lock_file = Some(std::env::temp_dir().join(lock));
+    options.iptables_lock_file = Some(std::env::temp_dir().join(lock));
     options
 }
 
@@ -57,10 +57,8 @@ macro_rules! kernel_tests {
 pub(crate) use kernel_tests;
 
 kernel_tests! {
-    fn the_kernel_has_ipvs_and_tells_its_version() {
-        let info = ipvs::info().expect("IPVS");
-        assert!(info.version >= [1, 2, 0], "{info:?}");
-        assert!(info.connection_table_size.is_power_of_two(), "{info:?}");
+    fn the_kernel_has_ipvs_and_what_it_needs() {
+        open("ipvs", &options()).probe().expect("IPVS");
     }
 
     fn ipvsadm_shows_what_the_text_form_says() {
@@ -110,16 +108,12 @@ kernel_tests! {
     }
 
     fn settings_are_those_of_the_namespace_and_come_back() {
-        let mut options = options();
-        options.ipvs.timeouts = Some(Timeouts { tcp_s: 600, tcp_fin_s: 0, udp_s: 60 });
         let before = SYSCTLS.map(sysctl);
-        let mut proxy = open("ipvs", &options);
+        let mut proxy = open("ipvs", &options());
         full_sync(&mut *proxy, &golden::overall());
         assert_eq!(SYSCTLS.map(sysctl), ["1"; 4]);
         let outside = in_new_namespace(|| SYSCTLS.map(sysctl));
         assert_eq!(outside, before, "another namespace is as it was");
-        let timeouts = ipvs::timeouts().expect("timeouts");
-        assert_eq!(timeouts, Timeouts { tcp_s: 600, tcp_fin_s: 120, udp_s: 60 });
         proxy.stop().expect("a teardown");
         assert_eq!(SYSCTLS.map(sysctl), before);
     }
@@ -247,18 +241,15 @@ kernel_tests! {
     fn vips_are_bound_apart_from_everything_else() {
         let cluster = many(100, 1);
         for (options, count) in [(options(), 100), (local_route(), 100)] {
-            let mut binder = VipBinder::new(&options);
-            binder.prepare().expect("prepared");
-            let program = binder.render(&cluster).expect("rendered");
-            assert_eq!(program.size.messages, count);
-            binder.submit(&program).expect("submitted");
+            let bound = ipvs::bind_vips(&cluster, &options).expect("bound");
+            assert_eq!(bound.messages, count);
             for service in cluster.services() {
                 let route = output(&format!("ip route get {}", service.vip()));
                 assert!(route.starts_with("local "), "{route}");
             }
             assert_eq!(output("ipvsadm -S -n"), "");
-            binder.unbind().expect("unbound");
-            binder.unbind().expect("unbound twice");
+            ipvs::unbind_vips().expect("unbound");
+            ipvs::unbind_vips().expect("unbound twice");
             assert_eq!(witness::state(), Vec::<String>::new());
         }
     }

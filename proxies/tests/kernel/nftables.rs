@@ -1,8 +1,9 @@
 //! The nftables backends: what only they do, for each layout.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 
-use generators::{Change, Cluster};
+use generators::{Change, Cluster, Ipv4Net};
 use linux::ToolError;
 use proxies::{Options, ProxyError, SyncRequest};
 
@@ -13,7 +14,7 @@ use crate::witness::listed;
 
 fn options() -> Options {
     let mut options = Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() };
-    options.nftables.service_cidr = Some((std::net::Ipv4Addr::new(172, 30, 0, 0), 16));
+    options.nftables_service_cidr = Some(Ipv4Net::new_assert(Ipv4Addr::new(172, 30, 0, 0), 16));
     options
 }
 
@@ -230,11 +231,11 @@ fn restart_writes_differences(name: &str) {
 fn options_are_verified(name: &str) {
     let none = Options { local_cidr: None, ..options() };
     let mut no_network = options();
-    no_network.nftables.service_cidr = None;
+    no_network.nftables_service_cidr = None;
     let all = Options { masquerade_all: true, ..options() };
     let addresses = ["192.0.2.1", "127.0.0.1"].map(|address| address.parse().expect("an address"));
     let restricted = Options { node_addresses: addresses.into(), ..options() };
-    let host = Options { local_cidr: Some(([10, 1, 2, 3].into(), 32)), ..options() };
+    let host = Options { local_cidr: Some(Ipv4Net::from(Ipv4Addr::new(10, 1, 2, 3))), ..options() };
     let cluster = golden::overall();
     for options in [none, no_network, all, restricted, host] {
         // On top of one another: a process restarted with other options.
