@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use results::Run;
-use results::capacity::{self, Asked, Calibration, Options};
+use results::capacity::{self, Asked, ClockRate, PlanOptions};
 
 use crate::cli::{CapacityArgs, CapacityCommand};
 use crate::files;
@@ -19,7 +19,7 @@ pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
     }
     let slo = args.slo.as_deref().context("--slo: state the budget")?;
     let runs = args.runs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>, _>>()?;
-    let options = Options { asked: asked(args)?, calibration: calibration(args)? };
+    let options = PlanOptions { asked: asked(args)?, clock_rate: clock_rate(args)? };
     let plan = capacity::plan(&runs, slo, &options)?;
     super::page::show(&capacity::document(&plan)?, &plan, "capacity", &args.page)?;
     Ok(ExitCode::SUCCESS)
@@ -49,10 +49,10 @@ fn counted(path: &Path) -> anyhow::Result<Asked> {
     })
 }
 
-fn calibration(args: &CapacityArgs) -> anyhow::Result<Option<Calibration>> {
+fn clock_rate(args: &CapacityArgs) -> anyhow::Result<Option<ClockRate>> {
     if let Some(text) = &args.instructions_per_ns {
-        return Ok(Some(Calibration::stated(text)?));
+        return Ok(Some(ClockRate::stated(text)?));
     }
     let run = args.calibrate.as_deref().map(Run::read).transpose()?;
-    Ok(run.map(|run| Calibration::Measured(Box::new(run))))
+    Ok(run.map(|run| ClockRate::Measured(Box::new(run))))
 }

@@ -1,57 +1,44 @@
 //! A condition's limit in the unit of a group's values. Never takes time for instructions without a
-//! calibration.
+//! clock rate.
 
-use super::limit::Ceiling;
-use super::slo::{Condition, Limit};
-use super::{Calibration, CapacityError};
+use super::clock_rate::ClockRate;
+use super::cost::Estimate;
+use super::error::CapacityError;
+use super::measured::Subject;
+use super::plan::ValueUnit::{self, Stored};
+use super::slo::Limit;
 use crate::record::Unit;
-use crate::view::Group;
 
-/// The limit of `condition` for `proxy`, whose values have `unit`.
-pub(super) fn ceiling(
-    group: &Group<'_>,
-    condition: &Condition,
-    label: &str,
-    unit: Unit,
+/// The limit for `proxy`, whose values have `unit`.
+pub(super) fn limit(
+    subject: &Subject<'_>,
+    unit: ValueUnit,
     proxy: &str,
-    calibration: Option<&Calibration>,
+    rate: Option<&ClockRate>,
     run: &str,
-) -> Result<Ceiling, CapacityError> {
-    let subject = || condition.subject(label);
-    let exactly = |value| Ok(Ceiling { value, low: value, high: value });
-    let refused =
-        |remedy| Err(CapacityError::Unit { subject: subject(), unit: unit_name(unit), remedy });
-    match (condition.limit, unit) {
-        (Limit::TimesNone(_), _) if !condition.is_of_a_connection() => {
-            Err(CapacityError::NotRelative { subject: subject() })
-        }
+) -> Result<Estimate, CapacityError> {
+    let (unit, remedy) = match (subject.condition.limit, unit) {
         (Limit::TimesNone(value), _)
-        | (Limit::Ns(value), Unit::Ns)
-        | (Limit::Instructions(value) | Limit::Plain(value), Unit::Instructions)
-        | (Limit::Plain(value), Unit::Count)
-        | (Limit::Bytes(value), Unit::Bytes) => exactly(value),
-        (Limit::Ns(ns), Unit::Instructions) => match calibration {
-            Some(calibration) => calibration.ceiling(ns, group, condition, label, proxy),
-            None => {
-                Err(CapacityError::TimeOnInstructions { subject: subject(), run: run.to_owned() })
-            }
-        },
-        (_, Unit::Ns) => refused(
+        | (Limit::Ns(value), Stored(Unit::Ns))
+        | (Limit::Instructions(value) | Limit::Plain(value), Stored(Unit::Instructions))
+        | (Limit::Plain(value), Stored(Unit::Count))
+        | (Limit::Bytes(value), Stored(Unit::Bytes)) => return Ok(Estimate::exactly(value)),
+        (Limit::Ns(ns), Stored(Unit::Instructions)) => {
+            let refused = || CapacityError::TimeOnInstructions {
+                subject: subject.name(),
+                run: run.to_owned(),
+            };
+            return rate.ok_or_else(refused)?.limit(ns, subject, proxy);
+        }
+        (_, Stored(Unit::Ns)) => (
+            "nanoseconds of wall time",
             "give a time, such as 500us, or a multiple of the connection without a proxy (`1.5x none`)",
         ),
-        (_, Unit::Instructions) => {
-            refused("give a number of instructions, such as 150k, or `1.5x none`")
+        (_, Stored(Unit::Instructions)) => {
+            ("instructions", "give a number of instructions, such as 150k, or `1.5x none`")
         }
-        (_, Unit::Count) => refused("give a number without a unit, such as 100k"),
-        (_, Unit::Bytes) => refused("give bytes, such as 100MB"),
-    }
-}
-
-fn unit_name(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Ns => "nanoseconds of wall time",
-        Unit::Instructions => "instructions",
-        Unit::Count => "pieces",
-        Unit::Bytes => "bytes",
-    }
+        (_, Stored(Unit::Bytes)) => ("bytes", "give bytes, such as 100MB"),
+        _ => ("pieces", "give a number without a unit, such as 100k"),
+    };
+    Err(CapacityError::Unit { subject: subject.name(), unit, remedy })
 }

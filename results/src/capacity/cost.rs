@@ -1,9 +1,11 @@
 //! What one metric costs at any size, with an interval: the model that predicts unseen sizes best,
 //! and how far it may be wrong.
 //!
-//! Knows sizes and values only; where they come from is in `series`, what a budget makes of them in
+//! Knows sizes and values only; where they come from is in `measured`, what a budget makes of them in
 //! `limit`.
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::models::{Fit, Model};
@@ -26,37 +28,35 @@ const TIE_FACTOR: f64 = 1.25;
 /// ... and by more than this share of the cost.
 const TIE_SHARE: f64 = 0.000_5;
 
-/// Values of one size, one a seed: at least one, all above 0.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Point {
-    pub size: u64,
-    pub values: Vec<f64>,
+/// What was measured at one size, over the seeds.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct MeasuredPoint {
+    /// Number of Services.
+    pub services: u64,
+    /// Median over the seeds.
+    pub median: f64,
+    /// Smallest of the seeds.
+    pub min: f64,
+    /// Largest of the seeds.
+    pub max: f64,
+    /// How many seeds.
+    pub seeds: usize,
+    /// Median over fitted, less 1.
+    pub residual: Option<f64>,
+    /// One a seed: at least one, all above 0.
+    #[serde(skip)]
+    pub(super) values: Vec<f64>,
 }
 
-impl Point {
-    pub fn median(&self) -> f64 {
-        self.spread().map_or(f64::NAN, |spread| spread.median)
-    }
-
-    /// The smallest and the largest value.
-    pub fn ends(&self) -> (f64, f64) {
-        self.spread().map_or((f64::NAN, f64::NAN), |spread| (spread.min, spread.max))
-    }
-
-    fn spread(&self) -> Option<Spread> {
-        Spread::of(self.values.iter().copied())
+impl MeasuredPoint {
+    /// Nothing without values.
+    pub(super) fn of(services: u64, values: Vec<f64>) -> Option<Self> {
+        let Spread { median, min, max, count } = Spread::of(values.iter().copied())?;
+        Some(Self { services, median, min, max, seeds: count, residual: None, values })
     }
 }
 
-/// A model's error on sizes that it was not fitted to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Trial {
-    pub model: Model,
-    /// Root of the mean square of the logarithm of predicted over measured.
-    pub error: f64,
-}
-
-/// A cost at some size.
+/// A number with its interval: a cost at some size, or a limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Estimate {
     pub value: f64,
@@ -64,13 +64,21 @@ pub(super) struct Estimate {
     pub high: f64,
 }
 
+impl Estimate {
+    /// One that is known.
+    pub fn exactly(value: f64) -> Self {
+        Self { value, low: value, high: value }
+    }
+}
+
 /// A fitted cost.
 #[derive(Debug, Clone)]
 pub(super) struct Cost {
-    pub points: Vec<Point>,
+    pub points: Vec<MeasuredPoint>,
     pub fit: Fit,
-    /// Every model that could be tried, simplest first.
-    pub trials: Vec<Trial>,
+    /// Every model that could be tried, simplest first, with its error on sizes that it was not
+    /// fitted to: root of the mean square of the logarithm of predicted over measured.
+    pub trials: Vec<(Model, f64)>,
     /// Relative standard deviation of one measurement around the model: its error and the spread
     /// over seeds together. Nothing when no model can be believed: then a cost is only known to be
     /// between those of the measured sizes around it.
@@ -84,24 +92,23 @@ pub(super) struct Cost {
 impl Cost {
     /// Fits points, ascending in size. `None` with fewer than [`SIZES_MIN`] sizes, or when no model
     /// fits.
-    pub fn of(points: Vec<Point>) -> Option<Self> {
+    pub fn of(points: Vec<MeasuredPoint>) -> Option<Self> {
         if points.len() < SIZES_MIN {
             return None;
         }
         let medians: Vec<(f64, f64)> =
-            points.iter().map(|point| (point.size as f64, point.median())).collect();
-        let trials: Vec<Trial> = Model::ALL
+            points.iter().map(|point| (point.services as f64, point.median)).collect();
+        let trials: Vec<(Model, f64)> = Model::ALL
             .into_iter()
-            .filter_map(|model| Some(Trial { model, error: error_on_unseen(model, &medians)? }))
+            .filter_map(|model| Some((model, error_on_unseen(model, &medians)?)))
             .collect();
         let seed_deviation = seed_deviation(&points);
         // One test for each size but the smallest.
         let student = StudentsT::new(0.0, 1.0, (medians.len() - 1) as f64).ok()?;
-        let chosen = chosen(&trials).filter(|trial| trial.error <= ERROR_MAX);
-        let fit = Fit::of(chosen.map_or(Model::PiecewiseLinear, |trial| trial.model), &medians)?;
-        let deviation = chosen.map(|trial| {
-            let misfit = fit.misfit().map_or(0.0, |(misfit, _)| misfit);
-            misfit.max(trial.error).max(DEVIATION_MIN).hypot(seed_deviation)
+        let chosen = chosen(&trials).filter(|(_, error)| *error <= ERROR_MAX);
+        let fit = Fit::of(chosen.map_or(Model::PiecewiseLinear, |(model, _)| model), &medians)?;
+        let deviation = chosen.map(|(_, error)| {
+            fit.misfit.unwrap_or(0.0).max(error).max(DEVIATION_MIN).hypot(seed_deviation)
         });
         let t = student.inverse_cdf(f64::midpoint(1.0, LEVEL));
         Some(Self { points, fit, trials, deviation, seed_deviation, t })
@@ -122,10 +129,10 @@ impl Cost {
     /// All that is known without a model: not less than at the size below, not more than at the
     /// size above.
     fn between_neighbours(&self, services: u64, value: f64) -> Estimate {
-        let below = self.points.iter().rfind(|point| point.size <= services);
-        let above = self.points.iter().find(|point| point.size >= services);
-        let low = below.map_or(0.0, |point| point.ends().0);
-        let high = above.map_or(f64::INFINITY, |point| point.ends().1);
+        let below = self.points.iter().rfind(|point| point.services <= services);
+        let above = self.points.iter().find(|point| point.services >= services);
+        let low = below.map_or(0.0, |point| point.min);
+        let high = above.map_or(f64::INFINITY, |point| point.max);
         Estimate { value: value.clamp(low, high.max(low)), low, high: high.max(low) }
     }
 
@@ -144,14 +151,14 @@ impl Cost {
 
     /// The largest measured size.
     pub fn largest(&self) -> u64 {
-        self.points.last().map_or(0, |point| point.size)
+        self.points.last().map_or(0, |point| point.services)
     }
 }
 
 /// The simplest model whose error is not clearly larger than the smallest.
-fn chosen(trials: &[Trial]) -> Option<Trial> {
-    let best = trials.iter().map(|trial| trial.error).min_by(f64::total_cmp)?;
-    trials.iter().find(|trial| trial.error <= best * TIE_FACTOR + TIE_SHARE).copied()
+fn chosen(trials: &[(Model, f64)]) -> Option<(Model, f64)> {
+    let best = trials.iter().map(|(_, error)| *error).min_by(f64::total_cmp)?;
+    trials.iter().find(|(_, error)| *error <= best * TIE_FACTOR + TIE_SHARE).copied()
 }
 
 /// Leaves out one size after the other and predicts it from the rest. The smallest always stays:
@@ -176,27 +183,34 @@ fn error_on_unseen(model: Model, points: &[(f64, f64)]) -> Option<f64> {
 }
 
 /// Relative standard deviation of the seeds around the median of their size, all sizes together.
-fn seed_deviation(points: &[Point]) -> f64 {
+fn seed_deviation(points: &[MeasuredPoint]) -> f64 {
     let (mut squares, mut freedom) = (0.0, 0_usize);
     for point in points {
-        let median = point.median();
-        squares += point.values.iter().map(|value| (value / median - 1.0).powi(2)).sum::<f64>();
+        let off = point.values.iter().map(|value| (value / point.median - 1.0).powi(2));
+        squares += off.sum::<f64>();
         freedom += point.values.len() - 1;
     }
     if freedom == 0 { 0.0 } else { (squares / freedom as f64).sqrt() }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::capacity::test_data::points;
+
+    /// One value a size.
+    pub(in crate::capacity) fn points(
+        sizes: &[u64],
+        cost: impl Fn(f64) -> f64,
+    ) -> Vec<MeasuredPoint> {
+        sizes.iter().filter_map(|&size| MeasuredPoint::of(size, vec![cost(size as f64)])).collect()
+    }
 
     #[test]
     fn a_straight_line_stays_one_however_rich_the_others_are() {
         let sizes = [100, 1_000, 5_000, 10_000, 20_000];
         let cost = Cost::of(points(&sizes, |n| 61_000.0 + 26.0 * n)).unwrap();
         assert_eq!(cost.fit.model, Model::Linear);
-        assert!(cost.trials.iter().any(|trial| trial.model == Model::Quadratic), "was tried too");
+        assert!(cost.trials.iter().any(|(model, _)| *model == Model::Quadratic), "was tried too");
         let far = cost.at(80_000);
         assert!((far.value - (61_000.0 + 26.0 * 80_000.0)).abs() < 1.0, "{far:?}");
     }
@@ -228,8 +242,9 @@ mod tests {
         let width = |spread: f64| {
             let mut points = points(&[100, 1_000, 5_000, 10_000], |n| 1e5 + 30.0 * n);
             for point in &mut points {
-                let value = point.values[0];
-                point.values = vec![value * (1.0 - spread), value, value * (1.0 + spread)];
+                let (size, value) = (point.services, point.median);
+                let values = vec![value * (1.0 - spread), value, value * (1.0 + spread)];
+                *point = MeasuredPoint::of(size, values).unwrap();
             }
             let cost = Cost::of(points).unwrap();
             let Estimate { value, low, high } = cost.at(7_000);

@@ -30,23 +30,15 @@ pub struct Largest {
     pub high: Size,
 }
 
-/// A limit in the unit of the cost. An estimated one has a range.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Ceiling {
-    pub value: f64,
-    pub low: f64,
-    pub high: f64,
-}
-
 impl Largest {
-    /// Of one cost under one limit; `admits` says whether a value is good under a limit.
-    pub(super) fn of(cost: &Cost, ceiling: Ceiling, admits: &dyn Fn(f64, f64) -> bool) -> Self {
+    /// Of one cost under one limit in its unit; `admits` says whether a value is good under a limit.
+    pub(super) fn of(cost: &Cost, limit: Estimate, admits: &dyn Fn(f64, f64) -> bool) -> Self {
         let reach = cost.reach();
         let search = |good: &dyn Fn(Estimate) -> bool| first_bad(reach, &|n| good(cost.at(n)));
         Self {
-            estimate: search(&|cost| admits(cost.value, ceiling.value)),
-            low: search(&|cost| admits(cost.high, ceiling.low)),
-            high: search(&|cost| admits(cost.low, ceiling.high)),
+            estimate: search(&|cost| admits(cost.value, limit.value)),
+            low: search(&|cost| admits(cost.high, limit.low)),
+            high: search(&|cost| admits(cost.low, limit.high)),
         }
     }
 
@@ -110,18 +102,14 @@ fn between(mut low: u64, mut high: u64, good: &dyn Fn(u64) -> bool) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capacity::test_data::points;
+    use crate::capacity::cost::tests::points;
 
     const BELOW: fn(f64, f64) -> bool = |value, limit| value < limit;
-
-    fn exactly(value: f64) -> Ceiling {
-        Ceiling { value, low: value, high: value }
-    }
 
     #[test]
     fn the_largest_size_is_exact_to_one_service() {
         let cost = Cost::of(points(&[100, 1_000, 5_000], |n| 1_000.0 + 10.0 * n)).unwrap();
-        let largest = Largest::of(&cost, exactly(31_000.5), &BELOW);
+        let largest = Largest::of(&cost, Estimate::exactly(31_000.5), &BELOW);
         assert_eq!(largest.estimate, Size { services: 3_000, or_more: false });
         assert!(largest.low <= largest.estimate && largest.estimate <= largest.high);
     }
@@ -130,9 +118,9 @@ mod tests {
     fn nothing_is_claimed_beyond_four_times_the_largest_size() {
         let cost = Cost::of(points(&[100, 1_000, 5_000], |_| 70.0)).unwrap();
         let more = Size { services: 20_000, or_more: true };
-        assert_eq!(Largest::of(&cost, exactly(100.0), &BELOW).estimate, more);
+        assert_eq!(Largest::of(&cost, Estimate::exactly(100.0), &BELOW).estimate, more);
         assert_eq!(
-            Largest::of(&cost, exactly(60.0), &BELOW).high,
+            Largest::of(&cost, Estimate::exactly(60.0), &BELOW).high,
             Size { services: 0, or_more: false }
         );
     }
@@ -141,7 +129,7 @@ mod tests {
     fn an_estimated_limit_widens_the_interval() {
         let cost = Cost::of(points(&[100, 1_000, 5_000], |n| 10.0 * n)).unwrap();
         let largest =
-            Largest::of(&cost, Ceiling { value: 20_000.5, low: 10_000.5, high: 30_000.5 }, &BELOW);
+            Largest::of(&cost, Estimate { value: 20_000.5, low: 10_000.5, high: 30_000.5 }, &BELOW);
         assert_eq!(largest.estimate.services, 2_000);
         assert!((950..1_000).contains(&largest.low.services), "{largest:?}");
         assert!((3_000..3_150).contains(&largest.high.services), "{largest:?}");
@@ -165,6 +153,6 @@ mod tests {
     #[test]
     fn the_largest_stored_size_neither_panics_nor_hangs() {
         let cost = Cost::of(points(&[1, 1_000, u64::MAX], |n| n)).unwrap();
-        assert!(Largest::of(&cost, exactly(500.5), &BELOW).estimate.services >= 490);
+        assert!(Largest::of(&cost, Estimate::exactly(500.5), &BELOW).estimate.services >= 490);
     }
 }

@@ -47,13 +47,13 @@ impl Model {
         }
     }
 
-    /// How many parameters are fitted; a piecewise line has one a point.
-    fn parameters(self) -> usize {
+    /// What each parameter but the first is multiplied by.
+    fn factors(self) -> &'static [&'static str] {
         match self {
-            Self::Constant => 1,
-            Self::Linear | Self::NLogN => 2,
-            Self::Quadratic => 3,
-            Self::PiecewiseLinear => usize::MAX,
+            Self::Constant | Self::PiecewiseLinear => &[],
+            Self::Linear => &["n"],
+            Self::NLogN => &["n log₂ n"],
+            Self::Quadratic => &["n", "n²"],
         }
     }
 
@@ -73,20 +73,16 @@ impl Model {
 #[derive(Debug, Clone)]
 pub(super) struct Fit {
     pub model: Model,
+    /// Relative standard deviation of the points around the model; none for one that goes through
+    /// every point.
+    pub misfit: Option<f64>,
     form: Form,
 }
 
 #[derive(Debug, Clone)]
 enum Form {
-    /// Parameters of the terms, their covariance for a relative error of 1, and the relative
-    /// misfit.
-    Terms {
-        scale: f64,
-        parameters: Vector,
-        covariance: Matrix,
-        misfit: Option<f64>,
-        freedom: usize,
-    },
+    /// Parameters of the terms, and their covariance for a relative error of 1.
+    Terms { scale: f64, parameters: Vector, covariance: Matrix },
     /// Size and cost of each node, ascending; at least two.
     Nodes(Vec<(f64, f64)>),
 }
@@ -97,44 +93,31 @@ impl Fit {
     pub fn of(model: Model, points: &[(f64, f64)]) -> Option<Self> {
         if model == Model::PiecewiseLinear {
             let form = Form::Nodes(points.to_vec());
-            return (points.len() >= 2).then_some(Self { model, form });
+            return (points.len() >= 2).then_some(Self { model, misfit: None, form });
         }
-        let count = model.parameters();
-        if points.len() < count {
-            return None;
-        }
+        let count = model.factors().len() + 1;
+        let freedom = points.len().checked_sub(count)?;
         let scale = points.last()?.0;
         let (mut normal, mut right) = (Matrix::default(), Vector::default());
         // A cost of the order of 1 keeps the matrix well conditioned.
         let unit = points.iter().map(|point| point.1).fold(0.0, f64::max);
         for &(n, cost) in points {
             let terms = model.terms(n, scale).map(|term| term * unit / cost);
-            for (row, term) in normal.iter_mut().zip(terms) {
+            for ((row, sum), term) in normal.iter_mut().zip(&mut right).zip(terms) {
+                *sum += term;
                 for (cell, other) in row.iter_mut().zip(terms) {
                     *cell += term * other;
                 }
-            }
-            for (sum, term) in right.iter_mut().zip(terms) {
-                *sum += term;
             }
         }
         let inverse = inverse(&normal, count)?;
         let parameters = inverse.map(|row| unit * dot(row, right));
         let covariance = inverse.map(|row| row.map(|cell| cell * unit * unit));
-        let mut fit = Self {
-            model,
-            form: Form::Terms { scale, parameters, covariance, misfit: None, freedom: 0 },
-        };
-        fit.note_misfit(points, points.len() - count);
+        let form = Form::Terms { scale, parameters, covariance };
+        let mut fit = Self { model, misfit: None, form };
+        let squares: f64 = points.iter().map(|(n, cost)| (fit.at(*n) / cost - 1.0).powi(2)).sum();
+        fit.misfit = (freedom > 0).then(|| (squares / freedom as f64).sqrt());
         fit.at(scale).is_finite().then_some(fit)
-    }
-
-    fn note_misfit(&mut self, points: &[(f64, f64)], left: usize) {
-        let squares: f64 = points.iter().map(|(n, cost)| (self.at(*n) / cost - 1.0).powi(2)).sum();
-        if let Form::Terms { misfit, freedom, .. } = &mut self.form {
-            *freedom = left;
-            *misfit = (left > 0).then(|| (squares / left as f64).sqrt());
-        }
     }
 
     /// The cost of `n` Services.
@@ -162,15 +145,6 @@ impl Fit {
         }
     }
 
-    /// Relative standard deviation of the points around the model and its degrees of freedom; none
-    /// for a model that goes through every point.
-    pub fn misfit(&self) -> Option<(f64, usize)> {
-        match &self.form {
-            Form::Terms { misfit, freedom, .. } => misfit.map(|misfit| (misfit, *freedom)),
-            Form::Nodes(_) => None,
-        }
-    }
-
     /// Whether it is above 0 at `from` Services and never falls up to `to`: more Services do not
     /// cost less. A piecewise line says only what was measured, and has to pass beyond the last
     /// size alone.
@@ -179,31 +153,30 @@ impl Fit {
             Form::Terms { .. } => from,
             Form::Nodes(nodes) => nodes.last().map_or(from, |node| node.0),
         };
-        let step = (to / begin).powf(1.0 / f64::from(STEPS));
-        let costs: Vec<f64> =
-            (0..=STEPS).map(|at| self.at(begin * step.powf(f64::from(at)))).collect();
-        let rises =
-            costs.windows(2).all(|pair| matches!(pair, [low, high] if *high >= low * (1.0 - 1e-9)));
+        let costs: Vec<f64> = spaced(begin, to, STEPS).map(|n| self.at(n)).collect();
+        let rises = costs.is_sorted_by(|low, high| *high >= low * (1.0 - 1e-9));
         rises && costs.first().is_some_and(|cost| *cost > 0.0 && cost.is_finite())
     }
 
     /// The model in words, `number` giving a cost its unit: `49,800 + 26.6 n`.
     pub fn words(&self, number: &dyn Fn(f64) -> String) -> String {
-        let Form::Terms { scale, parameters: [a, b, c], .. } = &self.form else {
+        let Form::Terms { scale, parameters: [first, others @ ..], .. } = &self.form else {
             return "straight lines between the measured sizes".to_owned();
         };
-        let term = |value: f64, power: &str| {
-            let sign = if value < 0.0 { "−" } else { "+" };
-            format!(" {sign} {} {power}", number(value.abs()))
-        };
-        let first = number(*a);
-        match self.model {
-            Model::Constant | Model::PiecewiseLinear => first,
-            Model::Linear => first + &term(b / scale, "n"),
-            Model::NLogN => first + &term(b / scale, "n log₂ n"),
-            Model::Quadratic => first + &term(b / scale, "n") + &term(c / (scale * scale), "n²"),
+        let mut words = number(*first);
+        for ((factor, parameter), power) in self.model.factors().iter().zip(others).zip(1..) {
+            let sign = if *parameter < 0.0 { "−" } else { "+" };
+            let each = number((parameter / scale.powi(power)).abs());
+            words += &format!(" {sign} {each} {factor}");
         }
+        words
     }
+}
+
+/// Numbers from one to another in equal ratios, one more than there are steps.
+pub(super) fn spaced(from: f64, to: f64, steps: u32) -> impl Iterator<Item = f64> {
+    let step = (to / from).powf(1.0 / f64::from(steps));
+    (0..=steps).map(move |at| from * step.powf(f64::from(at)))
 }
 
 /// Costs of the two nodes around `n` and where between them it is, 0 to 1; beyond an end the last
@@ -280,7 +253,7 @@ mod tests {
                     fit.at(n)
                 );
             }
-            assert!(fit.misfit().unwrap().0 < 1e-7, "{model:?}");
+            assert!(fit.misfit.unwrap() < 1e-7, "{model:?}");
             assert!(fit.is_plausible(100.0, 80_000.0), "{model:?}");
         }
     }

@@ -1,7 +1,9 @@
 //! A plan as a page: the answer, the evidence, method and limits.
 
-use super::{CapacityPlan, GroupPlan, plot, tables, words};
+use super::plan::{CapacityPlan, GroupPlan};
+use super::{plot, sentences, tables};
 use crate::document::{Block, Document};
+use crate::format::{list, plain, thousands};
 use crate::plots::PlotError;
 
 /// The page.
@@ -12,22 +14,22 @@ pub fn document(plan: &CapacityPlan) -> Result<Document, PlotError> {
     let mut document = Document::new("vipbench capacity plan", summary(plan));
     let blocks = &mut document.blocks;
     for group in &plan.groups {
-        let mut sentences = words::answers(plan, group);
-        sentences.extend(group.proxies.iter().filter_map(words::outlook));
-        blocks.push(Block::Heading(2, format!("On {}", words::title(group))));
+        let mut sentences = sentences::answers(plan, group);
+        sentences.extend(group.proxies.iter().filter_map(sentences::outlook));
+        blocks.push(Block::Heading(2, format!("On {}", group.title())));
         blocks.push(Block::OnPage(vec![Block::List(sentences)]));
         blocks.push(tables::answer(plan, group).into());
         blocks.extend(tables::moves(group).map(Block::from));
     }
     blocks.push(Block::Heading(2, "What to know".to_owned()));
-    blocks.push(Block::List(words::caveats(plan)));
+    blocks.push(Block::List(sentences::caveats(plan)));
     blocks.push(Block::NewSheet);
     for group in &plan.groups {
         blocks.extend(evidence(group)?);
     }
     blocks.push(Block::OnPage(vec![
         Block::Heading(2, "Method and limits".to_owned()),
-        Block::List(words::METHOD.map(str::to_owned).into()),
+        Block::List(sentences::METHOD.map(str::to_owned).into()),
     ]));
     Ok(document)
 }
@@ -36,7 +38,7 @@ fn evidence(group: &GroupPlan) -> Result<Vec<Block>, PlotError> {
     let conditions = group.proxies.first().map_or(0, |proxy| proxy.conditions.len());
     let plots = (0..conditions).filter_map(|at| plot::draw(group, at).transpose());
     let mut blocks = vec![
-        Block::Heading(2, format!("Evidence, {}", words::title(group))),
+        Block::Heading(2, format!("Evidence, {}", group.title())),
         Block::OnPage(vec![Block::Plots(plots.collect::<Result<_, _>>()?)]),
     ];
     let tables = [tables::outlook(group), tables::models(group), tables::gaps(group)];
@@ -47,17 +49,17 @@ fn evidence(group: &GroupPlan) -> Result<Vec<Block>, PlotError> {
 fn summary(plan: &CapacityPlan) -> String {
     let mut parts = vec![format!("Budget: {}", plan.slo)];
     if let Some(asked) = &plan.asked {
-        let services = crate::format::thousands(asked.services);
+        let services = thousands(asked.services);
         parts.push(match (&asked.source, asked.endpoints) {
             (Some(source), Some(endpoints)) => format!(
                 "Cluster {}: {services} Services, {} endpoints",
-                crate::format::plain(&source.display().to_string()),
-                crate::format::thousands(endpoints)
+                plain(&source.display().to_string()),
+                thousands(endpoints)
             ),
             _ => format!("asked for {services} Services"),
         });
     }
-    parts.push(format!("from {}", crate::format::list(&plan.runs)));
+    parts.push(format!("from {}", list(&plan.runs)));
     parts.push(format!("measured with vipbench {}", plan.tool_versions.join(", ")));
     parts.join(" · ")
 }
@@ -65,7 +67,7 @@ fn summary(plan: &CapacityPlan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capacity::{Asked, Calibration, CapacityError, Options, plan};
+    use crate::capacity::{Asked, CapacityError, ClockRate, PlanOptions, plan};
     use crate::{fixture, print};
 
     fn text(plan: &CapacityPlan) -> String {
@@ -76,9 +78,9 @@ mod tests {
         print::html(&document(plan).unwrap()).unwrap()
     }
 
-    fn asked(services: u64) -> Options {
+    fn asked(services: u64) -> PlanOptions {
         let asked = Asked { services, endpoints: Some(services * 3), source: None };
-        Options { asked: Some(asked), calibration: None }
+        PlanOptions { asked: Some(asked), clock_rate: None }
     }
 
     #[test]
@@ -111,7 +113,7 @@ mod tests {
         for cell in &mut run.cells {
             cell.labels.kernel = "<img onerror=x>".into();
         }
-        let plan = plan(&[run], "connect.p50 < 200k", &Options::default()).unwrap();
+        let plan = plan(&[run], "connect.p50 < 200k", &PlanOptions::default()).unwrap();
         let html = html(&plan);
         assert!(["<script", "<b>", "<img"].iter().all(|tag| !html.contains(tag)));
     }
@@ -119,25 +121,28 @@ mod tests {
     #[test]
     fn time_on_the_instructions_clock_needs_a_calibration_and_is_then_marked() {
         let slo = "connect.p50 < 100us";
-        let refused = plan(&[fixture::stored()], slo, &Options::default()).unwrap_err();
+        let refused = plan(&[fixture::stored()], slo, &PlanOptions::default()).unwrap_err();
         assert!(matches!(refused, CapacityError::TimeOnInstructions { .. }));
         assert!(refused.to_string().contains("--instructions-per-ns"), "{refused}");
-        let options = Options { asked: None, calibration: Some(Calibration::Stated(1.0, 2.0)) };
+        let rate = ClockRate::Stated(1.0, 2.0);
+        let options = PlanOptions { asked: None, clock_rate: Some(rate) };
         let estimated = plan(&[fixture::stored()], slo, &options).unwrap();
         assert!(text(&estimated).contains("Every figure is an estimate"));
     }
 
     #[test]
     fn one_size_or_no_such_metric_is_said_with_the_remedy() {
-        let one = plan(&[fixture::wall()], "connect.p50 < 100us", &Options::default()).unwrap();
+        let one = plan(&[fixture::wall()], "connect.p50 < 100us", &PlanOptions::default()).unwrap();
         assert!(
             text(&one).contains("1 size was measured, at least 3 are needed"),
             "{}",
             text(&one)
         );
-        let refused = plan(&[fixture::wall()], "vip_bind < 1s", &Options::default()).unwrap_err();
+        let refused =
+            plan(&[fixture::wall()], "vip_bind < 1s", &PlanOptions::default()).unwrap_err();
         assert!(refused.to_string().contains("nothing of vip_bind"), "{refused}");
-        let unit = plan(&[fixture::wall()], "connect.p50 < 100k", &Options::default()).unwrap_err();
+        let unit =
+            plan(&[fixture::wall()], "connect.p50 < 100k", &PlanOptions::default()).unwrap_err();
         assert!(unit.to_string().contains("give a time, such as 500us"), "{unit}");
     }
 

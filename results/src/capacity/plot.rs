@@ -1,82 +1,64 @@
 //! The plot of one condition of a capacity plan: measured points, fits and the limit.
 
-use crate::capacity::{ConditionPlan, GroupPlan, ValueUnit};
+use super::plan::{ConditionPlan, GroupPlan, ValueUnit};
+use super::tables;
 use crate::plots::axes::Axis;
-use crate::plots::lines::{Chart, Series, Stroke};
+use crate::plots::lines::{Chart, Series, Stroke, across, upwards};
 use crate::plots::{Plot, PlotError, theme};
-use crate::proxies::Proxies;
 use crate::record::Unit;
 
 /// Draws condition number `at` of a group; nothing when nothing was measured.
-pub(crate) fn draw(group: &GroupPlan, at: usize) -> Result<Option<Plot>, PlotError> {
-    let plans = || {
-        let found = group
-            .proxies
-            .iter()
-            .filter_map(|proxy| Some((&proxy.proxy, proxy.conditions.get(at)?)));
-        found.filter(|(_, plan)| !plan.points.is_empty())
+pub(super) fn draw(group: &GroupPlan, at: usize) -> Result<Option<Plot>, PlotError> {
+    let Some((chart, table)) = chart(group, at).zip(tables::evidence(group, at)) else {
+        return Ok(None);
     };
-    let Some((_, first)) = plans().next() else { return Ok(None) };
-    let mut series: Vec<Series> = Vec::new();
-    for (proxy, plan) in plans() {
-        series.extend(of_condition(&group.known, proxy, plan));
+    let title = format!("{} against the limit, kernel {}", chart.title, group.kernel);
+    let name = format!("capacity-{at}.{}.{}.{}", group.kernel, group.place, group.clock);
+    Plot::of(&chart, name, title, table).map(Some)
+}
+
+fn chart(group: &GroupPlan, at: usize) -> Option<Chart> {
+    let mut plans: Vec<(&str, &ConditionPlan)> = Vec::new();
+    for proxy in &group.proxies {
+        let plan = proxy.conditions.get(at).filter(|plan| !plan.points.is_empty());
+        plans.extend(plan.map(|plan| (proxy.proxy.as_str(), plan)));
     }
-    let points = || series.iter().flat_map(|one| &one.points);
-    let (from, to) = points()
-        .fold((f64::INFINITY, 0.0_f64), |(from, to), point| (from.min(point.0), to.max(point.0)));
+    let (_, first) = plans.first()?;
+    let mut series: Vec<Series> =
+        plans.iter().flat_map(|(proxy, plan)| of_condition(group, proxy, plan)).collect();
+    let (from, to) = across(&series)
+        .fold((f64::INFINITY, 0.0_f64), |(from, to), size| (from.min(size), to.max(size)));
     series.push(Series {
         paint: theme::OTHER,
         stroke: Stroke::Curve,
         label: Some("limit".to_owned()),
         points: vec![(from, first.limit), (to, first.limit)],
     });
-    let unit = match first.unit {
-        ValueUnit::Stored(unit) => unit,
-        ValueUnit::TimesNone => Unit::Count,
+    let (unit, what) = match first.unit {
+        ValueUnit::TimesNone => (Unit::Count, "times none, log scale"),
+        ValueUnit::Stored(Unit::Instructions) => (Unit::Instructions, "instructions, log scale"),
+        ValueUnit::Stored(Unit::Ns) => (Unit::Ns, "wall time, log scale"),
+        ValueUnit::Stored(unit) => (unit, "log scale"),
     };
-    let all = || series.iter().flat_map(|one| &one.points);
-    let x = Axis::of_sizes(
-        plans()
-            .flat_map(|(_, plan)| plan.points.iter().map(|point| point.services as f64))
-            .chain([to]),
-    );
-    let y = Axis::of_values(unit, all().map(|point| point.1));
-    let (Some(x), Some(y)) = (x, y) else { return Ok(None) };
-    let y_title = match first.unit {
-        ValueUnit::TimesNone => "times none, log scale",
-        ValueUnit::Stored(Unit::Instructions) => "instructions, log scale",
-        ValueUnit::Stored(Unit::Ns) => "wall time, log scale",
-        ValueUnit::Stored(_) => "log scale",
-    };
-    let kind = format!("capacity-{at}");
-    let chart = Chart {
+    let measured = plans.iter().flat_map(|(_, plan)| &plan.points);
+    Some(Chart {
         title: first.subject.clone(),
-        legend: "dots measured, dashed fitted".to_owned(),
-        x_title: "number of Services".to_owned(),
-        y_title: y_title.to_owned(),
-        x,
-        y,
+        subtitle: format!("{what}; dots measured, dashed fitted"),
+        x_title: "number of Services",
+        x: Axis::of_sizes(measured.map(|point| point.services as f64).chain([to]))?,
+        y: Axis::of_values(unit, upwards(&series))?,
         series,
-    };
-    let title = format!("{} against the limit, kernel {}", first.subject, group.kernel);
-    let svg = theme::finish(&chart.draw(&kind)?, &title);
-    let name = format!("{kind}.{}.{}.{}", group.kernel, group.place, group.clock);
-    let Some(table) = super::tables::evidence(group, at) else { return Ok(None) };
-    Ok(Some(Plot { name, title, svg, table, wide: false }))
+    })
 }
 
 /// Measured medians, and the fit from the smallest measured size to as far as it is used.
-fn of_condition(known: &Proxies, proxy: &str, plan: &ConditionPlan) -> Vec<Series> {
+fn of_condition(group: &GroupPlan, proxy: &str, plan: &ConditionPlan) -> [Series; 2] {
+    let paint = theme::of_proxy(&group.known, proxy);
     let points = plan.points.iter().map(|point| (point.services as f64, point.median)).collect();
-    let series = |stroke, label, points| Series {
-        paint: theme::of_proxy(known, proxy),
-        stroke,
-        label,
-        points,
-    };
-    let curve: Vec<(f64, f64)> = plan.curve().into_iter().filter(|(_, cost)| *cost > 0.0).collect();
-    vec![
-        series(Stroke::Dots, None, points),
-        series(Stroke::DashedLine, Some(proxy.to_owned()), curve),
+    let curve = plan.curve().into_iter().filter(|(_, cost)| *cost > 0.0).collect();
+    let name = Some(proxy.to_owned());
+    [
+        Series { paint, stroke: Stroke::Dots, label: None, points },
+        Series { paint, stroke: Stroke::DashedCurve, label: name, points: curve },
     ]
 }

@@ -11,8 +11,25 @@ use winnow::error::{ContextError, StrContext, StrContextValue};
 use winnow::prelude::*;
 use winnow::token::take_while;
 
+use crate::distribution::Samples;
 use crate::metrics::{self, MetricKind, Use};
 
+/// What a limit may be given in, each with the units and what they stand for.
+const UNITS: [(fn(f64) -> Limit, &[(&str, f64)]); 5] = [
+    (Limit::Ns, &[("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)]),
+    (Limit::Plain, &[("", 1.0), ("k", 1e3), ("M", 1e6), ("G", 1e9)]),
+    (Limit::Bytes, &[("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)]),
+    (
+        Limit::Instructions,
+        &[
+            ("instructions", 1.0),
+            ("kinstructions", 1e3),
+            ("Minstructions", 1e6),
+            ("Ginstructions", 1e9),
+        ],
+    ),
+    (Limit::TimesNone, &[("xnone", 1.0)]),
+];
 /// Longest text of a budget, bytes.
 const TEXT_MAX_BYTES: usize = 4_096;
 /// Most conditions of a budget.
@@ -60,7 +77,7 @@ pub(super) enum Limit {
 }
 
 /// Why a text is no budget.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, thiserror::Error, PartialEq)]
 pub enum SloError {
     /// The grammar does not fit.
     #[error(
@@ -83,13 +100,8 @@ pub enum SloError {
         known: String,
     },
     /// A metric with many values needs a statistic.
-    #[error(
-        "--slo: {metric} has many values: say which, {metric}.p50, {metric}.p99, {metric}.mean or {metric}.max"
-    )]
-    NoStatistic {
-        /// The metric.
-        metric: String,
-    },
+    #[error("--slo: {0} has many values: say which, {0}.p50, {0}.p99, {0}.mean or {0}.max")]
+    NoStatistic(String),
     /// Position or part twice, or a statistic twice.
     #[error(
         "--slo: {name:?} is not clear after `{known}`; write METRIC.STATISTIC@POSITION, such as connect.p99@last, or METRIC.PART, such as sync.full.submit"
@@ -100,12 +112,14 @@ pub enum SloError {
         /// What was understood.
         known: String,
     },
+    /// `x none` of something that `none` does not have.
+    #[error(
+        "--slo: {0} cannot be relative to none, which programs nothing; give it in time, instructions or bytes"
+    )]
+    NotRelative(String),
     /// Limits that cannot be.
-    #[error("--slo: a limit has to be a number above 0, not {limit}")]
-    Number {
-        /// As written.
-        limit: String,
-    },
+    #[error("--slo: a limit has to be a number above 0, not {0}")]
+    Number(f64),
     /// Longer than any budget.
     #[error("--slo: {what}; the limit is {limit}")]
     TooLong {
@@ -147,19 +161,16 @@ impl FromStr for Slo {
 }
 
 fn syntax(text: &str, at: usize, error: &ContextError) -> SloError {
-    let expected: Vec<String> = error
-        .context()
-        .filter_map(|context| match context {
-            StrContext::Expected(StrContextValue::Description(words)) => Some((*words).to_owned()),
-            _ => None,
-        })
-        .take(1)
-        .collect();
-    let rest = text.get(at..).unwrap_or_default();
-    let found: String = rest.chars().take(24).collect();
-    let at = text.get(..at).unwrap_or_default().chars().count() + 1;
-    let expected = expected.first().cloned().unwrap_or_else(|| "METRIC < LIMIT".to_owned());
-    SloError::Syntax { at, found, expected }
+    let described = |context: &StrContext| match context {
+        StrContext::Expected(StrContextValue::Description(words)) => Some(*words),
+        _ => None,
+    };
+    let (before, rest) = text.split_at_checked(at).unwrap_or((text, ""));
+    SloError::Syntax {
+        at: before.chars().count() + 1,
+        found: rest.chars().take(24).collect(),
+        expected: error.context().find_map(described).unwrap_or("METRIC < LIMIT").to_owned(),
+    }
 }
 
 /// A description of what is expected where a parser fails.
@@ -204,36 +215,32 @@ fn unit<'a>(input: &mut &'a str) -> ModalResult<&'a str> {
 impl Condition {
     fn of(raw: &Raw<'_>, text: &str) -> Result<Self, SloError> {
         let kind = kind_of(raw.name)?;
-        let metric = kind.name;
-        let rest = raw.name.strip_prefix(metric).unwrap_or_default();
-        let unclear =
-            |name: &str| SloError::Name { name: name.to_owned(), known: metric.to_owned() };
+        let (metric, of_connection) = (kind.name.to_owned(), kind.is_of_a_connection());
         let (mut statistic, mut label) = (None, raw.label.map(str::to_owned));
+        let rest = raw.name.strip_prefix(kind.name).unwrap_or_default();
+        let unclear = |name: &str| SloError::Name { name: name.to_owned(), known: metric.clone() };
         for word in rest.split('.').filter(|word| !word.is_empty()) {
-            match Statistic::of(word) {
+            match Statistic::named(word) {
                 Some(found) if statistic.is_none() => statistic = Some(found),
-                None if label.is_none() && !kind.is_of_a_connection() => {
-                    label = Some(word.to_owned());
-                }
+                None if label.is_none() && !of_connection => label = Some(word.to_owned()),
                 _ => return Err(unclear(word)),
             }
         }
         if rest.ends_with('.') {
             return Err(unclear(raw.name));
         }
-        if kind.is_of_a_connection() && statistic.is_none() {
-            return Err(SloError::NoStatistic { metric: metric.to_owned() });
+        if of_connection && statistic.is_none() {
+            return Err(SloError::NoStatistic(metric));
         }
-        if !kind.is_of_a_connection() {
+        if !of_connection {
             label.get_or_insert_with(|| kind.usual_label.to_owned());
         }
-        Ok(Self {
-            metric: metric.to_owned(),
-            label,
-            statistic: statistic.unwrap_or(Statistic::Percentile(0.5)),
-            inclusive: raw.inclusive,
-            limit: limit_of(raw.number, raw.unit, text)?,
-        })
+        let limit = limit_of(raw.number, raw.unit, text)?;
+        if !of_connection && matches!(limit, Limit::TimesNone(_)) {
+            return Err(SloError::NotRelative(metric));
+        }
+        let statistic = statistic.unwrap_or(Statistic::MEDIAN);
+        Ok(Self { metric, label, statistic, inclusive: raw.inclusive, limit })
     }
 
     /// Whether a value is good, given the limit in its unit.
@@ -241,24 +248,15 @@ impl Condition {
         value < limit || (self.inclusive && value <= limit)
     }
 
-    /// Whether it is about one connection, so that `none` has it too.
-    pub fn is_of_a_connection(&self) -> bool {
-        metrics::is_of_a_connection(&self.metric)
-    }
-
     /// The metric as it was meant: `connect p99, last Service`, `sync.full total`.
     pub fn subject(&self, label: &str) -> String {
         let Self { metric, statistic, .. } = self;
-        if self.is_of_a_connection() {
-            let position = crate::format::position(label);
-            return format!("{metric} {}, {position} Service", statistic.name());
+        let (name, _) = statistic.name_and_needs();
+        if metrics::is_of_a_connection(metric) {
+            return format!("{metric} {name}, {} Service", crate::format::position(label));
         }
-        match statistic {
-            Statistic::Percentile(share) if share.total_cmp(&0.5).is_eq() => {
-                format!("{metric} {label}")
-            }
-            other => format!("{metric} {label} {}", other.name()),
-        }
+        let name = if *statistic == Statistic::MEDIAN { String::new() } else { format!(" {name}") };
+        format!("{metric} {label}{name}")
     }
 }
 
@@ -278,70 +276,51 @@ fn kind_of(name: &str) -> Result<&'static MetricKind, SloError> {
 
 fn limit_of(number: f64, unit: Option<&str>, text: &str) -> Result<Limit, SloError> {
     if !(number > 0.0 && number < 1e18) {
-        return Err(SloError::Number { limit: number.to_string() });
+        return Err(SloError::Number(number));
     }
-    let Some(unit) = unit else { return Ok(Limit::Plain(number)) };
-    let limit = match unit {
-        "ns" => Limit::Ns(number),
-        "us" | "µs" => Limit::Ns(number * 1e3),
-        "ms" => Limit::Ns(number * 1e6),
-        "s" => Limit::Ns(number * 1e9),
-        "k" => Limit::Plain(number * 1e3),
-        "M" => Limit::Plain(number * 1e6),
-        "G" => Limit::Plain(number * 1e9),
-        "B" => Limit::Bytes(number),
-        "kB" => Limit::Bytes(number * 1e3),
-        "MB" => Limit::Bytes(number * 1e6),
-        "GB" => Limit::Bytes(number * 1e9),
-        "instructions" => Limit::Instructions(number),
-        word if word.starts_with('x') && word.ends_with("none") => Limit::TimesNone(number),
-        word => {
-            let factor = match word.split_whitespace().collect::<Vec<_>>().as_slice() {
-                ["k", "instructions"] => Some(1e3),
-                ["M", "instructions"] => Some(1e6),
-                ["G", "instructions"] => Some(1e9),
-                _ => None,
-            };
-            let factor = factor.ok_or_else(|| SloError::Syntax {
-                at: text.split(word).next().unwrap_or_default().chars().count() + 1,
-                found: word.to_owned(),
-                expected: "a unit: ns, us, ms, s; k, M, G with or without `instructions`; B, kB, MB, GB; or `x none`".to_owned(),
-            })?;
-            Limit::Instructions(number * factor)
-        }
-    };
-    Ok(limit)
+    let word = unit.unwrap_or_default();
+    let name: String = word.split_whitespace().collect();
+    let unit = UNITS.iter().find_map(|(limit, units)| {
+        let (_, factor) = units.iter().find(|(unit, _)| *unit == name)?;
+        Some(limit(number * factor))
+    });
+    unit.ok_or_else(|| SloError::Syntax {
+        at: text.split(word).next().unwrap_or_default().chars().count() + 1,
+        found: word.to_owned(),
+        expected: "a unit: ns, us, ms, s; k, M, G with or without `instructions`; B, kB, MB, GB; or `x none`".to_owned(),
+    })
 }
 
 impl Statistic {
-    fn of(word: &str) -> Option<Self> {
-        match word {
-            "p50" | "median" => Some(Self::Percentile(0.5)),
-            "p90" => Some(Self::Percentile(0.9)),
-            "p95" => Some(Self::Percentile(0.95)),
-            "p99" => Some(Self::Percentile(0.99)),
-            "mean" => Some(Self::Mean),
-            "max" => Some(Self::Max),
-            _ => None,
-        }
+    const MEDIAN: Self = Self::Percentile(0.5);
+    /// By name, each with the fewest values that it can be told from: of fewer, a high percentile
+    /// is just the largest.
+    const ALL: [(&str, Self, u64); 7] = [
+        ("p50", Self::MEDIAN, 1),
+        ("median", Self::MEDIAN, 1),
+        ("p90", Self::Percentile(0.9), 10),
+        ("p95", Self::Percentile(0.95), 20),
+        ("p99", Self::Percentile(0.99), 100),
+        ("mean", Self::Mean, 1),
+        ("max", Self::Max, 1),
+    ];
+
+    fn named(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(name, ..)| *name == word).map(|(_, statistic, _)| *statistic)
     }
 
-    /// `p99`, `mean`, `max`.
-    pub fn name(self) -> String {
-        match self {
-            Self::Percentile(share) => format!("p{:.0}", share * 100.0),
-            Self::Mean => "mean".to_owned(),
-            Self::Max => "max".to_owned(),
-        }
+    /// `p99`, `mean`, `max`; and the fewest values that it can be told from.
+    pub fn name_and_needs(self) -> (&'static str, u64) {
+        let known = Self::ALL.iter().find(|(_, statistic, _)| *statistic == self);
+        known.map_or(("", 1), |(name, _, needs)| (name, *needs))
     }
 
-    /// Fewest values that this can be told from: of fewer, a high percentile is just the largest.
-    pub fn needs(self) -> u64 {
+    /// The statistic of some values; nothing without any.
+    pub fn of(self, samples: &Samples) -> Option<f64> {
         match self {
-            Self::Percentile(share) if share >= 0.985 => 100,
-            Self::Percentile(share) if share >= 0.945 => 20,
-            Self::Percentile(share) if share >= 0.895 => 10,
-            _ => 1,
+            Self::Percentile(share) => samples.percentile(share).map(|value| value as f64),
+            Self::Mean => samples.mean(),
+            Self::Max => samples.max().map(|value| value as f64),
         }
     }
 }

@@ -1,122 +1,99 @@
 //! The tables of a plan: the answer, the sizes asked for, and the evidence.
 
-use super::words::{self, answer_word, size};
-use super::{Answer, CapacityPlan, ConditionPlan, GroupPlan, ProxyPlan, Size, ValueUnit, Verdict};
-use crate::format::{fixed, percent, short, signed_percent, thousands, three_digits};
-use crate::tables::{Table, number, text};
+use super::cost::MeasuredPoint;
+use super::limit::{Largest, Size};
+use super::plan::{
+    Answer, CapacityPlan, ConditionPlan, FitPlan, Forecast, Gap, GroupPlan, Move, MoveChange,
+    Outlook, ProxyPlan, Verdict,
+};
+use super::sentences::{answer_word, size};
+use crate::format::{fixed, percent, signed_percent, thousands, three_digits};
+use crate::tables::{Columns, Table};
 
 /// The answer, one line a proxy.
 pub(super) fn answer(plan: &CapacityPlan, group: &GroupPlan) -> Table {
-    let columns = vec![
-        text("proxy"),
-        number("largest"),
-        number("from"),
-        number("to"),
-        text("limited by"),
-        number("measured within"),
-        number("measured over"),
-    ];
-    let title = format!("Largest number of Services within {}", plan.slo);
-    let mut table = Table::new(title, "from and to: 95% interval", columns);
-    for proxy in &group.proxies {
-        let ladder = [proxy.measured_within, proxy.measured_over]
-            .map(|size| size.map_or(String::new(), thousands));
-        let mut row = vec![proxy.proxy.clone()];
-        match &proxy.verdict {
-            Verdict::Largest { largest, binding, .. } => {
-                row.extend([largest.estimate, largest.low, largest.high].map(size));
-                row.push(binding.clone().unwrap_or_else(|| "nothing up to there".to_owned()));
-            }
-            Verdict::Unknown { reason } => {
-                row.extend([String::new(), String::new(), String::new(), reason.clone()]);
-            }
+    let end = |which: fn(&Largest) -> Size| {
+        move |proxy: &ProxyPlan| match &proxy.verdict {
+            Verdict::Largest { largest, .. } => size(which(largest)),
+            Verdict::Unknown { .. } => String::new(),
         }
-        row.extend(ladder);
-        table.rows.push(row);
-    }
-    table
+    };
+    let limited_by = |proxy: &ProxyPlan| match &proxy.verdict {
+        Verdict::Largest { binding: Some(binding), .. } => binding.clone(),
+        Verdict::Largest { .. } => "nothing up to there".to_owned(),
+        Verdict::Unknown { reason } => reason.clone(),
+    };
+    let measured = |size: Option<u64>| size.map_or(String::new(), thousands);
+    Columns::of(&group.proxies)
+        .text("proxy", |one| one.proxy.clone())
+        .number("largest", end(|largest| largest.estimate))
+        .number("from", end(|largest| largest.low))
+        .number("to", end(|largest| largest.high))
+        .text("limited by", limited_by)
+        .number("measured within", |one| measured(one.measured_within))
+        .number("measured over", |one| measured(one.measured_over))
+        .titled(
+            format!("Largest number of Services within {}", plan.slo),
+            "from and to: 95% interval",
+        )
 }
 
 /// What the sizes asked for cost.
 pub(super) fn outlook(group: &GroupPlan) -> Option<Table> {
-    let columns = vec![
-        number("Services"),
-        text("proxy"),
-        text("condition"),
-        number("takes"),
-        number("from"),
-        number("to"),
-        number("headroom"),
-        text("budget"),
-    ];
-    let mut table = Table::new(
-        "At your size, or else the largest, and at twice that",
-        "headroom: share of the limit that is left",
-        columns,
-    );
+    let mut rows: Vec<(&ProxyPlan, &Outlook, &Forecast)> = Vec::new();
     for at in 0..2 {
         for proxy in &group.proxies {
-            let Some(outlook) = proxy.outlook.get(at) else { continue };
-            for forecast in &outlook.forecasts {
-                let show = |value: f64| value_in_cell(forecast.unit, value);
-                table.rows.push(vec![
-                    thousands(outlook.services),
-                    proxy.proxy.clone(),
-                    forecast.subject.clone(),
-                    show(forecast.value),
-                    show(forecast.low),
-                    forecast.high.map_or("not known".to_owned(), show),
-                    signed_percent(forecast.headroom),
-                    match (outlook.extrapolated, forecast.answer) {
-                        (Some(times), answer) => {
-                            format!("{}, extrapolated {}x", answer_short(answer), fixed(times, 1))
-                        }
-                        (None, answer) => answer_short(answer).to_owned(),
-                    },
-                ]);
-            }
+            let outlook = proxy.outlook.get(at).into_iter();
+            rows.extend(outlook.flat_map(|outlook| {
+                outlook.forecasts.iter().map(move |forecast| (proxy, outlook, forecast))
+            }));
         }
     }
-    table.unless_empty()
+    let extrapolated = |times: f64| format!(", extrapolated {}x", fixed(times, 1));
+    Columns::of(&rows)
+        .number("Services", |(_, outlook, _)| thousands(outlook.services))
+        .text("proxy", |(proxy, ..)| proxy.proxy.clone())
+        .text("condition", |(.., one)| one.subject.clone())
+        .number("takes", |(.., one)| one.unit.short(one.value))
+        .number("from", |(.., one)| one.unit.short(one.low))
+        .number("to", |(.., one)| {
+            one.high.map_or("not known".to_owned(), |high| one.unit.short(high))
+        })
+        .number("headroom", |(.., one)| signed_percent(one.headroom))
+        .text("budget", |(_, outlook, one)| {
+            let far = outlook.extrapolated.map(extrapolated).unwrap_or_default();
+            format!("{}{far}", answer_short(one.answer))
+        })
+        .titled(
+            "At your size, or else the largest, and at twice that",
+            "headroom: share of the limit that is left",
+        )
+        .unless_empty()
 }
 
 /// What moving to an nftables proxy changes, a line a condition.
 pub(super) fn moves(group: &GroupPlan) -> Option<Table> {
-    let columns = vec![
-        text("from"),
-        text("to"),
-        number("Services"),
-        text("condition"),
-        number("before"),
-        number("after"),
-        number("change"),
-        text(""),
-        number("largest before"),
-        number("largest after"),
-    ];
-    let mut table = Table::new(
-        "What moving to nftables changes",
-        "change: after over before, less 1, or after as a multiple of before; largest: number of Services within the whole budget",
-        columns,
-    );
+    let mut rows: Vec<(&Move, &MoveChange)> = Vec::new();
     for one in &group.moves {
-        let largest = |size: Option<Size>| size.map_or("not known".to_owned(), words::size);
-        for change in &one.changes {
-            table.rows.push(vec![
-                one.from.clone(),
-                one.to.clone(),
-                thousands(one.services),
-                change.subject.clone(),
-                value_in_cell(change.unit, change.before),
-                value_in_cell(change.unit, change.after),
-                factor(change.after / change.before),
-                if change.measured { "measured" } else { "fitted" }.to_owned(),
-                largest(one.largest_before),
-                largest(one.largest_after),
-            ]);
-        }
+        rows.extend(one.changes.iter().map(|change| (one, change)));
     }
-    table.unless_empty()
+    let largest = |services: Option<Size>| services.map_or("not known".to_owned(), size);
+    Columns::of(&rows)
+        .text("from", |(one, _)| one.from.clone())
+        .text("to", |(one, _)| one.to.clone())
+        .number("Services", |(one, _)| thousands(one.services))
+        .text("condition", |(_, change)| change.subject.clone())
+        .number("before", |(_, change)| change.unit.short(change.before))
+        .number("after", |(_, change)| change.unit.short(change.after))
+        .number("change", |(_, change)| factor(change.after / change.before))
+        .text("", |(_, change)| if change.measured { "measured" } else { "fitted" }.to_owned())
+        .number("largest before", |(one, _)| largest(one.largest_before))
+        .number("largest after", |(one, _)| largest(one.largest_after))
+        .titled(
+            "What moving to nftables changes",
+            "change: after over before, less 1, or after as a multiple of before; largest: number of Services within the whole budget",
+        )
+        .unless_empty()
 }
 
 /// A change as its share, or from ten times on as a multiple.
@@ -132,105 +109,67 @@ fn answer_short(answer: Answer) -> &'static str {
     answer_word(answer).split([',', ' ']).next().unwrap_or_default()
 }
 
-fn value_in_cell(unit: ValueUnit, value: f64) -> String {
-    match unit {
-        ValueUnit::Stored(unit) => short(unit, value),
-        ValueUnit::TimesNone => fixed(value, 2),
-    }
-}
-
 /// What was measured and fitted of one condition.
-pub(crate) fn evidence(group: &GroupPlan, at: usize) -> Option<Table> {
-    let columns = vec![
-        number("Services"),
-        text("proxy"),
-        number("measured"),
-        number("least seed"),
-        number("most seed"),
-        number("seeds"),
-        number("residual"),
-    ];
-    let first = group.proxies.iter().find_map(|proxy| proxy.conditions.get(at))?;
-    let mut table =
-        Table::new(first.subject.clone(), "residual: measured over fitted, less 1", columns);
-    let of = |proxy: &ProxyPlan| -> Option<Vec<(u64, Vec<String>)>> {
+pub(super) fn evidence(group: &GroupPlan, at: usize) -> Option<Table> {
+    let mut rows: Vec<(&ProxyPlan, &ConditionPlan, &MeasuredPoint)> = Vec::new();
+    for proxy in &group.proxies {
         let plan = proxy.conditions.get(at)?;
-        Some(plan.points.iter().map(|point| (point.services, row(proxy, plan, point))).collect())
-    };
-    let mut rows: Vec<(u64, Vec<String>)> = group.proxies.iter().filter_map(of).flatten().collect();
-    rows.sort_by_key(|(services, _)| *services);
-    table.rows = rows.into_iter().map(|(_, row)| row).collect();
-    table.cut().unless_empty()
-}
-
-fn row(proxy: &ProxyPlan, plan: &ConditionPlan, point: &super::MeasuredPoint) -> Vec<String> {
-    let show = |value: f64| value_in_cell(plan.unit, value);
-    vec![
-        thousands(point.services),
-        proxy.proxy.clone(),
-        show(point.median),
-        show(point.min),
-        show(point.max),
-        point.seeds.to_string(),
-        point.residual.map_or(String::new(), signed_percent),
-    ]
+        rows.extend(plan.points.iter().map(|point| (proxy, plan, point)));
+    }
+    rows.sort_by_key(|(.., point)| point.services);
+    let (_, first, _) = rows.first()?;
+    Columns::of(&rows)
+        .number("Services", |(.., point)| thousands(point.services))
+        .text("proxy", |(proxy, ..)| proxy.proxy.clone())
+        .number("measured", |(_, plan, point)| plan.unit.short(point.median))
+        .number("least seed", |(_, plan, point)| plan.unit.short(point.min))
+        .number("most seed", |(_, plan, point)| plan.unit.short(point.max))
+        .number("seeds", |(.., point)| point.seeds.to_string())
+        .number("residual", |(.., point)| point.residual.map_or(String::new(), signed_percent))
+        .titled(first.subject.clone(), "residual: measured over fitted, less 1")
+        .cut()
+        .unless_empty()
 }
 
 /// The models that were tried, one line a proxy and condition.
 pub(super) fn models(group: &GroupPlan) -> Option<Table> {
-    let columns = vec![
-        text("proxy"),
-        text("condition"),
-        text("model"),
-        text("with its parameters"),
-        number("deviation"),
-        number("of that seeds"),
-        text("error on unseen sizes"),
-    ];
-    let mut table = Table::new("Models", "", columns);
+    let mut rows: Vec<(&ProxyPlan, &ConditionPlan, &FitPlan)> = Vec::new();
     for proxy in &group.proxies {
-        for (plan, fit) in
-            proxy.conditions.iter().filter_map(|plan| Some((plan, plan.fit.as_ref()?)))
-        {
-            let trials: Vec<String> = fit
-                .trials
-                .iter()
-                .map(|(model, error)| format!("{} {}", model.name(), percent(*error)))
-                .collect();
-            table.rows.push(vec![
-                proxy.proxy.clone(),
-                plan.subject.clone(),
-                fit.deviation.map_or("none is believed", |_| fit.model.name()).to_owned(),
-                fit.words.clone(),
-                fit.deviation.map_or(String::new(), percent),
-                percent(fit.seed_deviation),
-                trials.join(", "),
-            ]);
-        }
+        let plans = proxy.conditions.iter();
+        rows.extend(plans.filter_map(|plan| Some((proxy, plan, plan.fit.as_ref()?))));
     }
-    table.unless_empty()
+    let trials = |fit: &FitPlan| {
+        let trials = fit.trials.iter();
+        let words = trials.map(|(model, error)| format!("{} {}", model.name(), percent(*error)));
+        words.collect::<Vec<_>>().join(", ")
+    };
+    Columns::of(&rows)
+        .text("proxy", |(proxy, ..)| proxy.proxy.clone())
+        .text("condition", |(_, plan, _)| plan.subject.clone())
+        .text("model", |(.., fit)| {
+            fit.deviation.map_or("none is believed", |_| fit.model.name()).to_owned()
+        })
+        .text("with its parameters", |(.., fit)| fit.words.clone())
+        .number("deviation", |(.., fit)| fit.deviation.map_or(String::new(), percent))
+        .number("of that seeds", |(.., fit)| percent(fit.seed_deviation))
+        .text("error on unseen sizes", |(.., fit)| trials(fit))
+        .titled("Models", "")
+        .unless_empty()
 }
 
 /// Cells without numbers.
 pub(super) fn gaps(group: &GroupPlan) -> Option<Table> {
-    let columns = vec![
-        text("proxy"),
-        number("Services"),
-        number("seed"),
-        text("measure"),
-        text("why there is no number"),
-    ];
-    let mut table = Table::new("What could not be measured", "", columns);
+    let mut rows: Vec<(&ProxyPlan, &Gap)> = Vec::new();
     for proxy in &group.proxies {
-        for gap in &proxy.gaps {
-            table.rows.push(vec![
-                proxy.proxy.clone(),
-                thousands(gap.services),
-                gap.seed.to_string(),
-                gap.measure.clone(),
-                gap.reason.clone(),
-            ]);
-        }
+        rows.extend(proxy.gaps.iter().map(|gap| (proxy, gap)));
     }
-    table.cut().unless_empty()
+    Columns::of(&rows)
+        .text("proxy", |(proxy, _)| proxy.proxy.clone())
+        .number("Services", |(_, gap)| thousands(gap.services))
+        .number("seed", |(_, gap)| gap.seed.to_string())
+        .text("measure", |(_, gap)| gap.measure.clone())
+        .text("why there is no number", |(_, gap)| gap.reason.clone())
+        .titled("What could not be measured", "")
+        .cut()
+        .unless_empty()
 }

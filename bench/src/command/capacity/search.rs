@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
 use results::Run;
-use results::capacity::{self, Options, Slo};
+use results::capacity::{self, PlanOptions, Slo};
 
 use crate::cli::{CapacitySearchArgs, PageArgs, PrintArgs};
 use crate::command::run::request;
@@ -71,7 +71,7 @@ pub(super) fn run(args: &CapacitySearchArgs) -> anyhow::Result<ExitCode> {
     }
     let sizes = search.runs.len();
     let runs: Vec<Run> = search.runs.into_values().collect();
-    let plan = capacity::plan(&runs, &args.slo, &Options::default())?;
+    let plan = capacity::plan(&runs, &args.slo, &PlanOptions::default())?;
     let form = PrintArgs { markdown: false, json: args.run.json };
     let page = PageArgs { form, output: Some(folder) };
     crate::command::page::show(&capacity::document(&plan)?, &plan, "capacity", &page)?;
@@ -154,7 +154,7 @@ impl Search<'_> {
     fn is_within(&self, folders: &[PathBuf], size: u32) -> anyhow::Result<bool> {
         let runs = folders.iter().filter_map(|folder| self.runs.get(folder).cloned());
         let runs: Vec<Run> = runs.collect();
-        let plan = capacity::plan(&runs, self.slo, &Options::default())?;
+        let plan = capacity::plan(&runs, self.slo, &PlanOptions::default())?;
         let mut proxies = plan.groups.iter().flat_map(|group| &group.proxies);
         Ok(proxies.all(|proxy| proxy.measured_within == Some(u64::from(size))))
     }

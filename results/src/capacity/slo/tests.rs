@@ -65,6 +65,7 @@ fn what_is_no_budget_is_refused_with_the_place_and_the_remedy() {
         ("connection.p99 < 5us", "there is no metric \"connection.p99\"; choose among connect,"),
         ("connect.p99.p50 < 5us", "\"p50\" is not clear after `connect`"),
         ("connect.last.p50 < 5us", "connect.p99@last"),
+        ("sync.full < 2x none", "sync.full cannot be relative to none"),
         ("connect.p99 < -5us", "above 0"),
         ("connect.p99 < nan", "above 0"),
     ] {

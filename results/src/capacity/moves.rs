@@ -3,12 +3,9 @@
 //!
 //! A size that both proxies were measured at is told as measured, any other as fitted.
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
+use super::limit::Size;
+use super::plan::{ConditionPlan, Move, MoveChange, ProxyPlan, Verdict};
 use crate::proxies::Proxies;
-
-use super::{ConditionPlan, Options, ProxyPlan, Size, ValueUnit, Verdict};
 
 /// The family of the proxies that one moves to.
 const TO: &str = "nftables";
@@ -18,52 +15,17 @@ pub(super) fn is_target(known: &Proxies, proxy: &str) -> bool {
     known.is_of(proxy, TO)
 }
 
-/// One proxy in the place of another.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Move {
-    /// The proxy that is left.
-    pub from: String,
-    /// The proxy that takes its place.
-    pub to: String,
-    /// The number of Services that `changes` are at.
-    pub services: u64,
-    /// One a condition that both proxies have a value for.
-    pub changes: Vec<MoveChange>,
-    /// The largest number of Services within the budget before; nothing when it cannot be said.
-    pub largest_before: Option<Size>,
-    /// The same after.
-    pub largest_after: Option<Size>,
-}
-
-/// One condition before and after.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct MoveChange {
-    /// For example `connect p99, last Service`.
-    pub subject: String,
-    /// Unit of both values.
-    pub unit: ValueUnit,
-    /// With the proxy that is left.
-    pub before: f64,
-    /// With the other.
-    pub after: f64,
-    /// Whether both values were measured; else at least one is fitted.
-    pub measured: bool,
-}
-
 /// Every move from another kind of proxy to an nftables proxy.
-pub(super) fn moves(proxies: &[ProxyPlan], known: &Proxies, options: &Options) -> Vec<Move> {
+pub(super) fn moves(proxies: &[ProxyPlan], known: &Proxies, asked: Option<u64>) -> Vec<Move> {
     let is_target = |proxy: &&ProxyPlan| is_target(known, &proxy.proxy);
     let from = || proxies.iter().filter(|proxy| !is_target(proxy));
     let pairs = from().flat_map(|from| proxies.iter().filter(is_target).map(move |to| (from, to)));
-    pairs.filter_map(|(from, to)| one(from, to, options)).collect()
+    pairs.filter_map(|(from, to)| one(from, to, asked)).collect()
 }
 
 /// At the reader's own size, or else at the largest that both were measured at.
-fn one(from: &ProxyPlan, to: &ProxyPlan, options: &Options) -> Option<Move> {
-    let services = match &options.asked {
-        Some(asked) => asked.services,
-        None => largest_of_both(from, to)?,
-    };
+fn one(from: &ProxyPlan, to: &ProxyPlan, asked: Option<u64>) -> Option<Move> {
+    let services = asked.or_else(|| largest_of_both(from, to))?;
     let pairs = from.conditions.iter().zip(&to.conditions);
     let changes: Vec<MoveChange> =
         pairs.filter_map(|(before, after)| change(before, after, services)).collect();
@@ -111,14 +73,14 @@ fn value(condition: &ConditionPlan, services: u64) -> Option<(f64, bool)> {
     if let Some(point) = condition.points.iter().find(|point| point.services == services) {
         return Some((point.median, true));
     }
-    let cost = condition.cost.as_ref().filter(|cost| services <= cost.reach())?;
+    let cost = condition.cost().filter(|cost| services <= cost.reach())?;
     Some((cost.at(services).value, false))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Asked, plan};
     use super::*;
+    use crate::capacity::{Asked, PlanOptions, plan};
     use crate::fixture;
     use crate::store::Run;
 
@@ -133,7 +95,7 @@ mod tests {
 
     fn planned(services: Option<u64>) -> Vec<Move> {
         let asked = services.map(|services| Asked { services, endpoints: None, source: None });
-        let options = Options { asked, calibration: None };
+        let options = PlanOptions { asked, clock_rate: None };
         plan(&[run()], "connect.p50 < 200k", &options).unwrap().groups.remove(0).moves
     }
 
@@ -163,7 +125,8 @@ mod tests {
 
     #[test]
     fn nothing_is_said_without_an_nftables_proxy() {
-        let plan = plan(&[fixture::stored()], "connect.p50 < 200k", &Options::default()).unwrap();
+        let plan =
+            plan(&[fixture::stored()], "connect.p50 < 200k", &PlanOptions::default()).unwrap();
         assert!(plan.groups[0].moves.is_empty());
     }
 }

@@ -1,14 +1,10 @@
 //! A plan in sentences: the answer, what it rests on, and what it does not say.
 
-use super::moving;
-use super::{Answer, CapacityPlan, Forecast, GroupPlan, Outlook, ProxyPlan, Size, Verdict};
+use super::limit::Size;
+use super::moves;
+use super::plan::{Answer, CapacityPlan, Forecast, GroupPlan, Outlook, ProxyPlan, Verdict};
 use crate::format::{fixed, list, percent, thousands};
 use crate::record::Clock;
-
-/// `kernel 6.1.0-56-cloud-amd64, guest, instructions clock`.
-pub(super) fn title(group: &GroupPlan) -> String {
-    format!("kernel {}, {}, {} clock", group.kernel, group.place, group.clock)
-}
 
 /// `12,345`, `80,000 or more`, `none`.
 pub(super) fn size(size: Size) -> String {
@@ -111,7 +107,7 @@ pub(super) fn caveats(plan: &CapacityPlan) -> Vec<String> {
     measured.dedup();
     let names = list(&measured.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     lines.push(format!("Measured here: {names}."));
-    if measured.iter().any(|name| moving::is_target(&known, name)) {
+    if measured.iter().any(|name| moves::is_target(&known, name)) {
         lines.push(MOVING_BEHAVES.to_owned());
         if measured.contains(&"ipvs") {
             lines.push(MOVING_FROM_IPVS.to_owned());
@@ -150,7 +146,7 @@ fn shape(plan: &CapacityPlan, group: &GroupPlan) -> Option<String> {
             "The Cluster has {} endpoints a Service, the cells on {} had {}: rules and syncs of the Cluster cost more or less than \
              said here. Measure its shape with a scenario that has these endpoints.",
             fixed(yours, 1),
-            title(group),
+            group.title(),
             if least < most { format!("{} to {}", fixed(least, 1), fixed(most, 1)) } else { fixed(least, 1) }
         )
     })

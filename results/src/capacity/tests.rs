@@ -5,9 +5,10 @@
 
 use std::path::Path;
 
-use super::cost::{Cost, Point};
-use super::limit::{Ceiling, Largest};
-use super::{Options, Slo, Verdict, plan, series};
+use super::cost::{Cost, Estimate, MeasuredPoint};
+use super::limit::Largest;
+use super::measured::Subject;
+use super::{PlanOptions, Slo, Verdict, plan};
 use crate::store::Run;
 use crate::view::View;
 
@@ -54,22 +55,22 @@ fn predictions(name: &str) -> Vec<Prediction> {
         let slo: Slo = format!("{metric} < 1").parse().unwrap();
         let condition = &slo.conditions[0];
         for group in &view.groups {
-            let label = series::label(group, condition).unwrap();
+            let subject = Subject::of(group, condition);
             for proxy in group.all_proxies() {
-                let Ok((_, points)) = series::points(group, condition, &label, proxy) else {
+                let Ok((_, points)) = subject.points(proxy) else {
                     continue;
                 };
                 for held in points.iter().skip(1) {
-                    let rest = points.iter().filter(|point| point.size != held.size);
-                    let Some(cost) = Cost::of(rest.cloned().collect::<Vec<Point>>()) else {
+                    let rest = points.iter().filter(|point| point.services != held.services);
+                    let Some(cost) = Cost::of(rest.cloned().collect()) else {
                         continue;
                     };
-                    let predicted = cost.at(held.size);
+                    let predicted = cost.at(held.services);
                     let inside = |value: &f64| predicted.low <= *value && *value <= predicted.high;
                     found.push(Prediction {
                         proxy: proxy.to_owned(),
                         metric,
-                        size: held.size,
+                        size: held.services,
                         contained: held.values.iter().all(inside),
                     });
                 }
@@ -122,20 +123,21 @@ fn capacity_agrees_with_brute_force_on_sizes_that_it_never_saw() {
     for metric in ["connect.p50", "connect.p99"] {
         let slo: Slo = format!("{metric}@last < 1").parse().unwrap();
         for proxy in ["iptables-legacy", "iptables-nft", "ipvs", "nftables-1.37"] {
-            let (_, ladder) = series::points(group, &slo.conditions[0], "last", proxy).unwrap();
+            let (_, ladder) = Subject::of(group, &slo.conditions[0]).points(proxy).unwrap();
             for held in HELD_BACK {
-                let rest = ladder.iter().filter(|point| point.size != held).cloned().collect();
+                let rest = ladder.iter().filter(|point| point.services != held).cloned().collect();
                 let cost = Cost::of(rest).unwrap();
                 for limit in [80_000.0, 100_000.0, 150_000.0, 250_000.0, 400_000.0, 1.2e6, 2e6] {
-                    let ceiling = Ceiling { value: limit, low: limit, high: limit };
-                    let largest = Largest::of(&cost, ceiling, &|value, limit| value < limit);
-                    let good = |point: &&Point| point.values.iter().all(|value| *value < limit);
+                    let exactly = Estimate::exactly(limit);
+                    let largest = Largest::of(&cost, exactly, &|value, limit| value < limit);
+                    let good =
+                        |point: &&MeasuredPoint| point.values.iter().all(|value| *value < limit);
                     let over = ladder
                         .iter()
                         .find(|point| !good(point))
-                        .map_or(u64::MAX, |point| point.size);
+                        .map_or(u64::MAX, |point| point.services);
                     let within =
-                        ladder.iter().take_while(good).last().map_or(0, |point| point.size);
+                        ladder.iter().take_while(good).last().map_or(0, |point| point.services);
                     assert!(
                         largest.high.services >= within && largest.low.services < over,
                         "{proxy} {metric} < {limit}, without {held}: {largest:?}, but measured: within at {within}, over at {over}"
@@ -152,7 +154,7 @@ fn capacity_agrees_with_brute_force_on_sizes_that_it_never_saw() {
 fn two_conditions_are_as_tight_as_the_tighter_and_a_censored_size_is_a_ceiling() {
     let runs = [recorded("default-6.1")];
     let slo = "connect.p99 < 9M and sync.full.total < 1000G";
-    let plan = plan(&runs, slo, &Options::default()).unwrap();
+    let plan = plan(&runs, slo, &PlanOptions::default()).unwrap();
     let of = |name: &str| plan.groups[0].proxies.iter().find(|one| one.proxy == name).unwrap();
     let Verdict::Largest { largest, binding, .. } = &of("iptables-nft").verdict else { panic!() };
     assert_eq!(largest.estimate.services, 19_999, "{largest:?}");
