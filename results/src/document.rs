@@ -58,20 +58,20 @@ impl Document {
 
     /// Every plot, in order.
     pub(crate) fn plots(&self) -> Vec<&Plot> {
-        let mut plots = Vec::new();
-        collect(&self.blocks, &mut plots);
-        plots
+        plots_of(&self.blocks)
     }
 }
 
-fn collect<'b>(blocks: &'b [Block], plots: &mut Vec<&'b Plot>) {
+fn plots_of(blocks: &[Block]) -> Vec<&Plot> {
+    let mut plots = Vec::new();
     for block in blocks {
         match block {
             Block::Plots(some) => plots.extend(some),
-            Block::Folded(_, inner) | Block::OnPage(inner) => collect(inner, plots),
+            Block::Folded(_, inner) | Block::OnPage(inner) => plots.extend(plots_of(inner)),
             _ => {}
         }
     }
+    plots
 }
 
 impl Block {

@@ -5,8 +5,6 @@
 use std::collections::BTreeSet;
 
 use crate::format::{self, Scale};
-use crate::record::Unit;
-use crate::stats::Spread;
 use crate::view::Group;
 
 /// Most lines of a table whose length stored text decides; a report must stay readable whatever a
@@ -101,72 +99,74 @@ pub(crate) fn number(name: impl Into<String>) -> Column {
     Column { name: name.into(), numeric: true }
 }
 
-/// The numbers behind a plot: one row for each size and proxy, columns given as head, metric, label
-/// and quantile.
-pub(crate) fn plot_table(
+/// A table made column by column: each has its head, and what it shows of one of `rows`.
+pub(crate) struct Columns<'r, R> {
+    rows: &'r [R],
+    table: Table,
+}
+
+impl<'r, R> Columns<'r, R> {
+    pub fn of(rows: &'r [R]) -> Self {
+        let mut table = Table::new("", "", Vec::new());
+        table.rows.resize(rows.len(), Vec::new());
+        Self { rows, table }
+    }
+
+    pub fn text(self, head: impl Into<String>, cell: impl Fn(&'r R) -> String) -> Self {
+        self.column(text(head), cell)
+    }
+
+    pub fn number(self, head: impl Into<String>, cell: impl Fn(&'r R) -> String) -> Self {
+        self.column(number(head), cell)
+    }
+
+    fn column(mut self, head: Column, cell: impl Fn(&'r R) -> String) -> Self {
+        self.table.columns.push(head);
+        for (cells, row) in self.table.rows.iter_mut().zip(self.rows) {
+            cells.push(cell(row));
+        }
+        self
+    }
+
+    /// The table.
+    pub fn titled(mut self, title: impl Into<String>, note: impl Into<String>) -> Table {
+        (self.table.title, self.table.note) = (title.into(), note.into());
+        self.table
+    }
+}
+
+/// A column of timings: its head, metric, label and percentile (a share of 1).
+pub(crate) type Timing<'a> = (String, &'a str, &'a str, f64);
+
+/// A row for each size and proxy that has any of `columns`, the values in one unit, which follows
+/// the title. Nothing without rows.
+pub(crate) fn by_size(
     group: &Group<'_>,
     title: &str,
-    columns: &[(&str, &str, &str, f64)],
-) -> Table {
-    let series: Vec<(String, &str, &str, f64)> = columns
-        .iter()
-        .map(|(head, metric, label, quantile)| ((*head).to_owned(), *metric, *label, *quantile))
-        .collect();
-    let table = Matrix::of(group, &series).into_table(group.unit(), title, "");
-    table.unwrap_or_else(|| Table::new(title, "", Vec::new()))
-}
-
-/// One value of a table before its unit is chosen.
-type Value = Option<Spread>;
-
-/// Rows of sizes and proxies, with values that share a unit.
-pub(crate) struct Matrix {
-    heads: Vec<String>,
-    rows: Vec<(u64, String, Vec<Value>)>,
-}
-
-impl Matrix {
-    /// One row for each size and proxy that has any of `series`, each a head, a metric, a label and
-    /// a quantile.
-    pub fn of(group: &Group<'_>, series: &[(String, &str, &str, f64)]) -> Self {
-        let mut keys = BTreeSet::new();
-        for (_, metric, label, _) in series {
-            for (rank, proxy) in group.all_proxies().into_iter().enumerate() {
-                for (size, _) in group.series(metric, label, proxy, 0.5) {
-                    keys.insert((size, rank, proxy));
-                }
-            }
+    note: &str,
+    columns: &[Timing<'_>],
+) -> Option<Table> {
+    let mut rows = BTreeSet::new();
+    for (_, metric, label, _) in columns {
+        for (rank, proxy) in group.all_proxies().into_iter().enumerate() {
+            let sizes = group.series(metric, label, proxy, 0.5).into_iter();
+            rows.extend(sizes.map(|(size, _)| (size, rank, proxy)));
         }
-        let rows = keys
-            .into_iter()
-            .map(|(size, _, proxy)| {
-                let values = series
-                    .iter()
-                    .map(|(_, metric, label, quantile)| {
-                        group.stat(metric, label, proxy, size, *quantile)
-                    })
-                    .collect();
-                (size, proxy.to_owned(), values)
-            })
-            .collect();
-        Self { heads: series.iter().map(|(head, ..)| head.clone()).collect(), rows }
     }
-
-    /// The table, its title followed by the unit that suits all values.
-    pub fn into_table(self, unit: Unit, title: &str, note: &str) -> Option<Table> {
-        let values = self.rows.iter().flat_map(|(_, _, values)| values.iter().flatten());
-        let scale = Scale::of(unit, values.map(|spread| spread.median));
-        let columns = [number("Services"), text("proxy")]
-            .into_iter()
-            .chain(self.heads.into_iter().map(number))
-            .collect();
-        let mut table = Table::new(format!("{title}, {}", scale.name()), note, columns);
-        for (size, proxy, values) in self.rows {
-            let numbers = values
-                .into_iter()
-                .map(|value| value.map_or(String::new(), |spread| scale.number(spread.median)));
-            table.rows.push([format::thousands(size), proxy].into_iter().chain(numbers).collect());
-        }
-        table.unless_empty()
+    let rows: Vec<(u64, usize, &str)> = rows.into_iter().collect();
+    let value = |(_, metric, label, quantile): &Timing<'_>,
+                 (size, _, proxy): &(u64, usize, &str)| {
+        Some(group.stat(metric, label, proxy, *size, *quantile)?.median)
+    };
+    let all = rows.iter().flat_map(|row| columns.iter().filter_map(|column| value(column, row)));
+    let scale = Scale::of(group.unit(), all);
+    let mut table = Columns::of(&rows)
+        .number("Services", |(size, ..)| format::thousands(*size))
+        .text("proxy", |(.., proxy)| (*proxy).to_owned());
+    for column in columns {
+        table = table.number(&column.0, |row| {
+            value(column, row).map_or(String::new(), |value| scale.number(value))
+        });
     }
+    table.titled(format!("{title}, {}", scale.name()), note).unless_empty()
 }

@@ -134,7 +134,7 @@ fn read(run: &[u8], cells: &[u8]) -> Result<Run, StoreError> {
 }
 
 fn report_of(run: &Run, dir: &Path) -> Option<Document> {
-    report::document(std::slice::from_ref(run), &report::Options::default(), dir).ok()
+    report::document(std::slice::from_ref(run), None, dir).ok()
 }
 
 /// Everything that reads runs.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
-use results::calibration::{self, Options};
+use results::calibration::{self, CalibrationOptions};
 use results::{RUN_FILE, Run};
 
 use crate::cli::CalibrateArgs;
@@ -20,7 +20,7 @@ pub(super) fn run(args: &CalibrateArgs) -> anyhow::Result<ExitCode> {
     for dir in &args.runs {
         runs.extend(read(dir)?);
     }
-    let options = Options {
+    let options = CalibrationOptions {
         gates: args.gates as usize,
         replicates: args.replicates.iter().map(|count| *count as usize).collect(),
         seed: args.random_seed,

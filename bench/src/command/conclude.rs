@@ -4,8 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use results::report::{self, Options};
-use results::{CellRecord, Run, print};
+use results::{CellRecord, Run, print, report};
 
 use crate::cli::PrintArgs;
 use crate::console;
@@ -21,7 +20,7 @@ const NAMED_MAX: usize = 20;
 /// A folder that cannot be read or written.
 pub(super) fn conclude(folder: &Path, json: bool, keep_going: bool) -> anyhow::Result<ExitCode> {
     let run = Run::read(folder)?;
-    let document = report::document(std::slice::from_ref(&run), &Options::default(), folder)?;
+    let document = report::document(std::slice::from_ref(&run), None, folder)?;
     let files = print::write(&document, folder, "report")?;
     if json {
         let mut out = console::stdout();

@@ -4,12 +4,16 @@
 use std::collections::BTreeMap;
 use std::thread;
 
+use super::data::{CalibrationError, CalibrationOptions, Point, Slowdown};
 use super::pools::{Pool, Recorded, slowdown};
-use super::{CalibrationError, Options, Point, SCALED, Slowdown};
-use crate::compare::{Pick, Side};
-use crate::gate::{self, Across, Gate, GateError, Line, Thresholds};
+use crate::compare::{Pick, Side, Statistic};
+use crate::gate::statistics::wilson;
+use crate::gate::{self, Across, Gate, GateError, Line, Thresholds, Verdict};
+use crate::record::Clock;
 use crate::stats::{self, Spread};
 
+/// Slowdowns that are put in by scaling.
+const SCALED: [f64; 4] = [0.01, 0.02, 0.05, 0.1];
 /// Blocks of a gate: base, new, new, base.
 const BLOCKS: usize = 4;
 /// A block is drawn from a stretch that is longer by this much, so that the same stretch gives many
@@ -21,12 +25,15 @@ const WALL_RECORDER: &str = "scripts/calibrate-wall";
 
 /// Every pair of repetitions is a gate: as it is, scaled, and against the runs that were slowed
 /// down.
-pub(super) fn repetitions(pool: &Pool, options: &Options) -> Result<Vec<Point>, CalibrationError> {
+pub(super) fn repetitions(
+    pool: &Pool,
+    options: &CalibrationOptions,
+) -> Result<Vec<Point>, CalibrationError> {
     let replicates = pool.same.first().map_or(0, |run| run.seeds.len());
     let mut pairs = Vec::new();
-    for (at, base) in pool.same.iter().enumerate() {
-        pairs
-            .extend(pool.same.iter().skip(at + 1).map(|new| (base.side.clone(), new.side.clone())));
+    for (base, later) in pool.same.iter().zip(1..) {
+        let others = pool.same.iter().skip(later);
+        pairs.extend(others.map(|new| (base.side.clone(), new.side.clone())));
     }
     pairs.truncate(options.gates.max(1));
     if pairs.is_empty() {
@@ -38,51 +45,41 @@ pub(super) fn repetitions(pool: &Pool, options: &Options) -> Result<Vec<Point>, 
             remedy: "scripts/calibrate-instructions",
         });
     }
-    let mut points = vec![point(pool, replicates, Slowdown::Same, &pairs, options)?];
-    for share in SCALED {
-        let scaled: Vec<(Side, Side)> =
-            pairs.iter().map(|(base, new)| (base.clone(), new.scaled(1.0 + share))).collect();
-        points.push(point(pool, replicates, Slowdown::Scaled { share }, &scaled, options)?);
-    }
+    let mut points = same_and_scaled(pool, replicates, &pairs, options)?;
     for (key, runs) in &pool.slowed {
-        let against = |new: &Recorded| {
-            pool.same.iter().map(|base| (base.side.clone(), new.side.clone())).collect::<Vec<_>>()
-        };
-        let slowed: Vec<(Side, Side)> = runs.iter().flat_map(against).collect();
+        let mut slowed = Vec::new();
+        for new in runs {
+            slowed.extend(pool.same.iter().map(|base| (base.side.clone(), new.side.clone())));
+        }
         points.push(point(pool, replicates, slowdown(*key), &slowed, options)?);
     }
     Ok(points)
 }
 
 /// Gates drawn from replicates, for each number of them.
-pub(super) fn replicates(pool: &Pool, options: &Options) -> Result<Vec<Point>, CalibrationError> {
-    let longest = pool.same.iter().max_by_key(|run| run.seeds.len());
-    let longest = longest.ok_or_else(|| CalibrationError::Unfit {
-        problem: format!("kernel {}: no run on the wall clock is without a slowdown", pool.kernel),
-        remedy: WALL_RECORDER,
+pub(super) fn replicates(
+    pool: &Pool,
+    options: &CalibrationOptions,
+) -> Result<Vec<Point>, CalibrationError> {
+    let unfit = |problem| CalibrationError::Unfit { problem, remedy: WALL_RECORDER };
+    let longest = pool.same.iter().max_by_key(|run| run.seeds.len()).ok_or_else(|| {
+        unfit(format!("kernel {}: no run on the wall clock is without a slowdown", pool.kernel))
     })?;
+    let rounds: Vec<&Recorded> =
+        pool.same.iter().filter(|run| !std::ptr::eq(*run, longest)).collect();
     let mut points = Vec::new();
     for &count in &options.replicates {
         let mut state = options.seed ^ count as u64;
-        let same: Vec<(Side, Side)> = (0..options.gates)
-            .map(|_| of_stretch(longest, count, &mut state))
-            .collect::<Option<_>>()
-            .ok_or_else(|| CalibrationError::Unfit {
-                problem: format!(
-                    "{count} replicates a side need a run of {}, and the longest has {}",
-                    stretch(count) * BLOCKS,
-                    longest.seeds.len()
-                ),
-                remedy: WALL_RECORDER,
-            })?;
-        points.push(point(pool, count, Slowdown::Same, &same, options)?);
-        for share in SCALED {
-            let scaled: Vec<(Side, Side)> =
-                same.iter().map(|(base, new)| (base.clone(), new.scaled(1.0 + share))).collect();
-            points.push(point(pool, count, Slowdown::Scaled { share }, &scaled, options)?);
-        }
-        let rounds: Vec<&Recorded> =
-            pool.same.iter().filter(|run| !std::ptr::eq(*run, longest)).collect();
+        let same: Option<Vec<(Side, Side)>> =
+            (0..options.gates).map(|_| of_stretch(longest, count, &mut state)).collect();
+        let same = same.ok_or_else(|| {
+            unfit(format!(
+                "{count} replicates a side need a run of {}, and the longest has {}",
+                stretch(count) * BLOCKS,
+                longest.seeds.len()
+            ))
+        })?;
+        points.extend(same_and_scaled(pool, count, &same, options)?);
         for (key, slowed) in &pool.slowed {
             let gates: Vec<(Side, Side)> = (0..options.gates)
                 .filter_map(|_| of_rounds(&rounds, slowed, count, &mut state))
@@ -91,6 +88,22 @@ pub(super) fn replicates(pool: &Pool, options: &Options) -> Result<Vec<Point>, C
                 points.push(point(pool, count, slowdown(*key), &gates, options)?);
             }
         }
+    }
+    Ok(points)
+}
+
+/// These pairs as they are, and with the second of each made slower.
+fn same_and_scaled(
+    pool: &Pool,
+    replicates: usize,
+    pairs: &[(Side, Side)],
+    options: &CalibrationOptions,
+) -> Result<Vec<Point>, CalibrationError> {
+    let mut points = vec![point(pool, replicates, Slowdown::Same, pairs, options)?];
+    for share in SCALED {
+        let scaled: Vec<(Side, Side)> =
+            pairs.iter().map(|(base, new)| (base.clone(), new.scaled(1.0 + share))).collect();
+        points.push(point(pool, replicates, Slowdown::Scaled { share }, &scaled, options)?);
     }
     Ok(points)
 }
@@ -163,59 +176,74 @@ fn chosen(seeds: &[u64], count: usize, state: &mut u64) -> Vec<u64> {
     taken
 }
 
-/// Judges all pairs of sides, on every core.
+/// Judges all pairs of sides, on every core, and counts.
 fn point(
     pool: &Pool,
     replicates: usize,
     slowdown: Slowdown,
     pairs: &[(Side, Side)],
-    options: &Options,
+    options: &CalibrationOptions,
 ) -> Result<Point, CalibrationError> {
-    let injected = slowdown.metric().is_some();
     let gate_options = gate::Options {
-        across: injected.then_some(Across::Injection),
+        across: slowdown.metric().map(|_| Across::Injection),
         thresholds: Thresholds::default(),
         seed: options.seed,
     };
+    let judge = |part: &[(Side, Side)]| -> Result<Vec<Gate>, GateError> {
+        part.iter().map(|(base, new)| gate::judge(base, new, &gate_options)).collect()
+    };
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let judged: Vec<Result<Vec<Gate>, GateError>> = thread::scope(|scope| {
-        let share = pairs.len().div_ceil(cores).max(1);
-        let workers: Vec<_> = pairs
-            .chunks(share)
-            .map(|part| {
-                let options = &gate_options;
-                scope.spawn(move || {
-                    part.iter().map(|(base, new)| gate::judge(base, new, options)).collect()
-                })
-            })
-            .collect();
+    let share = pairs.len().div_ceil(cores).max(1);
+    let judged: Result<Vec<Vec<Gate>>, GateError> = thread::scope(|scope| {
+        let workers: Vec<_> =
+            pairs.chunks(share).map(|part| scope.spawn(move || judge(part))).collect();
         let join = |worker: thread::ScopedJoinHandle<'_, _>| {
             worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
         workers.into_iter().map(join).collect()
     });
-    let mut gates = Vec::with_capacity(pairs.len());
-    for part in judged {
-        gates.extend(part?);
+    Ok(counted(pool, replicates, slowdown, &judged?.concat()))
+}
+
+fn counted(pool: &Pool, replicates: usize, slowdown: Slowdown, gates: &[Gate]) -> Point {
+    let metric = slowdown.metric();
+    let is_found =
+        |gate: &&Gate| concerned(gate, metric).any(|line| line.verdict == Verdict::Regression);
+    let found = gates.iter().filter(is_found).count();
+    let (found_low, found_high) = wilson(found, gates.len());
+    let of = |verdict| gates.iter().filter(|gate| gate.verdict == verdict).count();
+    let verdicts = [Verdict::Pass, Verdict::Inconclusive, Verdict::Regression, Verdict::Invalid];
+    Point {
+        clock: pool.clock,
+        kernel: pool.kernel.clone(),
+        replicates,
+        resampled: pool.clock == Clock::Wall,
+        effect: effect_range(gates, metric),
+        slowdown,
+        lines: gates.iter().map(|gate| gate.lines.len()).max().unwrap_or(0),
+        gates: gates.len(),
+        found,
+        found_low,
+        found_high,
+        verdicts: verdicts.map(of),
     }
-    Ok(Point::of(pool, replicates, slowdown, &gates))
+}
+
+/// Lines of the metric that a slowdown shows in.
+fn concerned<'g>(gate: &'g Gate, metric: Option<&str>) -> impl Iterator<Item = &'g Line> {
+    gate.lines.iter().filter(move |line| metric.is_none_or(|metric| line.subject.metric == metric))
 }
 
 /// The smallest and the largest median effect of a line over all gates, of the medians of what was
 /// slowed down.
-pub(super) fn effect_range(
-    gates: &[Gate],
-    concerned: impl Fn(&Gate) -> Vec<Line>,
-) -> Option<(f64, f64)> {
+fn effect_range(gates: &[Gate], metric: Option<&str>) -> Option<(f64, f64)> {
     let mut by_line: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for gate in gates {
-        for line in concerned(gate) {
-            let timing = line.subject.unit == line.subject.clock.unit();
-            if let Some(effect) = line.effect.filter(|_| timing)
-                && line.subject.statistic != crate::compare::Statistic::P99
-            {
-                by_line.entry(line.name()).or_default().push(effect);
-            }
+    for line in gates.iter().flat_map(|gate| concerned(gate, metric)) {
+        let is_timing = line.subject.unit == line.subject.clock.unit();
+        if let Some(effect) = line.effect.filter(|_| is_timing)
+            && line.subject.statistic != Statistic::P99
+        {
+            by_line.entry(line.name()).or_default().push(effect);
         }
     }
     let medians = by_line.into_values().filter_map(|all| Some(Spread::of(all)?.median));

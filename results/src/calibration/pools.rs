@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{CalibrationError, Slowdown};
+use super::data::{CalibrationError, Slowdown};
 use crate::compare::Side;
 use crate::record::Clock;
 use crate::store::Run;

@@ -1,12 +1,15 @@
 //! A calibration for people: what was reached in sentences, and the curve and the table of each
 //! clock.
 
-use super::{Calibration, Point, Slowdown, plot};
+use std::collections::BTreeSet;
+
+use super::data::{Calibration, Point, Slowdown};
+use super::plot;
 use crate::document::{Block, Document};
 use crate::format::{self, list, thousands};
-use crate::plots::PlotError;
+use crate::plots::{Plot, PlotError};
 use crate::record::Clock;
-use crate::tables::{Table, number, text};
+use crate::tables::{Columns, Table};
 
 /// What a wall gate is meant to reach: false alarms, and detection of a slowdown of 5%.
 const FALSE_ALARMS_MOST: f64 = 0.05;
@@ -25,26 +28,27 @@ pub fn document(calibration: &Calibration, command: &str) -> Result<Document, Pl
     );
     let mut document = Document::new("How good the gate is", summary);
     document.plots_in = "";
-    for clock in clocks(calibration) {
+    let clocks: BTreeSet<Clock> = calibration.points.iter().map(|point| point.clock).collect();
+    for clock in clocks {
+        let points = calibration.on(clock);
+        let title = format!("Slowdowns that the gate finds, {clock} clock");
+        let table = table(&points, clock);
+        let numbers = match plot::chart(&points, title.clone()) {
+            Some(chart) => {
+                let name = format!("calibration-{clock}");
+                Block::Plots(vec![Plot::of(&chart, name, title, table)?])
+            }
+            None => table.into(),
+        };
+        let clock_name = if clock == Clock::Wall { "Wall" } else { "Instructions" };
         document.blocks.extend([
-            Block::Heading(2, format!("{} clock", clock_title(clock))),
-            Block::List(findings(calibration, clock)),
-            match plot::plot(calibration, clock)? {
-                Some(plot) => Block::Plots(vec![plot]),
-                None => table(calibration, clock).into(),
-            },
+            Block::Heading(2, format!("{clock_name} clock")),
+            Block::List(findings(&points, clock)),
+            numbers,
             Block::OnPage(vec![Block::Text(method(clock).to_owned())]),
         ]);
     }
     Ok(document)
-}
-
-/// At the head of a clock's part.
-fn clock_title(clock: Clock) -> &'static str {
-    match clock {
-        Clock::Wall => "Wall",
-        Clock::Instructions => "Instructions",
-    }
 }
 
 fn method(clock: Clock) -> &'static str {
@@ -66,17 +70,8 @@ fn method(clock: Clock) -> &'static str {
     }
 }
 
-fn clocks(calibration: &Calibration) -> Vec<Clock> {
-    let mut clocks: Vec<Clock> = calibration.points.iter().map(|point| point.clock).collect();
-    clocks.sort();
-    clocks.dedup();
-    clocks
-}
-
 /// What was reached, in sentences.
-fn findings(calibration: &Calibration, clock: Clock) -> Vec<String> {
-    let points: Vec<&Point> =
-        calibration.points.iter().filter(|point| point.clock == clock).collect();
+fn findings(points: &[&Point], clock: Clock) -> Vec<String> {
     let mut all: Vec<String> = points
         .iter()
         .filter(|point| point.slowdown == Slowdown::Same)
@@ -94,9 +89,9 @@ fn findings(calibration: &Calibration, clock: Clock) -> Vec<String> {
         })
         .collect();
     if clock == Clock::Wall {
-        all.push(reached(&points));
+        all.push(reached(points));
     } else {
-        all.extend(one_rule(&points));
+        all.extend(one_rule(points));
     }
     all
 }
@@ -104,17 +99,13 @@ fn findings(calibration: &Calibration, clock: Clock) -> Vec<String> {
 /// With how many replicates the wall gate is as good as it is meant to be.
 fn reached(points: &[&Point]) -> String {
     let good = |count: usize| {
-        let of = |slowdown: &dyn Fn(&Slowdown) -> bool| {
-            points.iter().find(|point| point.replicates == count && slowdown(&point.slowdown))
-        };
-        let same = of(&|slowdown| *slowdown == Slowdown::Same)?;
-        let scaled = of(
-            &|slowdown| matches!(slowdown, Slowdown::Scaled { share } if (share - DECLARED).abs() < 1e-9),
-        )?;
+        let here = || points.iter().filter(move |point| point.replicates == count);
+        let same = here().find(|point| point.slowdown == Slowdown::Same)?;
+        let declared = Slowdown::Scaled { share: DECLARED };
+        let scaled = here().find(|point| point.slowdown == declared)?;
         (same.share() <= FALSE_ALARMS_MOST && scaled.share() >= FOUND_LEAST).then_some(scaled)
     };
-    let mut counts: Vec<usize> = points.iter().map(|point| point.replicates).collect();
-    counts.sort_unstable();
+    let counts: BTreeSet<usize> = points.iter().map(|point| point.replicates).collect();
     match counts.into_iter().find_map(good) {
         Some(point) => format!(
             "At most 5% false alarms, and a slowdown of 5% found in at least 90%, is reached with {} ({} found).",
@@ -157,34 +148,30 @@ fn percent(share: f64) -> String {
     format!("{}%", format::three_digits(share * 100.0))
 }
 
-pub(super) fn table(calibration: &Calibration, clock: Clock) -> Table {
-    let mut columns = vec![text("slowdown"), number("measured"), number("replicates")];
-    columns.extend(["gates", "found", "95% interval"].map(number));
-    columns.extend(["pass", "inconclusive", "regression", "invalid"].map(number));
-    let points: Vec<&Point> =
-        calibration.points.iter().filter(|point| point.clock == clock).collect();
+fn table(points: &[&Point], clock: Clock) -> Table {
     let mut kernels: Vec<String> = points.iter().map(|point| point.kernel.clone()).collect();
     kernels.dedup();
-    let title = format!("Gates on the {clock} clock, kernel {}", list(&kernels));
-    let mut table = Table::new(title, "", columns);
-    for point in points {
-        let measured = match (&point.slowdown, point.effect) {
-            (Slowdown::Rules { .. } | Slowdown::Delay { .. }, Some((low, high))) => {
-                format!("{} to {}", percent(low), percent(high))
-            }
-            _ => String::new(),
-        };
-        let mut row = vec![name(&point.slowdown), measured, point.replicates.to_string()];
-        row.extend([thousands(point.gates as u64), thousands(point.found as u64)]);
-        row.push(format!(
-            "{} to {}",
-            format::fixed(point.found_low * 100.0, 1),
-            format::fixed(point.found_high * 100.0, 1)
-        ));
-        row.extend(point.verdicts.map(|count| thousands(count as u64)));
-        table.rows.push(row);
+    let measured = |point: &Point| match (&point.slowdown, point.effect) {
+        (Slowdown::Rules { .. } | Slowdown::Delay { .. }, Some((low, high))) => {
+            format!("{} to {}", percent(low), percent(high))
+        }
+        _ => String::new(),
+    };
+    let count = |count: usize| thousands(count as u64);
+    let tenths = |share: f64| format::fixed(share * 100.0, 1);
+    let mut table = Columns::of(points)
+        .text("slowdown", |point| name(&point.slowdown))
+        .number("measured", |point| measured(point))
+        .number("replicates", |point| point.replicates.to_string())
+        .number("gates", |point| count(point.gates))
+        .number("found", |point| count(point.found))
+        .number("95% interval", |point| {
+            format!("{} to {}", tenths(point.found_low), tenths(point.found_high))
+        });
+    for (at, verdict) in ["pass", "inconclusive", "regression", "invalid"].into_iter().enumerate() {
+        table = table.number(verdict, move |point| count(point.verdicts[at]));
     }
-    table
+    table.titled(format!("Gates on the {clock} clock, kernel {}", list(&kernels)), "")
 }
 
 fn name(slowdown: &Slowdown) -> String {

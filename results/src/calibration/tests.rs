@@ -40,8 +40,8 @@ fn wall(seeds: std::ops::RangeInclusive<u64>, started: &str, delay_ns: u64, fact
     run
 }
 
-fn options(gates: usize) -> Options {
-    Options { gates, replicates: vec![10], seed: 1 }
+fn options(gates: usize) -> CalibrationOptions {
+    CalibrationOptions { gates, replicates: vec![10], seed: 1 }
 }
 
 fn recorded() -> Vec<Run> {
@@ -92,7 +92,7 @@ fn repetitions_on_the_instructions_clock_are_gated_pair_by_pair() {
 
 #[test]
 fn a_run_that_is_too_short_is_refused_with_what_is_needed() {
-    let options = Options { replicates: vec![40], ..options(5) };
+    let options = CalibrationOptions { replicates: vec![40], ..options(5) };
     let refused = calibrate(&recorded(), &options).unwrap_err().to_string();
     assert!(refused.contains("need a run of 120, and the longest has 80"), "{refused}");
 }
@@ -146,6 +146,5 @@ fn a_page_says_what_was_reached_and_shows_a_picture() {
     assert_eq!(plots.len(), 1);
     assert!(plots[0].svg.starts_with("<svg") && plots[0].svg.contains("10 a side"));
     let value = serde_json::to_value(&calibration).unwrap();
-    let schema = jsonschema::validator_for(&crate::schema::calibration_schema()).unwrap();
-    assert!(schema.is_valid(&value));
+    assert!(crate::schema::validator(CALIBRATION_SCHEMA).is_valid(&value));
 }

@@ -1,66 +1,59 @@
 //! Instructions across, time upwards: one mark for each timing that was measured on both clocks, in
 //! the colour of its proxy.
 
-use crate::clocks::{Clocks, Pair};
+use super::agreement::{Clocks, Pair};
+use crate::format::fixed;
 use crate::plots::axes::Axis;
-use crate::plots::lines::{Chart, Series, Stroke};
+use crate::plots::lines::{Chart, Series, Stroke, across, upwards};
 use crate::plots::{Plot, PlotError, theme};
-use crate::proxies::Proxies;
 use crate::record::Unit;
-use crate::tables::{Table, number, text};
+use crate::tables::{Columns, Table};
 
 /// Name of its file.
 const NAME: &str = "clock-validation";
+const TITLE: &str = "Time against instructions";
 
 /// The scatter of all pairs.
-pub(crate) fn draw(clocks: &Clocks) -> Result<Plot, PlotError> {
-    let title = "Time against instructions".to_owned();
-    let pairs = &clocks.pairs;
-    let x = Axis::of_values(Unit::Instructions, pairs.iter().map(|pair| pair.instructions));
-    let y = Axis::of_values(Unit::Ns, pairs.iter().map(|pair| pair.wall_ns));
-    let (Some(x), Some(y)) = (x, y) else {
-        return Err(PlotError { plot: title, detail: "nothing to show".to_owned() });
+pub(super) fn draw(clocks: &Clocks) -> Result<Plot, PlotError> {
+    let series = series(clocks);
+    let x = Axis::of_values(Unit::Instructions, across(&series));
+    let (Some(x), Some(y)) = (x, Axis::of_values(Unit::Ns, upwards(&series))) else {
+        return Err(PlotError { plot: TITLE.to_owned(), detail: "nothing to show".to_owned() });
     };
     let chart = Chart {
-        title: title.clone(),
-        legend: "one mark a metric, position, proxy and size".to_owned(),
-        x_title: "instructions".to_owned(),
-        y_title: "time".to_owned(),
+        title: TITLE.to_owned(),
+        subtitle: "time; one mark a metric, position, proxy and size".to_owned(),
+        x_title: "instructions",
         x,
         y,
-        series: series(&clocks.known, pairs),
+        series,
     };
-    let svg = theme::finish(&chart.draw("clocks")?, &title);
-    Ok(Plot { name: NAME.to_owned(), title, svg, table: table(pairs), wide: false })
+    Plot::of(&chart, NAME.to_owned(), TITLE.to_owned(), table(&clocks.pairs))
 }
 
-fn series(known: &Proxies, pairs: &[Pair]) -> Vec<Series> {
-    let mut proxies: Vec<&str> = pairs.iter().map(|pair| pair.proxy.as_str()).collect();
-    known.sort(&mut proxies);
+fn series(clocks: &Clocks) -> Vec<Series> {
+    let mut proxies: Vec<&str> = clocks.pairs.iter().map(|pair| pair.proxy.as_str()).collect();
+    clocks.known.sort(&mut proxies);
     proxies.dedup();
     let of = |proxy: &str| {
-        let mine = pairs.iter().filter(|pair| pair.proxy == proxy);
+        let mine = clocks.pairs.iter().filter(|pair| pair.proxy == proxy);
         let mut points: Vec<(f64, f64)> =
             mine.map(|pair| (pair.instructions, pair.wall_ns)).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Series {
-            paint: theme::of_proxy(known, proxy),
-            stroke: Stroke::Dots,
-            label: Some(proxy.to_owned()),
-            points,
-        }
+        let paint = theme::of_proxy(&clocks.known, proxy);
+        Series { paint, stroke: Stroke::Dots, label: Some(proxy.to_owned()), points }
     };
     proxies.into_iter().map(of).collect()
 }
 
 fn table(pairs: &[Pair]) -> Table {
-    let heads = ["Services", "instructions", "ns"].into_iter().map(number);
-    let columns = ["metric", "label", "proxy"].into_iter().map(text).chain(heads).collect();
-    let mut table = Table::new("Time against instructions", "", columns);
-    table.rows.extend(pairs.iter().map(|pair| {
-        let numbers = [pair.services as f64, pair.instructions, pair.wall_ns];
-        let words = [&pair.metric, &pair.label, &pair.proxy].map(Clone::clone);
-        words.into_iter().chain(numbers.map(|value| crate::format::fixed(value, 0))).collect()
-    }));
-    table.cut()
+    Columns::of(pairs)
+        .text("metric", |pair| pair.metric.clone())
+        .text("label", |pair| pair.label.clone())
+        .text("proxy", |pair| pair.proxy.clone())
+        .number("Services", |pair| fixed(pair.services as f64, 0))
+        .number("instructions", |pair| fixed(pair.instructions, 0))
+        .number("ns", |pair| fixed(pair.wall_ns, 0))
+        .titled(TITLE, "")
+        .cut()
 }

@@ -1,11 +1,12 @@
 //! Both clocks as a page: the scatter and tables.
 
-use super::{Agreement, Clocks, Pair, plot};
+use super::agreement::{Agreement, Clocks, Pair};
+use super::plot;
 use crate::document::{Block, Document};
-use crate::format::{fixed, list, position, quantity, thousands, three_digits};
+use crate::format::{fixed, position, quantity, thousands, three_digits};
 use crate::plots::PlotError;
 use crate::record::Unit;
-use crate::tables::{Table, number, text as column};
+use crate::tables::{Columns, Table};
 
 /// Timings listed as farthest from their metric's usual rate.
 const FARTHEST: usize = 12;
@@ -17,7 +18,7 @@ const FARTHEST: usize = 12;
 pub fn document(clocks: &Clocks, command: &str) -> Result<Document, PlotError> {
     let mut document = Document::new("Time against instructions", "");
     document.plots_in = "";
-    let tables = [Some(agreements(clocks)), orders(clocks).unless_empty(), Some(farthest(clocks))];
+    let tables = [Some(agreements(clocks)), orders(clocks), Some(farthest(clocks))];
     document.blocks = vec![
         Block::OnPage(vec![Block::Text(format!("Made by `{command}`; do not edit."))]),
         Block::Text(head(clocks)),
@@ -38,39 +39,39 @@ fn head(clocks: &Clocks) -> String {
 }
 
 fn agreements(clocks: &Clocks) -> Table {
-    let heads = [
-        "timings",
-        "ns/1,000 instr.: least",
-        "median",
-        "most",
-        "exponent",
-        "R2",
-        "same order",
-        "opposite",
-    ];
-    let columns = std::iter::once(column("metric")).chain(heads.into_iter().map(number)).collect();
-    let note = "Exponent 1: time follows instructions. Order: of two proxies at one size and position, where both clocks tell them \
-                apart by 5 % or more.";
-    let mut table = Table::new("How the clocks go together", note, columns);
-    for one in &clocks.agreements {
-        let optional = |value: Option<f64>| value.map(|value| fixed(value, 3)).unwrap_or_default();
-        let mut row = vec![one.metric.clone(), thousands(one.pairs as u64)];
-        row.extend(one.ns_per_1000.map(three_digits));
-        row.extend([optional(one.exponent), optional(one.r2)]);
-        row.extend([one.same_order, one.opposite_order.len()].map(|count| thousands(count as u64)));
-        table.rows.push(row);
-    }
-    table
+    let optional = |value: Option<f64>| value.map(|value| fixed(value, 3)).unwrap_or_default();
+    let rate = |at: usize| move |one: &Agreement| three_digits(one.ns_per_1000[at]);
+    let count = |count: usize| thousands(count as u64);
+    Columns::of(&clocks.agreements)
+        .text("metric", |one| one.metric.clone())
+        .number("timings", |one| count(one.pairs))
+        .number("ns/1,000 instr.: least", rate(0))
+        .number("median", rate(1))
+        .number("most", rate(2))
+        .number("exponent", |one| optional(one.exponent))
+        .number("R2", |one| optional(one.r2))
+        .number("same order", |one| count(one.same_order))
+        .number("opposite", |one| count(one.opposite_order.len()))
+        .titled(
+            "How the clocks go together",
+            "Exponent 1: time follows instructions. Order: of two proxies at one size and position, where both clocks tell them \
+             apart by 5 % or more.",
+        )
 }
 
-fn orders(clocks: &Clocks) -> Table {
-    let columns =
-        vec![column("metric"), column("where instructions put two proxies in the wrong order")];
-    let mut table = Table::new("Instructions against time, opposite orders", "", columns);
+fn orders(clocks: &Clocks) -> Option<Table> {
+    let mut rows: Vec<(&String, &String)> = Vec::new();
     for Agreement { metric, opposite_order, .. } in &clocks.agreements {
-        table.rows.extend(opposite_order.iter().map(|words| vec![metric.clone(), words.clone()]));
+        rows.extend(opposite_order.iter().map(|words| (metric, words)));
     }
-    table.cut()
+    Columns::of(&rows)
+        .text("metric", |(metric, _)| (*metric).clone())
+        .text("where instructions put two proxies in the wrong order", |(_, words)| {
+            (*words).clone()
+        })
+        .titled("Instructions against time, opposite orders", "")
+        .cut()
+        .unless_empty()
 }
 
 /// The timings whose rate is farthest from the median of their metric.
@@ -81,32 +82,17 @@ fn farthest(clocks: &Clocks) -> Table {
         pairs.extend(usual.map(|usual| (pair, pair.ns_per_1000() / usual.ns_per_1000[1])));
     }
     pairs.sort_by(|a, b| b.1.ln().abs().total_cmp(&a.1.ln().abs()));
-    let heads = ["Services", "instructions", "time", "time over the usual"];
-    let columns = ["metric", "label", "proxy"].into_iter().map(column);
-    let columns = columns.chain(heads.into_iter().map(number)).collect();
-    let note =
-        "Time over what the metric's median rate would give: above 1, instructions are too kind.";
-    let mut table = Table::new("Where instructions mislead most", note, columns);
-    for (pair, factor) in pairs.into_iter().take(FARTHEST) {
-        table.rows.push(vec![
-            pair.metric.clone(),
-            position(&pair.label),
-            pair.proxy.clone(),
-            thousands(pair.services),
-            fixed(pair.instructions, 0),
-            quantity(Unit::Ns, pair.wall_ns),
-            format!("{}x", fixed(factor, 2)),
-        ]);
-    }
-    table
-}
-
-/// `none takes 100 instructions and 50 ns, ipvs 200 and 40 (last of 100 Services)`.
-pub(super) fn opposite(a: &Pair, b: &Pair) -> String {
-    let side = |pair: &Pair| {
-        let (count, time) = (fixed(pair.instructions, 0), quantity(Unit::Ns, pair.wall_ns));
-        format!("{} takes {count} instructions and {time}", pair.proxy)
-    };
-    let place = format!("{}, {} Services", position(&a.label), thousands(a.services));
-    format!("{} ({place})", list(&[side(a), side(b)]))
+    pairs.truncate(FARTHEST);
+    Columns::of(&pairs)
+        .text("metric", |(pair, _)| pair.metric.clone())
+        .text("label", |(pair, _)| position(&pair.label))
+        .text("proxy", |(pair, _)| pair.proxy.clone())
+        .number("Services", |(pair, _)| thousands(pair.services))
+        .number("instructions", |(pair, _)| fixed(pair.instructions, 0))
+        .number("time", |(pair, _)| quantity(Unit::Ns, pair.wall_ns))
+        .number("time over the usual", |(_, factor)| format!("{}x", fixed(*factor, 2)))
+        .titled(
+            "Where instructions mislead most",
+            "Time over what the metric's median rate would give: above 1, instructions are too kind.",
+        )
 }

@@ -1,18 +1,16 @@
 //! The plot of an explanation: one bar a function, to the right where the cell spends more, to the
 //! left where it spends less.
 
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::explanation::{Explanation, ProfileLine, shortened};
 use super::tables::signed;
 use crate::format::fixed;
-use crate::plots::{self, PlotError, theme};
+use crate::plots::{self, Area, Drawn, PlotError, WIDTH, count, fill, theme, write};
 
 /// Bars drawn; the rest is one bar.
 const BARS_MAX: usize = 25;
-const WIDTH: u32 = 1000;
 const TOP: i32 = 132;
 const LEFT: i32 = 400;
 const RIGHT: i32 = 850;
@@ -27,7 +25,7 @@ pub(crate) fn draw(explanation: &Explanation) -> Result<String, PlotError> {
     let lines = shortened(&explanation.lines(), BARS_MAX);
     let bars: Vec<(String, f64)> =
         lines.iter().filter(|line| line.difference() != 0.0).map(named).collect();
-    let height = 60 + TOP + PITCH * i32::try_from(bars.len()).unwrap_or(0);
+    let height = 60 + TOP + PITCH * count(&bars);
     let size = (WIDTH, height.unsigned_abs());
     let svg = plots::svg("explain", size, |root| draw_on(root, explanation, &bars))?;
     Ok(theme::finish(&svg, &title(explanation)))
@@ -57,12 +55,7 @@ fn scale(bars: &[(String, f64)]) -> impl Fn(f64) -> i32 + use<> {
     move |value| LEFT + ((value - least) * pixels_each).round() as i32
 }
 
-fn draw_on<DB: DrawingBackend>(
-    root: &DrawingArea<DB, Shift>,
-    explanation: &Explanation,
-    bars: &[(String, f64)],
-) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
-    root.fill(&theme::BACKGROUND.color())?;
+fn draw_on(root: &Area<'_>, explanation: &Explanation, bars: &[(String, f64)]) -> Drawn {
     root.draw_text(&title(explanation), &theme::bold(26.0, theme::TEXT), (24, 18))?;
     let muted = theme::text(TEXT_PX, theme::MUTED);
     root.draw_text(&explanation.cell.cell, &muted, (24, 58))?;
@@ -76,7 +69,7 @@ fn draw_on<DB: DrawingBackend>(
         draw_bar(root, &at, y, name, *value, explanation.against.is_some())?;
     }
     let zero = at(0.0);
-    let bottom = TOP + PITCH * i32::try_from(bars.len()).unwrap_or(0);
+    let bottom = TOP + PITCH * count(bars);
     root.draw(&PathElement::new(vec![(zero, TOP - 6), (zero, bottom)], theme::MUTED.color()))?;
     let foot = match explanation.against {
         None => "instructions a sample".to_owned(),
@@ -88,24 +81,22 @@ fn draw_on<DB: DrawingBackend>(
     root.draw_text(&foot, &muted, (24, bottom + 18))
 }
 
-fn draw_bar<DB: DrawingBackend>(
-    root: &DrawingArea<DB, Shift>,
+fn draw_bar(
+    root: &Area<'_>,
     at: &impl Fn(f64) -> i32,
     y: i32,
     name: &str,
     value: f64,
     with_sign: bool,
-) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+) -> Drawn {
     let middle = y + BAR / 2;
-    let label = theme::text(TEXT_PX, theme::TEXT).pos(theme::middle(HPos::Right));
-    root.draw_text(name, &label, (LEFT - 12, middle))?;
+    write(root, name, TEXT_PX, theme::TEXT, HPos::Right, (LEFT - 12, middle))?;
     let zero = at(0.0);
     let (from, to) = (zero.min(at(value)), zero.max(at(value)));
     let paint = if value > 0.0 { theme::MORE } else { theme::LESS };
-    root.draw(&Rectangle::new([(from, y), (to.max(from + 1), y + BAR)], paint.color().filled()))?;
+    fill(root, [(from, y), (to.max(from + 1), y + BAR)], paint)?;
     let number = if with_sign { signed(value) } else { fixed(value, 0) };
-    let end = theme::text(TEXT_PX, theme::MUTED).pos(theme::middle(HPos::Left));
-    root.draw_text(&number, &end, (to.max(zero) + 8, middle))
+    write(root, &number, TEXT_PX, theme::MUTED, HPos::Left, (to.max(zero) + 8, middle))
 }
 
 #[cfg(test)]

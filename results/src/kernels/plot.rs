@@ -3,9 +3,9 @@
 use crate::format::{self, thousands};
 use crate::kernels::tables::numbers;
 use crate::kernels::{Family, KernelValue, Quantity};
-use crate::plots::heat::{Cell, Map, Row, WIDTH_MIN};
+use crate::plots::heat::{Cell, Map, Row};
 use crate::plots::ladder::{Ladder, Rung};
-use crate::plots::{Plot, PlotError, theme};
+use crate::plots::{Drawing, Plot, PlotError, theme};
 use crate::record::Unit;
 use crate::tables::Table;
 
@@ -30,15 +30,14 @@ pub(crate) fn of_family(family: &Family<'_>) -> Result<Vec<Plot>, PlotError> {
     Ok(plots)
 }
 
-fn plot(family: &Family<'_>, kind: &str, title: &str, svg: &str, table: Table) -> Plot {
-    let title = format!("{title} ({})", family.title());
-    Plot {
-        name: format!("{kind}.{}", family.slug()),
-        svg: theme::finish(svg, &title),
-        title,
-        table,
-        wide: false,
-    }
+fn plot(
+    family: &Family<'_>,
+    kind: &str,
+    drawing: &dyn Drawing,
+    table: Table,
+) -> Result<Plot, PlotError> {
+    let title = format!("{} ({})", drawing.title(), family.title());
+    Plot::of(drawing, format!("{kind}.{}", family.slug()), title, table)
 }
 
 /// The unit in words, for a subtitle.
@@ -81,7 +80,7 @@ fn ladder(
     let ladder =
         Ladder { title: title.clone(), subtitle, kernels: family.names.clone(), rungs, missing };
     let table = numbers(family, quantity, &[services], &title);
-    Ok(Some(plot(family, kind, &title, &ladder.draw(kind)?, table)))
+    plot(family, kind, &ladder, table).map(Some)
 }
 
 fn map(family: &Family<'_>) -> Result<Option<Plot>, PlotError> {
@@ -112,9 +111,7 @@ fn map(family: &Family<'_>) -> Result<Option<Plot>, PlotError> {
         rows,
     };
     let table = numbers(family, connect, &sizes, &title);
-    let kind = "kernels-map";
-    let wide = map.width() > WIDTH_MIN;
-    Ok(Some(Plot { wide, ..plot(family, kind, &title, &map.draw(kind)?, table) }))
+    plot(family, "kernels-map", &map, table).map(Some)
 }
 
 #[cfg(test)]

@@ -1,19 +1,16 @@
 //! Horizontal bars of shares, in groups, each with a text at its end.
 
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::{PlotError, theme};
+use super::{Area, Drawing, Drawn, TEXT_PX, WIDTH, count, fill, theme, write};
 
-const WIDTH: u32 = 1000;
 const TOP: i32 = 112;
 const LEFT: i32 = 244;
 const RIGHT: i32 = 780;
 const BAR: i32 = 30;
 const BAR_PITCH: i32 = 42;
 const GROUP_HEAD: i32 = 48;
-const TEXT_PX: f64 = 27.0;
 
 /// One bar.
 #[derive(Debug, Clone)]
@@ -23,7 +20,7 @@ pub(crate) struct Bar {
     /// At its left.
     pub label: String,
     /// Part and value; drawn as shares of their sum.
-    pub parts: Vec<(String, f64)>,
+    pub parts: Vec<(&'static str, f64)>,
     /// At its right.
     pub end: String,
 }
@@ -33,97 +30,72 @@ pub(crate) struct Bar {
 pub(crate) struct Bars {
     pub title: String,
     /// What a length means.
-    pub x_title: String,
+    pub x_title: &'static str,
     pub rows: Vec<Bar>,
 }
 
-impl Bars {
-    /// The SVG as plotters writes it. `kind` names the plot in an error.
-    pub fn draw(&self, kind: &str) -> Result<String, PlotError> {
-        let height = u32::try_from(self.height()).unwrap_or(u32::MAX);
-        super::svg(kind, (WIDTH, height), |root| self.draw_on(root))
+impl Drawing for Bars {
+    fn title(&self) -> &str {
+        &self.title
     }
 
-    fn height(&self) -> i32 {
-        let bars = i32::try_from(self.rows.len()).unwrap_or(i32::MAX / 100);
-        let heads = i32::try_from(self.group_count()).unwrap_or(i32::MAX / 100);
-        TOP + bars * BAR_PITCH + heads * GROUP_HEAD + 100
+    fn size(&self) -> (u32, u32) {
+        let heads = self.rows.chunk_by(|a, b| a.group == b.group).count();
+        let heads = i32::try_from(heads).unwrap_or(0);
+        let height = TOP + count(&self.rows) * BAR_PITCH + heads * GROUP_HEAD + 100;
+        (WIDTH, height.unsigned_abs())
     }
 
-    fn group_count(&self) -> usize {
-        let mut names: Vec<&str> = self.rows.iter().map(|bar| bar.group.as_str()).collect();
-        names.dedup();
-        names.len()
-    }
-
-    fn draw_on<DB: DrawingBackend>(
-        &self,
-        root: &DrawingArea<DB, Shift>,
-    ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
-        root.fill(&theme::BACKGROUND.color())?;
+    fn draw_on(&self, root: &Area<'_>) -> Drawn {
         root.draw_text(&self.title, &theme::bold(30.0, theme::TEXT), (24, 20))?;
         self.draw_legend(root)?;
         let mut y = TOP;
-        let mut group = "";
-        for bar in &self.rows {
-            if bar.group != group {
-                group = &bar.group;
-                let style = theme::text(TEXT_PX, theme::MUTED).pos(theme::middle(HPos::Left));
-                root.draw_text(group, &style, (24, y + GROUP_HEAD / 2 + 4))?;
-                y += GROUP_HEAD;
+        for bars in self.rows.chunk_by(|a, b| a.group == b.group) {
+            let group = bars.first().map_or("", |bar| &bar.group);
+            let place = (24, y + GROUP_HEAD / 2 + 4);
+            write(root, group, TEXT_PX, theme::MUTED, HPos::Left, place)?;
+            y += GROUP_HEAD;
+            for bar in bars {
+                draw_bar(root, bar, y)?;
+                y += BAR_PITCH;
             }
-            draw_bar(root, bar, y)?;
-            y += BAR_PITCH;
         }
         self.draw_axis(root, y + 4)
     }
+}
 
-    fn draw_legend<DB: DrawingBackend>(
-        &self,
-        root: &DrawingArea<DB, Shift>,
-    ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+impl Bars {
+    fn draw_legend(&self, root: &Area<'_>) -> Drawn {
         let mut names: Vec<&str> = Vec::new();
         for (part, _) in self.rows.iter().flat_map(|bar| &bar.parts) {
-            if !names.contains(&part.as_str()) {
+            if !names.contains(part) {
                 names.push(part);
             }
         }
         for (at, name) in (0..).zip(names) {
             let x = 24 + at * 188;
-            let color = theme::of_part(name).color();
-            root.draw(&Rectangle::new([(x, 68), (x + 24, 92)], color.filled()))?;
-            let style = theme::text(TEXT_PX, theme::TEXT).pos(theme::middle(HPos::Left));
-            root.draw_text(name, &style, (x + 34, 80))?;
+            fill(root, [(x, 68), (x + 24, 92)], theme::of_part(name))?;
+            write(root, name, TEXT_PX, theme::TEXT, HPos::Left, (x + 34, 80))?;
         }
         Ok(())
     }
 
-    fn draw_axis<DB: DrawingBackend>(
-        &self,
-        root: &DrawingArea<DB, Shift>,
-        y: i32,
-    ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+    fn draw_axis(&self, root: &Area<'_>, y: i32) -> Drawn {
         let muted = theme::MUTED.color();
         root.draw(&PathElement::new(vec![(LEFT, y), (RIGHT, y)], muted))?;
         for percent in [0, 25, 50, 75, 100] {
             let x = LEFT + (RIGHT - LEFT) * percent / 100;
             root.draw(&PathElement::new(vec![(x, y), (x, y + 8)], muted))?;
-            let style = theme::text(TEXT_PX, theme::MUTED).pos(theme::middle(HPos::Center));
-            root.draw_text(&format!("{percent}%"), &style, (x, y + 26))?;
+            let label = format!("{percent}%");
+            write(root, &label, TEXT_PX, theme::MUTED, HPos::Center, (x, y + 26))?;
         }
-        let style = theme::text(TEXT_PX, theme::TEXT).pos(theme::middle(HPos::Left));
-        root.draw_text(&self.x_title, &style, (LEFT, y + 66))
+        write(root, self.x_title, TEXT_PX, theme::TEXT, HPos::Left, (LEFT, y + 66))
     }
 }
 
-fn draw_bar<DB: DrawingBackend>(
-    root: &DrawingArea<DB, Shift>,
-    bar: &Bar,
-    y: i32,
-) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+fn draw_bar(root: &Area<'_>, bar: &Bar, y: i32) -> Drawn {
     let middle = y + BAR / 2;
-    let right = theme::text(TEXT_PX, theme::TEXT).pos(theme::middle(HPos::Right));
-    root.draw_text(&bar.label, &right, (LEFT - 12, middle))?;
+    write(root, &bar.label, TEXT_PX, theme::TEXT, HPos::Right, (LEFT - 12, middle))?;
     let sum: f64 = bar.parts.iter().map(|(_, value)| value).sum();
     let mut done = 0.0;
     for (part, value) in &bar.parts {
@@ -131,12 +103,10 @@ fn draw_bar<DB: DrawingBackend>(
         done += value;
         let to = pixel(done, sum);
         if to > from {
-            let color = theme::of_part(part).color();
-            root.draw(&Rectangle::new([(from, y), (to, y + BAR)], color.filled()))?;
+            fill(root, [(from, y), (to, y + BAR)], theme::of_part(part))?;
         }
     }
-    let left = theme::text(TEXT_PX, theme::MUTED).pos(theme::middle(HPos::Left));
-    root.draw_text(&bar.end, &left, (RIGHT + 12, middle))
+    write(root, &bar.end, TEXT_PX, theme::MUTED, HPos::Left, (RIGHT + 12, middle))
 }
 
 /// Where a share of the whole lies between the two ends of the bars.

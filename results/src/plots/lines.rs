@@ -1,25 +1,17 @@
-//! Lines on logarithmic axes, each named at its right end.
+//! Lines on two axes, each named at its right end.
 
-use plotters::coord::Shift;
-use plotters::coord::ranged1d::ValueFormatter;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::axes::Axis;
 use super::theme::Paint;
-use super::{PlotError, theme};
-use crate::distribution::Samples;
-use crate::view::Group;
+use super::{Area, Drawing, Drawn, TEXT_PX, WIDTH, head, theme, write};
 
-pub(crate) const WIDTH: u32 = 1000;
 const HEIGHT: u32 = 640;
-pub(crate) const TEXT_PX: f64 = 27.0;
 /// Room at the right for names, pixels.
-pub(crate) const NAMES: i32 = 234;
+pub(super) const NAMES: i32 = 234;
 /// Least distance of two names at the right, pixels.
 const NAME_GAP: i32 = 34;
-/// Most points of a percentile curve.
-const CURVE_POINTS: u32 = 120;
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +25,11 @@ pub(crate) enum Stroke {
     /// Many points, no marks.
     Curve,
     /// The same of something that was fitted, not measured.
-    DashedLine,
+    DashedCurve,
     /// Marks alone.
     Dots,
+    /// Open marks alone.
+    Rings,
 }
 
 /// One line.
@@ -53,148 +47,133 @@ pub(crate) struct Series {
 #[derive(Debug, Clone)]
 pub(crate) struct Chart {
     pub title: String,
-    /// What the strokes mean.
-    pub legend: String,
-    pub x_title: String,
-    pub y_title: String,
+    /// What is upwards, and what the strokes mean.
+    pub subtitle: String,
+    /// What is across.
+    pub x_title: &'static str,
     pub x: Axis,
     pub y: Axis,
     pub series: Vec<Series>,
 }
 
-impl Series {
-    /// A percentile of a timing (metric and label) against the number of Services.
-    pub fn of(
-        group: &Group<'_>,
-        (metric, label): (&str, &str),
-        proxy: &str,
-        quantile: f64,
-        stroke: Stroke,
-        name: Option<&str>,
-    ) -> Self {
-        let points = group.series(metric, label, proxy, quantile);
-        Self {
-            paint: theme::of_proxy(&group.known, proxy),
-            stroke,
-            label: name.map(str::to_owned),
-            points: points
-                .into_iter()
-                .filter(|(size, spread)| *size > 0 && spread.median > 0.0)
-                .map(|(size, spread)| (size as f64, spread.median))
-                .collect(),
-        }
-    }
+/// Two axes to draw on.
+pub(super) type Plane<'c, 's> = ChartContext<'c, SVGBackend<'s>, Cartesian2d<Axis, Axis>>;
+
+/// How far every line goes across.
+pub(crate) fn across(series: &[Series]) -> impl Iterator<Item = f64> {
+    series.iter().flat_map(|one| &one.points).map(|point| point.0)
 }
 
-/// Values against `1 / (1 - p)`, as far as the number of values can tell percentiles apart.
-pub(crate) fn percentile_curve(samples: &Samples) -> Vec<(f64, f64)> {
-    let end = samples.count() as f64;
-    (0..=CURVE_POINTS)
-        .filter_map(|step| {
-            let x = end.powf(f64::from(step) / f64::from(CURVE_POINTS));
-            let value = samples.percentile(1.0 - 1.0 / x)?;
-            (value > 0).then_some((x, value as f64))
-        })
-        .collect()
+/// How far every line goes upwards.
+pub(crate) fn upwards(series: &[Series]) -> impl Iterator<Item = f64> {
+    series.iter().flat_map(|one| &one.points).map(|point| point.1)
 }
 
-impl Chart {
-    /// The SVG as plotters writes it. `kind` names the plot in an error.
-    pub fn draw(&self, kind: &str) -> Result<String, PlotError> {
-        super::svg(kind, (WIDTH, HEIGHT), |root| self.draw_on(root))
+impl Drawing for Chart {
+    fn title(&self) -> &str {
+        &self.title
     }
 
-    fn draw_on<DB: DrawingBackend>(
-        &self,
-        root: &DrawingArea<DB, Shift>,
-    ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
-        root.fill(&theme::BACKGROUND.color())?;
-        root.draw_text(&self.title, &theme::bold(30.0, theme::TEXT), (24, 20))?;
-        let subtitle = format!("{}; {}", self.y_title, self.legend);
-        root.draw_text(&subtitle, &theme::text(TEXT_PX, theme::MUTED), (24, 62))?;
-        let ticks = |axis: &Axis| axis.ticks.iter().map(|(at, _)| *at).collect::<Vec<f64>>();
-        let mut chart = ChartBuilder::on(root)
-            .margin_top(112)
-            .margin_right(NAMES)
-            .margin_bottom(8)
-            .margin_left(16)
-            .x_label_area_size(88)
-            .y_label_area_size(112)
-            .build_cartesian_2d(
-                (self.x.low..self.x.high).log_scale().with_key_points(ticks(&self.x)),
-                (self.y.low..self.y.high).log_scale().with_key_points(ticks(&self.y)),
-            )?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .bold_line_style(theme::GRID.color())
-            .axis_style(theme::MUTED.color())
-            .label_style(theme::text(TEXT_PX, theme::MUTED))
-            .x_label_formatter(&|value| self.x.label(*value))
-            .y_label_formatter(&|value| self.y.label(*value))
-            .x_desc(&self.x_title)
-            .axis_desc_style(theme::text(TEXT_PX, theme::TEXT))
-            .draw()?;
+    fn size(&self) -> (u32, u32) {
+        (WIDTH, HEIGHT)
+    }
+
+    fn draw_on(&self, root: &Area<'_>) -> Drawn {
+        head(root, &self.title, &self.subtitle)?;
+        let mut plane = plane(root, (&self.x, &self.y), Under::Title(self.x_title))?;
         for series in &self.series {
-            draw_series(&mut chart, series)?;
+            draw_series(&mut plane, series)?;
         }
-        let area = chart.plotting_area();
         let ends = self.series.iter().filter_map(|series| {
-            let (label, end) = (series.label.as_ref()?, series.points.last()?);
-            Some((area.map_coordinate(end), label.as_str(), series.paint))
+            Some((*series.points.last()?, series.label.as_deref()?, series.paint))
         });
-        let (_, vertical) = area.get_pixel_range();
-        draw_names(root, ends.collect(), vertical.start..vertical.end)
+        draw_names(root, &plane, ends.collect())
     }
 }
 
-fn draw_series<DB, X, Y>(
-    chart: &mut ChartContext<'_, DB, Cartesian2d<X, Y>>,
-    series: &Series,
-) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>>
-where
-    DB: DrawingBackend,
-    X: Ranged<ValueType = f64> + ValueFormatter<f64>,
-    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
-{
+/// What is under a plane.
+pub(super) enum Under {
+    /// The labels of its axis, and what is across.
+    Title(&'static str),
+    /// So many pixels for something else.
+    Room(i32),
+}
+
+/// Both axes with a grid for values.
+pub(super) fn plane<'c, 's>(
+    root: &'c Area<'s>,
+    (x, y): (&Axis, &Axis),
+    under: Under,
+) -> Drawn<Plane<'c, 's>> {
+    let mut builder = ChartBuilder::on(root);
+    builder.margin_top(112).margin_right(NAMES).margin_left(16).y_label_area_size(112);
+    match under {
+        Under::Title(_) => builder.margin_bottom(8).x_label_area_size(88),
+        Under::Room(pixels) => builder.margin_bottom(pixels),
+    };
+    let mut plane = builder.build_cartesian_2d(x.clone(), y.clone())?;
+    let mut mesh = plane.configure_mesh();
+    mesh.disable_x_mesh()
+        .bold_line_style(theme::GRID.color())
+        .axis_style(theme::MUTED.color())
+        .label_style(theme::text(TEXT_PX, theme::MUTED))
+        .axis_desc_style(theme::text(TEXT_PX, theme::TEXT));
+    match under {
+        Under::Title(title) => mesh.x_desc(title),
+        Under::Room(_) => mesh.disable_x_axis(),
+    };
+    mesh.draw()?;
+    Ok(plane)
+}
+
+pub(super) fn draw_series(plane: &mut Plane<'_, '_>, series: &Series) -> Drawn {
     let color = series.paint.color();
     let points = || series.points.iter().copied();
-    match series.stroke {
-        Stroke::Thick => chart.draw_series(LineSeries::new(points(), color.stroke_width(5)))?,
-        Stroke::Curve => chart.draw_series(LineSeries::new(points(), color.stroke_width(4)))?,
-        Stroke::Thin => {
-            chart.draw_series(LineSeries::new(points(), color.mix(0.55).stroke_width(3)))?
+    let (line, dashed, mark): (Option<ShapeStyle>, bool, Option<(u32, ShapeStyle)>) =
+        match series.stroke {
+            Stroke::Thick => (Some(color.stroke_width(5)), false, Some((7, color.filled()))),
+            Stroke::Thin => (Some(color.mix(0.55).stroke_width(3)), false, None),
+            Stroke::Dashed => (Some(color.stroke_width(4)), true, Some((7, color.filled()))),
+            Stroke::Curve => (Some(color.stroke_width(4)), false, None),
+            Stroke::DashedCurve => (Some(color.stroke_width(4)), true, None),
+            Stroke::Dots => (None, false, Some((7, color.filled()))),
+            Stroke::Rings => (None, false, Some((10, color.stroke_width(4)))),
+        };
+    match line {
+        Some(style) if dashed => {
+            plane.draw_series(DashedLineSeries::new(points(), 14, 9, style))?;
         }
-        Stroke::Dashed | Stroke::DashedLine => {
-            chart.draw_series(DashedLineSeries::new(points(), 14, 9, color.stroke_width(4)))?
+        Some(style) => {
+            plane.draw_series(LineSeries::new(points(), style))?;
         }
-        Stroke::Dots => {
-            chart.draw_series(points().map(|point| Circle::new(point, 7, color.filled())))?;
-            return Ok(());
-        }
-    };
-    if matches!(series.stroke, Stroke::Thick | Stroke::Dashed) {
-        chart.draw_series(points().map(|point| Circle::new(point, 7, color.filled())))?;
+        None => {}
+    }
+    if let Some((size, style)) = mark {
+        plane.draw_series(points().map(|point| Circle::new(point, size, style)))?;
     }
     Ok(())
 }
 
 /// Names at the right of the lines' ends, moved apart where they would touch, each joined to its
 /// line by a mark of its colour.
-pub(crate) fn draw_names<DB: DrawingBackend>(
-    root: &DrawingArea<DB, Shift>,
-    mut ends: Vec<((i32, i32), &str, Paint)>,
-    rows: std::ops::Range<i32>,
-) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
+pub(super) fn draw_names(
+    root: &Area<'_>,
+    plane: &Plane<'_, '_>,
+    ends: Vec<((f64, f64), &str, Paint)>,
+) -> Drawn {
+    let area = plane.plotting_area();
+    let mut ends: Vec<_> = ends
+        .into_iter()
+        .map(|(end, name, paint)| (area.map_coordinate(&end), name, paint))
+        .collect();
     ends.sort_by_key(|((_, y), ..)| *y);
     let wanted: Vec<i32> = ends.iter().map(|((_, y), ..)| *y).collect();
-    let at = i32::try_from(WIDTH).unwrap_or(i32::MAX) - NAMES;
-    for ((end, name, paint), y) in ends.iter().zip(spread_apart(&wanted, &rows)) {
-        let color = paint.color();
-        let lead = vec![(end.0.max(at - 8), end.1), (at + 4, y), (at + 14, y)];
-        root.draw(&PathElement::new(lead, color.stroke_width(3)))?;
-        let style = theme::text(TEXT_PX, theme::TEXT).pos(theme::middle(HPos::Left));
-        root.draw_text(name, &style, (at + 20, y))?;
+    let at = WIDTH.cast_signed() - NAMES;
+    let (_, rows) = area.get_pixel_range();
+    for (((x, y), name, paint), row) in ends.into_iter().zip(spread_apart(&wanted, &rows)) {
+        let lead = vec![(x.max(at - 8), y), (at + 4, row), (at + 14, row)];
+        root.draw(&PathElement::new(lead, paint.color().stroke_width(3)))?;
+        write(root, name, TEXT_PX, theme::TEXT, HPos::Left, (at + 20, row))?;
     }
     Ok(())
 }
@@ -220,7 +199,6 @@ fn spread_apart(wanted: &[i32], rows: &std::ops::Range<i32>) -> Vec<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Distribution;
 
     #[test]
     fn names_never_touch_and_keep_their_order() {
@@ -233,15 +211,5 @@ mod tests {
             assert!(placed.last().is_none_or(|last| *last <= 400), "{placed:?}");
         }
         assert_eq!(spread_apart(&[10, 90, 300], &(0..400)), [10, 90, 300]);
-    }
-
-    #[test]
-    fn a_percentile_curve_ends_at_the_maximum() {
-        let values: Vec<u64> = (1..=300).collect();
-        let curve = percentile_curve(&Distribution::Values { values }.samples().unwrap());
-        let (x, y) = *curve.last().unwrap();
-        assert!((x - 300.0).abs() < 1e-6 && (299.0..=300.0).contains(&y), "{x} {y}");
-        assert!(curve.windows(2).all(|pair| pair[0].1 <= pair[1].1));
-        assert!(percentile_curve(&Samples::default()).is_empty());
     }
 }

@@ -63,9 +63,9 @@ const PARTS: [(&str, Paint); 4] = [
     ("effective", paint((0x02, 0x9e, 0x74), "#2fb58c")),
 ];
 
-/// Fills for a ratio, from far below 1 over no change to far above it: blue means less, orange
-/// more, and text is legible on each.
-const RATIOS: [(f64, Paint); 9] = [
+/// Fills for a ratio, each with the ratio where it ends, from far below 1 over no change to far
+/// above it: blue means less, orange more, and text is legible on each.
+pub(crate) const RATIOS: [(f64, Paint); 9] = [
     (0.5, paint((0x6c, 0xad, 0xdf), "#1c689f")),
     (0.8, paint((0x9a, 0xc8, 0xeb), "#1d5580")),
     (0.95, paint((0xc4, 0xdf, 0xf4), "#1d4360")),
@@ -84,11 +84,6 @@ pub(crate) const HATCH: Paint = paint((0xc9, 0xcf, 0xd6), "#464f59");
 /// The fill for a ratio.
 pub(crate) fn of_ratio(ratio: f64) -> Paint {
     RATIOS.iter().find(|(end, _)| ratio < *end).map_or(EMPTY, |(_, paint)| *paint)
-}
-
-/// The fills in order, each with the ratio where it ends; the last has no end.
-pub(crate) fn ratio_scale() -> impl ExactSizeIterator<Item = (f64, Paint)> {
-    RATIOS.into_iter()
 }
 
 /// The colour of a proxy, the same in every plot.

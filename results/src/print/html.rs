@@ -3,7 +3,7 @@
 use askama::Template;
 
 use crate::document::{Block, Document};
-use crate::plots;
+use crate::plots::theme;
 
 #[derive(Template)]
 #[template(path = "page.html")]
@@ -36,5 +36,5 @@ impl Blocks<'_> {
 /// # Errors
 /// None that a page could cause.
 pub fn page(document: &Document) -> Result<String, askama::Error> {
-    Page { document, plot_style: plots::style_sheet() }.render()
+    Page { document, plot_style: theme::style_sheet() }.render()
 }

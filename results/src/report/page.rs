@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{Options, ReportError, plots, tables};
+use super::error::ReportError;
+use super::plots;
+use super::tables::{connect, costs, layout, notes};
 use crate::document::{Block, Document};
 use crate::findings::{self, Findings};
 use crate::format::{list, plain, shell, thousands};
@@ -18,7 +20,7 @@ const HEADLINES_MAX: usize = 3;
 /// Everything, for a report that will lie in `dir`.
 pub(super) fn document(
     view: &View<'_>,
-    options: &Options,
+    reference_kernel: Option<&str>,
     dir: &Path,
 ) -> Result<Document, ReportError> {
     let mut document = Document::new(title(view), summary(view));
@@ -35,19 +37,17 @@ pub(super) fn document(
         blocks.extend(all.first().map(topics));
     }
     blocks.extend(across_kernels(view));
-    for family in kernels::families(view, options.reference_kernel.as_deref())? {
+    for family in kernels::families(view, reference_kernel)? {
         blocks.push(Block::OnPage(kernels_compared(&family, dir)?));
     }
     for (group, findings) in view.groups.iter().zip(&all) {
         blocks.push(Block::Heading(2, heading(findings)));
         blocks.extend(findings.headline.clone().filter(|_| !few).map(Block::Lead));
         blocks.extend((!alone).then(|| topics(findings)));
-        for part in parts(group)? {
-            blocks.extend(part.blocks());
-        }
+        blocks.extend(parts(group)?);
     }
     let problems: Vec<Table> =
-        [tables::gaps(view), tables::warnings(view)].into_iter().flatten().collect();
+        [notes::gaps(view), notes::warnings(view)].into_iter().flatten().collect();
     if !problems.is_empty() {
         blocks.push(Block::Heading(2, "What to know before using these numbers".to_owned()));
         blocks.extend(problems.into_iter().map(Block::from));
@@ -120,61 +120,38 @@ fn summary(view: &View<'_>) -> String {
     parts.join(" · ")
 }
 
-/// One subject.
-struct Part {
-    heading: &'static str,
-    plots: Vec<Plot>,
-    /// Shown.
-    tables: Vec<Table>,
-    /// Folded away.
-    more: Vec<Table>,
-}
-
-impl Part {
-    fn blocks(self) -> Vec<Block> {
-        let Self { heading, plots, tables, more } = self;
-        if plots.is_empty() && tables.is_empty() && more.is_empty() {
-            return Vec::new();
-        }
-        let only_on_page = tables.is_empty();
-        let mut blocks = vec![Block::Heading(3, heading.to_owned())];
-        blocks.push(Block::OnPage(vec![Block::Plots(plots)]));
-        blocks.push(Block::Tables(tables));
-        blocks.extend(more.into_iter().map(Block::folded));
-        if only_on_page { vec![Block::OnPage(blocks)] } else { blocks }
+/// One subject: its plots, tables that are shown and tables that are folded away. Nothing without
+/// any.
+fn part(heading: &str, plots: Vec<Plot>, shown: Vec<Table>, folded: Vec<Table>) -> Vec<Block> {
+    if plots.is_empty() && shown.is_empty() && folded.is_empty() {
+        return Vec::new();
     }
+    let is_only_on_page = shown.is_empty();
+    let mut blocks = vec![
+        Block::Heading(3, heading.to_owned()),
+        Block::OnPage(vec![Block::Plots(plots)]),
+        Block::Tables(shown),
+    ];
+    blocks.extend(folded.into_iter().map(Block::folded));
+    if is_only_on_page { vec![Block::OnPage(blocks)] } else { blocks }
 }
 
-fn parts(group: &Group<'_>) -> Result<[Part; 4], ReportError> {
-    let (connection_plots, sync_plots): (Vec<Plot>, Vec<Plot>) =
-        plots::of_group(group)?.into_iter().partition(|plot| !plot.name.starts_with("sync"));
-    let some = |tables: Vec<Option<Table>>| tables.into_iter().flatten().collect::<Vec<Table>>();
+fn parts(group: &Group<'_>) -> Result<Vec<Block>, ReportError> {
+    let (of_syncs, of_connections): (Vec<Plot>, Vec<Plot>) =
+        plots::of_group(group)?.into_iter().partition(|plot| plot.name.starts_with("sync"));
+    let some = |tables: [Option<Table>; 2]| tables.into_iter().flatten().collect::<Vec<Table>>();
+    let connections = connect::connections(group).into_iter().chain(connect::walked(group));
+    let layouts = [layout::layout_connects(group), layout::layout_buckets(group)];
+    let syncs = [costs::sync_totals(group), costs::vip_bind(group)];
+    let (control, others) = (connect::keepalive(group), costs::resources(group));
+    let of_parts = costs::sync_parts(group).into_iter().collect();
     Ok([
-        Part {
-            heading: "New connections",
-            plots: connection_plots,
-            tables: tables::connections(group).into_iter().chain(tables::walked(group)).collect(),
-            more: tables::phases(group),
-        },
-        Part {
-            heading: "Layout of the VIPs",
-            plots: Vec::new(),
-            tables: some(vec![tables::layout_connects(group), tables::layout_buckets(group)]),
-            more: Vec::new(),
-        },
-        Part {
-            heading: "Programming the kernel",
-            plots: sync_plots,
-            tables: some(vec![tables::sync_totals(group), tables::vip_bind(group)]),
-            more: some(vec![tables::sync_parts(group)]),
-        },
-        Part {
-            heading: "Controls and other costs",
-            plots: Vec::new(),
-            tables: some(vec![tables::keepalive(group)]),
-            more: some(vec![tables::resources(group)]),
-        },
-    ])
+        part("New connections", of_connections, connections.collect(), connect::phases(group)),
+        part("Layout of the VIPs", Vec::new(), some(layouts), Vec::new()),
+        part("Programming the kernel", of_syncs, some(syncs), of_parts),
+        part("Controls and other costs", Vec::new(), some([control, None]), some([others, None])),
+    ]
+    .concat())
 }
 
 /// How it was measured: commands, how to read the numbers, the harness's own cost and the
@@ -183,7 +160,7 @@ fn how(view: &View<'_>) -> Vec<Block> {
     let mut commands: Vec<String> =
         view.runs.iter().map(|run| shell(&run.record.command)).collect();
     commands.dedup();
-    let tables = [tables::harness(view), tables::guests(view), tables::environment(view)];
+    let tables = [notes::harness(view), notes::guests(view), notes::environment(view)];
     let mut blocks = vec![Block::Heading(2, "How it was measured".to_owned())];
     blocks.extend(commands.into_iter().map(Block::Code));
     blocks.push(Block::List(method(view).into_iter().map(str::to_owned).collect()));

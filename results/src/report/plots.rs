@@ -2,208 +2,222 @@
 //!
 //! Two clocks or two kernels never share an axis: a plot is made from one [`Group`].
 
+use crate::distribution::Samples;
 use crate::format::{self, thousands};
-use crate::metrics::PARTS;
+use crate::metrics::{CONNECT, PARTS, SYNC_ENDPOINT_CHANGE, SYNC_FULL, TOTAL};
 use crate::plots::axes::Axis;
 use crate::plots::bars::{Bar, Bars};
-use crate::plots::lines::{self, Chart, Series, Stroke};
-use crate::plots::{Plot, PlotError, theme};
+use crate::plots::lines::{Chart, Series, Stroke, across, upwards};
+use crate::plots::{Drawing, Plot, PlotError, theme};
 use crate::record::Unit;
-use crate::tables::{Table, plot_table};
+use crate::tables::{Table, Timing, by_size};
 use crate::view::Group;
+
+/// Most points of a percentile curve.
+const CURVE_POINTS: u32 = 120;
+
+/// A plot before it is drawn.
+struct Figure {
+    /// Begins the name of its file.
+    kind: String,
+    drawing: Box<dyn Drawing>,
+    table: Table,
+}
 
 /// Every plot that the numbers of a group allow, in the order of the report.
 pub(crate) fn of_group(group: &Group<'_>) -> Result<Vec<Plot>, PlotError> {
-    let mut plots = connections(group)?;
-    plots.extend(percentiles(group)?);
-    plots.extend(syncs(group)?);
-    plots.extend(parts(group)?);
-    Ok(plots)
+    let others = [percentiles(group), syncs(group), parts(group)];
+    let figures = connections(group).into_iter().chain(others.into_iter().flatten());
+    figures.map(|figure| figure.drawn(group)).collect()
 }
 
-fn plot(group: &Group<'_>, kind: &str, title: &str, svg: &str, table: Table) -> Plot {
-    let title = format!("{title} ({})", group.key.title());
-    Plot {
-        name: format!("{kind}.{}", group.key.slug()),
-        svg: theme::finish(svg, &title),
-        title,
-        table,
-        wide: false,
+impl Figure {
+    /// With the numbers behind it; nothing without any.
+    fn new(
+        kind: impl Into<String>,
+        drawing: impl Drawing + 'static,
+        group: &Group<'_>,
+        columns: &[Timing<'_>],
+    ) -> Option<Self> {
+        let table = by_size(group, drawing.title(), "", columns)?;
+        Some(Self { kind: kind.into(), drawing: Box::new(drawing), table })
     }
+
+    fn drawn(self, group: &Group<'_>) -> Result<Plot, PlotError> {
+        let title = format!("{} ({})", self.drawing.title(), group.key.title());
+        let name = format!("{}.{}", self.kind, group.key.slug());
+        Plot::of(&*self.drawing, name, title, self.table)
+    }
+}
+
+/// A percentile of a timing (metric and label) against the number of Services.
+fn line(
+    group: &Group<'_>,
+    (metric, label, quantile): (&str, &str, f64),
+    proxy: &str,
+    stroke: Stroke,
+    is_named: bool,
+) -> Series {
+    let points = group.series(metric, label, proxy, quantile).into_iter();
+    Series {
+        paint: theme::of_proxy(&group.known, proxy),
+        stroke,
+        label: is_named.then(|| proxy.to_owned()),
+        points: points
+            .filter(|(size, spread)| *size > 0 && spread.median > 0.0)
+            .map(|(size, spread)| (size as f64, spread.median))
+            .collect(),
+    }
+}
+
+/// What is upwards, with what the strokes mean.
+fn subtitle(group: &Group<'_>, legend: &str) -> String {
+    let what = if group.unit() == Unit::Instructions { "instructions" } else { "wall time" };
+    format!("{what}, log scale; {legend}")
 }
 
 /// `connect` against the number of Services: one plot for the first and one for the last Service,
 /// on equal axes.
-fn connections(group: &Group<'_>) -> Result<Vec<Plot>, PlotError> {
-    let labels = group.labels("connect");
+fn connections(group: &Group<'_>) -> Vec<Figure> {
+    let labels = group.labels(CONNECT.name);
     let mut positions: Vec<&str> =
         ["first", "last"].into_iter().filter(|position| labels.contains(position)).collect();
     if positions.is_empty() {
-        positions.extend(group.worst_position("connect"));
+        positions.extend(group.worst_position(CONNECT.name));
     }
-    let drawn: Vec<(&str, Vec<Series>)> = positions
-        .into_iter()
-        .map(|position| (position, connection_series(group, position)))
-        .collect();
-    let all = || drawn.iter().flat_map(|(_, series)| series.iter().flat_map(|one| &one.points));
-    let x = Axis::of_sizes(all().map(|point| point.0));
-    let y = Axis::of_values(group.unit(), all().map(|point| point.1));
-    let (Some(x), Some(y)) = (x, y) else { return Ok(Vec::new()) };
-    let mut plots = Vec::new();
-    for (position, series) in drawn {
-        let kind = format!("connect-{position}");
-        let title = format!("New connection to the {position} Service");
+    let lines = |position: &str| -> Vec<Series> {
+        let proxies = group.proxies(CONNECT.name, position).into_iter();
+        let both = proxies.flat_map(|proxy| {
+            [(0.99, Stroke::Thin, false), (0.5, Stroke::Thick, true)].map(
+                |(quantile, stroke, is_named)| {
+                    line(group, (CONNECT.name, position, quantile), proxy, stroke, is_named)
+                },
+            )
+        });
+        both.collect()
+    };
+    let all: Vec<Series> = positions.iter().flat_map(|position| lines(position)).collect();
+    let axes = (Axis::of_sizes(across(&all)), Axis::of_values(group.unit(), upwards(&all)));
+    let (Some(x), Some(y)) = axes else { return Vec::new() };
+    let figure = |position: &str| {
         let chart = Chart {
-            title: title.clone(),
-            legend: "thick: p50, thin: p99".to_owned(),
-            x_title: "number of Services".to_owned(),
-            y_title: timing_title(group),
+            title: format!("New connection to the {position} Service"),
+            subtitle: subtitle(group, "thick: p50, thin: p99"),
+            x_title: "number of Services",
             x: x.clone(),
             y: y.clone(),
-            series,
+            series: lines(position),
         };
-        let table = plot_table(
-            group,
-            &title,
-            &[("p50", "connect", position, 0.5), ("p99", "connect", position, 0.99)],
-        );
-        plots.push(plot(group, &kind, &title, &chart.draw(&kind)?, table));
-    }
-    Ok(plots)
+        let columns = percentile_columns(position, &[("p50", 0.5), ("p99", 0.99)]);
+        Figure::new(format!("connect-{position}"), chart, group, &columns)
+    };
+    positions.into_iter().filter_map(figure).collect()
 }
 
-fn connection_series(group: &Group<'_>, position: &str) -> Vec<Series> {
-    let mut all = Vec::new();
-    for proxy in group.proxies("connect", position) {
-        for (quantile, stroke, label) in
-            [(0.99, Stroke::Thin, None), (0.5, Stroke::Thick, Some(proxy))]
-        {
-            all.push(Series::of(group, ("connect", position), proxy, quantile, stroke, label));
-        }
-    }
-    all
+fn percentile_columns<'a>(position: &'a str, quantiles: &[(&str, f64)]) -> Vec<Timing<'a>> {
+    let column =
+        |(head, quantile): &(&str, f64)| ((*head).to_owned(), CONNECT.name, position, *quantile);
+    quantiles.iter().map(column).collect()
 }
 
 /// Full sync and endpoint change against the number of Services.
-fn syncs(group: &Group<'_>) -> Result<Vec<Plot>, PlotError> {
+fn syncs(group: &Group<'_>) -> Option<Figure> {
+    let kinds = [(SYNC_FULL, Stroke::Thick), (SYNC_ENDPOINT_CHANGE, Stroke::Dashed)];
     let mut series = Vec::new();
-    for (metric, stroke) in [("sync.full", Stroke::Thick), ("sync.endpoint_change", Stroke::Dashed)]
-    {
-        for proxy in group.proxies(metric, "total") {
-            let label = (stroke == Stroke::Thick).then_some(proxy);
-            series.push(Series::of(group, (metric, "total"), proxy, 0.5, stroke, label));
-        }
+    for (kind, stroke) in kinds {
+        series.extend(
+            group.proxies(kind.name, TOTAL).into_iter().map(|proxy| {
+                line(group, (kind.name, TOTAL, 0.5), proxy, stroke, kind == SYNC_FULL)
+            }),
+        );
     }
-    let points = || series.iter().flat_map(|one| &one.points);
-    let x = Axis::of_sizes(points().map(|point| point.0));
-    let y = Axis::of_values(group.unit(), points().map(|point| point.1));
-    let (Some(x), Some(y)) = (x, y) else { return Ok(Vec::new()) };
-    let title = "Programming the kernel";
     let chart = Chart {
-        title: title.to_owned(),
-        legend: "solid: full sync, dashed: one endpoint replaced".to_owned(),
-        x_title: "number of Services".to_owned(),
-        y_title: timing_title(group),
-        x,
-        y,
+        title: "Programming the kernel".to_owned(),
+        subtitle: subtitle(group, "solid: full sync, dashed: one endpoint replaced"),
+        x_title: "number of Services",
+        x: Axis::of_sizes(across(&series))?,
+        y: Axis::of_values(group.unit(), upwards(&series))?,
         series,
     };
-    let columns = [
-        ("full", "sync.full", "total", 0.5),
-        ("endpoint change", "sync.endpoint_change", "total", 0.5),
-    ];
-    let table = plot_table(group, title, &columns);
-    Ok(vec![plot(group, "sync", title, &chart.draw("sync")?, table)])
+    let columns = kinds.map(|(kind, _)| (kind.title.to_owned(), kind.name, TOTAL, 0.5));
+    Figure::new("sync", chart, group, &columns)
 }
 
 /// Latency by percentile at the largest size and the worst position, all seeds pooled.
-fn percentiles(group: &Group<'_>) -> Result<Option<Plot>, PlotError> {
-    let Some(position) = group.worst_position("connect") else { return Ok(None) };
-    let Some(&size) = group.sizes("connect", position).last() else { return Ok(None) };
-    let mut series = Vec::new();
-    for proxy in group.proxies("connect", position) {
-        let pooled = group.pooled("connect", position, proxy, size);
-        let points = lines::percentile_curve(&pooled);
-        series.push(Series {
-            paint: theme::of_proxy(&group.known, proxy),
-            stroke: Stroke::Curve,
-            label: Some(proxy.to_owned()),
-            points,
-        });
-    }
-    let points = || series.iter().flat_map(|one| &one.points);
-    let x = Axis::of_percentiles(points().map(|point| point.0));
-    let y = Axis::of_values(group.unit(), points().map(|point| point.1));
-    let (Some(x), Some(y)) = (x, y) else { return Ok(None) };
-    let title = format!("New connection by percentile, {position} of {} Services", thousands(size));
+fn percentiles(group: &Group<'_>) -> Option<Figure> {
+    let position = group.worst_position(CONNECT.name)?;
+    let size = *group.sizes(CONNECT.name, position).last()?;
+    let proxies = group.proxies(CONNECT.name, position).into_iter();
+    let curve = |proxy: &str| Series {
+        paint: theme::of_proxy(&group.known, proxy),
+        stroke: Stroke::Curve,
+        label: Some(proxy.to_owned()),
+        points: percentile_curve(&group.pooled(CONNECT.name, position, proxy, size)),
+    };
+    let series: Vec<Series> = proxies.map(curve).collect();
     let chart = Chart {
-        title: title.clone(),
-        legend: "all seeds pooled".to_owned(),
-        x_title: "percentile".to_owned(),
-        y_title: timing_title(group),
-        x,
-        y,
+        title: format!("New connection by percentile, {position} of {} Services", thousands(size)),
+        subtitle: subtitle(group, "all seeds pooled"),
+        x_title: "percentile",
+        x: Axis::of_percentiles(across(&series))?,
+        y: Axis::of_values(group.unit(), upwards(&series))?,
         series,
     };
-    let columns = [
-        ("p50", "connect", position, 0.5),
-        ("p90", "connect", position, 0.9),
-        ("p99", "connect", position, 0.99),
-        ("max", "connect", position, 1.0),
-    ];
-    let mut table = plot_table(group, &title, &columns);
+    let quantiles = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
+    let columns = percentile_columns(position, &quantiles);
+    let mut figure = Figure::new("percentiles", chart, group, &columns)?;
     let wanted = thousands(size);
-    table.rows.retain(|row| row.first() == Some(&wanted));
-    Ok(Some(plot(group, "percentiles", &title, &chart.draw("percentiles")?, table)))
+    figure.table.rows.retain(|row| row.first() == Some(&wanted));
+    Some(figure)
+}
+
+/// Values against `1 / (1 - p)`, as far as the number of values can tell percentiles apart.
+fn percentile_curve(samples: &Samples) -> Vec<(f64, f64)> {
+    let end = samples.count() as f64;
+    (0..=CURVE_POINTS)
+        .filter_map(|step| {
+            let x = end.powf(f64::from(step) / f64::from(CURVE_POINTS));
+            let value = samples.percentile(1.0 - 1.0 / x)?;
+            (value > 0).then_some((x, value as f64))
+        })
+        .collect()
 }
 
 /// Where the cost of a full sync goes, as shares of each proxy's own total.
-fn parts(group: &Group<'_>) -> Result<Option<Plot>, PlotError> {
-    let mut bars = Vec::new();
-    for size in group.sizes("sync.full", "total") {
-        for proxy in group.proxies("sync.full", "total") {
-            let value =
-                |part| group.stat("sync.full", part, proxy, size, 0.5).map(|spread| spread.median);
-            let Some(total) = value("total") else { continue };
+fn parts(group: &Group<'_>) -> Option<Figure> {
+    let full = SYNC_FULL.name;
+    let mut rows = Vec::new();
+    for size in group.sizes(full, TOTAL) {
+        for proxy in group.proxies(full, TOTAL) {
+            let value = |part| Some(group.stat(full, part, proxy, size, 0.5)?.median);
             let parts: Vec<(&str, f64)> =
                 PARTS.into_iter().filter_map(|part| Some((part, value(part)?))).collect();
-            if parts.is_empty() {
-                continue;
-            }
-            bars.push(Bar {
+            let Some(total) = value(TOTAL).filter(|_| !parts.is_empty()) else { continue };
+            rows.push(Bar {
                 group: format!("{} Services", thousands(size)),
                 label: proxy.to_owned(),
-                parts: parts.into_iter().map(|(part, value)| (part.to_owned(), value)).collect(),
+                parts,
                 end: format::compact(group.unit(), total),
             });
         }
     }
-    if bars.is_empty() {
-        return Ok(None);
+    if rows.is_empty() {
+        return None;
     }
-    let title = "Where a full sync goes";
-    let unit = match group.unit() {
+    let x_title = match group.unit() {
         Unit::Instructions => "share of the whole; at the right the total, instructions",
         _ => "share of the whole; at the right the total time",
     };
-    let svg = Bars { title: title.to_owned(), x_title: unit.to_owned(), rows: bars }
-        .draw("sync-parts")?;
-    let columns = PARTS.map(|part| (part, "sync.full", part, 0.5));
-    let table = plot_table(group, title, &columns);
-    Ok(Some(plot(group, "sync-parts", title, &svg, table)))
-}
-
-fn timing_title(group: &Group<'_>) -> String {
-    match group.unit() {
-        Unit::Instructions => "instructions, log scale".to_owned(),
-        _ => "wall time, log scale".to_owned(),
-    }
+    let bars = Bars { title: "Where a full sync goes".to_owned(), x_title, rows };
+    let columns = PARTS.map(|part| (part.to_owned(), full, part, 0.5));
+    Figure::new("sync-parts", bars, group, &columns)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture;
+    use crate::record::Distribution;
     use crate::view::View;
 
     #[test]
@@ -251,5 +265,15 @@ mod tests {
             of_group(&view.groups[0]).unwrap().into_iter().map(|plot| plot.svg).collect::<Vec<_>>()
         };
         assert_eq!(draw(), draw());
+    }
+
+    #[test]
+    fn a_percentile_curve_ends_at_the_maximum() {
+        let values: Vec<u64> = (1..=300).collect();
+        let curve = percentile_curve(&Distribution::Values { values }.samples().unwrap());
+        let (x, y) = *curve.last().unwrap();
+        assert!((x - 300.0).abs() < 1e-6 && (299.0..=300.0).contains(&y), "{x} {y}");
+        assert!(curve.windows(2).all(|pair| pair[0].1 <= pair[1].1));
+        assert!(percentile_curve(&Samples::default()).is_empty());
     }
 }

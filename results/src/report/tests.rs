@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Options, document};
+use super::document;
 use crate::document::Document;
 use crate::record::{Distribution, Outcome};
 use crate::store::Run;
 use crate::{fixture, print};
 
 fn report(runs: &[Run]) -> Document {
-    document(runs, &Options::default(), Path::new("runs/example")).unwrap()
+    document(runs, None, Path::new("runs/example")).unwrap()
 }
 
 fn html(runs: &[Run]) -> String {
@@ -24,7 +24,7 @@ fn text(runs: &[Run], width: Option<u16>) -> String {
 }
 
 fn written(runs: &[Run], dir: &Path) -> Vec<PathBuf> {
-    print::write(&document(runs, &Options::default(), dir).unwrap(), dir, "report").unwrap()
+    print::write(&document(runs, None, dir).unwrap(), dir, "report").unwrap()
 }
 
 #[test]

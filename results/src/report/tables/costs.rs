@@ -6,99 +6,89 @@ use std::collections::BTreeMap;
 use crate::format::{Scale, thousands};
 use crate::metrics::{self, PARTS, SYNC_FULL, TOTAL, Use, VIP_BIND};
 use crate::record::Unit;
-use crate::tables::{Matrix, Table, number, text};
+use crate::tables::{Columns, Table, Timing, by_size};
 use crate::view::Group;
 
 /// Every kind of sync, in total.
 pub(crate) fn sync_totals(group: &Group<'_>) -> Option<Table> {
-    let series: Vec<(String, &str, &str, f64)> = metrics::ALL
-        .iter()
-        .filter(|kind| kind.is_sync() && !group.sizes(kind.name, TOTAL).is_empty())
+    let syncs = metrics::ALL.iter().filter(|kind| kind.is_sync());
+    let columns: Vec<Timing<'_>> = syncs
+        .filter(|kind| !group.sizes(kind.name, TOTAL).is_empty())
         .map(|kind| (kind.title.to_owned(), kind.name, TOTAL, 0.5))
         .collect();
-    Matrix::of(group, &series).into_table(
-        group.unit(),
-        "Syncs",
-        "full: the whole Cluster into an empty namespace; restart: onto identical state; the others: one change. Median over the seeds.",
-    )
+    let note = "full: the whole Cluster into an empty namespace; restart: onto identical state; the others: one change. Median over the seeds.";
+    by_size(group, "Syncs", note, &columns)
 }
 
 /// The parts of a full sync.
 pub(crate) fn sync_parts(group: &Group<'_>) -> Option<Table> {
-    let series: Vec<(String, &str, &str, f64)> = PARTS
-        .into_iter()
-        .chain([TOTAL])
+    let parts = PARTS.into_iter().chain([TOTAL]);
+    let columns: Vec<Timing<'_>> = parts
         .filter(|part| !group.sizes(SYNC_FULL.name, part).is_empty())
         .map(|part| (part.to_owned(), SYNC_FULL.name, part, 0.5))
         .collect();
-    Matrix::of(group, &series).into_table(
-        group.unit(),
-        "Parts of a full sync",
-        "prepare: reading what is there; render: making text or messages; submit: handing them over until the kernel returns; \
-         effective: until a new connection is answered by the right endpoint.",
-    )
+    let note = "prepare: reading what is there; render: making text or messages; submit: handing them over until the kernel returns; \
+                effective: until a new connection is answered by the right endpoint.";
+    by_size(group, "Parts of a full sync", note, &columns)
 }
 
 /// The strategies of making VIPs local.
 pub(crate) fn vip_bind(group: &Group<'_>) -> Option<Table> {
-    let series: Vec<(String, &str, &str, f64)> = group
-        .labels(VIP_BIND.name)
-        .into_iter()
-        .map(|label| (label.to_owned(), VIP_BIND.name, label, 0.5))
-        .collect();
-    Matrix::of(group, &series).into_table(
-        group.unit(),
-        VIP_BIND.title,
-        "dummy: one address each on a dummy device; local-route: a local route.",
-    )
+    let labels = group.labels(VIP_BIND.name).into_iter();
+    let columns: Vec<Timing<'_>> =
+        labels.map(|label| (label.to_owned(), VIP_BIND.name, label, 0.5)).collect();
+    let note = "dummy: one address each on a dummy device; local-route: a local route.";
+    by_size(group, VIP_BIND.title, note, &columns)
+}
+
+/// A number of [`resources`], on the scale of all that share its unit.
+struct Amount<'a> {
+    metric: &'a str,
+    label: &'a str,
+    proxy: &'a str,
+    services: u64,
+    value: f64,
+    scale: Scale,
 }
 
 /// Every other metric (rules, messages, bytes, processor time, memory, throughput), one line each:
 /// their units differ.
 pub(crate) fn resources(group: &Group<'_>) -> Option<Table> {
-    let columns = vec![
-        text("what"),
-        text("detail"),
-        text("proxy"),
-        number("Services"),
-        number("amount"),
-        text("unit"),
-    ];
-    let mut table = Table::new("What else was counted", "Median over the seeds.", columns);
-    for metric in group.metrics() {
-        if metrics::kind(metric).is_some_and(|kind| kind.uses.contains(&Use::OwnTable)) {
-            continue;
-        }
+    let has_own =
+        |name: &str| metrics::kind(name).is_some_and(|kind| kind.uses.contains(&Use::OwnTable));
+    let mut rows = Vec::new();
+    for metric in group.metrics().into_iter().filter(|metric| !has_own(metric)) {
         for label in group.labels(metric) {
-            table.rows.extend(amounts(group, metric, label));
+            rows.extend(amounts(group, metric, label));
         }
     }
-    table.cut().unless_empty()
+    Columns::of(&rows)
+        .text("what", |row| row.metric.to_owned())
+        .text("detail", |row| row.label.to_owned())
+        .text("proxy", |row| row.proxy.to_owned())
+        .number("Services", |row| thousands(row.services))
+        .number("amount", |row| row.scale.number(row.value))
+        .text("unit", |row| row.scale.name().to_owned())
+        .titled("What else was counted", "Median over the seeds.")
+        .cut()
+        .unless_empty()
 }
 
 /// One row for each proxy and size, those of one unit on one scale.
-fn amounts(group: &Group<'_>, metric: &str, label: &str) -> Vec<Vec<String>> {
+fn amounts<'a>(group: &'a Group<'_>, metric: &'a str, label: &'a str) -> Vec<Amount<'a>> {
     let mut by_unit: BTreeMap<Unit, Vec<(&str, u64, f64)>> = BTreeMap::new();
     for (unit, proxy, services) in group.amounts(metric, label) {
         if let Some(spread) = group.amount(unit, metric, label, proxy, services) {
             by_unit.entry(unit).or_default().push((proxy, services, spread.median));
         }
     }
-    let mut rows = Vec::new();
-    for (unit, values) in by_unit {
+    let of_unit = |(unit, values): (Unit, Vec<(&'a str, u64, f64)>)| {
         let scale = Scale::of(unit, values.iter().map(|(.., value)| *value));
-        rows.extend(values.into_iter().map(|(proxy, services, value)| {
-            vec![
-                metric.to_owned(),
-                label.to_owned(),
-                proxy.to_owned(),
-                thousands(services),
-                scale.number(value),
-                scale.name().to_owned(),
-            ]
-        }));
-    }
-    rows
+        let amount =
+            move |(proxy, services, value)| Amount { metric, label, proxy, services, value, scale };
+        values.into_iter().map(amount)
+    };
+    by_unit.into_iter().flat_map(of_unit).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::format::{fixed, plain, quantity, thousands};
-use crate::tables::{Table, number, text};
+use crate::metrics::{HARNESS_CLOCK, HARNESS_SAMPLE};
+use crate::record::GuestRecord;
+use crate::stats::Spread;
+use crate::tables::{Columns, Table};
 use crate::view::{Group, View};
 
 /// Longest free text in a table, characters.
@@ -12,8 +15,6 @@ const TEXT_MAX: usize = 1_000;
 
 /// Cells without numbers: same proxy, measure and reason on one line.
 pub(crate) fn gaps(view: &View<'_>) -> Option<Table> {
-    let columns = ["kernel", "proxy", "measure", "outcome"].into_iter().map(text);
-    let columns = columns.chain([number("Services"), number("cells"), text("reason")]).collect();
     let mut lines: BTreeMap<[String; 5], (BTreeSet<u64>, u64)> = BTreeMap::new();
     for cell in view.groups.iter().flat_map(Group::gaps) {
         let labels = &cell.labels;
@@ -25,29 +26,28 @@ pub(crate) fn gaps(view: &View<'_>) -> Option<Table> {
         sizes.insert(labels.services);
         *count += 1;
     }
-    let mut table = Table::new("Cells that gave no numbers", "", columns);
-    for ([kernel, proxy, measure, kind, reason], (sizes, count)) in lines {
-        let sizes: Vec<String> = sizes.into_iter().map(thousands).collect();
-        table.rows.push(vec![
-            kernel,
-            proxy,
-            measure,
-            kind,
-            sizes.join(" "),
-            thousands(count),
-            reason,
-        ]);
+    let sizes =
+        |sizes: &BTreeSet<u64>| sizes.iter().copied().map(thousands).collect::<Vec<_>>().join(" ");
+    let lines: Vec<_> = lines.into_iter().collect();
+    let mut table = Columns::of(&lines);
+    for (at, head) in ["kernel", "proxy", "measure", "outcome"].into_iter().enumerate() {
+        table = table.text(head, move |(words, _)| words[at].clone());
     }
-    table.cut().unless_empty()
+    table
+        .number("Services", |(_, (services, _))| sizes(services))
+        .number("cells", |(_, (_, count))| thousands(*count))
+        .text("reason", |([.., reason], _)| reason.clone())
+        .titled("Cells that gave no numbers", "")
+        .cut()
+        .unless_empty()
 }
 
 /// Warnings of cells and of the stored runs themselves, each once.
 pub(crate) fn warnings(view: &View<'_>) -> Option<Table> {
-    let columns = vec![text("warning"), text("where"), number("cells")];
     let mut lines: BTreeMap<String, (String, u64)> = BTreeMap::new();
     for run in view.runs {
         for warning in &run.warnings {
-            let place = plain(&run.dir.display().to_string());
+            let place = run.folder();
             lines.entry(shorten(warning)).or_insert((place, 0));
         }
     }
@@ -56,93 +56,93 @@ pub(crate) fn warnings(view: &View<'_>) -> Option<Table> {
             lines.entry(shorten(warning)).or_insert_with(|| (cell.id.clone(), 0)).1 += 1;
         }
     }
-    let mut table = Table::new("Warnings", "where: the first cell that has it.", columns);
-    for (warning, (place, count)) in lines {
-        let count = if count == 0 { String::new() } else { thousands(count) };
-        table.rows.push(vec![warning, place, count]);
-    }
-    table.cut().unless_empty()
+    let lines: Vec<(String, (String, u64))> = lines.into_iter().collect();
+    let count = |count: u64| if count == 0 { String::new() } else { thousands(count) };
+    Columns::of(&lines)
+        .text("warning", |(warning, _)| warning.clone())
+        .text("where", |(_, (place, _))| place.clone())
+        .number("cells", |(_, (_, cells))| count(*cells))
+        .titled("Warnings", "where: the first cell that has it.")
+        .cut()
+        .unless_empty()
 }
 
 /// What the harness adds to every number: it is part of what was measured.
 pub(crate) fn harness(view: &View<'_>) -> Option<Table> {
-    let columns = vec![
-        text("kernel"),
-        text("what"),
-        text("label"),
-        number("smallest"),
-        number("median"),
-        number("largest"),
-    ];
-    let note = "Reading the clock twice is inside every timing; taking the value is not.";
-    let mut table = Table::new("Cost of the harness itself", note, columns);
+    let mut rows: Vec<(&Group<'_>, &str, &str, Spread)> = Vec::new();
     for group in &view.groups {
-        for metric in ["harness.clock", "harness.sample"] {
-            for label in group.labels(metric) {
-                if let Some(spread) = group.over_all(metric, label) {
-                    let show = |value| quantity(group.unit(), value);
-                    table.rows.push(vec![
-                        group.key.kernel.clone(),
-                        metric.to_owned(),
-                        label.to_owned(),
-                        show(spread.min),
-                        show(spread.median),
-                        show(spread.max),
-                    ]);
-                }
-            }
+        for metric in [HARNESS_CLOCK.name, HARNESS_SAMPLE.name] {
+            let labels = group.labels(metric).into_iter();
+            rows.extend(
+                labels.filter_map(|label| {
+                    Some((group, metric, label, group.over_all(metric, label)?))
+                }),
+            );
         }
     }
-    table.unless_empty()
+    Columns::of(&rows)
+        .text("kernel", |(group, ..)| group.key.kernel.clone())
+        .text("what", |(_, metric, ..)| (*metric).to_owned())
+        .text("label", |(_, _, label, _)| (*label).to_owned())
+        .number("smallest", |(group, .., spread)| quantity(group.unit(), spread.min))
+        .number("median", |(group, .., spread)| quantity(group.unit(), spread.median))
+        .number("largest", |(group, .., spread)| quantity(group.unit(), spread.max))
+        .titled(
+            "Cost of the harness itself",
+            "Reading the clock twice is inside every timing; taking the value is not.",
+        )
+        .unless_empty()
 }
 
 /// What guests took of the host's time: for planning the next run.
 pub(crate) fn guests(view: &View<'_>) -> Option<Table> {
-    let columns = [text("kernel"), number("boot, s"), number("saved, MB"), number("restore, s")];
-    let note = "Wall time on the host, not comparable between machines. Without a figure: saved by an earlier run.";
-    let mut table = Table::new("Guests", note, columns.into());
+    let guests: Vec<&GuestRecord> = view.runs.iter().flat_map(|run| &run.record.guests).collect();
     let seconds =
         |value: Option<f64>, decimals| value.map_or(String::new(), |value| fixed(value, decimals));
-    for guest in view.runs.iter().flat_map(|run| &run.record.guests) {
-        table.rows.push(vec![
-            shorten(&guest.release),
-            seconds(guest.boot_s, 1),
-            guest.snapshot_bytes.map_or(String::new(), |bytes| thousands(bytes / 1_000_000)),
-            seconds(guest.restore_s, 2),
-        ]);
-    }
-    table.cut().unless_empty()
+    let megabytes = |bytes: u64| thousands(bytes / 1_000_000);
+    Columns::of(&guests)
+        .text("kernel", |guest| shorten(&guest.release))
+        .number("boot, s", |guest| seconds(guest.boot_s, 1))
+        .number("saved, MB", |guest| guest.snapshot_bytes.map_or(String::new(), megabytes))
+        .number("restore, s", |guest| seconds(guest.restore_s, 2))
+        .titled(
+            "Guests",
+            "Wall time on the host, not comparable between machines. Without a figure: saved by an earlier run.",
+        )
+        .cut()
+        .unless_empty()
 }
 
 /// Facts of every run, side by side; a fact that is the same everywhere is said once.
 pub(crate) fn environment(view: &View<'_>) -> Option<Table> {
     let keys: BTreeSet<&String> =
         view.runs.iter().flat_map(|run| run.record.environment.facts.keys()).collect();
-    let mut table = Table::new("Environment", "", vec![text("fact"), text("value")]);
-    for key in keys {
-        let mut values: Vec<(String, Vec<String>)> = Vec::new();
-        for run in view.runs {
-            let value = run.record.environment.facts.get(key);
-            let value = value.map_or("not recorded".to_owned(), |value| shorten(value));
-            let place = plain(&run.dir.display().to_string());
-            match values.iter_mut().find(|(known, _)| *known == value) {
-                Some((_, places)) => places.push(place),
-                None => values.push((value, vec![place])),
-            }
+    let keys: Vec<&String> = keys.into_iter().collect();
+    Columns::of(&keys)
+        .text("fact", |key| shorten(key))
+        .text("value", |key| fact(view, key))
+        .titled("Environment", "")
+        .cut()
+        .unless_empty()
+}
+
+/// What every run says of a fact; where they differ, each value with its runs.
+fn fact(view: &View<'_>, key: &str) -> String {
+    let mut values: Vec<(String, Vec<String>)> = Vec::new();
+    for run in view.runs {
+        let value = run.record.environment.facts.get(key);
+        let value = value.map_or("not recorded".to_owned(), |value| shorten(value));
+        let place = run.folder();
+        match values.iter_mut().find(|(known, _)| *known == value) {
+            Some((_, places)) => places.push(place),
+            None => values.push((value, vec![place])),
         }
-        let text = match values.as_slice() {
-            [(value, _)] => value.clone(),
-            several => {
-                let parts: Vec<String> = several
-                    .iter()
-                    .map(|(value, places)| format!("{value} ({})", places.join(", ")))
-                    .collect();
-                parts.join("; ")
-            }
-        };
-        table.rows.push(vec![shorten(key), text]);
     }
-    table.cut().unless_empty()
+    if let [(value, _)] = values.as_slice() {
+        return value.clone();
+    }
+    let parts = values.iter().map(|(value, places)| format!("{value} ({})", places.join(", ")));
+    parts.collect::<Vec<_>>().join("; ")
 }
 
 /// Stored free text, harmless and of bounded length.
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn guests_are_listed_with_what_they_took() {
         let mut run = fixture::stored();
-        run.record.guests.push(crate::GuestRecord {
+        run.record.guests.push(GuestRecord {
             release: "6.1".into(),
             boot_s: None,
             snapshot_bytes: Some(151_000_000),
