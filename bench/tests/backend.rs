@@ -89,8 +89,7 @@ fn it_is_measured_and_reported_under_its_name_and_in_its_colour() {
     }
     drop(writer);
     let run = Run::read(&dir).unwrap();
-    let report =
-        results::report::document(&[run], None, &dir).unwrap();
+    let report = results::report::document(&[run], None, &dir).unwrap();
     results::print::write(&report, &dir, "report").unwrap();
     let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
     assert!(page.contains(">toy<"), "it has rows");

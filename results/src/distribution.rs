@@ -1,8 +1,8 @@
 //! Reads stored values back: decoding, counts, extremes, means and percentiles of a
 //! [`Distribution`].
 //!
-//! Stored values are untrusted: sizes are checked before anything is allocated. Taking values is in
-//! `sampler`.
+//! Stored values are untrusted: sizes are checked before anything is allocated. Storing them is in
+//! `compact`.
 
 use std::collections::BTreeMap;
 
@@ -139,15 +139,9 @@ impl Samples {
     fn of_values(values: &[u64]) -> Self {
         let mut sorted = values.to_vec();
         sorted.sort_unstable();
-        let mut buckets: Vec<(u64, u64)> = Vec::new();
-        for &value in &sorted {
-            match buckets.last_mut() {
-                Some((last, count)) if *last == value => *count += 1,
-                _ => buckets.push((value, 1)),
-            }
-        }
+        let same = sorted.chunk_by(|a, b| a == b);
         Self {
-            buckets,
+            buckets: same.map(|values| (values[0], values.len() as u64)).collect(),
             count: sorted.len() as u64,
             min: sorted.first().copied().unwrap_or(0),
             max: sorted.last().copied().unwrap_or(0),
@@ -173,49 +167,6 @@ fn rank(quantile: f64, count: u64) -> u64 {
 }
 
 impl Distribution {
-    /// Number of values, as stored.
-    pub fn count(&self) -> u64 {
-        match self {
-            Self::Values { values } => values.len() as u64,
-            Self::Histogram { count, .. } => *count,
-        }
-    }
-
-    /// Smallest value, exact; `None` when there is none.
-    pub fn min(&self) -> Option<u64> {
-        match self {
-            Self::Values { values } => values.iter().min().copied(),
-            Self::Histogram { count, min, .. } => (*count > 0).then_some(*min),
-        }
-    }
-
-    /// Largest value, exact; `None` when there is none.
-    pub fn max(&self) -> Option<u64> {
-        match self {
-            Self::Values { values } => values.iter().max().copied(),
-            Self::Histogram { count, max, .. } => (*count > 0).then_some(*max),
-        }
-    }
-
-    /// Arithmetic mean; `None` when there is no value.
-    pub fn mean(&self) -> Option<f64> {
-        let sum: u128 = match self {
-            Self::Values { values } => values.iter().map(|&value| u128::from(value)).sum(),
-            Self::Histogram { sum, .. } => u128::from(*sum),
-        };
-        let count = self.count();
-        (count > 0).then(|| sum as f64 / count as f64)
-    }
-
-    /// One percentile, see [`Samples::percentile`]. Decodes a histogram each time: take
-    /// [`Self::samples`] for several.
-    ///
-    /// # Errors
-    /// [`DistributionError`] when what is stored cannot be trusted.
-    pub fn percentile(&self, quantile: f64) -> Result<Option<u64>, DistributionError> {
-        Ok(self.samples()?.percentile(quantile))
-    }
-
     /// Decodes and checks the values.
     ///
     /// # Errors
@@ -223,14 +174,10 @@ impl Distribution {
     /// beside it disagree with it.
     pub fn samples(&self) -> Result<Samples, DistributionError> {
         match self {
-            Self::Values { values } if values.len() > VALUES_MAX => {
-                Err(DistributionError::TooLarge {
-                    what: "the number of values",
-                    size: values.len() as u64,
-                    limit: VALUES_MAX as u64,
-                })
+            Self::Values { values } => {
+                at_most("the number of values", values.len() as u64, VALUES_MAX as u64)?;
+                Ok(Samples::of_values(values))
             }
-            Self::Values { values } => Ok(Samples::of_values(values)),
             Self::Histogram { v2, count, min, max, sum } => {
                 let (buckets, highest) = decode(v2, *max)?;
                 let samples =
@@ -242,6 +189,10 @@ impl Distribution {
     }
 }
 
+fn at_most(what: &'static str, size: u64, limit: u64) -> Result<(), DistributionError> {
+    if size > limit { Err(DistributionError::TooLarge { what, size, limit }) } else { Ok(()) }
+}
+
 fn undecodable(detail: impl Into<String>) -> DistributionError {
     DistributionError::Undecodable { detail: detail.into() }
 }
@@ -250,13 +201,7 @@ fn undecodable(detail: impl Into<String>) -> DistributionError {
 /// highest trackable value of an `HdrHistogram` V2. Memory is taken for values up to `max` only: an
 /// array to the highest trackable value would be ten times larger, and a report decodes thousands.
 fn decode(text: &str, max: u64) -> Result<(Vec<(u64, u64)>, u64), DistributionError> {
-    if text.len() > TEXT_MAX_BYTES {
-        return Err(DistributionError::TooLarge {
-            what: "the histogram's text in bytes",
-            size: text.len() as u64,
-            limit: TEXT_MAX_BYTES as u64,
-        });
-    }
+    at_most("the histogram's text in bytes", text.len() as u64, TEXT_MAX_BYTES as u64)?;
     let mut bytes =
         BASE64.decode(text.as_bytes()).map_err(|error| undecodable(error.to_string()))?;
     let highest = check_header(&bytes)?;
@@ -282,28 +227,22 @@ fn check_header(bytes: &[u8]) -> Result<u64, DistributionError> {
     let (header, payload) = bytes
         .split_at_checked(V2_HEADER_BYTES)
         .ok_or_else(|| undecodable("shorter than its header"))?;
-    let word = |at: usize| -> Option<u32> {
-        Some(u32::from_be_bytes(header.get(at..at + 4)?.try_into().ok()?))
+    let number = |at: usize, bytes: usize| {
+        header.iter().skip(at).take(bytes).fold(0, |all, byte| all << 8 | u64::from(*byte))
     };
-    let long = |at: usize| -> Option<u64> {
-        Some(u64::from_be_bytes(header.get(at..at + 8)?.try_into().ok()?))
-    };
-    if word(0) != Some(V2_COOKIE) {
+    if number(0, 4) != u64::from(V2_COOKIE) {
         return Err(undecodable("not an uncompressed HdrHistogram V2"));
     }
-    if word(4).map(u64::from) != Some(payload.len() as u64) {
+    if number(4, 4) != payload.len() as u64 {
         return Err(undecodable("its length field does not match its length"));
     }
-    if word(12) != Some(u32::from(DIGITS)) || long(16) != Some(1) {
+    if number(12, 4) != u64::from(DIGITS) || number(16, 8) != 1 {
         return Err(undecodable("not five significant digits from 1 up"));
     }
-    let highest = long(HIGHEST_AT).unwrap_or(0);
-    if !(2..=HIGHEST_ACCEPTED).contains(&highest) {
-        return Err(DistributionError::TooLarge {
-            what: "the histogram's highest trackable value",
-            size: highest,
-            limit: HIGHEST_ACCEPTED,
-        });
+    let highest = number(HIGHEST_AT, 8);
+    at_most("the histogram's highest trackable value", highest, HIGHEST_ACCEPTED)?;
+    if highest < 2 {
+        return Err(undecodable("its highest trackable value is below 2"));
     }
     // A number of nine bytes (2^56 and more) is no count and no run of empty buckets; the decoder
     // negates such numbers without a check for overflow.
@@ -377,11 +316,12 @@ mod tests {
     #[test]
     fn an_empty_distribution_has_no_extremes_and_no_percentiles() {
         for empty in [Distribution::Values { values: vec![] }, histogram(&[])] {
+            let empty = empty.samples().unwrap();
             assert_eq!(
                 (empty.count(), empty.min(), empty.max(), empty.mean()),
                 (0, None, None, None)
             );
-            assert_eq!(empty.percentile(0.5), Ok(None));
+            assert_eq!(empty.percentile(0.5), None);
         }
     }
 

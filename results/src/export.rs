@@ -5,24 +5,24 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::distribution::DistributionError;
-use crate::record::{CellRecord, Metric, Unit};
+use crate::record::{CellRecord, Metric};
 use crate::store::Run;
+use crate::values::{ValuesError, decoded};
 
 /// One line of an export. The order of the fields is the order of the columns, and a contract.
 ///
 /// A cell without numbers is one row of metric `outcome`, labelled with the kind of its outcome,
 /// its numbers empty.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Row {
     /// Id of the cell.
     pub cell: String,
     /// Kernel release.
     pub kernel: String,
     /// `host` or `guest`.
-    pub place: &'static str,
+    pub place: String,
     /// `wall` or `instructions`.
-    pub clock: &'static str,
+    pub clock: String,
     /// Proxy.
     pub proxy: String,
     /// Number of Services.
@@ -36,7 +36,7 @@ pub struct Row {
     /// Its label.
     pub label: String,
     /// Unit of the numbers that follow; empty when there are none.
-    pub unit: &'static str,
+    pub unit: String,
     /// How many values.
     pub count: Option<u64>,
     /// Smallest value.
@@ -53,41 +53,12 @@ pub struct Row {
     pub mean: Option<f64>,
 }
 
-/// The fields of a [`Row`], in their order.
-const COLUMNS: [&str; 18] = [
-    "cell",
-    "kernel",
-    "place",
-    "clock",
-    "proxy",
-    "services",
-    "endpoints",
-    "seed",
-    "metric",
-    "label",
-    "unit",
-    "count",
-    "min",
-    "p50",
-    "p90",
-    "p99",
-    "max",
-    "mean",
-];
-
 /// Why a run cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// A metric's values cannot be trusted.
-    #[error("cell {cell}, metric {metric}: {source}")]
-    Values {
-        /// The cell.
-        cell: String,
-        /// Name and label.
-        metric: String,
-        /// What is wrong.
-        source: DistributionError,
-    },
+    #[error(transparent)]
+    Values(#[from] ValuesError),
     /// CSV could not be written.
     #[error("cannot write the CSV: {0}")]
     Csv(#[from] csv::Error),
@@ -107,8 +78,8 @@ pub fn rows(run: &Run) -> Result<Vec<Row>, ExportError> {
     let mut rows = Vec::new();
     for cell in &run.cells {
         if cell.metrics.is_empty() {
-            let unit = None;
-            rows.push(empty_row(cell, "outcome", cell.outcome.kind(), unit));
+            let label = cell.outcome.kind().to_owned();
+            rows.push(Row { metric: "outcome".to_owned(), label, ..row(cell) });
         }
         for metric in &cell.metrics {
             rows.push(metric_row(cell, metric)?);
@@ -121,15 +92,25 @@ pub fn rows(run: &Run) -> Result<Vec<Row>, ExportError> {
 ///
 /// # Errors
 /// [`ExportError`].
-pub fn csv(run: &Run, out: impl io::Write) -> Result<(), ExportError> {
-    // Not left to the first row: a run without cells has a head line, too.
+pub fn csv(run: &Run, mut out: impl io::Write) -> Result<(), ExportError> {
+    out.write_all(&head()?)?;
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(out);
-    writer.write_record(COLUMNS)?;
     for row in rows(run)? {
         writer.serialize(row)?;
     }
     writer.flush()?;
     Ok(())
+}
+
+/// The line of columns; taken from a row of nothing, since a run without cells has a head line,
+/// too.
+fn head() -> Result<Vec<u8>, ExportError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.serialize(Row::default())?;
+    let mut text = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
+    let end = text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    text.truncate(end);
+    Ok(text)
 }
 
 /// Writes the rows as one JSON array, one row a line. The same run gives the same bytes.
@@ -148,37 +129,28 @@ pub fn json(run: &Run, mut out: impl io::Write) -> Result<(), ExportError> {
     Ok(())
 }
 
-fn empty_row(cell: &CellRecord, metric: &str, label: &str, unit: Option<Unit>) -> Row {
+/// What every row of a cell has.
+fn row(cell: &CellRecord) -> Row {
     let labels = &cell.labels;
     Row {
         cell: cell.id.clone(),
         kernel: labels.kernel.clone(),
-        place: labels.place.as_str(),
-        clock: labels.clock.as_str(),
+        place: labels.place.to_string(),
+        clock: labels.clock.to_string(),
         proxy: labels.proxy.clone(),
         services: labels.services,
         endpoints: labels.endpoints,
         seed: labels.seed,
-        metric: metric.to_owned(),
-        label: label.to_owned(),
-        unit: unit.map_or("", Unit::as_str),
-        count: None,
-        min: None,
-        p50: None,
-        p90: None,
-        p99: None,
-        max: None,
-        mean: None,
+        ..Row::default()
     }
 }
 
 fn metric_row(cell: &CellRecord, metric: &Metric) -> Result<Row, ExportError> {
-    let samples = metric.data.samples().map_err(|source| ExportError::Values {
-        cell: cell.id.clone(),
-        metric: format!("{} {}", metric.name, metric.label),
-        source,
-    })?;
+    let samples = decoded(cell, metric)?;
     Ok(Row {
+        metric: metric.name.clone(),
+        label: metric.label.clone(),
+        unit: metric.unit.to_string(),
         count: Some(samples.count()),
         min: samples.min(),
         p50: samples.percentile(0.5),
@@ -186,7 +158,7 @@ fn metric_row(cell: &CellRecord, metric: &Metric) -> Result<Row, ExportError> {
         p99: samples.percentile(0.99),
         max: samples.max(),
         mean: samples.mean().map(|mean| (mean * 1000.0).round() / 1000.0),
-        ..empty_row(cell, &metric.name, &metric.label, Some(metric.unit))
+        ..row(cell)
     })
 }
 
@@ -214,10 +186,12 @@ mod tests {
         let mut run = fixture::stored();
         let row = serde_json::to_value(&rows(&run).unwrap()[0]).unwrap();
         run.cells.clear();
-        assert_eq!(csv_text(&run), format!("{}\n", COLUMNS.join(",")));
+        let text = csv_text(&run);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let columns: Vec<&str> = text.trim_end().split(',').collect();
         let fields = row.as_object().unwrap();
-        assert_eq!(fields.len(), COLUMNS.len());
-        assert!(COLUMNS.iter().all(|column| fields.contains_key(*column)), "{fields:?}");
+        assert_eq!(fields.len(), columns.len());
+        assert!(columns.iter().all(|column| fields.contains_key(*column)), "{fields:?}");
     }
 
     #[test]

@@ -108,8 +108,7 @@ pub fn quantity(unit: Unit, value: f64) -> String {
         Unit::Count => fixed(value, 0),
         Unit::Instructions if value < 1e7 => format!("{} instructions", fixed(value, 0)),
         _ => {
-            let scaled = steps(unit).iter().rev().find(|(divisor, _)| value >= *divisor);
-            let (divisor, name) = scaled.or(steps(unit).first()).copied().unwrap_or((1.0, ""));
+            let (divisor, name) = step(steps(unit), value);
             let decimals_free = divisor <= 1.0 && value.fract() == 0.0;
             let number =
                 if decimals_free { fixed(value, 0) } else { three_digits(value / divisor) };
@@ -136,35 +135,39 @@ pub fn compact(unit: Unit, value: f64) -> String {
 
 /// A label of an axis: `500`, `20k`, `1.5M`; with a unit's short name where it has one: `20 µs`.
 pub fn axis(unit: Unit, value: f64) -> String {
-    let plain: &[(f64, &str)] = &[(1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T")];
-    let (table, space) = match unit {
-        Unit::Ns | Unit::Bytes => (steps(unit), " "),
-        Unit::Instructions | Unit::Count => (plain, ""),
-    };
     // A hair below a step, from a logarithm, still belongs to it.
-    let scaled = table.iter().rev().find(|(divisor, _)| value * 1.000_001 >= *divisor);
-    let (divisor, name) = scaled.or(table.first()).copied().unwrap_or((1.0, ""));
+    let (divisor, name) = short_step(unit, value * 1.000_001);
     let text = format!("{:.3}", value / divisor);
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    format!("{text}{space}{name}")
+    format!("{}{name}", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// A value in a narrow cell, three digits and a suffix: `59.1k`, `1.54M`, `23.5 µs`, `980`.
 pub fn short(unit: Unit, value: f64) -> String {
-    let plain: &[(f64, &str)] = &[(1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T")];
-    let (table, space) = match unit {
-        Unit::Ns | Unit::Bytes => (steps(unit), " "),
-        Unit::Instructions | Unit::Count => (plain, ""),
-    };
     // What would be rounded to 1,000 belongs to the next step.
-    let scaled = table.iter().rev().find(|(divisor, _)| value >= *divisor * 0.999_5);
-    let (divisor, name) = scaled.or(table.first()).copied().unwrap_or((1.0, ""));
+    let (divisor, name) = short_step(unit, value / 0.999_5);
     let number = if divisor <= 1.0 && value.fract() == 0.0 {
         fixed(value, 0)
     } else {
         three_digits(if divisor > 1.0 { (value / divisor).max(1.0) } else { value })
     };
-    format!("{number}{space}{name}")
+    format!("{number}{name}")
+}
+
+/// Divisor and ending of the largest step that is not above `value`.
+fn short_step(unit: Unit, value: f64) -> (f64, String) {
+    let plain = [(1.0, ""), (1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T")];
+    let (table, space) = match unit {
+        Unit::Ns | Unit::Bytes => (steps(unit), " "),
+        Unit::Instructions | Unit::Count => (&plain[..], ""),
+    };
+    let (divisor, name) = step(table, value);
+    (divisor, format!("{space}{name}"))
+}
+
+/// The largest step that is not above `value`, or else the first.
+fn step(steps: &[(f64, &'static str)], value: f64) -> (f64, &'static str) {
+    let scaled = steps.iter().rev().find(|(divisor, _)| value >= *divisor);
+    scaled.or(steps.first()).copied().unwrap_or((1.0, ""))
 }
 
 /// A share as per cent, with one decimal below 10%: `0.4%`, `-12%`, `430%`, `under 0.1%`.

@@ -33,7 +33,8 @@ mod proxies;
 mod record;
 pub mod replicate;
 pub mod report;
-pub mod schema;
+#[cfg(test)]
+mod schema;
 pub mod stats;
 mod store;
 mod tables;

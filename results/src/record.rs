@@ -50,9 +50,7 @@ pub enum Unit {
 }
 
 /// What identifies a cell: every dimension of the run.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Labels {
     /// Kernel release, for example `6.1.0-56-cloud-amd64`.
@@ -90,7 +88,7 @@ pub enum Outcome {
         limit_s: u64,
         /// What the budget counts: real time, or the guest's own, of which a second is a billion
         /// instructions. Runs recorded before this was stored counted real time.
-        #[serde(default = "Clock::wall")]
+        #[serde(default = "wall")]
         clock: Clock,
     },
     /// Not tried, because of an earlier cell of the same series.
@@ -109,6 +107,11 @@ pub enum Outcome {
         /// The error chain.
         reason: String,
     },
+}
+
+/// The clock of a limit before it was stored.
+fn wall() -> Clock {
+    Clock::Wall
 }
 
 /// Values of one metric.
@@ -249,46 +252,12 @@ pub struct RunRecord {
 /// Schema name of `run.json` that this crate writes and reads.
 pub const RUN_SCHEMA: &str = "vipbench.run/1";
 
-impl Place {
-    /// The stored name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Host => "host",
-            Self::Guest => "guest",
-        }
-    }
-}
-
 impl Clock {
-    fn wall() -> Self {
-        Self::Wall
-    }
-
-    /// The stored name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Wall => "wall",
-            Self::Instructions => "instructions",
-        }
-    }
-
     /// The unit of every timing taken on this clock.
     pub fn unit(self) -> Unit {
         match self {
             Self::Wall => Unit::Ns,
             Self::Instructions => Unit::Instructions,
-        }
-    }
-}
-
-impl Unit {
-    /// The stored name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ns => "ns",
-            Self::Instructions => "instructions",
-            Self::Count => "count",
-            Self::Bytes => "bytes",
         }
     }
 }
@@ -322,23 +291,18 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+/// Shown by their stored names.
+macro_rules! shown_as_stored {
+    ($($type:ty),*) => {$(
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.serialize(f)
+            }
+        }
+    )*};
 }
 
-impl fmt::Display for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Display for Unit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+shown_as_stored!(Place, Clock, Unit);
 
 impl Labels {
     /// The stable id of a cell, made from every dimension that tells cells of one run apart, for

@@ -164,7 +164,7 @@ fn profiled(
         measured,
         largest_gap,
         stored_p50: stored_metric(stored, target)
-            .and_then(|metric| metric.data.percentile(0.5).ok().flatten()),
+            .and_then(|metric| metric.data.samples().ok()?.percentile(0.5)),
         as_stored: same_numbers(stored, answer)?,
         parts: parts(target, profile, symbols),
     })

@@ -42,7 +42,7 @@ pub(super) fn open(
         return Ok((RunWriter::create(folder, record)?, cells));
     }
     let is_again = |cell: &CellRecord| is_retried(&cell.outcome, &request.retry);
-    let writer = RunWriter::resume_without(folder, record, is_again)?;
+    let writer = RunWriter::resume(folder, record, is_again)?;
     for warning in writer.warnings() {
         console::warn(warning);
     }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::write::{RunWriter, write_over};
-use super::{RUN_FILE, StoreError};
+use super::folder::{RUN_FILE, StoreError, invalid};
+use super::read::read_record;
+use super::write::{OUR_FAULT, RunWriter, write_over};
 use crate::record::GuestRecord;
-use crate::store::read::read_record;
 use crate::validate;
 
 impl RunWriter {
@@ -28,12 +28,7 @@ impl RunWriter {
                 None => record.guests.push(guest),
             }
         }
-        validate::run(&record).map_err(|detail| StoreError::Invalid {
-            path: dir.join(RUN_FILE),
-            line: 0,
-            detail,
-            remedy: "this is a fault of vipbench: please report it with the scenario",
-        })?;
+        validate::run(&record).map_err(invalid(&dir.join(RUN_FILE), 0, OUR_FAULT))?;
         write_over(dir, &record)
     }
 }

@@ -6,8 +6,9 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::{
-    CELLS_FILE, CELLS_MAX_BYTES, LINE_MAX_BYTES, RUN_FILE, RUN_MAX_BYTES, StoreError, io_error,
+use super::folder::{
+    CELLS_FILE, CELLS_MAX_BYTES, LINE_MAX_BYTES, RUN_FILE, RUN_MAX_BYTES, StoreError, invalid,
+    io_error,
 };
 use crate::record::{CellRecord, RUN_SCHEMA, RunRecord};
 use crate::validate;
@@ -36,34 +37,36 @@ impl Run {
     /// [`StoreError`] naming file, line and remedy.
     pub fn read(dir: &Path) -> Result<Self, StoreError> {
         let record = read_record(dir)?;
-        let stored = read_cells(dir, &record)?;
-        let mut warnings = Vec::new();
-        if stored.torn_bytes > 0 {
-            warnings.push(format!(
+        let StoredCells { mut cells, torn_bytes, .. } = read_cells(dir, &record)?;
+        let order: HashMap<&str, usize> =
+            record.cells.iter().enumerate().map(|(at, id)| (id.as_str(), at)).collect();
+        cells.sort_by_key(|cell| order.get(cell.id.as_str()).copied());
+        let mut run = Self { dir: dir.to_owned(), record, cells, warnings: Vec::new() };
+        let (planned, missing) = (run.record.cells.len(), run.missing().len());
+        if torn_bytes > 0 {
+            run.warnings.push(format!(
                 "the last line of {CELLS_FILE} was cut off while being written and is left out; continue the run with --resume"
             ));
         }
-        let mut run = Self { dir: dir.to_owned(), record, cells: stored.cells, warnings };
-        let order: HashMap<&str, usize> =
-            run.record.cells.iter().enumerate().map(|(at, id)| (id.as_str(), at)).collect();
-        run.cells.sort_by_key(|cell| order.get(cell.id.as_str()).copied());
         if let Some(shard) = &run.record.shard {
             run.warnings.push(format!(
-                "this is shard {} of {}: {} of {} cells; `vipbench merge` makes one run of the shards",
+                "this is shard {} of {}: {planned} of {} cells; `vipbench merge` makes one run of the shards",
                 shard.index,
                 shard.count,
-                run.record.cells.len(),
                 shard.planned.len()
             ));
         }
-        let missing = run.missing().len();
         if missing > 0 {
             run.warnings.push(format!(
-                "{missing} of {} planned cells are not in this run; continue it with --resume",
-                run.record.cells.len()
+                "{missing} of {planned} planned cells are not in this run; continue it with --resume"
             ));
         }
         Ok(run)
+    }
+
+    /// Its folder, as it may be shown.
+    pub(crate) fn folder(&self) -> String {
+        crate::format::plain(&self.dir.display().to_string())
     }
 
     /// Ids of planned cells that have no record, in the order of the plan.
@@ -74,6 +77,7 @@ impl Run {
 }
 
 /// Cells in the order of the file, and where its good part ends.
+#[derive(Default)]
 pub(super) struct StoredCells {
     pub cells: Vec<CellRecord>,
     /// Bytes of complete lines.
@@ -85,15 +89,10 @@ pub(super) struct StoredCells {
 /// Reads and checks `run.json`.
 pub(super) fn read_record(dir: &Path) -> Result<RunRecord, StoreError> {
     let path = dir.join(RUN_FILE);
-    let invalid = |detail: String| StoreError::Invalid {
-        path: path.clone(),
-        line: 0,
-        detail,
-        remedy: RESTORE,
-    };
+    let invalid = invalid(&path, 0, RESTORE);
     let bytes = match read_bounded(&path, RUN_MAX_BYTES) {
         Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            return Err(StoreError::NoRun { dir: dir.to_owned() });
+            return Err(StoreError::NoRun(dir.to_owned()));
         }
         other => other?,
     };
@@ -104,7 +103,7 @@ pub(super) fn read_record(dir: &Path) -> Result<RunRecord, StoreError> {
         Some(RUN_SCHEMA) => {}
         Some(other) => {
             let found = other.chars().take(80).collect();
-            return Err(StoreError::Schema { path, found, expected: RUN_SCHEMA });
+            return Err(StoreError::Schema { path: path.clone(), found, expected: RUN_SCHEMA });
         }
         None => return Err(invalid("it has no schema".to_owned())),
     }
@@ -142,12 +141,8 @@ pub(super) fn read_cells(dir: &Path, record: &RunRecord) -> Result<StoredCells, 
             None
         };
         if let Some(problem) = problem {
-            return Err(StoreError::Invalid {
-                path,
-                line: at + 1,
-                detail: format!("cell {} {problem}", cell.id),
-                remedy: REMOVE_LINE,
-            });
+            let detail = format!("cell {} {problem}", cell.id);
+            return Err(invalid(&path, at + 1, REMOVE_LINE)(detail));
         }
         cells.push(cell);
     }
@@ -155,8 +150,7 @@ pub(super) fn read_cells(dir: &Path, record: &RunRecord) -> Result<StoredCells, 
 }
 
 fn parse_line(path: &Path, line: usize, bytes: &[u8]) -> Result<CellRecord, StoreError> {
-    let invalid =
-        |detail| StoreError::Invalid { path: path.to_owned(), line, detail, remedy: REMOVE_LINE };
+    let invalid = invalid(path, line, REMOVE_LINE);
     if bytes.len() > LINE_MAX_BYTES {
         return Err(invalid(format!("it is longer than {LINE_MAX_BYTES} bytes")));
     }
@@ -246,7 +240,7 @@ mod tests {
     #[test]
     fn a_folder_without_a_run_says_so() {
         let dir = TempDir::new().unwrap();
-        assert!(matches!(Run::read(dir.path()), Err(StoreError::NoRun { .. })));
+        assert!(matches!(Run::read(dir.path()), Err(StoreError::NoRun(_))));
     }
 
     #[test]

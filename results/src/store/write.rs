@@ -7,11 +7,15 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::read::{read_cells, read_record};
-use super::{CELLS_FILE, LINE_MAX_BYTES, RUN_FILE, StoreError, io_error};
+use super::folder::{CELLS_FILE, LINE_MAX_BYTES, RUN_FILE, StoreError, invalid, io_error};
+use super::read::{StoredCells, read_cells, read_record};
 use crate::facts;
 use crate::record::{CellRecord, Clock, RunRecord};
 use crate::validate;
+
+const CHANGE: &str = "change the scenario so that each cell differs from every other";
+pub(super) const OUR_FAULT: &str =
+    "this is a fault of vipbench: please report it with the scenario";
 
 /// Appends cells to a results folder; one at a time has it (the file of cells is locked).
 #[derive(Debug)]
@@ -34,61 +38,46 @@ impl RunWriter {
     /// breaks a rule of the format, and [`StoreError::Io`].
     pub fn create(dir: &Path, record: &RunRecord) -> Result<Self, StoreError> {
         let run_path = dir.join(RUN_FILE);
-        check_record(&run_path, record)?;
+        validate::run(record).map_err(invalid(&run_path, 0, CHANGE))?;
         fs::create_dir_all(dir).map_err(io_error("create folder", dir))?;
         if run_path.exists() || dir.join(CELLS_FILE).exists() {
-            return Err(StoreError::AlreadyHoldsRun { dir: dir.to_owned() });
+            return Err(StoreError::AlreadyHoldsRun(dir.to_owned()));
         }
         write_record(dir, record)?;
-        let path = dir.join(CELLS_FILE);
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(io_error("create", &path))?;
-        lock(&file, &path)?;
+        let (path, file) = open_cells(dir, OpenOptions::new().create_new(true))?;
         sync_folder(dir)?;
-        Ok(Self {
+        Ok(Self::holding(path, file, record, StoredCells::default()))
+    }
+
+    fn holding(path: PathBuf, file: File, record: &RunRecord, stored: StoredCells) -> Self {
+        Self {
             path,
             file,
             planned: record.cells.iter().cloned().collect(),
-            done: Vec::new(),
-            done_ids: HashSet::new(),
-            good_bytes: 0,
+            done_ids: stored.cells.iter().map(|cell| cell.id.clone()).collect(),
+            done: stored.cells,
+            good_bytes: stored.good_bytes,
             torn: false,
             warnings: Vec::new(),
-        })
+        }
     }
 
     /// Continues a run: the stored plan must be that of `record`. A torn last line is cut off;
-    /// that, and facts of the environment that changed meanwhile, are in [`Self::warnings`].
+    /// that, and facts of the environment that changed meanwhile, are in [`Self::warnings`]. Stored
+    /// cells that are to run again are removed.
     ///
     /// # Errors
     /// [`StoreError::Differs`] naming the first thing that differs, [`StoreError::Busy`], and what
     /// reading can fail with.
-    pub fn resume(dir: &Path, record: &RunRecord) -> Result<Self, StoreError> {
-        Self::resume_without(dir, record, |_| false)
-    }
-
-    /// The same, and removes stored cells that are to be run again.
-    ///
-    /// # Errors
-    /// As [`Self::resume`].
-    pub fn resume_without(
+    pub fn resume(
         dir: &Path,
         record: &RunRecord,
         is_again: impl Fn(&CellRecord) -> bool,
     ) -> Result<Self, StoreError> {
-        check_record(&dir.join(RUN_FILE), record)?;
+        validate::run(record).map_err(invalid(&dir.join(RUN_FILE), 0, CHANGE))?;
         let stored = read_record(dir)?;
         same_plan(dir, &stored, record)?;
-        let path = dir.join(CELLS_FILE);
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(io_error("open", &path))?;
-        lock(&file, &path)?;
+        let (path, file) = open_cells(dir, OpenOptions::new().create(true))?;
         let cells = read_cells(dir, &stored)?;
         let mut warnings = changed_facts(&stored, record);
         if cells.torn_bytes > 0 {
@@ -99,16 +88,7 @@ impl RunWriter {
                 cells.torn_bytes
             ));
         }
-        let mut writer = Self {
-            path,
-            file,
-            planned: stored.cells.into_iter().collect(),
-            done_ids: cells.cells.iter().map(|cell| cell.id.clone()).collect(),
-            done: cells.cells,
-            good_bytes: cells.good_bytes,
-            torn: false,
-            warnings,
-        };
+        let mut writer = Self { warnings, ..Self::holding(path, file, &stored, cells) };
         writer.forget(dir, is_again)?;
         Ok(writer)
     }
@@ -196,12 +176,7 @@ impl RunWriter {
 
     /// The bytes to store: a reader must accept them, so the reader's rules are applied first.
     fn line_of(&self, cell: &CellRecord) -> Result<Vec<u8>, StoreError> {
-        let invalid = |detail| StoreError::Invalid {
-            path: self.path.clone(),
-            line: 0,
-            detail,
-            remedy: "this is a fault of vipbench: please report it with the scenario",
-        };
+        let invalid = invalid(&self.path, 0, OUR_FAULT);
         validate::cell(cell).map_err(|detail| invalid(format!("cell {}: {detail}", cell.id)))?;
         if !self.planned.contains(&cell.id) {
             return Err(invalid(format!("cell {} is not in the plan of this run", cell.id)));
@@ -218,13 +193,12 @@ impl RunWriter {
     }
 }
 
-fn check_record(path: &Path, record: &RunRecord) -> Result<(), StoreError> {
-    validate::run(record).map_err(|detail| StoreError::Invalid {
-        path: path.to_owned(),
-        line: 0,
-        detail,
-        remedy: "change the scenario so that each cell differs from every other",
-    })
+/// The file of cells, for this writer alone.
+fn open_cells(dir: &Path, how: &mut OpenOptions) -> Result<(PathBuf, File), StoreError> {
+    let path = dir.join(CELLS_FILE);
+    let file = how.append(true).open(&path).map_err(io_error("open", &path))?;
+    lock(&file, &path)?;
+    Ok((path, file))
 }
 
 /// Writes `run.json` beside its place, flushes it and renames it, never over another one.
@@ -233,7 +207,7 @@ fn write_record(dir: &Path, record: &RunRecord) -> Result<(), StoreError> {
     match encoded(dir, record)?.persist_noclobber(&path) {
         Ok(_) => sync_folder(dir),
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(StoreError::AlreadyHoldsRun { dir: dir.to_owned() })
+            Err(StoreError::AlreadyHoldsRun(dir.to_owned()))
         }
         Err(error) => Err(io_error("create", &path)(error.error)),
     }
@@ -277,7 +251,7 @@ fn sync_folder(dir: &Path) -> Result<(), StoreError> {
 fn lock(file: &File, path: &Path) -> Result<(), StoreError> {
     match file.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Busy { path: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Busy(path.to_owned())),
         Err(TryLockError::Error(source)) => Err(io_error("lock", path)(source)),
     }
 }
@@ -304,12 +278,10 @@ fn same_plan(dir: &Path, stored: &RunRecord, wanted: &RunRecord) -> Result<(), S
     }
     if stored.cells != wanted.cells {
         let pair = stored.cells.iter().zip(&wanted.cells).enumerate().find(|(_, (a, b))| a != b);
+        let count = |record: &RunRecord| format!("{} cells", record.cells.len());
         let detail = match pair {
             Some((at, (a, b))) => format!("cell {} of the plan: {}", at + 1, words(a, b)),
-            None => words(
-                &format!("{} cells", stored.cells.len()),
-                &format!("{} cells", wanted.cells.len()),
-            ),
+            None => words(&count(stored), &count(wanted)),
         };
         return differs("plan", detail);
     }
@@ -392,11 +364,11 @@ mod tests {
         let dir = TempDir::new().unwrap();
         drop(RunWriter::create(dir.path(), &record).unwrap());
         let error = RunWriter::create(dir.path(), &record).unwrap_err();
-        assert!(matches!(error, StoreError::AlreadyHoldsRun { .. }));
+        assert!(matches!(error, StoreError::AlreadyHoldsRun(_)));
         fs::remove_file(dir.path().join(RUN_FILE)).unwrap();
         let error = RunWriter::create(dir.path(), &record).unwrap_err();
         assert!(
-            matches!(error, StoreError::AlreadyHoldsRun { .. }),
+            matches!(error, StoreError::AlreadyHoldsRun(_)),
             "cells without a run are somebody's too"
         );
     }
@@ -413,7 +385,7 @@ mod tests {
         let length = fs::metadata(&path).unwrap().len();
         OpenOptions::new().write(true).open(&path).unwrap().set_len(length - 1).unwrap();
 
-        let mut writer = RunWriter::resume(dir.path(), &record).unwrap();
+        let mut writer = RunWriter::resume(dir.path(), &record, |_| false).unwrap();
         assert!(writer.holds(&cells[0].id) && !writer.holds(&cells[1].id));
         assert_eq!(writer.resumed(), &cells[..1]);
         assert!(writer.warnings()[0].contains("run again"), "{:?}", writer.warnings());
@@ -431,7 +403,7 @@ mod tests {
         let refused = |change: &dyn Fn(&mut RunRecord)| {
             let mut other = record.clone();
             change(&mut other);
-            match RunWriter::resume(dir.path(), &other).unwrap_err() {
+            match RunWriter::resume(dir.path(), &other, |_| false).unwrap_err() {
                 StoreError::Differs { what, detail, .. } => (what, detail),
                 error => panic!("{error}"),
             }
@@ -450,7 +422,7 @@ mod tests {
         let mut other = record.clone();
         other.environment.facts.insert("host.cpu".into(), "another".into());
         other.environment.facts.insert("host.load".into(), "0.5".into());
-        let writer = RunWriter::resume(dir.path(), &other).unwrap();
+        let writer = RunWriter::resume(dir.path(), &other, |_| false).unwrap();
         assert_eq!(writer.warnings().len(), 1);
         assert!(writer.warnings()[0].starts_with("host.cpu was \"Example CPU, 2 cores\""));
         let (what, detail) = refused(&|other| {
@@ -467,7 +439,7 @@ mod tests {
         record.scenario["limits"] = serde_json::json!({ "cell_s": 600 });
         drop(RunWriter::create(dir.path(), &record).unwrap());
         record.scenario["limits"]["cell_s"] = 60.into();
-        RunWriter::resume(dir.path(), &record).unwrap();
+        RunWriter::resume(dir.path(), &record, |_| false).unwrap();
     }
 
     #[test]
@@ -480,12 +452,12 @@ mod tests {
         }
         drop(writer);
         let again = |cell: &CellRecord| cell.id == cells[0].id;
-        let mut writer = RunWriter::resume_without(dir.path(), &record, again).unwrap();
+        let mut writer = RunWriter::resume(dir.path(), &record, again).unwrap();
         assert!(!writer.holds(&cells[0].id));
         assert_eq!(writer.resumed(), &cells[1..]);
         assert_eq!(Run::read(dir.path()).unwrap().cells, cells[1..]);
-        let busy = RunWriter::resume(dir.path(), &record).unwrap_err();
-        assert!(matches!(busy, StoreError::Busy { .. }), "{busy}");
+        let busy = RunWriter::resume(dir.path(), &record, |_| false).unwrap_err();
+        assert!(matches!(busy, StoreError::Busy(_)), "{busy}");
         writer.append(&cells[0]).unwrap();
         assert_eq!(Run::read(dir.path()).unwrap().cells, cells);
     }
@@ -495,8 +467,8 @@ mod tests {
         let (record, _) = fixture::run();
         let dir = TempDir::new().unwrap();
         let _first = RunWriter::create(dir.path(), &record).unwrap();
-        let error = RunWriter::resume(dir.path(), &record).unwrap_err();
-        assert!(matches!(error, StoreError::Busy { .. }), "{error}");
+        let error = RunWriter::resume(dir.path(), &record, |_| false).unwrap_err();
+        assert!(matches!(error, StoreError::Busy(_)), "{error}");
     }
 
     #[test]
