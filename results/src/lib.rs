@@ -19,8 +19,6 @@ pub mod export;
 mod facts;
 mod files;
 mod findings;
-#[cfg(test)]
-mod fixture;
 pub mod format;
 pub mod gate;
 mod kernel;
@@ -33,14 +31,17 @@ mod proxies;
 mod record;
 pub mod replicate;
 pub mod report;
-#[cfg(test)]
-mod schema;
 pub mod stats;
 mod store;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod validate;
 mod values;
 mod view;
+
+#[cfg(test)]
+use tests::{fixture, schema};
 
 pub use compact::CompactError;
 pub use distribution::{DistributionError, Samples};
