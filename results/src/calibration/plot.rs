@@ -41,14 +41,15 @@ pub(super) fn chart(points: &[&Point], title: String) -> Option<Chart> {
 fn of_count(points: &[&Point], count: usize, colour: &str) -> Vec<Series> {
     let (mut scaled, mut real) = (Vec::new(), Vec::new());
     for point in points.iter().filter(|point| point.replicates == count) {
-        let (side, size) = match point.slowdown {
+        let (series, slower) = match point.slowdown {
             Slowdown::Same => continue,
             Slowdown::Scaled { share } => (&mut scaled, Some(share)),
             // Half-way between the line that is slowed down least and the one that is most.
             _ => (&mut real, point.effect.map(|(low, high)| f64::midpoint(low, high))),
         };
-        let size = size.filter(|size| *size > 0.0);
-        side.extend(size.map(|size| (size.clamp(TICKS[0], TICKS[TICKS.len() - 1]), point.share())));
+        let slower = slower.filter(|share| *share > 0.0);
+        let (least, most) = (TICKS[0], TICKS[TICKS.len() - 1]);
+        series.extend(slower.map(|share| (share.clamp(least, most), point.share())));
     }
     let name = if count == 1 { "1 seed".to_owned() } else { format!("{count} a side") };
     let mut label = Some(name);

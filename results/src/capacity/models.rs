@@ -4,6 +4,8 @@
 //! Fits by weighted least squares, each point by its relative error, for costs span orders of
 //! magnitude. Which model is used is decided in `cost`.
 
+use std::fmt::Write as _;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -167,7 +169,7 @@ impl Fit {
         for ((factor, parameter), power) in self.model.factors().iter().zip(others).zip(1..) {
             let sign = if *parameter < 0.0 { "−" } else { "+" };
             let each = number((parameter / scale.powi(power)).abs());
-            words += &format!(" {sign} {each} {factor}");
+            let _ = write!(words, " {sign} {each} {factor}");
         }
         words
     }

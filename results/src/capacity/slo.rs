@@ -14,8 +14,10 @@ use winnow::token::take_while;
 use crate::distribution::Samples;
 use crate::metrics::{self, MetricKind, Use};
 
-/// What a limit may be given in, each with the units and what they stand for.
-const UNITS: [(fn(f64) -> Limit, &[(&str, f64)]); 5] = [
+/// Units of one kind of limit, and what they stand for.
+type Units = (fn(f64) -> Limit, &'static [(&'static str, f64)]);
+/// What a limit may be given in.
+const UNITS: [Units; 5] = [
     (Limit::Ns, &[("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)]),
     (Limit::Plain, &[("", 1.0), ("k", 1e3), ("M", 1e6), ("G", 1e9)]),
     (Limit::Bytes, &[("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9)]),

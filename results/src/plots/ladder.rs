@@ -98,8 +98,8 @@ impl Ladder {
         }
         let first = down.end + 30 + self.label_rows() * LINE;
         for (at, words) in (0..).zip(&self.words()) {
-            let place = (across.start.min(24), first + at * LINE);
-            write(root, words, 24.0, theme::MUTED, HPos::Left, place)?;
+            let start = (across.start.min(24), first + at * LINE);
+            write(root, words, 24.0, theme::MUTED, HPos::Left, start)?;
         }
         Ok(())
     }

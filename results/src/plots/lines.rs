@@ -92,6 +92,7 @@ impl Drawing for Chart {
 }
 
 /// What is under a plane.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Under {
     /// The labels of its axis, and what is across.
     Title(&'static str),
