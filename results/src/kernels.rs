@@ -154,7 +154,7 @@ impl<'v> Family<'v> {
     pub fn common_size(&self, quantity: Quantity<'_>) -> Option<u64> {
         let proxies = self.proxies(quantity);
         let ratios = |size: u64| {
-            let points = proxies.iter().flat_map(|proxy| self.points(quantity, proxy, size));
+            let points = proxies.iter().flat_map(|proxy| self.values(quantity, proxy, size));
             points
                 .filter(|point| matches!(point, KernelValue::Measured { ratio: Some(_), .. }))
                 .count()
@@ -178,36 +178,37 @@ impl<'v> Family<'v> {
     }
 
     /// One number on each kernel.
-    pub fn points(&self, quantity: Quantity<'_>, proxy: &str, services: u64) -> Vec<KernelValue> {
-        (0..self.groups.len()).map(|at| self.point(at, quantity, proxy, services)).collect()
+    pub fn values(&self, quantity: Quantity<'_>, proxy: &str, services: u64) -> Vec<KernelValue> {
+        let comparisons = self.against_reference.iter().map(Option::as_ref);
+        let kernels = self.groups.iter().zip(comparisons);
+        kernels.map(|kernel| value(kernel, quantity, proxy, services)).collect()
     }
+}
 
-    /// One number on one kernel.
-    pub fn point(
-        &self,
-        at: usize,
-        quantity: Quantity<'_>,
-        proxy: &str,
-        services: u64,
-    ) -> KernelValue {
-        let Quantity { measure, metric, label } = quantity;
-        if let Some(spread) = self.groups[at].stat(metric, label, proxy, services, 0.5) {
-            let ratio = match &self.against_reference[at] {
-                None => Some(1.0),
-                Some(comparison) => ratio(comparison, quantity, proxy, services),
-            };
-            return KernelValue::Measured { value: spread.median, ratio };
-        }
-        let cell = self.groups[at].gaps().find(|cell| {
-            let labels = &cell.labels;
-            (&*labels.measure, &*labels.proxy, labels.services) == (measure, proxy, services)
-        });
-        let (outcome, reason) = match cell {
-            Some(cell) => (cell.outcome.kind(), cell.outcome.reason().unwrap_or_default()),
-            None => ("not run", "no such cell is in the runs of this report".to_owned()),
+/// One number on one kernel, which was compared with the reference unless it is that.
+fn value(
+    (group, against_reference): (&Group<'_>, Option<&Comparison>),
+    quantity: Quantity<'_>,
+    proxy: &str,
+    services: u64,
+) -> KernelValue {
+    let Quantity { measure, metric, label } = quantity;
+    if let Some(spread) = group.stat(metric, label, proxy, services, 0.5) {
+        let ratio = match against_reference {
+            None => Some(1.0),
+            Some(comparison) => ratio(comparison, quantity, proxy, services),
         };
-        KernelValue::Missing { outcome, reason: plain(&reason) }
+        return KernelValue::Measured { value: spread.median, ratio };
     }
+    let cell = group.gaps().find(|cell| {
+        let labels = &cell.labels;
+        (&*labels.measure, &*labels.proxy, labels.services) == (measure, proxy, services)
+    });
+    let (outcome, reason) = match cell {
+        Some(cell) => (cell.outcome.kind(), cell.outcome.reason().unwrap_or_default()),
+        None => ("not run", "no such cell is in the runs of this report".to_owned()),
+    };
+    KernelValue::Missing { outcome, reason: plain(&reason) }
 }
 
 fn ratio(
@@ -252,7 +253,7 @@ mod tests {
         let family = &families(&view, Some("6.12")).unwrap()[0];
         assert_eq!(family.reference_name(), "6.12");
         let KernelValue::Measured { ratio: Some(ratio), .. } =
-            family.point(0, LAST, "iptables-nft", 1000)
+            family.values(LAST, "iptables-nft", 1000)[0]
         else {
             panic!("no ratio");
         };
@@ -269,12 +270,12 @@ mod tests {
         let missing =
             |outcome, reason: &str| KernelValue::Missing { outcome, reason: reason.to_owned() };
         assert_eq!(
-            family.point(3, LAST, "iptables-legacy", 1000),
+            family.values(LAST, "iptables-legacy", 1000)[3],
             missing("unsupported", "the kernel has no ip_tables")
         );
-        assert_eq!(family.point(3, LAST, "ipvs", 1000), missing("invalid", "kernel splat"));
+        assert_eq!(family.values(LAST, "ipvs", 1000)[3], missing("invalid", "kernel splat"));
         assert!(matches!(
-            family.point(3, LAST, "ipvs", 77),
+            family.values(LAST, "ipvs", 77)[3],
             KernelValue::Missing { outcome: "not run", .. }
         ));
     }

@@ -302,6 +302,8 @@ macro_rules! shown_as_stored {
     )*};
 }
 
+pub(crate) use shown_as_stored;
+
 shown_as_stored!(Place, Clock, Unit);
 
 impl Labels {

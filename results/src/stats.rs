@@ -54,10 +54,13 @@ fn median(sorted: &[f64]) -> f64 {
     f64::midpoint(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2])
 }
 
-/// Interval that holds the middle `level` (0 to 1) of the medians of resamples of `values`: the
-/// percentile bootstrap, with a fixed seed, so that the same values give the same interval. `None`
-/// without finite values.
-pub fn median_interval(values: &[f64], level: f64) -> Option<(f64, f64)> {
+/// Share of the resamples that an interval holds.
+pub(crate) const LEVEL: f64 = 0.95;
+
+/// Interval that holds the middle [`LEVEL`] of the medians of resamples of `values`: the percentile
+/// bootstrap, with a fixed seed, so that the same values give the same interval. `None` without
+/// finite values.
+pub fn median_interval(values: &[f64]) -> Option<(f64, f64)> {
     if values.is_empty() || values.iter().any(|value| !value.is_finite()) {
         return None;
     }
@@ -65,7 +68,7 @@ pub fn median_interval(values: &[f64], level: f64) -> Option<(f64, f64)> {
         drawn.sort_by(f64::total_cmp);
         median(drawn)
     });
-    Some(middle(&medians, level))
+    Some(middle(&medians))
 }
 
 /// The `statistic` of so many resamples of `values`, ascending; `seed` is that of the draws.
@@ -86,9 +89,9 @@ pub(crate) fn resampled(
     all
 }
 
-/// The ends of the middle `level` (0 to 1) of ascending values, of which there must be one.
-pub(crate) fn middle(sorted: &[f64], level: f64) -> (f64, f64) {
-    let outside = share_of(sorted.len(), (1.0 - level.clamp(0.0, 1.0)) / 2.0);
+/// The ends of the middle [`LEVEL`] of ascending values, of which there must be one.
+pub(crate) fn middle(sorted: &[f64]) -> (f64, f64) {
+    let outside = share_of(sorted.len(), (1.0 - LEVEL) / 2.0);
     (sorted[outside], sorted[sorted.len() - 1 - outside])
 }
 
@@ -270,14 +273,14 @@ mod tests {
             (0..count).map(|at| 1.0 + f64::from((at * 37) % 100) / 1000.0).collect()
         };
         let width = |count| {
-            let (low, high) = median_interval(&values(count), 0.95).unwrap();
+            let (low, high) = median_interval(&values(count)).unwrap();
             high - low
         };
         assert!(width(100) < width(10) / 2.0, "{} {}", width(100), width(10));
-        assert_eq!(median_interval(&values(10), 0.95), median_interval(&values(10), 0.95));
-        assert_eq!(median_interval(&[1.5; 5], 0.95), Some((1.5, 1.5)));
-        assert_eq!(median_interval(&[], 0.95), None);
-        assert_eq!(median_interval(&[1.0, f64::NAN], 0.95), None);
+        assert_eq!(median_interval(&values(10)), median_interval(&values(10)));
+        assert_eq!(median_interval(&[1.5; 5]), Some((1.5, 1.5)));
+        assert_eq!(median_interval(&[]), None);
+        assert_eq!(median_interval(&[1.0, f64::NAN]), None);
     }
 
     #[test]
@@ -288,7 +291,7 @@ mod tests {
         for _ in 0..200 {
             let values: Vec<f64> =
                 (0..15).map(|_| (draw(&mut state, 2_001) as f64 / 1000.0).powi(2)).collect();
-            let (low, high) = median_interval(&values, 0.95).unwrap();
+            let (low, high) = median_interval(&values).unwrap();
             covered += u32::from(low <= 1.0 && 1.0 <= high);
         }
         assert!((176..=200).contains(&covered), "{covered} of 200");

@@ -2,7 +2,7 @@
 //!
 //! Numbers are formatted here, in one unit a table that its title names; nothing is laid out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::format::{self, Scale};
 use crate::view::Group;
@@ -97,6 +97,31 @@ pub(crate) fn text(name: impl Into<String>) -> Column {
 
 pub(crate) fn number(name: impl Into<String>) -> Column {
     Column { name: name.into(), numeric: true }
+}
+
+/// Lines of four words and a reason, each at a size; those that are equal share a row, with their
+/// sizes and how many they are, which the last of `heads` names.
+pub(crate) fn grouped(
+    title: &str,
+    heads: [&str; 5],
+    lines: impl Iterator<Item = ([String; 5], u64)>,
+) -> Option<Table> {
+    let mut groups: BTreeMap<[String; 5], (BTreeSet<u64>, u64)> = BTreeMap::new();
+    for (words, size) in lines {
+        let (sizes, count) = groups.entry(words).or_default();
+        sizes.insert(size);
+        *count += 1;
+    }
+    let [words @ .., count] = heads;
+    let columns = words.into_iter().map(text);
+    let columns = columns.chain([number("Services"), number(count), text("reason")]).collect();
+    let mut table = Table::new(title, "", columns);
+    for ([words @ .., reason], (sizes, count)) in groups {
+        let sizes: Vec<String> = sizes.into_iter().map(format::thousands).collect();
+        let numbers = [sizes.join(" "), format::thousands(count), reason];
+        table.rows.push(words.into_iter().chain(numbers).collect());
+    }
+    table.cut().unless_empty()
 }
 
 /// A table made column by column: each has its head, and what it shows of one of `rows`.

@@ -253,23 +253,7 @@ impl<'a> Group<'a> {
         points.and_then(|points| points.get(&key)).map_or(&[], Vec::as_slice)
     }
 
-    /// The same of a timing.
-    pub fn replicates(
-        &self,
-        metric: &str,
-        label: &str,
-        proxy: &str,
-        services: u64,
-    ) -> &[Replicate] {
-        self.replicates_in(self.unit(), metric, label, proxy, services)
-    }
-
-    /// Values of one timing of all seeds together.
-    pub fn pooled(&self, metric: &str, label: &str, proxy: &str, services: u64) -> Samples {
-        self.pooled_in(self.unit(), metric, label, proxy, services)
-    }
-
-    /// The same of an amount in `unit`.
+    /// The same of all seeds together.
     pub fn pooled_in(
         &self,
         unit: Unit,
@@ -292,7 +276,7 @@ impl<'a> Group<'a> {
         services: u64,
         quantile: f64,
     ) -> Option<Spread> {
-        spread(self.replicates(metric, label, proxy, services), quantile)
+        spread(self.replicates_in(self.unit(), metric, label, proxy, services), quantile)
     }
 
     /// The median of an amount in `unit`, over the seeds.

@@ -4,13 +4,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::record::Clock;
-use crate::stats::{self, Spread};
+use crate::stats::{self, LEVEL, Spread};
 
 /// Fewest replicates (seeds) that an interval is computed from. The range of five draws misses the
 /// median of all in one case of sixteen; of fewer, oftener.
 pub const REPLICATES_MIN: usize = 5;
-/// Share of the resampled medians inside an interval.
-const LEVEL: f64 = 0.95;
 /// What a proxy adds has a ratio only if on both sides it is at least this share of the whole: a
 /// ratio of two remainders says nothing.
 const NET_SHARE_MIN: f64 = 0.01;
@@ -127,7 +125,7 @@ fn certainty(ratios: &[f64], has_ratio: bool, clock: Clock) -> Certainty {
     if replicates < needed {
         return Certainty::TooFewReplicates { replicates, needed };
     }
-    match stats::median_interval(ratios, LEVEL).filter(|_| has_ratio) {
+    match stats::median_interval(ratios).filter(|_| has_ratio) {
         Some((low, high)) => Certainty::Interval { low, high, level: LEVEL },
         None => Certainty::NoRatio,
     }

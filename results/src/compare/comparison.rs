@@ -1,5 +1,7 @@
 //! What a comparison is made of, in the form that is printed as JSON, and why there is none.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -7,7 +9,7 @@ use super::change::Change;
 use crate::kernel::KernelError;
 use crate::metrics::{self, Counts};
 use crate::proxies::CONTROL;
-use crate::record::{Clock, Place, Unit};
+use crate::record::{Clock, Place, Unit, shown_as_stored};
 use crate::values::ValuesError;
 
 /// Schema name of a [`Comparison`] as JSON.
@@ -217,6 +219,8 @@ pub enum CompareError {
     #[error("{0} holds no finished cell; continue it with `vipbench run SCENARIO -o {0} --resume`")]
     Empty(String),
 }
+
+shown_as_stored!(MissingIn);
 
 impl Effect {
     /// How large the change is, the same for a doubling and a halving: the logarithm of the ratio

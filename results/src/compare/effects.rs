@@ -13,7 +13,7 @@ use crate::proxies::CONTROL;
 const P99_VALUES_MIN: u64 = 100;
 
 /// One seed of a series, base and new.
-struct Replicate<'a> {
+struct SeedPair<'a> {
     cells: [&'a Cell; 2],
     numbers: [Numbers; 2],
 }
@@ -48,13 +48,13 @@ pub(super) fn of_pairs(matched: &Matched<'_>, base: &Side, new: &Side) -> Vec<Ef
 }
 
 /// The seeds of each metric. Which statistics it has is not known before they are all there.
-fn series<'a>(matched: &Matched<'a>) -> BTreeMap<Subject, Vec<Replicate<'a>>> {
-    let mut all: BTreeMap<Subject, Vec<Replicate<'a>>> = BTreeMap::new();
+fn series<'a>(matched: &Matched<'a>) -> BTreeMap<Subject, Vec<SeedPair<'a>>> {
+    let mut all: BTreeMap<Subject, Vec<SeedPair<'a>>> = BTreeMap::new();
     for &(base, new) in &matched.cells {
         for (key, numbers) in &base.metrics {
             if let Some(others) = new.metrics.get(key) {
-                let replicate = Replicate { cells: [base, new], numbers: [*numbers, *others] };
-                all.entry(subject(base, new, key)).or_default().push(replicate);
+                let pair = SeedPair { cells: [base, new], numbers: [*numbers, *others] };
+                all.entry(subject(base, new, key)).or_default().push(pair);
             }
         }
     }
@@ -86,7 +86,7 @@ fn control_of(subject: &Subject) -> Option<Subject> {
 }
 
 /// What can be told of all seeds alike.
-fn statistics(seeds: &[Replicate<'_>]) -> &'static [Statistic] {
+fn statistics(seeds: &[SeedPair<'_>]) -> &'static [Statistic] {
     let all = |fits: fn(u64) -> bool| {
         seeds.iter().flat_map(|seed| seed.numbers).all(|numbers| fits(numbers.count))
     };
@@ -99,9 +99,9 @@ fn statistics(seeds: &[Replicate<'_>]) -> &'static [Statistic] {
     }
 }
 
-fn pairs(seeds: &[Replicate<'_>], statistic: Statistic) -> Vec<Pair> {
+fn pairs(seeds: &[SeedPair<'_>], statistic: Statistic) -> Vec<Pair> {
     let is_tail = statistic == Statistic::P99;
-    let pair = |one: &Replicate<'_>| {
+    let pair = |one: &SeedPair<'_>| {
         let [base, new] = one.numbers.map(|one| if is_tail { one.p99 } else { one.p50 });
         Pair { seed: one.cells[0].labels.seed, base, new }
     };

@@ -1,13 +1,13 @@
 //! A comparison for people: sentences and tables. JSON is the comparison itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::comparison::{Comparison, Difference, Effect, MissingIn, Statistic, Unmatched};
+use super::comparison::{Comparison, Difference, Effect, Statistic, Unmatched};
 use super::sentences::{NO_RATIO, in_percent, sentences, signed, warning};
 use crate::document::{Block, Document};
 use crate::format::{self, thousands};
 use crate::record::Unit;
-use crate::tables::{Table, number, text};
+use crate::tables::{Columns, Table, grouped};
 
 /// Most effects of the control, and of the proxies, that are shown unless all are wanted.
 const TOP: [usize; 2] = [8, 20];
@@ -63,10 +63,11 @@ pub(crate) fn several<'n>(names: impl IntoIterator<Item = &'n String>) -> bool {
 
 /// Facts and their values on both sides.
 pub(crate) fn differences(title: &str, all: &[Difference]) -> Table {
-    let mut table = Table::new(title, "", ["fact", "base", "new"].map(text).into());
-    let row = |one: &Difference| vec![one.fact.clone(), one.base.clone(), one.new.clone()];
-    table.rows = all.iter().map(row).collect();
-    table
+    Columns::of(all)
+        .text("fact", |one| one.fact.clone())
+        .text("base", |one| one.base.clone())
+        .text("new", |one| one.new.clone())
+        .titled(title, "")
 }
 
 /// Makes a checksum or another long text short enough for a column.
@@ -77,17 +78,25 @@ fn shorten(value: &mut String) {
 }
 
 fn effects(title: &str, effects: &[&Effect], most: usize, kernels: bool) -> Option<Table> {
-    let mut columns = vec![number("change"), number("net of none")];
-    columns.extend([text("proxy"), number("Services"), text("what")]);
-    columns.extend(["base", "new", "difference"].map(number));
-    columns.push(text("unit"));
-    columns.extend(kernels.then(|| text("kernel")));
-    let mut table = Table::new(title, "", columns);
-    for effect in effects.iter().take(most) {
-        let mut row = row(effect);
-        row.extend(kernels.then(|| effect.subject.base_kernel.clone()));
-        table.rows.push(row);
+    let shown = &effects[..most.min(effects.len())];
+    let of_unit = |effect: &Effect, value| format::compact(effect.subject.unit, value);
+    let mut columns = Columns::of(shown)
+        .number("change", |effect| in_percent(&effect.gross))
+        .number("net of none", |effect| effect.net.as_ref().map_or(String::new(), in_percent))
+        .text("proxy", |effect| effect.subject.proxy.clone())
+        .number("Services", |effect| thousands(effect.subject.services))
+        .text("what", |effect| what(effect))
+        .number("base", |effect| of_unit(effect, effect.gross.base.median))
+        .number("new", |effect| of_unit(effect, effect.gross.new.median))
+        .number("difference", |one| signed(one.subject.unit, one.gross.difference.median))
+        .text("unit", |effect| match effect.subject.unit {
+            unit @ (Unit::Instructions | Unit::Count) => unit.to_string(),
+            Unit::Ns | Unit::Bytes => String::new(),
+        });
+    if kernels {
+        columns = columns.text("kernel", |effect| effect.subject.base_kernel.clone());
     }
+    let mut table = columns.titled(title, "");
     let mut notes = Vec::new();
     if effects.len() > most {
         notes.push(format!(
@@ -104,58 +113,26 @@ fn effects(title: &str, effects: &[&Effect], most: usize, kernels: bool) -> Opti
     table.unless_empty()
 }
 
-fn row(Effect { subject, gross, net, .. }: &Effect) -> Vec<String> {
-    let unit = subject.unit;
+/// `connect last p50`.
+fn what(Effect { subject, .. }: &Effect) -> String {
     let statistic = match subject.statistic {
         Statistic::Value => "",
         Statistic::P50 => " p50",
         Statistic::P99 => " p99",
     };
-    vec![
-        in_percent(gross),
-        net.as_ref().map_or(String::new(), in_percent),
-        subject.proxy.clone(),
-        thousands(subject.services),
-        format!("{} {}{statistic}", subject.metric, format::position(&subject.label)),
-        format::compact(unit, gross.base.median),
-        format::compact(unit, gross.new.median),
-        signed(unit, gross.difference.median),
-        match unit {
-            Unit::Instructions | Unit::Count => unit.to_string(),
-            Unit::Ns | Unit::Bytes => String::new(),
-        },
-    ]
+    format!("{} {}{statistic}", subject.metric, format::position(&subject.label))
 }
 
 /// What could not be compared: same proxy, measure and reason on one line.
 pub(crate) fn unmatched(all: &[Unmatched]) -> Option<Table> {
-    let columns = ["kernel", "proxy", "measure", "without numbers"].into_iter().map(text);
-    let columns = columns.chain([number("Services"), number("count"), text("reason")]).collect();
-    let mut lines: BTreeMap<[&str; 5], (BTreeSet<u64>, u64)> = BTreeMap::new();
-    let whats: Vec<String> = all.iter().map(what).collect();
-    for (one, what) in all.iter().zip(&whats) {
-        let side = match one.missing_in {
-            MissingIn::Base => "base",
-            MissingIn::New => "new",
-            MissingIn::Both => "both",
-        };
-        let (sizes, count) =
-            lines.entry([&one.kernel, &one.proxy, what, side, &one.reason]).or_default();
-        sizes.insert(one.services);
-        *count += 1;
-    }
-    let mut table = Table::new("Not compared", "", columns);
-    for ([names @ .., reason], (sizes, count)) in lines {
-        let sizes: Vec<String> = sizes.into_iter().map(thousands).collect();
-        let numbers = [sizes.join(" "), thousands(count), reason.to_owned()];
-        table.rows.push(names.into_iter().map(str::to_owned).chain(numbers).collect());
-    }
-    table.cut().unless_empty()
-}
-
-fn what(one: &Unmatched) -> String {
-    let metric = one.metric.as_ref().map(|metric| format!(": {metric}"));
-    format!("{}{}", one.measure, metric.unwrap_or_default())
+    let line = |one: &Unmatched| {
+        let metric = one.metric.as_ref().map_or(String::new(), |metric| format!(": {metric}"));
+        let what = format!("{}{metric}", one.measure);
+        let side = one.missing_in.to_string();
+        ([one.kernel.clone(), one.proxy.clone(), what, side, one.reason.clone()], one.services)
+    };
+    let heads = ["kernel", "proxy", "measure", "without numbers", "count"];
+    grouped("Not compared", heads, all.iter().map(line))
 }
 
 #[cfg(test)]

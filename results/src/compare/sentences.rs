@@ -140,15 +140,13 @@ fn certainty(effects: &[Effect]) -> Vec<String> {
 pub(crate) fn in_percent(change: &Change) -> String {
     let Some(ratio) = change.ratio else { return NO_RATIO.to_owned() };
     let share = |value: f64| signed_percent(value - 1.0);
-    let middle = share(ratio.median);
+    let (middle, low, high) = (share(ratio.median), share(ratio.min), share(ratio.max));
     match change.certainty {
         Certainty::Interval { low, high, .. } => {
             format!("{middle} (95%: {} to {})", share(low), share(high))
         }
-        _ if ratio.count > 1 && share(ratio.min) != share(ratio.max) => {
-            format!("{middle} ({} to {})", share(ratio.min), share(ratio.max))
-        }
-        _ => middle,
+        _ if low == high => middle,
+        _ => format!("{middle} ({low} to {high})"),
     }
 }
 

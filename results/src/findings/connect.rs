@@ -1,6 +1,8 @@
 //! Sentences about new connections: what they cost, what one more Service adds, who is first, what
 //! the position does.
 
+use std::collections::BTreeSet;
+
 use super::phrases::{of_position, ranked, said, services, times, two_digits};
 use crate::format::{fixed, list, quantity, signed_percent, thousands, three_digits};
 use crate::metrics;
@@ -40,14 +42,11 @@ pub(super) fn headline(group: &Group<'_>) -> Option<String> {
 
 /// Proxies whose connections could not be measured at one size, each with the kind of outcome.
 fn missing_at(group: &Group<'_>, size: u64) -> Vec<String> {
-    let mut missing: Vec<String> = group
-        .gaps()
-        .filter(|cell| cell.labels.measure == METRIC && cell.labels.services == size)
-        .map(|cell| format!("{} ({})", cell.labels.proxy, cell.outcome.kind()))
-        .collect();
-    missing.sort();
-    missing.dedup();
-    missing
+    let here =
+        group.gaps().filter(|cell| cell.labels.measure == METRIC && cell.labels.services == size);
+    let missing: BTreeSet<String> =
+        here.map(|cell| format!("{} ({})", cell.labels.proxy, cell.outcome.kind())).collect();
+    missing.into_iter().collect()
 }
 
 /// What one more Service adds to a connection to the last one, where a line says so.

@@ -181,7 +181,7 @@ impl Line {
             (Evidence::Replicates { low, high, .. }, _) => {
                 format!("{middle} (95%: {} to {})", share(low), share(high))
             }
-            (_, Some(Spread { min, max, count, .. })) if count > 1 && share(min) != share(max) => {
+            (_, Some(Spread { min, max, .. })) if share(min) != share(max) => {
                 format!("{middle} (seeds {} to {})", share(min), share(max))
             }
             _ => middle,

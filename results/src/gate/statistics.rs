@@ -50,11 +50,11 @@ pub(super) struct Estimate {
     pub error: f64,
 }
 
-/// The trimmed mean of at least two `values` with the interval that holds the middle `level` of its
+/// The trimmed mean of at least two `values` with the interval that holds the middle 95% of its
 /// resamples.
-pub(super) fn bootstrap(values: &[f64], level: f64, seed: u64) -> Estimate {
+pub(super) fn bootstrap(values: &[f64], seed: u64) -> Estimate {
     let means = resampled(values, RESAMPLES, seed, trimmed_mean);
-    let (low, high) = middle(&means, level);
+    let (low, high) = middle(&means);
     let centre = mean(&means);
     let squares: Vec<f64> = means.iter().map(|one| (one - centre).powi(2)).collect();
     let count = values.len() as f64;
@@ -240,8 +240,8 @@ mod tests {
     proptest! {
         #[test]
         fn an_interval_holds_its_estimate_and_is_reproducible(values in prop::collection::vec(-1.0..1.0_f64, 2..40)) {
-            let one = bootstrap(&values, 0.95, SEED);
-            prop_assert_eq!(one, bootstrap(&values, 0.95, SEED));
+            let one = bootstrap(&values, SEED);
+            prop_assert_eq!(one, bootstrap(&values, SEED));
             prop_assert!(one.low <= one.high && one.error >= 0.0);
         }
     }

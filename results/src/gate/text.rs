@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::line::{Evidence, Judged, Line, plain_share};
-use super::result::Gate;
+use super::result::{Gate, Lost};
 use super::verdict::{Across, Verdict};
 use crate::compare::Detail;
 use crate::compare::render::{differences, several, unmatched};
 use crate::document::{Block, Document};
 use crate::format::{compact, counted, thousands};
 use crate::record::Clock;
-use crate::tables::{Table, number, text as column};
+use crate::tables::{Columns, Table};
 
 /// Lines that are shown unless all are wanted.
 const TOP: usize = 20;
@@ -36,9 +36,9 @@ pub fn comment(gate: &Gate) -> Document {
     let first = [
         unlike(gate),
         lost(gate),
-        line_table("", gate.lines.iter().filter(is_notable).collect(), NOTABLE),
+        line_table("", &gate.lines.iter().filter(is_notable).collect::<Vec<_>>(), NOTABLE),
     ];
-    let all = |lines: &[Line]| line_table("", lines.iter().collect(), FOLDED);
+    let all = |lines: &[Line]| line_table("", &lines.iter().collect::<Vec<_>>(), FOLDED);
     let folded = [
         (all(&gate.lines), "judged", gate.lines.len()),
         (all(&gate.controls), "of the control", gate.controls.len()),
@@ -182,8 +182,8 @@ fn tables(gate: &Gate, detail: Detail) -> [Option<Table>; 5] {
     let controls_matter = all
         || gate.controls.iter().any(|line| line.verdict == Verdict::Invalid)
         || gate.across.is_some_and(Across::moves_floor);
-    let controls = gate.controls.iter().filter(|_| controls_matter).collect();
-    let mut judged = line_table("Lines, worst first", shown, most);
+    let controls: Vec<&Line> = gate.controls.iter().filter(|_| controls_matter).collect();
+    let mut judged = line_table("Lines, worst first", &shown, most);
     if let Some(table) = judged.as_mut().filter(|_| !quiet.is_empty()) {
         let space = if table.note.is_empty() { "" } else { " " };
         let _ = write!(table.note, "{space}{} equal to the digit.", lines(quiet.len()));
@@ -192,7 +192,7 @@ fn tables(gate: &Gate, detail: Detail) -> [Option<Table>; 5] {
         unlike(gate),
         lost(gate),
         judged,
-        line_table("Control: none", controls, most),
+        line_table("Control: none", &controls, most),
         unmatched(&gate.unmatched),
     ]
 }
@@ -203,54 +203,59 @@ fn unlike(gate: &Gate) -> Option<Table> {
 
 /// Lost cells of one proxy, measure and reason share a row.
 fn lost(gate: &Gate) -> Option<Table> {
-    let columns = ["verdict", "proxy", "measure", "reason"].map(column);
-    let columns = columns.into_iter().chain([number("Services"), number("seeds")]).collect();
-    let mut table = Table::new("Cells of the base that the new side lost", "", columns);
     let mut rows: BTreeMap<(Verdict, [&String; 3], u64), u64> = BTreeMap::new();
-    for lost in &gate.lost {
-        let cell = &lost.cell;
+    for Lost { verdict, cell } in &gate.lost {
         let words = [&cell.proxy, &cell.measure, &cell.reason];
-        *rows.entry((lost.verdict, words, cell.services)).or_default() += 1;
+        *rows.entry((*verdict, words, cell.services)).or_default() += 1;
     }
-    for ((verdict, words, services), seeds) in rows.into_iter().rev() {
-        let mut row = vec![verdict.to_string()];
-        row.extend(words.into_iter().cloned().chain([thousands(services), thousands(seeds)]));
-        table.rows.push(row);
-    }
-    table.cut().unless_empty()
+    let rows: Vec<_> = rows.into_iter().rev().collect();
+    Columns::of(&rows)
+        .text("verdict", |((verdict, ..), _)| verdict.to_string())
+        .text("proxy", |((_, words, _), _)| words[0].clone())
+        .text("measure", |((_, words, _), _)| words[1].clone())
+        .text("reason", |((_, words, _), _)| words[2].clone())
+        .number("Services", |((.., services), _)| thousands(*services))
+        .number("seeds", |(_, seeds)| thousands(*seeds))
+        .titled("Cells of the base that the new side lost", "")
+        .cut()
+        .unless_empty()
 }
 
 /// At most `most` lines as a table.
-fn line_table(title: &str, all: Vec<&Line>, most: usize) -> Option<Table> {
+fn line_table(title: &str, all: &[&Line], most: usize) -> Option<Table> {
     let tested = all.iter().any(|line| line.evidence != Evidence::Exact);
     let kernels = several(all.iter().map(|line| &line.subject.new_kernel));
-    let mut columns =
-        vec![column("verdict"), column("what"), number("effect"), number("threshold")];
-    if tested {
-        columns.extend(["detectable", "replicates", "further"].map(number));
+    let mut columns = Columns::of(&all[..most.min(all.len())])
+        .text("verdict", |line| {
+            format!("{}{}", line.verdict, if line.improvement { " (better)" } else { "" })
+        })
+        .text("what", |line| line.name())
+        .number("effect", |line| line.effect_in_words())
+        .number("threshold", |line| plain_share(line.threshold));
+    let heads = ["detectable", "replicates", "further"];
+    for (at, head) in heads.into_iter().enumerate().filter(|_| tested) {
+        columns = columns.number(head, move |line| replicates(line)[at].clone());
     }
-    columns.extend([number("base"), number("new"), column("why")]);
-    columns.extend(kernels.then(|| column("kernel")));
-    let mut table = Table::new(title, "", columns);
+    columns = columns
+        .number("base", |line| compact(line.subject.unit, line.base))
+        .number("new", |line| compact(line.subject.unit, line.new))
+        .text("why", |line| line.reason.clone());
+    if kernels {
+        columns = columns.text("kernel", |line| line.subject.new_kernel.clone());
+    }
     let left = all.len().saturating_sub(most);
-    if left > 0 {
-        let left = lines(left);
-        table.note = format!("{left} with smaller effects left out; --all shows every line.");
-    }
-    for line in all.into_iter().take(most) {
-        let mut row = row(line, tested);
-        row.extend(kernels.then(|| line.subject.new_kernel.clone()));
-        table.rows.push(row);
-    }
-    table.unless_empty()
+    let note = if left > 0 {
+        format!("{} with smaller effects left out; --all shows every line.", lines(left))
+    } else {
+        String::new()
+    };
+    columns.titled(title, note).unless_empty()
 }
 
-fn row(line: &Line, tested: bool) -> Vec<String> {
-    let better = if line.improvement { " (better)" } else { "" };
-    let word = format!("{}{better}", line.verdict);
-    let mut row = vec![word, line.name(), line.effect_in_words(), plain_share(line.threshold)];
+/// What a line of replicates could have found, how many there are, and how many are missing.
+fn replicates(line: &Line) -> [String; 3] {
     let nothing = || "nothing".to_owned();
-    let found = match line.evidence {
+    match line.evidence {
         Evidence::Exact => <[String; 3]>::default(),
         Evidence::TooFew { replicates, further } => {
             [nothing(), replicates.to_string(), further.to_string()]
@@ -259,9 +264,5 @@ fn row(line: &Line, tested: bool) -> Vec<String> {
             let detectable = detectable.map_or_else(nothing, plain_share);
             [detectable, replicates.to_string(), further.to_string()]
         }
-    };
-    row.extend(found.into_iter().filter(|_| tested));
-    let unit = line.subject.unit;
-    row.extend([compact(unit, line.base), compact(unit, line.new), line.reason.clone()]);
-    row
+    }
 }

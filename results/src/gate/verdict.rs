@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::record::shown_as_stored;
+
 /// What is said of a line, and of the whole: the worst of its lines.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema,
@@ -36,18 +38,7 @@ pub enum Across {
     Injection,
 }
 
-/// Shown by their stored names.
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
-    }
-}
-
-impl fmt::Display for Across {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
-    }
-}
+shown_as_stored!(Verdict, Across);
 
 impl Verdict {
     /// The exit code of `vipbench gate`.

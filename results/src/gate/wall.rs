@@ -13,8 +13,6 @@ use crate::compare::REPLICATES_MIN;
 
 /// Largest probability of any false alarm in all lines together.
 const FAMILY_LEVEL: f64 = 0.05;
-/// Share of the resamples inside an interval.
-const INTERVAL: f64 = 0.95;
 /// Part of the declared effect below which a proven one does not matter.
 const MATTERS_FROM: f64 = 0.5;
 /// Most further replicates that are named; more is a wrong method, not too few replicates.
@@ -57,7 +55,7 @@ fn judge_one(
         );
         return line.say(Verdict::Inconclusive, reason);
     }
-    let estimate = bootstrap(logs, INTERVAL, random_seed);
+    let estimate = bootstrap(logs, random_seed);
     let resolved = detectable_errors(FAMILY_LEVEL, family) * estimate.error;
     let detectable = (replicates >= least).then(|| resolved.exp_m1());
     let further = further_pairs(replicates, least, resolved / line.threshold.ln_1p());

@@ -58,7 +58,7 @@ fn ladder(
     let (mut rungs, mut missing) = (Vec::new(), Vec::new());
     for proxy in family.proxies(quantity) {
         let mut ratios = Vec::new();
-        for (kernel, point) in family.names.iter().zip(family.points(quantity, proxy, services)) {
+        for (kernel, point) in family.names.iter().zip(family.values(quantity, proxy, services)) {
             let (ratio, why) = match point {
                 KernelValue::Measured { ratio, .. } => {
                     (ratio, format!("no number on {}", family.reference_name()))
@@ -95,7 +95,7 @@ fn map(family: &Family<'_>) -> Result<Option<Plot>, PlotError> {
                 }
                 KernelValue::Missing { outcome, .. } => Cell::Missing(outcome),
             };
-            let cells = family.points(connect, proxy, services).into_iter().map(cell).collect();
+            let cells = family.values(connect, proxy, services).into_iter().map(cell).collect();
             rows.push(Row { proxy: proxy.to_owned(), label: thousands(services), cells });
         }
     }

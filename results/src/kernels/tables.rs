@@ -19,7 +19,7 @@ pub(crate) fn numbers(
     let mut rows = Vec::new();
     for &services in sizes {
         for proxy in family.proxies(quantity) {
-            let points = family.points(quantity, proxy, services);
+            let points = family.values(quantity, proxy, services);
             rows.extend(family.names.iter().zip(points).map(|one| (services, proxy, one)));
         }
     }

@@ -152,7 +152,13 @@ fn percentiles(group: &Group<'_>) -> Option<Figure> {
         paint: theme::of_proxy(&group.known, proxy),
         stroke: Stroke::Curve,
         label: Some(proxy.to_owned()),
-        points: percentile_curve(&group.pooled(CONNECT.name, position, proxy, size)),
+        points: percentile_curve(&group.pooled_in(
+            group.unit(),
+            CONNECT.name,
+            position,
+            proxy,
+            size,
+        )),
     };
     let series: Vec<Series> = proxies.map(curve).collect();
     let chart = Chart {

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::format::{fixed, plain, quantity, thousands};
 use crate::metrics::{HARNESS_CLOCK, HARNESS_SAMPLE};
-use crate::record::GuestRecord;
+use crate::record::{GuestRecord, Labels};
 use crate::stats::Spread;
-use crate::tables::{Columns, Table};
+use crate::tables::{Columns, Table, grouped};
 use crate::view::{Group, View};
 
 /// Longest free text in a table, characters.
@@ -15,31 +15,14 @@ const TEXT_MAX: usize = 1_000;
 
 /// Cells without numbers: same proxy, measure and reason on one line.
 pub(crate) fn gaps(view: &View<'_>) -> Option<Table> {
-    let mut lines: BTreeMap<[String; 5], (BTreeSet<u64>, u64)> = BTreeMap::new();
-    for cell in view.groups.iter().flat_map(Group::gaps) {
-        let labels = &cell.labels;
+    let cells = view.groups.iter().flat_map(Group::gaps);
+    let lines = cells.map(|cell| {
         let reason = shorten(&cell.outcome.reason().unwrap_or_default());
-        let kind = cell.outcome.kind().to_owned();
-        let key =
-            [labels.kernel.clone(), labels.proxy.clone(), labels.measure.clone(), kind, reason];
-        let (sizes, count) = lines.entry(key).or_default();
-        sizes.insert(labels.services);
-        *count += 1;
-    }
-    let sizes =
-        |sizes: &BTreeSet<u64>| sizes.iter().copied().map(thousands).collect::<Vec<_>>().join(" ");
-    let lines: Vec<_> = lines.into_iter().collect();
-    let mut table = Columns::of(&lines);
-    for (at, head) in ["kernel", "proxy", "measure", "outcome"].into_iter().enumerate() {
-        table = table.text(head, move |(words, _)| words[at].clone());
-    }
-    table
-        .number("Services", |(_, (services, _))| sizes(services))
-        .number("cells", |(_, (_, count))| thousands(*count))
-        .text("reason", |([.., reason], _)| reason.clone())
-        .titled("Cells that gave no numbers", "")
-        .cut()
-        .unless_empty()
+        let Labels { kernel, proxy, measure, services, .. } = cell.labels.clone();
+        ([kernel, proxy, measure, cell.outcome.kind().to_owned(), reason], services)
+    });
+    let heads = ["kernel", "proxy", "measure", "outcome", "cells"];
+    grouped("Cells that gave no numbers", heads, lines)
 }
 
 /// Warnings of cells and of the stored runs themselves, each once.
