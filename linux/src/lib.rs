@@ -13,5 +13,6 @@ pub mod tool;
 pub mod usage;
 
 pub use error::IoError;
-pub use tool::{Tool, ToolError};
+pub use process::ToolError;
+pub use tool::Tool;
 pub use usage::CpuTime;

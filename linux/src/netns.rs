@@ -15,35 +15,31 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space,
 
 /// Why a namespace could not be made or entered.
 #[derive(Debug, thiserror::Error)]
-pub enum NamespaceError {
-    /// The caller may not make or enter network namespaces.
-    #[error(
-        "network namespace `{label}`: not permitted; run as root, or with the capability CAP_SYS_ADMIN"
-    )]
-    NotPermitted {
-        /// Label of the namespace.
-        label: String,
-    },
-    /// The kernel or its proc file system refused.
-    #[error(
-        "network namespace `{label}`, {doing}: {source}; see that /proc is mounted and CONFIG_NET_NS is set"
-    )]
-    Kernel {
-        /// Label of the namespace.
-        label: String,
-        /// What was being done.
-        doing: &'static str,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// No thread could be started.
-    #[error("network namespace `{label}`: cannot start a thread: {source}; see `ulimit -u`")]
-    Thread {
-        /// Label of the namespace.
-        label: String,
-        /// What the system says.
-        source: io::Error,
-    },
+#[error("network namespace `{label}`, {doing}: {source}; {}", remedy(source))]
+pub struct NamespaceError {
+    /// Label of the namespace.
+    pub label: String,
+    /// What was being done.
+    pub doing: &'static str,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+fn remedy(refusal: &io::Error) -> &'static str {
+    match refusal.kind() {
+        io::ErrorKind::PermissionDenied => "run as root, or with the capability CAP_SYS_ADMIN",
+        // No thread left (pthread_create(3)).
+        io::ErrorKind::WouldBlock => "see `ulimit -u`",
+        _ => "see that /proc is mounted and CONFIG_NET_NS is set",
+    }
+}
+
+/// For `map_err`: what was being done with the namespace `label`.
+fn refused<E: Into<io::Error>>(
+    label: &str,
+    doing: &'static str,
+) -> impl FnOnce(E) -> NamespaceError {
+    move |source| NamespaceError { label: label.to_owned(), doing, source: source.into() }
 }
 
 /// A network namespace that lives as long as this value, a thread inside, or a socket opened
@@ -64,13 +60,7 @@ impl Namespace {
     /// # Errors
     /// [`NamespaceError`]: not root, no `/proc`, no threads left.
     pub fn new(label: &str) -> Result<Self, NamespaceError> {
-        let fd = scope(|threads| {
-            let maker = Builder::new()
-                .name(format!("netns-{label}"))
-                .spawn_scoped(threads, || make(label))
-                .map_err(|source| NamespaceError::Thread { label: label.to_owned(), source })?;
-            maker.join().unwrap_or_else(|panic| resume_unwind(panic))
-        })?;
+        let fd = on_thread(label, || make(label))?;
         Ok(Self { label: label.into(), fd: Arc::new(fd) })
     }
 
@@ -87,25 +77,26 @@ impl Namespace {
     /// # Errors
     /// [`NamespaceError`]: the namespace could not be entered, and `work` has not run.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, NamespaceError> {
-        scope(|threads| {
-            let worker = Builder::new()
-                .name(self.label.to_string())
-                .spawn_scoped(threads, || self.join_current_thread().map(|()| work()))
-                .map_err(|source| self.thread_error(source))?;
-            worker.join().unwrap_or_else(|panic| resume_unwind(panic))
+        on_thread(&self.label, || {
+            // Never on a thread that outlives its work here: there is no way back that could not
+            // fail.
+            move_into_link_name_space(self.as_fd(), Some(LinkNameSpaceType::Network))
+                .map_err(refused(&self.label, "entering it"))?;
+            Ok(work())
         })
     }
+}
 
-    /// Never called on a thread that outlives its work here: there is no way back that could not
-    /// fail.
-    fn join_current_thread(&self) -> Result<(), NamespaceError> {
-        move_into_link_name_space(self.fd.as_fd(), Some(LinkNameSpaceType::Network))
-            .map_err(|errno| refused(&self.label, "entering it", errno.into()))
-    }
-
-    fn thread_error(&self, source: io::Error) -> NamespaceError {
-        NamespaceError::Thread { label: self.label.to_string(), source }
-    }
+/// Runs `work` on a thread called `label` and waits for it.
+fn on_thread<T: Send>(
+    label: &str,
+    work: impl FnOnce() -> Result<T, NamespaceError> + Send,
+) -> Result<T, NamespaceError> {
+    scope(|threads| {
+        let thread = Builder::new().name(label.to_owned()).spawn_scoped(threads, work);
+        let thread = thread.map_err(refused(label, "starting a thread"))?;
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 impl AsFd for Namespace {
@@ -119,21 +110,12 @@ impl AsFd for Namespace {
 fn make(label: &str) -> Result<OwnedFd, NamespaceError> {
     // SAFETY: NEWNET does not touch the descriptor table, the only thing that makes `unshare`
     // unsafe.
-    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
-        .map_err(|errno| refused(label, "making it", errno.into()))?;
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.map_err(refused(label, "making it"))?;
     // `thread-self`, because `self` names the process's first thread, which is still in the old
     // namespace.
     File::open("/proc/thread-self/ns/net")
         .map(OwnedFd::from)
-        .map_err(|source| refused(label, "opening /proc/thread-self/ns/net", source))
-}
-
-fn refused(label: &str, doing: &'static str, source: io::Error) -> NamespaceError {
-    let label = label.to_owned();
-    match source.kind() {
-        io::ErrorKind::PermissionDenied => NamespaceError::NotPermitted { label },
-        _ => NamespaceError::Kernel { label, doing, source },
-    }
+        .map_err(refused(label, "opening /proc/thread-self/ns/net"))
 }
 
 #[cfg(test)]
@@ -142,16 +124,17 @@ mod tests {
 
     #[test]
     fn a_refusal_for_lack_of_rights_names_the_remedy() {
-        let error = refused("node", "making it", io::Error::from_raw_os_error(libc::EPERM));
+        let error = refused("node", "making it")(io::Error::from_raw_os_error(libc::EPERM));
         assert_eq!(
             error.to_string(),
-            "network namespace `node`: not permitted; run as root, or with the capability CAP_SYS_ADMIN"
+            "network namespace `node`, making it: Operation not permitted (os error 1); \
+             run as root, or with the capability CAP_SYS_ADMIN"
         );
     }
 
     #[test]
     fn any_other_refusal_names_the_step_and_the_cause() {
-        let error = refused("node", "making it", io::Error::from_raw_os_error(libc::ENOSPC));
+        let error = refused("node", "making it")(io::Error::from_raw_os_error(libc::ENOSPC));
         let text = error.to_string();
         assert!(text.contains("`node`, making it: No space left on device"), "{text}");
     }

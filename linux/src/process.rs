@@ -1,30 +1,31 @@
-//! Child processes that cannot outlive their deadline, their output limit, their guard or this
-//! process.
+//! Child processes that cannot outlive their deadline, their output limit, their guard or the
+//! thread that started them.
 //!
-//! For programs whose own cost is nobody's question; one that is measured is a [`Tool`], which
-//! takes no thread and no pipe. What is run, and what its output means, is the caller's business.
-//!
-//! [`Tool`]: crate::Tool
+//! What they write goes into memory files: no shell, no pipe and no helper thread, so that a
+//! measured program costs what `program < file` costs. What is run, and what its output means, is
+//! the caller's business.
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::panic::resume_unwind;
-use std::process::{self, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Sender, channel};
-use std::thread::{Builder, JoinHandle};
+use std::io::{self, Read, Seek};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, set_parent_process_death_signal,
+    Pid, PidfdFlags, Signal, getpid, getppid, kill_process, pidfd_open,
+    set_parent_process_death_signal,
 };
 
-const READ_BYTES: usize = 64 << 10;
-/// How much of an error output is shown.
-const SHOWN_BYTES_MAX: usize = 2000;
+use crate::{CpuTime, IoError};
+
+/// How much of a complaint is told, bytes: half from its beginning and half from its end.
+const TOLD_BYTES: usize = 2000;
+/// How often it is looked how much a child has written.
+const LOOK: Duration = Duration::from_millis(50);
+/// How many signals may interrupt the wait for a child that is dead.
+const INTERRUPTIONS_MAX: usize = 16;
 
 /// What a child may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,64 +36,66 @@ pub struct Limits {
     pub output_bytes_max: usize,
 }
 
-/// Why a child gave no result.
+/// Why a program gave no result.
 #[derive(Debug, thiserror::Error)]
-pub enum ProcessError {
-    /// The program could not be started.
-    #[error("cannot start `{program}`: {source}; see that it is installed and in PATH")]
-    Start {
-        /// The program.
-        program: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// It did not end in time, and was killed.
-    #[error(
-        "`{program}` did not end within {deadline:?} and was killed; allow it more time, or less work{stderr}"
-    )]
-    Deadline {
-        /// The program.
-        program: String,
-        /// What it was allowed.
-        deadline: Duration,
-        /// The end of its error output.
+pub enum ToolError {
+    /// It ran and refused.
+    #[error("`{command}` failed ({status}): {stderr}{}", after(", at input ", input.as_deref()))]
+    Failed {
+        /// The command line.
+        command: String,
+        /// Exit code or signal, in words.
+        status: String,
+        /// What it said, at most 2 KiB of it.
         stderr: String,
+        /// The line of its input that it named, if it named one: number and text.
+        input: Option<String>,
+    },
+    /// It did not end in time and was killed. What it had already done stays.
+    #[error(
+        "`{command}` did not end within {limit_s} s and was killed; raise the limit or take a smaller size{}",
+        after("; it said: ", stderr.as_deref())
+    )]
+    Timeout {
+        /// The command line.
+        command: String,
+        /// The limit, seconds.
+        limit_s: u64,
+        /// What it said, if anything.
+        stderr: Option<String>,
+    },
+    /// There is no such program.
+    #[error(
+        "`{program}` is not available: there is no such program in PATH; install the package that holds it"
+    )]
+    Missing {
+        /// Its name.
+        program: String,
     },
     /// It wrote too much, and was killed.
-    #[error(
-        "`{program}` wrote more than {bytes_max} bytes and was killed; allow it more, or make it quieter"
-    )]
+    #[error("`{command}` wrote more than {bytes_max} bytes; allow it more, or make it quieter")]
     Flood {
-        /// The program.
-        program: String,
+        /// The command line.
+        command: String,
         /// What it was allowed.
         bytes_max: usize,
     },
-    /// It could not be watched.
-    #[error("cannot watch `{program}`: {source}")]
-    Watch {
-        /// The program.
-        program: String,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// It ended, but not well.
-    #[error("`{program}`: {status}{stderr}")]
-    Failed {
-        /// The program and its arguments.
-        program: String,
-        /// How it ended.
-        status: ExitStatus,
-        /// The end of its error output.
-        stderr: String,
-    },
+    /// The operating system refused a file or a process.
+    #[error(transparent)]
+    Io(#[from] IoError),
 }
 
-/// What a child wrote, and how it ended.
+fn after(words: &str, text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| format!("{words}{text}"))
+}
+
+/// What a child wrote, how it ended, and what it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// How it ended.
     pub status: ExitStatus,
+    /// Its CPU time.
+    pub used: CpuTime,
     /// Everything it wrote to standard output.
     pub stdout: Vec<u8>,
     /// Everything it wrote to standard error.
@@ -104,169 +107,199 @@ pub struct Output {
 /// The child is in the namespaces of the calling thread.
 ///
 /// # Errors
-/// [`ProcessError`]: not installed, too slow, too much output, or a bad end.
-pub fn run(command: Command, limits: Limits) -> Result<Output, ProcessError> {
-    let program = describe(&command);
-    let output = output(command, limits)?;
-    if output.status.success() {
-        return Ok(output);
-    }
-    Err(ProcessError::Failed { program, status: output.status, stderr: shown(&output.stderr) })
+/// [`ToolError`]: not installed, too slow, too much output, or a bad end.
+pub fn run(command: Command, limits: Limits) -> Result<Output, ToolError> {
+    Child::spawn(command, limits)?.succeed()
 }
 
 /// The same, whatever the exit status says.
 ///
 /// # Errors
-/// [`ProcessError`]: not installed, too slow, or too much output.
-pub fn output(command: Command, limits: Limits) -> Result<Output, ProcessError> {
+/// [`ToolError`]: not installed, too slow, or too much output.
+pub fn output(command: Command, limits: Limits) -> Result<Output, ToolError> {
     Child::spawn(command, limits)?.wait()
 }
 
-/// A running child. It is killed when this guard drops, when its deadline passes, or when this
-/// process dies.
+/// A running child. It is killed when this guard drops, when somebody waits for it or looks at it
+/// beyond its limits, or when the thread that started it ends.
 ///
 /// It has a process group of its own, so that a key pressed at a terminal reaches only this
 /// process, which then ends it in good order. Only the child itself is killed.
 #[derive(Debug)]
 pub struct Child {
-    pid: u32,
-    cancel: OwnedFd,
-    supervisor: Option<JoinHandle<Result<Output, ProcessError>>>,
+    command: String,
+    /// Nothing once it is reaped.
+    pid: Option<Pid>,
+    limits: Limits,
+    deadline: Instant,
+    stdout: Option<File>,
+    stderr: File,
+}
+
+/// Why a child is waited for no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Exited,
+    Overdue,
+    /// On request, or because it wrote too much.
+    Stopped,
 }
 
 impl Child {
     /// Starts a program in the namespaces of the calling thread. Standard input is empty.
     ///
     /// # Errors
-    /// [`ProcessError::Start`]: not installed, or no process, descriptor or thread left.
-    pub fn spawn(command: Command, limits: Limits) -> Result<Self, ProcessError> {
-        let program = describe(&command);
-        let start_error = |source| ProcessError::Start { program: program.clone(), source };
-        let cancel =
-            eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| start_error(errno.into()))?;
-        let canceled = cancel.try_clone().map_err(start_error)?;
-        let (started, starting) = channel();
-        let name = program.clone();
-        // The thread that starts the child stays with it: a parent-death signal is sent at the
-        // death of the parent *thread* (`kernel/exit.c`, `forget_original_parent`, Linux 6.1), and
-        // this one lives exactly as long as it should.
-        let supervisor = Builder::new()
-            .name("supervisor".to_owned())
-            .spawn(move || supervise(&name, command, limits, &canceled, &started))
-            .map_err(start_error)?;
-        let mut child = Self { pid: 0, cancel, supervisor: Some(supervisor) };
-        match starting.recv() {
-            Ok(pid) => child.pid = pid,
-            // The supervisor has ended without a child, and its result says why.
-            Err(_) => drop(child.join()?),
-        }
-        Ok(child)
+    /// [`ToolError`]: not installed, or no process or descriptor left.
+    pub fn spawn(mut command: Command, limits: Limits) -> Result<Self, ToolError> {
+        command.stdin(Stdio::null());
+        Self::start(command, Some(memory_file()?), limits)
+    }
+
+    /// The same with the standard input that `command` has. Without `stdout`, what it writes there
+    /// is dropped.
+    pub(crate) fn start(
+        mut command: Command,
+        stdout: Option<File>,
+        limits: Limits,
+    ) -> Result<Self, ToolError> {
+        let stderr = memory_file()?;
+        command.stdout(stdout.as_ref().map_or(Ok(Stdio::null()), shared)?);
+        command.stderr(shared(&stderr)?).process_group(0);
+        die_with_parent(&mut command);
+        let deadline = Instant::now() + limits.deadline;
+        let started = command.spawn().map_err(|source| {
+            let program = command.get_program().to_string_lossy().into_owned();
+            match source.kind() {
+                io::ErrorKind::NotFound => ToolError::Missing { program },
+                _ => IoError::of("start", program)(source).into(),
+            }
+        })?;
+        let pid = Some(Pid::from_child(&started));
+        Ok(Self { command: describe(&command), pid, limits, deadline, stdout, stderr })
     }
 
     /// Process id.
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.pid.map_or(0, |pid| pid.as_raw_nonzero().get().cast_unsigned())
     }
 
-    /// Whether it has neither ended nor been killed.
+    /// Whether it has neither ended nor broken a limit.
     pub fn is_running(&self) -> bool {
-        self.supervisor.as_ref().is_some_and(|supervisor| !supervisor.is_finished())
+        matches!(self.end_within(Duration::ZERO), Ok(None))
     }
 
     /// Waits for its end, at most until its deadline.
     ///
     /// # Errors
-    /// [`ProcessError`]: too slow, or too much output. A bad exit status is no error here.
-    pub fn wait(mut self) -> Result<Output, ProcessError> {
-        self.join()
+    /// [`ToolError`]: too slow, or too much output. A bad exit status is no error here.
+    pub fn wait(self) -> Result<Output, ToolError> {
+        // Without an output to look at, nothing wakes the thread that waits.
+        let patience = if self.stdout.is_some() { LOOK } else { self.limits.deadline };
+        loop {
+            let ended = self.end_within(patience);
+            if let Some(end) = ended.map_err(IoError::of("wait for", &self.command))? {
+                return self.finish(end);
+            }
+        }
+    }
+
+    /// As [`Child::wait`], and a bad exit status is an error.
+    pub(crate) fn succeed(self) -> Result<Output, ToolError> {
+        let command = self.command.clone();
+        let Output { status, stderr, .. } = match self.wait()? {
+            output if output.status.success() => return Ok(output),
+            output => output,
+        };
+        let (status, stderr) = (status.to_string(), told(&stderr));
+        Err(ToolError::Failed { command, status, stderr, input: None })
     }
 
     /// Kills it, and returns what it wrote until then.
     ///
     /// # Errors
-    /// [`ProcessError`]: it had already broken one of its limits.
-    pub fn stop(mut self) -> Result<Output, ProcessError> {
-        self.request_stop();
-        self.join()
+    /// [`ToolError`]: it had written too much.
+    pub fn stop(self) -> Result<Output, ToolError> {
+        self.finish(End::Stopped)
     }
 
-    fn request_stop(&self) {
-        // An eventfd of value 0 takes a 1 without waiting.
-        let _ = rustix::io::write(&self.cancel, &1_u64.to_ne_bytes());
+    /// How it ended, if that happens before `patience` does.
+    fn end_within(&self, patience: Duration) -> io::Result<Option<End>> {
+        let Some(pid) = self.pid else { return Ok(Some(End::Exited)) };
+        let exited = pidfd_open(pid, PidfdFlags::empty())?;
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(patience.min(left)).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&exited, PollFlags::IN)], Some(&timeout)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(Some(End::Exited)),
+            Err(errno) => return Err(errno.into()),
+        }
+        if left.is_zero() {
+            return Ok(Some(End::Overdue));
+        }
+        for file in self.stdout.iter().chain([&self.stderr]) {
+            if file.metadata()?.len() > self.limits.output_bytes_max as u64 {
+                return Ok(Some(End::Stopped));
+            }
+        }
+        Ok(None)
     }
 
-    fn join(&mut self) -> Result<Output, ProcessError> {
-        let Some(supervisor) = self.supervisor.take() else {
-            let (program, source) = (self.pid.to_string(), io::Error::other("already waited for"));
-            return Err(ProcessError::Watch { program, source });
+    /// Sees to it that it is dead, and collects what it left.
+    fn finish(mut self, end: End) -> Result<Output, ToolError> {
+        let reaped = self.reap(end != End::Exited);
+        let (status, used) = reaped.map_err(IoError::of("wait for", &self.command))?;
+        let bytes_max = self.limits.output_bytes_max;
+        let written = |file| {
+            written(file, bytes_max).map_err(IoError::of("read what was written by", &self.command))
         };
-        supervisor.join().unwrap_or_else(|panic| resume_unwind(panic))
+        let stdout = self.stdout.as_ref().map_or(Ok(Vec::new()), written)?;
+        let stderr = written(&self.stderr)?;
+        let command = self.command.clone();
+        if end == End::Overdue {
+            let stderr = Some(told(&stderr)).filter(|said| !said.is_empty());
+            let limit_s = self.limits.deadline.as_secs();
+            return Err(ToolError::Timeout { command, limit_s, stderr });
+        }
+        if stdout.len().max(stderr.len()) > bytes_max {
+            return Err(ToolError::Flood { command, bytes_max });
+        }
+        Ok(Output { status, used, stdout, stderr })
+    }
+
+    /// `wait4`: the exit status and the CPU time of a child that has ended, or is killed now.
+    fn reap(&mut self, kill: bool) -> io::Result<(ExitStatus, CpuTime)> {
+        let pid = self.pid.take().ok_or_else(|| io::Error::other("already waited for"))?;
+        if kill {
+            kill_process(pid, Signal::KILL)?;
+        }
+        let mut status = 0;
+        // SAFETY: an all-zero `rusage` is a valid value of that plain C struct.
+        let mut used: libc::rusage = unsafe { std::mem::zeroed() };
+        for _ in 0..INTERRUPTIONS_MAX {
+            let pid = pid.as_raw_nonzero().get();
+            // SAFETY: both pointers are to live, writable values of the types that wait4(2) fills.
+            if unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut used) } > 0 {
+                return Ok((ExitStatus::from_raw(status), CpuTime::from(&used)));
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+        Err(io::ErrorKind::Interrupted.into())
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if self.supervisor.is_some() {
-            self.request_stop();
-            let _ = self.join();
-        }
+        // One that was waited for is dead.
+        let _ = self.reap(true);
     }
 }
 
-/// Why the watch over a child ended.
-enum End {
-    Exited,
-    Stopped,
-    Deadline,
-    Flood,
-}
-
-/// Starts the child and stays with it until it is dead and reaped.
-fn supervise(
-    program: &str,
-    command: Command,
-    limits: Limits,
-    canceled: &OwnedFd,
-    started: &Sender<u32>,
-) -> Result<Output, ProcessError> {
-    let deadline = Instant::now() + limits.deadline;
-    let mut child = start(command)
-        .map_err(|source| ProcessError::Start { program: program.to_owned(), source })?;
-    // The receiver waits for this; if it were gone, `canceled` would tell.
-    let _ = started.send(child.id());
-    let mut captures =
-        [Capture::new(limits.output_bytes_max), Capture::new(limits.output_bytes_max)];
-    let watched = watch(&mut child, &mut captures, deadline, canceled);
-    // Dead already, unless the watch ended early: only this child, by its own handle, is ever
-    // signalled.
-    let _ = child.kill();
-    let finished = child.wait().and_then(|status| {
-        let end = if drain(&mut captures)? { watched? } else { End::Flood };
-        Ok((status, end))
-    });
-    let (status, end) =
-        finished.map_err(|source| ProcessError::Watch { program: program.to_owned(), source })?;
-    let [stdout, stderr] = captures.map(|capture| capture.bytes);
-    let program = program.to_owned();
-    match end {
-        End::Exited | End::Stopped => Ok(Output { status, stdout, stderr }),
-        End::Flood => Err(ProcessError::Flood { program, bytes_max: limits.output_bytes_max }),
-        End::Deadline => Err(ProcessError::Deadline {
-            program,
-            deadline: limits.deadline,
-            stderr: shown(&stderr),
-        }),
-    }
-}
-
-fn start(mut command: Command) -> io::Result<process::Child> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    die_with_parent(&mut command);
-    command.spawn()
-}
-
-/// Makes the kernel kill a child as soon as the thread that starts it ends.
-pub(crate) fn die_with_parent(command: &mut Command) {
+/// Makes the kernel kill a child as soon as the thread that starts it ends
+/// (`kernel/exit.c`, `forget_original_parent`, Linux 6.1).
+fn die_with_parent(command: &mut Command) {
     let parent = getpid();
     // SAFETY: between fork and exec only system calls are made, which is all that is allowed there.
     unsafe {
@@ -278,103 +311,42 @@ pub(crate) fn die_with_parent(command: &mut Command) {
     }
 }
 
-fn watch(
-    child: &mut process::Child,
-    captures: &mut [Capture; 2],
-    deadline: Instant,
-    canceled: &OwnedFd,
-) -> io::Result<End> {
-    let [stdout, stderr] = captures;
-    stdout.pipe = child.stdout.take().map(|pipe| nonblocking(pipe.into())).transpose()?;
-    stderr.pipe = child.stderr.take().map(|pipe| nonblocking(pipe.into())).transpose()?;
-    let exited = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
-    loop {
-        let Some(left) =
-            deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
-        else {
-            return Ok(End::Deadline);
-        };
-        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
-        let pipes = captures.iter().filter_map(|capture| capture.pipe.as_ref()).map(AsFd::as_fd);
-        let mut events: Vec<PollFd<'_>> = [canceled.as_fd(), exited.as_fd()]
-            .into_iter()
-            .chain(pipes)
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-            .collect();
-        match poll(&mut events, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let happened = |at: usize| events.get(at).is_some_and(|event| !event.revents().is_empty());
-        let (canceled, exited) = (happened(0), happened(1));
-        if canceled {
-            return Ok(End::Stopped);
-        }
-        if !drain(captures)? {
-            return Ok(End::Flood);
-        }
-        if exited {
-            return Ok(End::Exited);
-        }
-    }
+pub(crate) fn memory_file() -> Result<File, IoError> {
+    let file = memfd_create("vipbench", MemfdFlags::CLOEXEC)
+        .map_err(|errno| IoError::of("make", "a memory file")(errno.into()))?;
+    Ok(file.into())
 }
 
-fn nonblocking(pipe: OwnedFd) -> io::Result<File> {
-    fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
-    Ok(pipe.into())
+/// A memory file as an output of a child.
+fn shared(file: &File) -> Result<Stdio, IoError> {
+    file.try_clone().map(Stdio::from).map_err(IoError::of("share", "a memory file"))
 }
 
-/// Reads what has been written; `false` if it is too much.
-fn drain(captures: &mut [Capture; 2]) -> io::Result<bool> {
-    let [stdout, stderr] = captures;
-    Ok(stdout.drain()? && stderr.drain()?)
-}
-
-/// One output of a child, up to a limit.
-struct Capture {
-    pipe: Option<File>,
-    bytes: Vec<u8>,
-    bytes_max: usize,
-}
-
-impl Capture {
-    fn new(bytes_max: usize) -> Self {
-        Self { pipe: None, bytes: Vec::new(), bytes_max }
-    }
-
-    fn drain(&mut self) -> io::Result<bool> {
-        let mut buffer = vec![0; READ_BYTES];
-        while let Some(pipe) = &mut self.pipe {
-            match pipe.read(&mut buffer) {
-                Ok(0) => self.pipe = None,
-                Ok(count) if count > self.bytes_max - self.bytes.len() => return Ok(false),
-                Ok(count) => self.bytes.extend_from_slice(buffer.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
-    }
+/// What a child wrote into a file: all of it, or one byte more than `bytes_max`.
+fn written(mut file: &File, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Program and arguments, as shown in errors.
 fn describe(command: &Command) -> String {
-    const ARGUMENTS_MAX: usize = 8;
+    const ARGUMENTS_MAX: usize = 32;
     let arguments = command.get_args();
     let more = if arguments.len() > ARGUMENTS_MAX { " ..." } else { "" };
     let words = std::iter::once(command.get_program()).chain(arguments.take(ARGUMENTS_MAX));
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ") + more
 }
 
-/// The end of an error output, after a separator; empty if there is none.
-fn shown(stderr: &[u8]) -> String {
-    let start = stderr.len().saturating_sub(SHOWN_BYTES_MAX);
-    let text = String::from_utf8_lossy(stderr.get(start..).unwrap_or_default());
-    match text.trim() {
-        "" => String::new(),
-        text => format!("; it said: {text}"),
+/// A complaint, short enough for an error.
+fn told(stderr: &[u8]) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if stderr.len() <= TOLD_BYTES {
+        return text(stderr);
     }
+    let (first, rest) = stderr.split_at(TOLD_BYTES / 2);
+    format!("{} ... {}", text(first), text(&rest[rest.len() - TOLD_BYTES / 2..]))
 }
 
 #[cfg(test)]
@@ -411,13 +383,13 @@ mod tests {
     #[test]
     fn a_bad_end_shows_the_command_and_its_words() {
         let error = run(shell("echo sorry >&2; exit 3"), LIMITS).unwrap_err().to_string();
-        assert_eq!(error, "`sh -c echo sorry >&2; exit 3`: exit status: 3; it said: sorry");
+        assert_eq!(error, "`sh -c echo sorry >&2; exit 3` failed (exit status: 3): sorry");
     }
 
     #[test]
     fn a_missing_program_is_named() {
         let error = run(Command::new("vipbench-no-such-program"), LIMITS).unwrap_err();
-        assert!(matches!(error, ProcessError::Start { .. }), "{error}");
+        assert!(matches!(error, ToolError::Missing { .. }), "{error}");
     }
 
     #[test]
@@ -426,15 +398,27 @@ mod tests {
         let child = Child::spawn(shell("echo waiting >&2; exec sleep 60"), limits).unwrap();
         let pid = child.pid();
         let error = child.wait().unwrap_err();
-        assert!(matches!(error, ProcessError::Deadline { .. }), "{error}");
+        assert!(matches!(error, ToolError::Timeout { .. }), "{error}");
+        assert!(error.to_string().ends_with("it said: waiting"), "{error}");
         assert!(!is_alive(pid));
+    }
+
+    #[test]
+    fn a_child_that_is_looked_at_beyond_its_deadline_runs_no_more() {
+        let limits = Limits { deadline: Duration::from_millis(50), ..LIMITS };
+        let child = Child::spawn(shell("exec sleep 60"), limits).unwrap();
+        let started = Instant::now();
+        while child.is_running() {
+            assert!(started.elapsed() < LIMITS.deadline);
+        }
+        assert!(matches!(child.wait(), Err(ToolError::Timeout { .. })));
     }
 
     #[test]
     fn a_child_that_floods_is_killed() {
         let limits = Limits { output_bytes_max: 1000, ..LIMITS };
         let error = run(Command::new("yes"), limits).unwrap_err();
-        assert!(matches!(error, ProcessError::Flood { bytes_max: 1000, .. }), "{error}");
+        assert!(matches!(error, ToolError::Flood { bytes_max: 1000, .. }), "{error}");
     }
 
     #[test]
@@ -463,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grandchild_that_keeps_the_pipe_open_does_not_hold_up_the_end() {
+    fn a_grandchild_that_keeps_the_output_open_does_not_hold_up_the_end() {
         let output = run(shell("sleep 5 & echo done"), LIMITS).unwrap();
         assert_eq!(output.stdout, b"done\n");
     }

@@ -16,31 +16,24 @@ const NAME_BYTES_MAX: usize = 200;
 
 /// Why a kernel parameter could not be read or set.
 #[derive(Debug, thiserror::Error)]
-pub enum SysctlError {
-    /// Not the name of a parameter.
-    #[error("`{name}` is no kernel parameter; write it with dots, as in `net.ipv4.ip_forward`")]
-    Name {
-        /// The name as given.
-        name: String,
-    },
-    /// This kernel has no such parameter.
-    #[error("this kernel has no parameter `{name}`; load the module that brings it")]
-    Missing {
-        /// The parameter.
-        name: String,
-    },
-    /// The kernel refused.
-    #[error(
-        "kernel parameter `{name}`, {doing}: {source}; root may do so, with a value this kernel knows"
-    )]
-    Refused {
-        /// The parameter.
-        name: String,
-        /// Reading, or setting to which value.
-        doing: String,
-        /// What the system says.
-        source: io::Error,
-    },
+#[error("kernel parameter `{name}`, {doing}: {source}; {}", remedy(source))]
+pub struct SysctlError {
+    /// The parameter.
+    pub name: String,
+    /// Reading, or setting to which value.
+    pub doing: String,
+    /// What the system says.
+    pub source: io::Error,
+}
+
+fn remedy(refusal: &io::Error) -> &'static str {
+    match refusal.kind() {
+        io::ErrorKind::NotFound => {
+            "this kernel has none of that name; load the module that brings it"
+        }
+        io::ErrorKind::InvalidFilename => "write it with dots, as in `net.ipv4.ip_forward`",
+        _ => "root may do so, with a value this kernel knows",
+    }
 }
 
 /// The value of the parameter `name`, runs of white space made one space.
@@ -48,29 +41,30 @@ pub enum SysctlError {
 /// # Errors
 /// [`SysctlError`]: no such parameter, or not readable.
 pub fn read(name: &str) -> Result<String, SysctlError> {
-    let refused = |source| refused(name, "reading it".to_owned(), source);
     let mut value = String::new();
-    File::open(path(name)?)
+    path(name)
+        .and_then(File::open)
         .and_then(|file| file.take(VALUE_BYTES_MAX).read_to_string(&mut value))
-        .map_err(refused)?;
+        .map_err(|source| refused(name, "reading it".to_owned(), source))?;
     Ok(value.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn write(name: &str, value: &str) -> Result<(), SysctlError> {
-    fs::write(path(name)?, value)
+    path(name)
+        .and_then(|path| fs::write(path, value))
         .map_err(|source| refused(name, format!("setting `{value}`"), source))
 }
 
 /// `net.ipv4.ip_forward` is `/proc/sys/net/ipv4/ip_forward`; a slash stands for a dot inside one
 /// part, as in sysctl(8).
-fn path(name: &str) -> Result<PathBuf, SysctlError> {
+fn path(name: &str) -> io::Result<PathBuf> {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte);
     let valid = name.len() <= NAME_BYTES_MAX
         && name.bytes().all(known)
         // Two separators in a row would make the path component `..`.
         && name.split(['.', '/']).all(|part| !part.is_empty());
     if !valid {
-        return Err(SysctlError::Name { name: name.to_owned() });
+        return Err(io::ErrorKind::InvalidFilename.into());
     }
     let swapped = name.chars().map(|symbol| match symbol {
         '.' => '/',
@@ -81,11 +75,7 @@ fn path(name: &str) -> Result<PathBuf, SysctlError> {
 }
 
 fn refused(name: &str, doing: String, source: io::Error) -> SysctlError {
-    let name = name.to_owned();
-    match source.kind() {
-        io::ErrorKind::NotFound => SysctlError::Missing { name },
-        _ => SysctlError::Refused { name, doing, source },
-    }
+    SysctlError { name: name.to_owned(), doing, source }
 }
 
 /// Parameters set in one namespace: what was set is remembered, and what was changed can be put
@@ -108,15 +98,14 @@ impl Sysctls {
         Ok(())
     }
 
-    /// As [`Sysctls::set`], but a parameter that this kernel lacks is left out: `false`.
+    /// As [`Sysctls::set`], but a parameter that this kernel lacks is left out.
     ///
     /// # Errors
     /// [`SysctlError`]: a value the kernel refuses.
-    pub fn set_if_present(&mut self, name: &str, value: &str) -> Result<bool, SysctlError> {
+    pub fn set_if_present(&mut self, name: &str, value: &str) -> Result<(), SysctlError> {
         match self.set(name, value) {
-            Ok(()) => Ok(true),
-            Err(SysctlError::Missing { .. }) => Ok(false),
-            Err(error) => Err(error),
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
         }
     }
 
@@ -167,7 +156,8 @@ mod tests {
     fn a_name_cannot_leave_proc_sys() {
         for name in ["", ".", "..", "a..b", "/etc.passwd", "net.//.x", "net.x//.y", "a b", "net.é"]
         {
-            assert!(matches!(path(name), Err(SysctlError::Name { .. })), "{name}");
+            let error = read(name).unwrap_err().to_string();
+            assert!(error.ends_with("write it with dots, as in `net.ipv4.ip_forward`"), "{error}");
         }
         assert!(path(&"a".repeat(NAME_BYTES_MAX + 1)).is_err());
     }
@@ -181,7 +171,10 @@ mod tests {
 
     #[test]
     fn a_parameter_that_no_kernel_has_is_missing() {
-        assert!(matches!(read("net.ipv4.no_such_thing"), Err(SysctlError::Missing { .. })));
-        assert!(!Sysctls::default().set_if_present("net.ipv4.no_such_thing", "1").unwrap());
+        let error = read("net.ipv4.no_such_thing").unwrap_err().to_string();
+        assert!(error.ends_with("load the module that brings it"), "{error}");
+        let mut sysctls = Sysctls::default();
+        sysctls.set_if_present("net.ipv4.no_such_thing", "1").unwrap();
+        assert_eq!(sysctls, Sysctls::default());
     }
 }

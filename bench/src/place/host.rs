@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use linux::ToolError;
 use linux::netns::Namespace;
-use linux::process::{Child, Limits, ProcessError};
+use linux::process::{Child, Limits};
 use proxies::Options;
 use results::{Clock, Outcome};
 
@@ -91,7 +92,7 @@ impl HostPlace {
         }
         let output = match child.wait() {
             Ok(output) => output,
-            Err(ProcessError::Deadline { .. }) => return Ok(censored(limit)),
+            Err(ToolError::Timeout { .. }) => return Ok(censored(limit)),
             Err(error) => return Err(error.into()),
         };
         if !output.status.success() {
