@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::encode::Content;
-use super::socket::{Family, NetlinkError, Socket};
+use super::socket::{Family, NetlinkError, Socket, list};
 use super::{Attributes, Batch, DUMP, Malformed, Message, decode, encode};
 
 /// `NFNL_SUBSYS_CTNETLINK << 8` with `IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_CT_DELETE`.
@@ -59,12 +59,7 @@ pub struct Connection {
 /// A failed socket, a kernel without the module, or a malformed answer.
 pub fn connections() -> Result<Vec<Connection>, NetlinkError> {
     let request = Batch::single(GET, DUMP, |content| content.fixed([0; FIXED_BYTES]));
-    let mut found = Vec::new();
-    Socket::open(Family::Netfilter)?.ask(&request, |message| {
-        found.push(read(message)?);
-        Ok(())
-    })?;
-    Ok(found)
+    list(Family::Netfilter, &request, |message| read(message).map(Some))
 }
 
 /// Forgets the connection with this original direction.

@@ -4,6 +4,7 @@
 //! [`Malformed`].
 
 use std::net::Ipv4Addr;
+use std::ops::Range;
 
 use super::{
     ACK_TLVS, ALIGNMENT, ATTRIBUTE_HEADER_BYTES, BIG_ENDIAN, CAPPED, HEADER_BYTES, NESTED,
@@ -57,25 +58,6 @@ impl<'a> Messages<'a> {
     pub fn of(buffer: &'a [u8]) -> Self {
         Self { rest: buffer }
     }
-
-    #[inline]
-    fn take(&mut self) -> Result<Message<'a>, Malformed> {
-        let cut = Malformed("a message is cut short");
-        let header: &[u8; HEADER_BYTES] = self.rest.first_chunk().ok_or(cut)?;
-        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
-        let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).map_err(|_| cut)?;
-        let content = self
-            .rest
-            .get(HEADER_BYTES..length)
-            .ok_or(Malformed("the length of a message does not fit its buffer"))?;
-        self.rest = self.rest.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
-        Ok(Message {
-            kind: u16::from_ne_bytes([k0, k1]),
-            flags: u16::from_ne_bytes([f0, f1]),
-            sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
-            content,
-        })
-    }
 }
 
 impl<'a> Iterator for Messages<'a> {
@@ -83,14 +65,20 @@ impl<'a> Iterator for Messages<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let message = self.take();
-        if message.is_err() {
-            self.rest = &[];
-        }
-        Some(message)
+        next(&mut self.rest, |rest| {
+            let cut = Malformed("a message is cut short");
+            let header: &[u8; HEADER_BYTES] = rest.first_chunk().ok_or(cut)?;
+            let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
+            let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).map_err(|_| cut)?;
+            let content = split_off(rest, HEADER_BYTES..length)
+                .ok_or(Malformed("the length of a message does not fit its buffer"))?;
+            Ok(Message {
+                kind: u16::from_ne_bytes([k0, k1]),
+                flags: u16::from_ne_bytes([f0, f1]),
+                sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
+                content,
+            })
+        })
     }
 }
 
@@ -122,20 +110,6 @@ impl<'a> Attributes<'a> {
         }
         Ok(None)
     }
-
-    #[inline]
-    fn take(&mut self) -> Result<(u16, &'a [u8]), Malformed> {
-        let header: &[u8; ATTRIBUTE_HEADER_BYTES as usize] =
-            self.rest.first_chunk().ok_or(Malformed("an attribute is cut short"))?;
-        let [l0, l1, k0, k1] = *header;
-        let length = usize::from(u16::from_ne_bytes([l0, l1]));
-        let value = self
-            .rest
-            .get(header.len()..length)
-            .ok_or(Malformed("the length of an attribute does not fit its message"))?;
-        self.rest = self.rest.get(length.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
-        Ok((u16::from_ne_bytes([k0, k1]) & !(NESTED | BIG_ENDIAN), value))
-    }
 }
 
 impl<'a> Iterator for Attributes<'a> {
@@ -143,15 +117,40 @@ impl<'a> Iterator for Attributes<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let attribute = self.take();
-        if attribute.is_err() {
-            self.rest = &[];
-        }
-        Some(attribute)
+        next(&mut self.rest, |rest| {
+            let header: &[u8; ATTRIBUTE_HEADER_BYTES as usize] =
+                rest.first_chunk().ok_or(Malformed("an attribute is cut short"))?;
+            let [l0, l1, k0, k1] = *header;
+            let length = usize::from(u16::from_ne_bytes([l0, l1]));
+            let value = split_off(rest, header.len()..length)
+                .ok_or(Malformed("the length of an attribute does not fit its message"))?;
+            Ok((u16::from_ne_bytes([k0, k1]) & !(NESTED | BIG_ENDIAN), value))
+        })
     }
+}
+
+/// What `take` finds next, if anything is left; an error is the end.
+#[inline]
+fn next<'a, T>(
+    rest: &mut &'a [u8],
+    take: impl FnOnce(&mut &'a [u8]) -> Result<T, Malformed>,
+) -> Option<Result<T, Malformed>> {
+    if rest.is_empty() {
+        return None;
+    }
+    let taken = take(rest);
+    if taken.is_err() {
+        *rest = &[];
+    }
+    Some(taken)
+}
+
+/// The content at `range` of what begins here; the rest begins behind its padding.
+#[inline]
+fn split_off<'a>(rest: &mut &'a [u8], range: Range<usize>) -> Option<&'a [u8]> {
+    let content = rest.get(range.clone())?;
+    *rest = rest.get(range.end.next_multiple_of(ALIGNMENT)..).unwrap_or_default();
+    Some(content)
 }
 
 /// A value of one byte.
@@ -260,9 +259,24 @@ impl<'a> ErrorReply<'a> {
             let words = Attributes::of(after).find(WORDS)?.map(text).transpose()?;
             words.map(|words| words.chars().take(WORDS_MAX).collect())
         };
-        let errno = errno.checked_neg().filter(|errno| *errno >= 0);
-        Ok(Self { errno: errno.ok_or(Malformed("an error number is positive"))?, words, refused })
+        Ok(Self { errno: magnitude(errno)?, words, refused })
     }
+
+    /// The error number that `NLMSG_DONE` carries too (`netlink_dump_done`,
+    /// `net/netlink/af_netlink.c`, Linux 6.1); 0 if it has none.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is positive.
+    pub(super) fn of_end_of_list(message: &Message<'a>) -> Result<Self, Malformed> {
+        let errno = message.content.first_chunk().map_or(0, |value| i32::from_ne_bytes(*value));
+        Ok(Self { errno: magnitude(errno)?, words: None, refused: &[] })
+    }
+}
+
+/// An error number, which the kernel writes as a negative one, or zero.
+fn magnitude(errno: i32) -> Result<i32, Malformed> {
+    let positive = errno.checked_neg().filter(|errno| *errno >= 0);
+    positive.ok_or(Malformed("an error number is positive"))
 }
 
 #[cfg(test)]

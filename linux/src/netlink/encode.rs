@@ -20,11 +20,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// Messages under construction.
 #[derive(Debug, Default)]
 pub struct Encoder {
-    bytes: Vec<u8>,
-    /// Where each message ends.
-    ends: Vec<usize>,
-    /// Where each closed chunk ends, as a number of messages.
-    chunk_ends: Vec<usize>,
+    batch: Batch,
     /// Where the open chunk begins, in bytes.
     chunk_start: usize,
     /// How many messages it holds.
@@ -35,30 +31,28 @@ pub struct Encoder {
 impl Encoder {
     /// An encoder with room for `bytes` in `messages` messages.
     pub fn with_capacity(bytes: usize, messages: usize) -> Self {
-        Self {
-            bytes: Vec::with_capacity(bytes),
-            ends: Vec::with_capacity(messages),
-            ..Self::default()
-        }
+        let (bytes, ends) = (Vec::with_capacity(bytes), Vec::with_capacity(messages));
+        Self { batch: Batch { bytes, ends, chunk_ends: Vec::new() }, ..Self::default() }
     }
 
     /// Appends one request of type `kind`; `content` writes what follows the header. Its sequence
     /// number is its position, counted from 1.
     #[inline]
     pub fn message(&mut self, kind: u16, flags: u16, content: impl FnOnce(&mut Content<'_>)) {
-        let start = self.bytes.len();
-        let sequence = u32::try_from(self.ends.len() + 1).unwrap_or(u32::MAX);
+        let bytes = &mut self.batch.bytes;
+        let start = bytes.len();
+        let sequence = u32::try_from(self.batch.ends.len() + 1).unwrap_or(u32::MAX);
         let mut header = [0; HEADER_BYTES];
         header[4..6].copy_from_slice(&kind.to_ne_bytes());
         header[6..8].copy_from_slice(&(flags | REQUEST).to_ne_bytes());
         header[8..12].copy_from_slice(&sequence.to_ne_bytes());
-        self.bytes.extend_from_slice(&header);
-        content(&mut Content { bytes: &mut self.bytes });
-        let length = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
-        patch(&mut self.bytes, start, length.to_ne_bytes());
-        self.ends.push(self.bytes.len());
+        bytes.extend_from_slice(&header);
+        content(&mut Content { bytes });
+        let length = u32::try_from(bytes.len() - start).unwrap_or(u32::MAX);
+        patch(bytes, start, length.to_ne_bytes());
+        self.batch.ends.push(bytes.len());
         self.open += 1;
-        if self.open >= CHUNK_MESSAGES || self.bytes.len() - self.chunk_start >= CHUNK_BYTES {
+        if self.open >= CHUNK_MESSAGES || bytes.len() - self.chunk_start >= CHUNK_BYTES {
             self.close_chunk();
         }
     }
@@ -66,7 +60,7 @@ impl Encoder {
     /// How many messages there are so far.
     #[inline]
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.batch.len()
     }
 
     /// The messages, complete.
@@ -74,20 +68,20 @@ impl Encoder {
         if self.open > 0 {
             self.close_chunk();
         }
-        Batch { bytes: self.bytes, ends: self.ends, chunk_ends: self.chunk_ends }
+        self.batch
     }
 
     /// Asks for an acknowledgement of the last message. Errors come unasked, and the kernel works
     /// through a send in order, so one answer tells that all is done (`netlink_rcv_skb`,
     /// `net/netlink/af_netlink.c`, Linux 6.1).
     fn close_chunk(&mut self) {
-        let last = self.ends.len().checked_sub(2).and_then(|at| self.ends.get(at)).copied();
-        let flags_at = last.unwrap_or(0) + 6;
-        if let Some(flags) = self.bytes.get_mut(flags_at..).and_then(<[u8]>::first_chunk_mut) {
+        let flags_at = self.batch.start_of(self.len() - 1) + 6;
+        let bytes = &mut self.batch.bytes;
+        if let Some(flags) = bytes.get_mut(flags_at..).and_then(<[u8]>::first_chunk_mut) {
             *flags = (u16::from_ne_bytes(*flags) | ACK).to_ne_bytes();
         }
-        self.chunk_ends.push(self.ends.len());
-        self.chunk_start = self.bytes.len();
+        self.chunk_start = bytes.len();
+        self.batch.chunk_ends.push(self.batch.ends.len());
         self.open = 0;
     }
 }
@@ -253,22 +247,21 @@ impl Batch {
 
     /// The message at a position counted from 0, with its header.
     pub fn message(&self, position: usize) -> Option<&[u8]> {
-        let start = position.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
-        if position > 0 && start.is_none() {
-            return None;
-        }
-        self.bytes.get(start.unwrap_or(0)..*self.ends.get(position)?)
+        self.bytes.get(self.start_of(position)..*self.ends.get(position)?)
     }
 
     /// The bytes of each send and the positions of the messages in it.
     pub fn chunks(&self) -> impl Iterator<Item = (&[u8], Range<usize>)> {
         let starts = std::iter::once(0).chain(self.chunk_ends.iter().copied());
         starts.zip(&self.chunk_ends).map(|(start, &end)| {
-            let first = start.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
-            let last = end.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
-            let bytes = self.bytes.get(first.unwrap_or(0)..last.unwrap_or(0)).unwrap_or_default();
-            (bytes, start..end)
+            let bytes = self.bytes.get(self.start_of(start)..self.start_of(end));
+            (bytes.unwrap_or_default(), start..end)
         })
+    }
+
+    /// Where the message at a position begins: where the one before it ends.
+    fn start_of(&self, position: usize) -> usize {
+        position.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0)
     }
 }
 

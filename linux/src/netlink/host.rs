@@ -73,7 +73,7 @@ impl Rtnl {
     /// As for [`Rtnl::add_route`].
     pub fn add_route_to(&mut self, table: u8, prefix: IpNet, via: Via) -> Result<(), RtnlError> {
         let object = || format!("route to {prefix}");
-        check_prefix(prefix).map_err(|reason| RtnlError::parameter(object(), reason))?;
+        check_prefix(prefix).map_err(|reason| RtnlError { object: object(), reason })?;
         let (scope, kind, index) = match via {
             Via::Local => (RtScope::Host, Rtn::Local, LOOPBACK_INDEX),
             Via::Gateway { index, .. } => (RtScope::Universe, Rtn::Unicast, index),
@@ -98,7 +98,7 @@ impl Rtnl {
     /// As for [`Rtnl::add_route`].
     pub fn add_rule(&mut self, from: IpNet, table: u8, priority: u32) -> Result<(), RtnlError> {
         let object = || format!("rule {priority} from {from}");
-        check_prefix(from).map_err(|reason| RtnlError::parameter(object(), reason))?;
+        check_prefix(from).map_err(|reason| RtnlError { object: object(), reason })?;
         let (family, action) = (family(from.addr()), FrAct::FrActToTbl.into());
         self.create(object, Rtm::Newrule, |content| {
             // struct fib_rule_hdr (include/uapi/linux/fib_rules.h, Linux 6.1).

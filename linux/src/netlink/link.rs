@@ -30,11 +30,8 @@ pub struct Mac(pub [u8; 6]);
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, byte) in self.0.iter().enumerate() {
-            let separator = if at == 0 { "" } else { ":" };
-            write!(f, "{separator}{byte:02x}")?;
-        }
-        Ok(())
+        let bytes = self.0.map(|byte| format!("{byte:02x}"));
+        f.write_str(&bytes.join(":"))
     }
 }
 
@@ -117,7 +114,7 @@ impl Rtnl {
     ) -> Result<(), RtnlError> {
         let object = || format!("veth `{}`, peer `{}`", end.name, peer.name);
         let checked = end.check().and_then(|()| peer.check());
-        checked.map_err(|reason| RtnlError::parameter(object(), reason))?;
+        checked.map_err(|reason| RtnlError { object: object(), reason })?;
         self.create(object, Rtm::Newlink, |content| {
             end.write(content);
             driver(content, "veth", |data| {
@@ -143,7 +140,7 @@ impl Rtnl {
         remote: Ipv4Addr,
     ) -> Result<(), RtnlError> {
         let object = || format!("IPIP tunnel `{name}` from {local} to {remote}");
-        check_interface(name, index).map_err(|reason| RtnlError::parameter(object(), reason))?;
+        check_interface(name, index).map_err(|reason| RtnlError { object: object(), reason })?;
         self.create(object, Rtm::Newlink, |content| {
             content.fixed(interface(index, 0));
             content.text(Ifla::Ifname.into(), name);
@@ -164,7 +161,7 @@ impl Rtnl {
         let up = libc::IFF_UP.cast_unsigned();
         let request =
             Batch::single(Rtm::Newlink.into(), 0, |content| content.fixed(interface(index, up)));
-        self.request(|| format!("link {index}"), &request)
+        self.ask(|| format!("link {index}"), &request, |_| Ok(()))
     }
 
     /// Waits until a link has a carrier and its queue is active: before that, the kernel drops what
@@ -195,7 +192,7 @@ impl Rtnl {
             }
             std::thread::sleep(POLL);
         }
-        Err(RtnlError::parameter(object(), format!("no carrier within {limit:?}")))
+        Err(RtnlError { object: object(), reason: format!("no carrier within {limit:?}") })
     }
 }
 

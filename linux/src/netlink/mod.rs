@@ -2,8 +2,8 @@
 //! many messages at once, and the objects that are made by them: links, addresses, routes, sets.
 //!
 //! Framing, sequence numbers, acknowledgements and errors are handled here alone. `neli` gives the
-//! numbers of rtnetlink and writes the one generic netlink question; it allocates for each
-//! attribute, which is too much for the messages of a sync.
+//! numbers of rtnetlink and of the controller of generic netlink; what it writes it allocates for
+//! each attribute, which is too much for the messages of a sync.
 
 pub mod conntrack;
 pub mod decode;

@@ -4,7 +4,7 @@
 //! Constants from `include/uapi/linux/netfilter/nf_tables.h`, Linux 6.1.
 
 use super::encode::Content;
-use super::socket::{Family, NetlinkError, Socket};
+use super::socket::{Family, NetlinkError, list};
 use super::{Attributes, Batch, DUMP, Malformed, Message, decode};
 
 /// `NFNL_SUBSYS_NFTABLES << 8` (include/uapi/linux/netfilter/nfnetlink.h).
@@ -70,17 +70,14 @@ fn names(command: u16, table: &str, name: u16) -> Result<Vec<String>, NetlinkErr
     // Asked for the table, though the kernel lists the chains of all (`nf_tables_dump_chains`,
     // net/netfilter/nf_tables_api.c, Linux 6.1).
     let request = Batch::single(command, DUMP, |content| head(content, table));
-    let mut found = Vec::new();
-    let answer = Socket::open(Family::Netfilter)?.ask(&request, |message| {
+    or_empty(list(Family::Netfilter, &request, |message| {
         let (_, attributes) = message.fixed::<FIXED_BYTES>()?;
-        if text(&attributes, TABLE)? == Some(table) {
-            let name = text(&attributes, name)?.ok_or(Malformed("an object has no name"))?;
-            found.push(name.to_owned());
+        if text(&attributes, TABLE)? != Some(table) {
+            return Ok(None);
         }
-        Ok(())
-    });
-    or_empty(answer)?;
-    Ok(found)
+        let name = text(&attributes, name)?.ok_or(Malformed("an object has no name"))?;
+        Ok(Some(name.to_owned()))
+    }))
 }
 
 /// The elements of a set or map; none if it does not exist.
@@ -92,11 +89,7 @@ pub fn elements(table: &str, set: &str) -> Result<Vec<Element>, NetlinkError> {
         head(content, table);
         content.text(SET_NAME, set);
     });
-    let mut found = Vec::new();
-    let answer =
-        Socket::open(Family::Netfilter)?.ask(&request, |message| read(message, &mut found));
-    or_empty(answer)?;
-    Ok(found)
+    or_empty(list(Family::Netfilter, &request, read))
 }
 
 fn head(content: &mut Content<'_>, table: &str) {
@@ -106,9 +99,9 @@ fn head(content: &mut Content<'_>, table: &str) {
 }
 
 /// What does not exist has no content.
-fn or_empty(answer: Result<(), NetlinkError>) -> Result<(), NetlinkError> {
+fn or_empty<T>(answer: Result<Vec<T>, NetlinkError>) -> Result<Vec<T>, NetlinkError> {
     match answer {
-        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
         other => other,
     }
 }
@@ -117,16 +110,12 @@ fn text<'a>(attributes: &Attributes<'a>, kind: u16) -> Result<Option<&'a str>, M
     attributes.find(kind)?.map(decode::text).transpose()
 }
 
-fn read(message: &Message<'_>, found: &mut Vec<Element>) -> Result<(), Malformed> {
+fn read(message: &Message<'_>) -> Result<Vec<Element>, Malformed> {
     let (_, attributes) = message.fixed::<FIXED_BYTES>()?;
-    let Some(list) = attributes.find(ELEMENTS)? else { return Ok(()) };
-    for element in Attributes::of(list) {
-        let (kind, element) = element?;
-        if kind == LIST_ELEMENT {
-            found.push(read_element(&Attributes::of(element))?);
-        }
-    }
-    Ok(())
+    let elements = Attributes::of(attributes.find(ELEMENTS)?.unwrap_or_default());
+    let elements =
+        elements.filter(|element| !matches!(element, Ok((kind, _)) if *kind != LIST_ELEMENT));
+    elements.map(|element| read_element(&Attributes::of(element?.1))).collect()
 }
 
 fn read_element(element: &Attributes<'_>) -> Result<Element, Malformed> {

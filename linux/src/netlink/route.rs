@@ -1,73 +1,55 @@
 //! The few rtnetlink messages that make VIPs local: a dummy link, its addresses, and routes of type
 //! local.
 //!
-//! All constants are from `include/uapi/linux/{rtnetlink,if_addr,if_link}.h`, Linux 6.1.
+//! Which messages there are is told in `include/uapi/linux/{rtnetlink,if_addr,if_link}.h`, Linux 6.1.
 
 use std::io;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use neli::consts::rtnl::{Ifa, Ifla, IflaInfo, RtScope, RtTable, Rta, Rtm, Rtn};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::socket::{Family, NetlinkError, Socket};
+use super::socket::{Family, NetlinkError, list};
 use super::{
     Batch, CREATE, DUMP, EXCL, Encoder, LOOPBACK_INDEX, Malformed, Message, decode, encode,
 };
 
-/// `RTM_NEWLINK`
-const NEW_LINK: u16 = 16;
-/// `RTM_DELLINK`
-const DELETE_LINK: u16 = 17;
 /// `RTM_NEWADDR`
 pub const NEW_ADDRESS: u16 = 20;
 /// `RTM_DELADDR`
 pub const DELETE_ADDRESS: u16 = 21;
-/// `RTM_GETADDR`
-const GET_ADDRESS: u16 = 22;
 /// `RTM_NEWROUTE`
 pub const NEW_ROUTE: u16 = 24;
 /// `RTM_DELROUTE`
 pub const DELETE_ROUTE: u16 = 25;
-/// `RTM_GETROUTE`
-const GET_ROUTE: u16 = 26;
-
-/// `IFLA_IFNAME`, `IFLA_LINKINFO`, `IFLA_INFO_KIND`
-const LINK_NAME: u16 = 3;
-const LINK_INFO: u16 = 18;
-const LINK_INFO_KIND: u16 = 1;
-/// `IFA_ADDRESS`, `IFA_LOCAL`
-const ADDRESS_PEER: u16 = 1;
-const ADDRESS_LOCAL: u16 = 2;
-/// `RTA_DST`, `RTA_OIF`
-const ROUTE_DESTINATION: u16 = 1;
-const ROUTE_LINK: u16 = 4;
 
 /// `AF_INET`
 const IPV4: u8 = 2;
-/// `RT_TABLE_LOCAL`
-const TABLE_LOCAL: u8 = 255;
-/// `RT_SCOPE_HOST`
-const SCOPE_HOST: u8 = 254;
-/// `RTN_LOCAL`
-const KIND_LOCAL: u8 = 2;
 /// Marks a route as ours: a routing protocol number that nobody has claimed (values above
 /// `RTPROT_STATIC`, 4, are for user space).
 const PROTOCOL: u8 = 118;
+
+/// Table and type of a route to addresses of this host.
+fn table_and_kind() -> [u8; 2] {
+    [RtTable::Local.into(), Rtn::Local.into()]
+}
+
 /// Makes a dummy link of that name; it stays down.
 pub fn create_dummy(encoder: &mut Encoder, name: &str) {
-    encoder.message(NEW_LINK, CREATE | EXCL, |content| {
+    encoder.message(Rtm::Newlink.into(), CREATE | EXCL, |content| {
         content.fixed([0; 16]);
-        content.text(LINK_NAME, name);
-        content.nest(LINK_INFO, |info| info.bytes(LINK_INFO_KIND, b"dummy"));
+        content.text(Ifla::Ifname.into(), name);
+        content.nest(Ifla::Linkinfo.into(), |info| info.bytes(IflaInfo::Kind.into(), b"dummy"));
     });
 }
 
 /// Removes a link with all its addresses.
 pub fn delete_link(encoder: &mut Encoder, name: &str) {
-    encoder.message(DELETE_LINK, 0, |content| {
+    encoder.message(Rtm::Dellink.into(), 0, |content| {
         content.fixed([0; 16]);
-        content.text(LINK_NAME, name);
+        content.text(Ifla::Ifname.into(), name);
     });
 }
 
@@ -77,7 +59,10 @@ pub fn address(encoder: &mut Encoder, kind: u16, link: u32, address: Ipv4Addr) {
     let [a, b, c, d] = link.to_ne_bytes();
     encoder.message(kind, flags, |content| {
         content.fixed([IPV4, 32, 0, 0, a, b, c, d]);
-        content.small([encode::ipv4(ADDRESS_LOCAL, address), encode::ipv4(ADDRESS_PEER, address)]);
+        content.small([
+            encode::ipv4(Ifa::Local.into(), address),
+            encode::ipv4(Ifa::Address.into(), address),
+        ]);
     });
 }
 
@@ -85,24 +70,12 @@ pub fn address(encoder: &mut Encoder, kind: u16, link: u32, address: Ipv4Addr) {
 pub fn local_route(encoder: &mut Encoder, kind: u16, prefix: Ipv4Net) {
     let flags = if kind == NEW_ROUTE { CREATE | EXCL } else { 0 };
     encoder.message(kind, flags, |content| {
-        let header = [
-            IPV4,
-            prefix.prefix_len(),
-            0,
-            0,
-            TABLE_LOCAL,
-            PROTOCOL,
-            SCOPE_HOST,
-            KIND_LOCAL,
-            0,
-            0,
-            0,
-            0,
-        ];
-        content.fixed(header);
+        let (length, [table, kind]) = (prefix.prefix_len(), table_and_kind());
+        let scope = RtScope::Host.into();
+        content.fixed([IPV4, length, 0, 0, table, PROTOCOL, scope, kind, 0, 0, 0, 0]);
         content.small([
-            encode::ipv4(ROUTE_DESTINATION, prefix.addr()),
-            encode::u32(ROUTE_LINK, LOOPBACK_INDEX),
+            encode::ipv4(Rta::Dst.into(), prefix.addr()),
+            encode::u32(Rta::Oif.into(), LOOPBACK_INDEX),
         ]);
     });
 }
@@ -121,14 +94,11 @@ pub struct LinkAddress {
 /// # Errors
 /// A failed socket or a malformed answer.
 pub fn addresses() -> Result<Vec<LinkAddress>, NetlinkError> {
-    let request =
-        Batch::single(GET_ADDRESS, DUMP, |content| content.fixed([IPV4, 0, 0, 0, 0, 0, 0, 0]));
-    let mut found = Vec::new();
-    Socket::open(Family::Route)?.ask(&request, |message| {
-        found.extend(link_address(message)?.filter(|address| address.link != LOOPBACK_INDEX));
-        Ok(())
-    })?;
-    Ok(found)
+    let request = Batch::single(Rtm::Getaddr.into(), DUMP, |content| {
+        content.fixed([IPV4, 0, 0, 0, 0, 0, 0, 0]);
+    });
+    let is_other = |address: &LinkAddress| address.link != LOOPBACK_INDEX;
+    list(Family::Route, &request, |message| Ok(link_address(message)?.filter(is_other)))
 }
 
 /// Reads an `RTM_NEWADDR`; nothing if it is no IPv4 address.
@@ -138,7 +108,7 @@ fn link_address(message: &Message<'_>) -> Result<Option<LinkAddress>, Malformed>
         return Ok(None);
     }
     let address =
-        attributes.find(ADDRESS_LOCAL)?.ok_or(Malformed("an address has no local part"))?;
+        attributes.find(Ifa::Local.into())?.ok_or(Malformed("an address has no local part"))?;
     Ok(Some(LinkAddress { link: u32::from_ne_bytes(*link), address: decode::ipv4(address)? }))
 }
 
@@ -147,26 +117,21 @@ fn link_address(message: &Message<'_>) -> Result<Option<LinkAddress>, Malformed>
 /// # Errors
 /// A failed socket or a malformed answer.
 pub fn local_routes() -> Result<Vec<Ipv4Net>, NetlinkError> {
-    let request = Batch::single(GET_ROUTE, DUMP, |content| {
-        content.fixed([IPV4, 0, 0, 0, TABLE_LOCAL, 0, 0, 0, 0, 0, 0, 0]);
+    let request = Batch::single(Rtm::Getroute.into(), DUMP, |content| {
+        content.fixed([IPV4, 0, 0, 0, table_and_kind()[0], 0, 0, 0, 0, 0, 0, 0]);
     });
-    let mut found = Vec::new();
-    Socket::open(Family::Route)?.ask(&request, |message| {
-        found.extend(own_route(message)?);
-        Ok(())
-    })?;
-    Ok(found)
+    list(Family::Route, &request, own_route)
 }
 
 /// Reads an `RTM_NEWROUTE`; nothing if it is not one that [`local_route`] made.
 fn own_route(message: &Message<'_>) -> Result<Option<Ipv4Net>, Malformed> {
     let (header, attributes) = message.fixed::<12>()?;
     let [family, length, _, _, table, protocol, _, kind, ..] = *header;
-    let own = [family, table, protocol, kind] == [IPV4, TABLE_LOCAL, PROTOCOL, KIND_LOCAL];
-    if message.kind != NEW_ROUTE || !own {
+    let is_own = (family, protocol, [table, kind]) == (IPV4, PROTOCOL, table_and_kind());
+    if message.kind != NEW_ROUTE || !is_own {
         return Ok(None);
     }
-    let address = match attributes.find(ROUTE_DESTINATION)? {
+    let address = match attributes.find(Rta::Dst.into())? {
         Some(value) => decode::ipv4(value)?,
         None => Ipv4Addr::UNSPECIFIED,
     };
@@ -191,24 +156,24 @@ pub fn link_index(name: &str) -> io::Result<Option<u32>> {
 
 /// What a message of ours asks for, for an error: verb and object.
 pub fn describe(message: &Message<'_>) -> Option<(&'static str, String)> {
-    let verb = match message.kind {
-        NEW_LINK | NEW_ADDRESS | NEW_ROUTE => "add",
-        DELETE_LINK | DELETE_ADDRESS | DELETE_ROUTE => "remove",
+    let verb = match Rtm::from(message.kind) {
+        Rtm::Newlink | Rtm::Newaddr | Rtm::Newroute => "add",
+        Rtm::Dellink | Rtm::Deladdr | Rtm::Delroute => "remove",
         _ => "list",
     };
     let object = match message.kind {
         NEW_ADDRESS | DELETE_ADDRESS => {
             let (_, attributes) = message.fixed::<8>().ok()?;
-            format!("address {}", decode::ipv4(attributes.find(ADDRESS_LOCAL).ok()??).ok()?)
+            format!("address {}", decode::ipv4(attributes.find(Ifa::Local.into()).ok()??).ok()?)
         }
         NEW_ROUTE | DELETE_ROUTE => {
             let ([_, length, ..], attributes) = message.fixed::<12>().ok()?;
-            let address = decode::ipv4(attributes.find(ROUTE_DESTINATION).ok()??).ok()?;
+            let address = decode::ipv4(attributes.find(Rta::Dst.into()).ok()??).ok()?;
             format!("local route {address}/{length}")
         }
         _ => {
             let (_, attributes) = message.fixed::<16>().ok()?;
-            format!("link {}", decode::text(attributes.find(LINK_NAME).ok()??).ok()?)
+            format!("link {}", decode::text(attributes.find(Ifla::Ifname.into()).ok()??).ok()?)
         }
     };
     Some((verb, object))

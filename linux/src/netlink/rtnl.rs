@@ -11,34 +11,17 @@ use super::{Batch, CREATE, EXCL, Malformed, Message, NetlinkError, Socket};
 
 /// Why one of the kernel's network objects could not be made or read.
 #[derive(Debug, thiserror::Error)]
-pub enum RtnlError {
-    /// No rtnetlink socket.
-    #[error(
-        "cannot open an rtnetlink socket: {0}; it takes CAP_NET_ADMIN and a free file descriptor"
-    )]
-    Socket(NetlinkError),
-    /// A parameter that no kernel would accept.
-    #[error("{object}: {reason}")]
-    Parameter {
-        /// What was to be made.
-        object: String,
-        /// What is wrong with it, and what would be right.
-        reason: String,
-    },
-    /// The kernel refused, or its answer made no sense.
-    #[error("{object}: {source}; run as root, and see that the driver of the link is there")]
-    Refused {
-        /// What was to be made.
-        object: String,
-        /// The refusal.
-        source: NetlinkError,
-    },
+#[error("{object}: {reason}")]
+pub struct RtnlError {
+    /// What was to be made.
+    pub object: String,
+    /// What the kernel refused, or what it would refuse, and what would be right.
+    pub reason: String,
 }
 
-impl RtnlError {
-    pub(super) fn parameter(object: String, reason: impl Into<String>) -> Self {
-        Self::Parameter { object, reason: reason.into() }
-    }
+fn refused(object: String, source: &NetlinkError) -> RtnlError {
+    let remedy = "run as root, and see that the driver of the link is there";
+    RtnlError { object, reason: format!("{source}; {remedy}") }
 }
 
 /// An rtnetlink socket of the namespace that its opener was in.
@@ -51,9 +34,10 @@ impl Rtnl {
     /// Opens a socket in the calling thread's namespace.
     ///
     /// # Errors
-    /// [`RtnlError::Socket`].
+    /// [`RtnlError`]: no `CAP_NET_ADMIN`, or no file descriptor left.
     pub fn open() -> Result<Self, RtnlError> {
-        Ok(Self { socket: Socket::open(Family::Route).map_err(RtnlError::Socket)? })
+        let socket = Socket::open(Family::Route);
+        Ok(Self { socket: socket.map_err(|error| refused("rtnetlink socket".to_owned(), &error))? })
     }
 
     /// Makes an object that is not there yet.
@@ -63,16 +47,8 @@ impl Rtnl {
         kind: Rtm,
         content: impl FnOnce(&mut Content<'_>),
     ) -> Result<(), RtnlError> {
-        self.request(object, &Batch::single(kind.into(), CREATE | EXCL, content))
-    }
-
-    /// Sends one request and waits for its acknowledgement.
-    pub(super) fn request(
-        &mut self,
-        object: impl FnOnce() -> String,
-        request: &Batch,
-    ) -> Result<(), RtnlError> {
-        self.ask(object, request, |_| Ok(()))
+        let request = Batch::single(kind.into(), CREATE | EXCL, content);
+        self.ask(object, &request, |_| Ok(()))
     }
 
     /// Sends one request and passes each message of the answer to `each`.
@@ -82,8 +58,6 @@ impl Rtnl {
         request: &Batch,
         each: impl FnMut(&Message<'_>) -> Result<(), Malformed>,
     ) -> Result<(), RtnlError> {
-        self.socket
-            .ask(request, each)
-            .map_err(|source| RtnlError::Refused { object: object(), source })
+        self.socket.ask(request, each).map_err(|error| refused(object(), &error))
     }
 }

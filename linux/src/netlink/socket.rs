@@ -14,7 +14,7 @@ use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt,
 };
 
-use super::decode::{self, ErrorReply, Messages};
+use super::decode::{ErrorReply, Messages};
 use super::encode::CHUNK_MESSAGES;
 use super::{Batch, DONE, DUMP_INTR, ERROR, Malformed, Message};
 
@@ -75,12 +75,20 @@ pub struct Refusal {
     pub refused: Vec<u8>,
 }
 
+impl Refusal {
+    fn of(sequence: usize, reply: ErrorReply<'_>) -> Self {
+        let refused = reply.refused.get(..REFUSED_MAX).unwrap_or(reply.refused).to_vec();
+        let position = sequence.saturating_sub(1);
+        Self { position, errno: reply.errno, words: reply.words, refused }
+    }
+}
+
 /// Why an act on a socket failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NetlinkError {
     /// The kernel refused messages; the others of the same chunk are done, later chunks were not
     /// sent.
-    #[error("the kernel refuses: {}{}", in_words(first), and_more(*count))]
+    #[error("the kernel refuses: {}", in_words(first, *count))]
     Refused {
         /// The first of them, never empty.
         first: Vec<Refusal>,
@@ -100,14 +108,11 @@ pub enum NetlinkError {
     Malformed(#[from] Malformed),
 }
 
-fn in_words(first: &[Refusal]) -> String {
+fn in_words(first: &[Refusal], count: usize) -> String {
     let Some(refusal) = first.first() else { return String::new() };
     let words = refusal.words.as_ref().map(|words| format!(" ({words})")).unwrap_or_default();
-    format!("{}{words}", io::Error::from_raw_os_error(refusal.errno))
-}
-
-fn and_more(count: usize) -> String {
-    if count > 1 { format!(", and {} more messages", count - 1) } else { String::new() }
+    let more = if count > 1 { format!(", and {} more messages", count - 1) } else { String::new() };
+    format!("{}{words}{more}", io::Error::from_raw_os_error(refusal.errno))
 }
 
 impl NetlinkError {
@@ -194,8 +199,7 @@ impl Socket {
         if sent != bytes.len() {
             return Err(NetlinkError::Io { call: "send", source: io::ErrorKind::WriteZero.into() });
         }
-        let mut refusals = Refusals::default();
-        let mut seen = 0;
+        let (mut first, mut count, mut seen) = (Vec::new(), 0, 0);
         while seen < MESSAGES_MAX {
             let length = self.receive()?;
             for message in Messages::of(self.buffer.get(..length).unwrap_or_default()) {
@@ -204,22 +208,24 @@ impl Socket {
                 if message.flags & DUMP_INTR != 0 && message.kind != ERROR {
                     return Err(Malformed("the objects changed while they were listed").into());
                 }
-                match message.kind {
-                    ERROR => {
-                        let reply = ErrorReply::of(&message)?;
-                        let answered = usize::try_from(message.sequence).unwrap_or(0);
-                        if reply.errno != 0 {
-                            refusals.add(answered, &reply);
-                        }
-                        if answered == last {
-                            return refusals.into_result();
-                        }
+                let sequence = usize::try_from(message.sequence).unwrap_or(0);
+                let (reply, is_end) = match message.kind {
+                    ERROR => (ErrorReply::of(&message)?, sequence == last),
+                    DONE => (ErrorReply::of_end_of_list(&message)?, true),
+                    _ => {
+                        each(&message)?;
+                        continue;
                     }
-                    DONE => {
-                        refusals.add_end_of_list(&message)?;
-                        return refusals.into_result();
+                };
+                if reply.errno != 0 {
+                    count += 1;
+                    if first.len() < REFUSALS_MAX {
+                        first.push(Refusal::of(sequence, reply));
                     }
-                    _ => each(&message)?,
+                }
+                if is_end {
+                    let refused = NetlinkError::Refused { first, count };
+                    return if count == 0 { Ok(()) } else { Err(refused) };
                 }
             }
         }
@@ -244,47 +250,18 @@ impl Socket {
     }
 }
 
-/// The refusals of one chunk.
-#[derive(Debug, Default)]
-struct Refusals {
-    first: Vec<Refusal>,
-    count: usize,
-}
-
-impl Refusals {
-    fn add(&mut self, sequence: usize, reply: &ErrorReply<'_>) {
-        self.count += 1;
-        if self.first.len() < REFUSALS_MAX {
-            let refused = reply.refused.get(..REFUSED_MAX).unwrap_or(reply.refused);
-            self.first.push(Refusal {
-                position: sequence.saturating_sub(1),
-                errno: reply.errno,
-                words: reply.words.clone(),
-                refused: refused.to_vec(),
-            });
-        }
-    }
-
-    /// `NLMSG_DONE` carries an error number too (`netlink_dump_done`, `net/netlink/af_netlink.c`,
-    /// Linux 6.1).
-    fn add_end_of_list(&mut self, message: &Message<'_>) -> Result<(), Malformed> {
-        let Some(value) = message.content.first_chunk::<4>() else { return Ok(()) };
-        // The number is negative, or zero.
-        let errno = decode::u32(value)?.wrapping_neg();
-        let errno = i32::try_from(errno).map_err(|_| Malformed("an error number is positive"))?;
-        if errno != 0 {
-            let sequence = usize::try_from(message.sequence).unwrap_or(0);
-            self.add(sequence, &ErrorReply { errno, words: None, refused: &[] });
-        }
+/// Everything that `read` finds in the answer to `request`, by a socket of its own.
+pub(super) fn list<T, F: IntoIterator<Item = T>>(
+    family: Family,
+    request: &Batch,
+    read: impl Fn(&Message<'_>) -> Result<F, Malformed>,
+) -> Result<Vec<T>, NetlinkError> {
+    let mut found = Vec::new();
+    Socket::open(family)?.ask(request, |message| {
+        found.extend(read(message)?);
         Ok(())
-    }
-
-    fn into_result(self) -> Result<(), NetlinkError> {
-        if self.first.is_empty() {
-            return Ok(());
-        }
-        Err(NetlinkError::Refused { first: self.first, count: self.count })
-    }
+    })?;
+    Ok(found)
 }
 
 /// Switches on a `SOL_NETLINK` option, for which `rustix` has no call.
