@@ -45,7 +45,7 @@ fn client(lab: &Topology) -> &Namespace {
 }
 
 fn endpoint_host(lab: &Topology, address: Ipv4Addr) -> &EndpointHost {
-    lab.endpoint_hosts().iter().find(|host| host.addresses.contains(&address)).unwrap()
+    lab.endpoint_hosts.iter().find(|host| host.addresses.contains(&address)).unwrap()
 }
 
 /// What a program prints in the calling thread's namespace.
@@ -128,7 +128,7 @@ fn any_client_address_reaches_any_endpoint_address_through_the_node() {
 #[ignore = "needs root; run by scripts/test"]
 fn one_endpoint_dials_another_through_the_node() {
     let lab = Topology::build(&spec().graph().unwrap()).unwrap();
-    let [first, second] = lab.endpoint_hosts() else { panic!("two endpoint hosts") };
+    let [first, second] = &lab.endpoint_hosts[..] else { panic!("two endpoint hosts") };
     let (source, target) = (Ipv4Addr::new(10, 128, 0, 9), Ipv4Addr::new(10, 192, 0, 9));
     let server = answer_once(&second.namespace, ANY);
     let said = dial(&first.namespace, source, SocketAddrV4::new(target, PORT));
@@ -193,7 +193,7 @@ fn iproute2_sees_the_lab_as_specified_and_no_neighbour_is_ever_learnt() {
     ] {
         assert!(routes.contains(route), "{routes}");
     }
-    let endpoint_hosts = lab.endpoint_hosts().iter().map(|host| &host.namespace);
+    let endpoint_hosts = lab.endpoint_hosts.iter().map(|host| &host.namespace);
     for host in [client(&lab), lab.node()].into_iter().chain(endpoint_hosts) {
         let neighbours = printed_in(host, "ip", "neighbour show");
         assert!(
@@ -212,7 +212,7 @@ fn iproute2_sees_the_lab_as_specified_and_no_neighbour_is_ever_learnt() {
 fn the_same_spec_gives_the_same_lab() {
     let seen = || {
         let lab = Topology::build(&spec().graph().unwrap()).unwrap();
-        let endpoint_hosts = lab.endpoint_hosts().iter().map(|host| &host.namespace);
+        let endpoint_hosts = lab.endpoint_hosts.iter().map(|host| &host.namespace);
         let hosts = [client(&lab), lab.node()].into_iter().chain(endpoint_hosts);
         let mut lines = Vec::new();
         for (host, what) in hosts.flat_map(|host| {
@@ -223,7 +223,7 @@ fn the_same_spec_gives_the_same_lab() {
         }
         // The kernel lists neighbours by a hash with a random seed.
         lines.sort();
-        (lines, lab.sysctls().clone())
+        (lines, lab.sysctls.clone())
     };
     let (lines, shown) = seen();
     assert_eq!(seen(), (lines, shown.clone()));
@@ -264,10 +264,10 @@ fn recorded_sysctls_are_those_in_force() {
     let mut graph = spec().graph().unwrap();
     graph.hosts[1].sysctls.push(("net.ipv4.ip_default_ttl", "99"));
     let lab = Topology::build(&graph).unwrap();
-    assert_eq!(lab.sysctls().get("node.net.ipv4.ip_default_ttl").map(String::as_str), Some("99"));
+    assert_eq!(lab.sysctls.get("node.net.ipv4.ip_default_ttl").map(String::as_str), Some("99"));
     for (host, label) in [(client(&lab), "client."), (lab.node(), "node.")] {
         let recorded: Vec<_> = lab
-            .sysctls()
+            .sysctls
             .iter()
             .filter_map(|(key, value)| Some((key.strip_prefix(label)?, value)))
             .collect();
@@ -365,7 +365,7 @@ fn two_nodes(with_tunnel: bool) -> Graph {
 
 /// Dials from the first pod to the second, by IPv4 and by IPv6.
 fn assert_pods_reach_each_other(lab: &Topology) {
-    let server = &lab.endpoint_hosts()[0].namespace;
+    let server = &lab.endpoint_hosts[0].namespace;
     let pairs: [(IpAddr, IpAddr, IpAddr); 2] = [
         (ANY, [10, 244, 1, 7].into(), [10, 244, 2, 5].into()),
         (
@@ -388,7 +388,7 @@ fn assert_pods_reach_each_other(lab: &Topology) {
 fn a_graph_of_two_nodes_carries_ipv4_and_ipv6() {
     let lab = Topology::build(&two_nodes(false)).unwrap();
     assert_pods_reach_each_other(&lab);
-    for host in lab.hosts() {
+    for host in &lab.hosts {
         let neighbours = printed_in(host, "ip", "neighbour show");
         // Multicast needs no neighbour and is listed all the same.
         let learnt = |line: &&str| !line.contains("PERMANENT") && !line.starts_with("ff02:");
@@ -420,6 +420,6 @@ fn an_ipip_tunnel_carries_ipv4_between_two_nodes() {
 fn a_lab_with_as_many_endpoint_hosts_as_allowed_comes_up() {
     let spec = Star { links: "198.18.0.0/22".parse().unwrap(), endpoint_hosts: 64, ..spec() };
     let lab = Topology::build(&spec.graph().unwrap()).unwrap();
-    assert_eq!(lab.endpoint_hosts().len(), 64);
+    assert_eq!(lab.endpoint_hosts.len(), 64);
     assert_eq!(lab_links(lab.node()), 65);
 }

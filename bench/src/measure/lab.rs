@@ -157,7 +157,7 @@ impl BenchLab {
         start: impl Fn(&Self) -> anyhow::Result<T> + Sync,
     ) -> anyhow::Result<Vec<T>> {
         self.topology
-            .endpoint_hosts()
+            .endpoint_hosts
             .iter()
             .map(|host| host.namespace.enter(|| start(self))?)
             .collect()

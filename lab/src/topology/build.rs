@@ -1,6 +1,7 @@
 //! Makes namespaces, links and routes of a [`Graph`].
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use linux::netlink::host::Via;
 use linux::netlink::link::VethEnd;
 use linux::netlink::{LOOPBACK_INDEX, Rtnl, RtnlError};
 use linux::netns::Namespace;
-use linux::sysctl::Sysctls;
+use linux::sysctl::{SysctlError, Sysctls};
 
 use super::graph::{Graph, Host, Link, Medium};
 use super::{EndpointHost, Topology, TopologyError};
@@ -127,7 +128,7 @@ fn make_host(host: &Host) -> Result<(Namespace, Sysctls), TopologyError> {
         }
         Ok(set)
     })?;
-    let set = set.map_err(|source| TopologyError::Sysctl { host: host.name.clone(), source })?;
+    let set = set.map_err(|error: SysctlError| at(&host.name, error))?;
     in_host(&namespace, |rtnl| rtnl.set_up(LOOPBACK_INDEX))?;
     Ok((namespace, set))
 }
@@ -136,6 +137,9 @@ fn in_host(
     host: &Namespace,
     work: impl FnOnce(&mut Rtnl) -> Result<(), RtnlError> + Send,
 ) -> Result<(), TopologyError> {
-    host.enter(|| work(&mut Rtnl::open()?))?
-        .map_err(|source| TopologyError::Link { host: host.label().to_owned(), source })
+    host.enter(|| work(&mut Rtnl::open()?))?.map_err(|error| at(host.label(), error))
+}
+
+fn at(host: &str, source: impl Error + Send + Sync + 'static) -> TopologyError {
+    TopologyError::Host { host: host.to_owned(), source: source.into() }
 }

@@ -243,45 +243,42 @@ impl Graph {
         Ok(())
     }
 
-    /// No address belongs to two hosts, and the outer addresses of a tunnel to its own.
+    /// No address belongs to two hosts, and what Endpoints answer at, and what a tunnel sends from,
+    /// belongs to their own.
     fn check_owners(&self) -> Result<(), String> {
-        let ends = || self.links.iter().flat_map(|link| &link.ends);
-        let owned: Vec<(usize, IpNet)> = ends()
-            .flat_map(|end| end.owns.iter().map(|prefix| (end.host, *prefix)))
-            .chain(
-                ends()
-                    .flat_map(|end| end.addresses.iter().map(|own| (end.host, own.addr().into()))),
-            )
-            .collect();
+        let ends = self.links.iter().flat_map(|link| &link.ends);
+        let of_end = |end: &End| -> Vec<(usize, IpNet)> {
+            let addresses = end.addresses.iter().map(|address| address.addr().into());
+            end.owns.iter().copied().chain(addresses).map(|prefix| (end.host, prefix)).collect()
+        };
+        let owned: Vec<(usize, IpNet)> = ends.flat_map(of_end).collect();
+        let name = |host: usize| &self.hosts[host].name;
         for (at, (host, prefix)) in owned.iter().enumerate() {
             let overlaps = |other: &IpNet| prefix.contains(other) || other.contains(prefix);
-            let rest = owned.iter().skip(at + 1);
-            let another = rest.clone().find(|(owner, other)| owner != host && overlaps(other));
-            if let Some((owner, other)) = another {
-                let [first, second] = [*host, *owner].map(|at| &self.hosts[at].name);
+            let mut rest = owned.iter().skip(at + 1);
+            if let Some((owner, other)) =
+                rest.find(|(owner, other)| owner != host && overlaps(other))
+            {
+                let [first, second] = [*host, *owner].map(name);
                 return Err(format!("{first} has {prefix}, and {second} {other}; keep them apart"));
             }
         }
-        for (host, addresses) in &self.endpoints {
-            let has = |(owner, own): &(usize, IpNet)| {
-                owner == host && own.contains(&IpNet::from(*addresses))
-            };
-            if !owned.iter().any(has) {
-                return Err(format!("{} does not own {addresses}", self.hosts[*host].name));
-            }
+        let endpoints = self.endpoints.iter().map(|(host, prefix)| (*host, IpNet::from(*prefix)));
+        let outer = self.links.iter().flat_map(|link| {
+            let outer =
+                if let Medium::Ipip { outer } = link.medium { outer.to_vec() } else { Vec::new() };
+            link.ends
+                .iter()
+                .zip(outer)
+                .map(|(end, address)| (end.host, IpAddr::from(address).into()))
+        });
+        let is_owned = |(host, used): &(usize, IpNet)| {
+            owned.iter().any(|(owner, own)| owner == host && own.contains(used))
+        };
+        match endpoints.chain(outer).find(|used| !is_owned(used)) {
+            Some((host, used)) => Err(format!("{} does not own {used}", name(host))),
+            None => Ok(()),
         }
-        for link in &self.links {
-            let Medium::Ipip { outer } = link.medium else { continue };
-            for (end, address) in link.ends.iter().zip(outer) {
-                let has = |(owner, own): &(usize, IpNet)| {
-                    *owner == end.host && own.contains(&IpAddr::from(address))
-                };
-                if !owned.iter().any(has) {
-                    return Err(format!("{} does not own {address}", self.hosts[end.host].name));
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -313,22 +310,11 @@ fn check_end(link: &Link, side: usize) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Star;
+    use super::super::star::tests::spec;
     use super::*;
 
-    fn star() -> Graph {
-        let spec = Star {
-            clients: "172.16.0.0/12".parse().unwrap(),
-            services: "10.96.0.0/12".parse().unwrap(),
-            endpoints: "10.128.0.0/9".parse().unwrap(),
-            links: "198.18.0.0/24".parse().unwrap(),
-            endpoint_hosts: 2,
-        };
-        spec.graph().unwrap()
-    }
-
     fn fault(change: impl FnOnce(&mut Graph)) -> String {
-        let mut graph = star();
+        let mut graph = spec().graph().unwrap();
         change(&mut graph);
         graph.validate().unwrap_err().to_string()
     }

@@ -9,25 +9,18 @@ mod graph;
 mod star;
 
 use std::collections::BTreeMap;
+use std::error::Error;
 
 use ipnet::Ipv4Net;
-use linux::netlink::RtnlError;
 use linux::netns::{Namespace, NamespaceError};
-use linux::sysctl::SysctlError;
 
 pub use graph::{End, Graph, Host, Link, Medium, Source};
-pub use star::{ENDPOINT_HOSTS_MAX, Star, intended_sysctls};
+pub use star::{Star, intended_sysctls};
 
 /// Why a topology could not be built or used.
 #[derive(Debug, thiserror::Error)]
 pub enum TopologyError {
-    /// Addresses that cannot work together.
-    #[error("lab addresses: {reason}")]
-    Spec {
-        /// What is wrong, and what would be right.
-        reason: String,
-    },
-    /// A graph that cannot be built.
+    /// Hosts, links or addresses that cannot work together.
     #[error("topology `{name}`: {reason}")]
     Graph {
         /// Its name.
@@ -48,21 +41,13 @@ pub enum TopologyError {
     /// A namespace.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
-    /// A link, address, route or neighbour.
+    /// A link, address, route, neighbour or kernel parameter.
     #[error("{host}: {source}")]
-    Link {
+    Host {
         /// Which host.
         host: String,
         /// What is wrong.
-        source: RtnlError,
-    },
-    /// A kernel parameter.
-    #[error("{host}: {source}")]
-    Sysctl {
-        /// Which host.
-        host: String,
-        /// What is wrong.
-        source: SysctlError,
+        source: Box<dyn Error + Send + Sync>,
     },
 }
 
@@ -80,19 +65,17 @@ pub struct EndpointHost {
 #[derive(Debug)]
 pub struct Topology {
     name: &'static str,
-    hosts: Vec<Namespace>,
     node: usize,
-    endpoint_hosts: Vec<EndpointHost>,
     sources: Vec<(Source, usize)>,
-    sysctls: BTreeMap<String, String>,
+    /// All hosts, in the order of the graph.
+    pub hosts: Vec<Namespace>,
+    /// All hosts with Endpoints, in the order of the graph.
+    pub endpoint_hosts: Vec<EndpointHost>,
+    /// Every kernel parameter set here, as `node.net.ipv4.ip_forward`, with the value in force.
+    pub sysctls: BTreeMap<String, String>,
 }
 
 impl Topology {
-    /// All hosts, in the order of the graph.
-    pub fn hosts(&self) -> &[Namespace] {
-        &self.hosts
-    }
-
     /// Where the proxy is programmed.
     pub fn node(&self) -> &Namespace {
         &self.hosts[self.node]
@@ -104,26 +87,12 @@ impl Topology {
     /// [`TopologyError::NoSource`].
     pub fn source(&self, source: Source) -> Result<&Namespace, TopologyError> {
         let found = self.sources.iter().find(|(known, _)| *known == source);
+        let has: Vec<String> = self.sources.iter().map(|(known, _)| known.to_string()).collect();
         let (_, host) = found.ok_or_else(|| TopologyError::NoSource {
             name: self.name,
             source_name: source,
-            has: join(self.sources.iter().map(|(known, _)| known.to_string())),
+            has: if has.is_empty() { "none".to_owned() } else { has.join(", ") },
         })?;
         Ok(&self.hosts[*host])
     }
-
-    /// All hosts with Endpoints, in the order of the graph.
-    pub fn endpoint_hosts(&self) -> &[EndpointHost] {
-        &self.endpoint_hosts
-    }
-
-    /// Every kernel parameter set here, as `node.net.ipv4.ip_forward`, with the value in force.
-    pub fn sysctls(&self) -> &BTreeMap<String, String> {
-        &self.sysctls
-    }
-}
-
-fn join(names: impl Iterator<Item = String>) -> String {
-    let names: Vec<String> = names.collect();
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

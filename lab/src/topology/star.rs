@@ -17,40 +17,40 @@ use super::graph::{End, Graph, Host, Link, Medium, Source};
 
 /// Most endpoint hosts of a lab. A real node has one an endpoint; beyond two they differ only in
 /// address.
-pub const ENDPOINT_HOSTS_MAX: usize = 64;
+const ENDPOINT_HOSTS_MAX: usize = 64;
 /// Position of the node among the hosts.
 const NODE: usize = 1;
+const NAME: &str = "star";
 /// Point-to-point prefix: two hosts, network and broadcast address.
 const LINK_PREFIX_LEN: u8 = 30;
 /// Index of the only veth of client and endpoint hosts; the node's come one a link from here on.
 /// Above those of the fallback devices that tunnel modules make in every namespace (`tunl0`;
 /// `net/ipv4/ip_tunnel.c`, Linux 6.1).
 const FIRST_INDEX: u32 = 32;
-/// The accept queue's limit: `listen` silently cuts its backlog to it.
-const ENDPOINT_SYSCTLS: [(&str, &str); 1] = [("net.core.somaxconn", "65535")];
-const NODE_SYSCTLS: [(&str, &str); 1] = [("net.ipv4.ip_forward", "1")];
-
 /// What a star sets in its hosts, by `HOST.PARAMETER`, for the record of the environment.
 /// Parameters of IPv6 are set where the kernel has it; [`Topology::sysctls`] tells what one kernel
 /// then showed.
 ///
 /// [`Topology::sysctls`]: super::Topology::sysctls
 pub fn intended_sysctls() -> BTreeMap<String, String> {
-    [client(), node(), endpoint_host(0)].iter().flat_map(Host::intended_sysctls).collect()
+    hosts(1).iter().flat_map(Host::intended_sysctls).collect()
 }
 
-fn client() -> Host {
-    Host { name: "client".to_owned(), kind: "client", sysctls: Vec::new(), ipv6: false }
-}
-
-fn node() -> Host {
-    let sysctls = NODE_SYSCTLS.to_vec();
-    Host { name: "node".to_owned(), kind: "node", sysctls, ipv6: false }
-}
-
-fn endpoint_host(number: usize) -> Host {
-    let sysctls = ENDPOINT_SYSCTLS.to_vec();
-    Host { name: format!("endpoints{number}"), kind: "endpoints", sysctls, ipv6: false }
+/// Client, node and endpoint hosts.
+fn hosts(endpoint_hosts: usize) -> Vec<Host> {
+    let host = |name: &str, kind, sysctls: &[_]| Host {
+        name: name.to_owned(),
+        kind,
+        sysctls: sysctls.to_vec(),
+        ipv6: false,
+    };
+    // The accept queue's limit: `listen` silently cuts its backlog to it.
+    let endpoint_host = |number| {
+        host(&format!("endpoints{number}"), "endpoints", &[("net.core.somaxconn", "65535")])
+    };
+    let first =
+        [host("client", "client", &[]), host("node", "node", &[("net.ipv4.ip_forward", "1")])];
+    first.into_iter().chain((0..endpoint_hosts).map(endpoint_host)).collect()
 }
 
 /// Addresses of a star.
@@ -64,7 +64,7 @@ pub struct Star {
     pub endpoints: Ipv4Net,
     /// Addresses of the links themselves, one /30 a host.
     pub links: Ipv4Net,
-    /// How many namespaces share the Endpoints: a power of two, at most [`ENDPOINT_HOSTS_MAX`]. Two
+    /// How many namespaces share the Endpoints: a power of two, at most 64. Two
     /// let one Endpoint dial another through the node; those of one host reach each other without
     /// it.
     pub endpoint_hosts: usize,
@@ -74,10 +74,10 @@ impl Star {
     /// Finds every mistake before anything touches the kernel.
     ///
     /// # Errors
-    /// [`TopologyError::Spec`]: overlapping or ill-formed prefixes, a number of hosts that is no
+    /// [`TopologyError::Graph`]: overlapping or ill-formed prefixes, a number of hosts that is no
     /// power of two, prefixes too small for the hosts.
     pub fn validate(&self) -> Result<(), TopologyError> {
-        let wrong = |reason: String| Err(TopologyError::Spec { reason });
+        let wrong = |reason: String| Err(TopologyError::Graph { name: NAME, reason });
         let prefixes = [
             ("clients", self.clients),
             ("services", self.services),
@@ -124,31 +124,22 @@ impl Star {
     /// As for [`Star::validate`].
     pub fn graph(&self) -> Result<Graph, TopologyError> {
         self.validate()?;
-        let reached = [self.services.into(), self.endpoints.into()].to_vec();
-        let client_end = Leaf { host: 0, owns: self.clients, reaches: reached };
+        let hosts = hosts(self.endpoint_hosts);
         let endpoints: Vec<_> = (NODE + 1..).zip(self.slices()).collect();
-        let endpoint_ends = endpoints.iter().map(|&(host, owns)| Leaf {
-            host,
-            owns,
-            reaches: vec![Ipv4Net::default().into()],
-        });
-        let hosts: Vec<Host> = [client(), node()]
-            .into_iter()
-            .chain((0..self.endpoint_hosts).map(endpoint_host))
-            .collect();
-        let leaves = std::iter::once(client_end).chain(endpoint_ends);
-        let links = leaves
-            .zip((0..).zip(self.link_networks()))
-            .map(|(leaf, (number, network))| leaf.link(&hosts, NODE, number, network))
-            .collect();
-        Ok(Graph {
-            name: "star",
-            hosts,
-            links,
-            node: NODE,
-            endpoints,
-            sources: vec![(Source::Outside, 0)],
-        })
+        let client = (0, self.clients, vec![self.services.into(), self.endpoints.into()]);
+        let all = || vec![Ipv4Net::default().into()];
+        let leaves =
+            [client].into_iter().chain(endpoints.iter().map(|&(host, owns)| (host, owns, all())));
+        let link = |((host, owns, reaches), (number, network))| {
+            let [node, leaf] = link_ends(&hosts, host, number, network);
+            let leaf = End { owns: vec![IpNet::from(owns)], reaches, ..leaf };
+            // 02: locally administered, unicast (IEEE 802).
+            let macs = [1, 2].map(|side| Mac([0x02, 0, 0, 0, number, side]));
+            Link { medium: Medium::Veth { macs }, ends: [node, leaf] }
+        };
+        let links = leaves.zip((0..).zip(self.link_networks())).map(link).collect();
+        let sources = vec![(Source::Outside, 0)];
+        Ok(Graph { name: NAME, hosts, links, node: NODE, endpoints, sources })
     }
 
     /// Endpoint hosts halve the prefix as often as their number is divisible by two.
@@ -188,50 +179,28 @@ fn prefix_fault(prefix: Ipv4Net) -> Option<String> {
     None
 }
 
-/// A host that hangs off the node.
-struct Leaf {
-    host: usize,
-    /// What it owns, and the node routes to it.
-    owns: Ipv4Net,
-    /// What it sends to the node.
-    reaches: Vec<IpNet>,
-}
-
-impl Leaf {
-    /// Its link to the node, made by the node.
-    fn link(self, hosts: &[Host], node: usize, number: u8, network: Ipv4Net) -> Link {
-        let address = |offset: u32| {
-            let address = Ipv4Addr::from(u32::from(network.network()) | offset);
+/// A host's link to the node: the node's end, and its own.
+fn link_ends(hosts: &[Host], host: usize, number: u8, network: Ipv4Net) -> [End; 2] {
+    // Each end is named after the other.
+    [(NODE, host, 1), (host, NODE, 2)].map(|(at, other, offset)| {
+        let address = Ipv4Addr::from(u32::from(network.network()) | offset);
+        End {
+            host: at,
+            name: hosts[other].name.clone(),
+            index: FIRST_INDEX + if at == NODE { number.into() } else { 0 },
             // The prefix length was valid a moment ago.
-            vec![Ipv4Net::new(address, network.prefix_len()).unwrap_or(network).into()]
-        };
-        // 02: locally administered, unicast (IEEE 802).
-        let mac = |side: u8| Mac([0x02, 0, 0, 0, number, side]);
-        let node_end = End {
-            host: node,
-            name: hosts[self.host].name.clone(),
-            index: FIRST_INDEX + u32::from(number),
-            addresses: address(1),
+            addresses: vec![Ipv4Net::new(address, network.prefix_len()).unwrap_or(network).into()],
             owns: Vec::new(),
             reaches: Vec::new(),
-        };
-        let own_end = End {
-            host: self.host,
-            name: hosts[node].name.clone(),
-            index: FIRST_INDEX,
-            addresses: address(2),
-            owns: vec![self.owns.into()],
-            reaches: self.reaches,
-        };
-        Link { medium: Medium::Veth { macs: [mac(1), mac(2)] }, ends: [node_end, own_end] }
-    }
+        }
+    })
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn spec() -> Star {
+    pub(in super::super) fn spec() -> Star {
         Star {
             clients: "172.16.0.0/12".parse().unwrap(),
             services: "10.96.0.0/12".parse().unwrap(),
