@@ -46,7 +46,6 @@ pub(super) fn run(args: &GuestArgs) -> anyhow::Result<ExitCode> {
         // A reader who has enough of the program's output does not end the program.
         let _ = write!(io::stdout(), "{text}");
     })?;
-    let release = report.release.clone();
-    ended_well(report).with_context(|| format!("in the guest ({release})"))?;
+    ended_well(report).with_context(|| format!("in the guest ({})", place.release()))?;
     Ok(ExitCode::SUCCESS)
 }

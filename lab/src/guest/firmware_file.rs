@@ -6,7 +6,7 @@
 
 use std::io;
 
-use super::io_port::Ports;
+use super::io_port::Port;
 
 const SELECTOR: u16 = 0x510;
 const DATA: u16 = 0x511;
@@ -20,28 +20,25 @@ const FILE_BYTES_MAX: u32 = 1 << 30;
 
 /// The content of the file `name`, or `None` if this QEMU process has no such file.
 pub(super) fn read(name: &str) -> io::Result<Option<Vec<u8>>> {
-    let ports = Ports::open(SELECTOR, 2)?;
+    let (selector, data) = (Port::open(SELECTOR)?, Port::open(DATA)?);
     let mut signature = [0; 4];
-    select(&ports, KEY_SIGNATURE)?;
-    ports.read_exact(DATA, &mut signature)?;
+    selector.write_u16(KEY_SIGNATURE);
+    data.read_exact(&mut signature);
     if &signature != b"QEMU" {
         return Err(io::Error::other("no QEMU firmware configuration device at I/O port 0x510"));
     }
-    let Some((key, size)) = find(&ports, name)? else { return Ok(None) };
+    selector.write_u16(KEY_DIRECTORY);
+    let Some((key, size)) = find(&data, name)? else { return Ok(None) };
     let mut content = vec![0; size as usize];
-    select(&ports, key)?;
-    ports.read_exact(DATA, &mut content)?;
+    selector.write_u16(key);
+    data.read_exact(&mut content);
     Ok(Some(content))
 }
 
-fn select(ports: &Ports, key: u16) -> io::Result<()> {
-    ports.write_u16(SELECTOR, key)
-}
-
-fn find(ports: &Ports, name: &str) -> io::Result<Option<(u16, u32)>> {
-    select(ports, KEY_DIRECTORY)?;
+/// Key and size of a file in the directory, from which `data` reads.
+fn find(data: &Port, name: &str) -> io::Result<Option<(u16, u32)>> {
     let mut count = [0; 4];
-    ports.read_exact(DATA, &mut count)?;
+    data.read_exact(&mut count);
     let count = u32::from_be_bytes(count);
     if count > ENTRIES_MAX {
         return Err(io::Error::other(format!(
@@ -50,7 +47,7 @@ fn find(ports: &Ports, name: &str) -> io::Result<Option<(u16, u32)>> {
     }
     for _ in 0..count {
         let mut entry = [0; ENTRY_BYTES];
-        ports.read_exact(DATA, &mut entry)?;
+        data.read_exact(&mut entry);
         let (size, key, found) = parse_entry(&entry);
         if found == name.as_bytes() {
             if size > FILE_BYTES_MAX {

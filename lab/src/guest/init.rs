@@ -15,7 +15,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::mount::{MountFlags, mount};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::io_port::Ports;
+use super::io_port::Port;
 use super::wire::{
     CONSOLE_PORT, EXIT_PORT, JOB_FILE, Job, LIMIT_REACHED, Line, PAUSE_PORT, PAUSE_VALUE,
     SNAPSHOT_WORD, Task,
@@ -61,7 +61,7 @@ fn set_up() -> io::Result<()> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     send(&Line::Hello { release })?;
     if fs::read_to_string("/proc/cmdline")?.split_whitespace().any(|word| word == SNAPSHOT_WORD) {
-        Ports::open(PAUSE_PORT, 1)?.write_u8(PAUSE_PORT, PAUSE_VALUE)?;
+        Port::open(PAUSE_PORT)?.write_u8(PAUSE_VALUE);
     }
     Ok(())
 }
@@ -212,7 +212,8 @@ fn send(line: &Line) -> io::Result<()> {
 }
 
 fn send_bytes(bytes: &[u8]) -> io::Result<()> {
-    Ports::open(CONSOLE_PORT, 1)?.write_all(CONSOLE_PORT, bytes)
+    Port::open(CONSOLE_PORT)?.write_all(bytes);
+    Ok(())
 }
 
 /// Warnings and worse since boot, as `message`; empty when the log cannot be read.
@@ -245,8 +246,8 @@ fn parse_record(record: &[u8]) -> Option<String> {
 
 /// Ends QEMU through its exit device; powers off should there be none.
 fn end_machine() -> ! {
-    if let Ok(ports) = Ports::open(EXIT_PORT, 1) {
-        let _ = ports.write_u8(EXIT_PORT, 0);
+    if let Ok(port) = Port::open(EXIT_PORT) {
+        port.write_u8(0);
     }
     let _ = rustix::system::reboot(rustix::system::RebootCommand::PowerOff);
     loop {

@@ -38,26 +38,11 @@ pub struct Machine {
 }
 
 /// Files of one QEMU process, all in one private directory.
-#[derive(Debug, Clone)]
-pub(super) struct Paths {
-    pub(super) job: PathBuf,
-    pub(super) output: PathBuf,
-    pub(super) console: PathBuf,
-    pub(super) monitor: PathBuf,
-    pub(super) profile: PathBuf,
-}
-
-impl Paths {
-    pub(super) fn in_dir(dir: &Path) -> Self {
-        Self {
-            job: dir.join("job.json"),
-            output: dir.join("output.jsonl"),
-            console: dir.join("console.log"),
-            monitor: dir.join("qmp"),
-            profile: dir.join("profile"),
-        }
-    }
-}
+pub(super) const JOB: &str = "job.json";
+pub(super) const OUTPUT: &str = "output.jsonl";
+pub(super) const CONSOLE: &str = "console.log";
+pub(super) const MONITOR: &str = "qmp";
+pub(super) const PROFILE: &str = "profile";
 
 /// What a QEMU process is started for.
 #[derive(Debug, Clone, Copy)]
@@ -92,12 +77,11 @@ impl Machine {
     pub fn command_line(&self) -> String {
         let fixed = "console=ttyS0 quiet panic=-1 oops=panic nokaslr tsc=reliable random.trust_cpu=0 nowatchdog \
                      percpu_alloc=page";
-        let mut words = vec![fixed.to_owned()];
-        words.extend(self.kernel_arguments.iter().cloned());
-        words.join(" ")
+        let words = [fixed].into_iter().chain(self.kernel_arguments.iter().map(String::as_str));
+        words.collect::<Vec<_>>().join(" ")
     }
 
-    pub(super) fn qemu_arguments(&self, paths: &Paths, start: Start<'_>) -> Vec<OsString> {
+    pub(super) fn qemu_arguments(&self, dir: &Path, start: Start<'_>) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = Vec::new();
         let mut push = |words: &[&str]| arguments.extend(words.iter().map(OsString::from));
         push(&["-nodefaults", "-no-user-config", "-display", "none", "-net", "none", "-no-reboot"]);
@@ -109,10 +93,10 @@ impl Machine {
         }
         push(&["-rtc", "clock=vm,base=2020-01-01", "-cpu", self.cpu_model(), "-smp", "1"]);
         push(&["-m", &self.memory_mib.to_string()]);
-        push(&["-chardev", &file_chardev("out", &paths.output)]);
+        push(&["-chardev", &file_chardev("out", &dir.join(OUTPUT))]);
         push(&["-device", &format!("isa-debugcon,iobase={CONSOLE_PORT:#x},chardev=out")]);
         push(&["-device", &format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=4")]);
-        push(&["-device", "pvpanic", "-chardev", &file_chardev("console", &paths.console)]);
+        push(&["-device", "pvpanic", "-chardev", &file_chardev("console", &dir.join(CONSOLE))]);
         push(&["-serial", "chardev:console"]);
         let mut command_line = self.command_line();
         if !matches!(start, Start::Boot) {
@@ -124,13 +108,14 @@ impl Machine {
         push(&["-action", &format!("panic={action}")]);
         // Stopped, until its threads are where they belong.
         push(&["-S", "-qmp"]);
-        push(&[&format!("unix:{},server=on,wait=off", comma_escaped(&paths.monitor))]);
+        push(&[&format!("unix:{},server=on,wait=off", comma_escaped(&dir.join(MONITOR)))]);
         push(&["-append", &command_line]);
-        push(&["-fw_cfg", &format!("name={JOB_FILE},file={}", comma_escaped(&paths.job))]);
+        push(&["-fw_cfg", &format!("name={JOB_FILE},file={}", comma_escaped(&dir.join(JOB)))]);
         if let Start::Restore(snapshot, profiler) = start {
             push(&["-incoming", &format!("exec:cat {}", shell_quoted(snapshot))]);
-            arguments
-                .extend(profiler.into_iter().flat_map(|one| one.qemu_arguments(&paths.profile)));
+            arguments.extend(
+                profiler.into_iter().flat_map(|one| one.qemu_arguments(&dir.join(PROFILE))),
+            );
         }
         arguments.extend(["-kernel".into(), self.kernel.clone().into_os_string()]);
         arguments.extend(["-initrd".into(), self.initramfs.clone().into_os_string()]);
@@ -168,9 +153,9 @@ mod tests {
     #[test]
     fn restoring_differs_from_booting_to_a_snapshot_in_where_the_state_comes_from_and_in_what_a_panic_does()
      {
-        let paths = Paths::in_dir(Path::new("/d"));
-        let boot = machine().qemu_arguments(&paths, Start::BootToSnapshot);
-        let restore = machine().qemu_arguments(&paths, Start::Restore(Path::new("/s"), None));
+        let dir = Path::new("/d");
+        let boot = machine().qemu_arguments(dir, Start::BootToSnapshot);
+        let restore = machine().qemu_arguments(dir, Start::Restore(Path::new("/s"), None));
         let extra: Vec<_> = restore.iter().filter(|word| !boot.contains(word)).collect();
         assert_eq!(extra, ["panic=shutdown", "-incoming", "exec:cat '/s'"]);
     }
@@ -178,7 +163,7 @@ mod tests {
     #[test]
     fn a_kvm_guest_counts_time_not_instructions_and_waits_to_be_pinned() {
         let machine = Machine { accelerator: Accelerator::Kvm, ..machine() };
-        let words = machine.qemu_arguments(&Paths::in_dir(Path::new("/d")), Start::Boot);
+        let words = machine.qemu_arguments(Path::new("/d"), Start::Boot);
         let follows = |one: &str, other: &str| words.windows(2).any(|pair| pair == [one, other]);
         assert!(follows("-accel", "kvm") && follows("-cpu", "host") && follows("-smp", "1"));
         assert!(follows("-qmp", "unix:/d/qmp,server=on,wait=off"));

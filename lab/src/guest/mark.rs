@@ -19,6 +19,17 @@ pub const REGIONS: u8 = 8;
 /// Labels are numbered below this.
 pub const LABELS: u8 = 16;
 
+/// Marks with a number added to a code. A constant expression of a parameter cannot be passed on;
+/// the match of a constant is decided when compiling.
+macro_rules! mark_one {
+    ($number:expr, $code:expr; $($known:literal)*) => {
+        match $number {
+            $($known => mark::<{ $code + $known }>(),)*
+            _ => {}
+        }
+    };
+}
+
 /// Forgets what was counted since the last sample was kept.
 #[inline]
 pub fn begin() {
@@ -30,32 +41,13 @@ pub fn begin() {
 #[inline(always)]
 pub fn enter<const R: u8>() {
     const { assert!(R < REGIONS, "no such region") };
-    // A constant expression of a parameter cannot be passed on; the match is decided when
-    // compiling.
-    match R {
-        0 => mark::<0>(),
-        1 => mark::<1>(),
-        2 => mark::<2>(),
-        3 => mark::<3>(),
-        4 => mark::<4>(),
-        5 => mark::<5>(),
-        6 => mark::<6>(),
-        _ => mark::<7>(),
-    }
+    mark_one!(R, 0; 0 1 2 3 4 5 6 7);
 }
 
 /// Adds all that was counted since [`begin`] to `label`, as one sample. Labels from [`LABELS`] on
 /// are ignored.
 pub fn keep(label: u8) {
-    macro_rules! keep_one {
-        ($($number:literal)*) => {
-            match label {
-                $($number => mark::<{ KEEP + $number }>(),)*
-                _ => {}
-            }
-        };
-    }
-    keep_one!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    mark_one!(label, KEEP; 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 }
 
 #[expect(clippy::inline_always, reason = "a call would be beside every timed window")]

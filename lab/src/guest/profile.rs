@@ -6,19 +6,22 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use data_encoding::HEXLOWER;
+use linux::{IoError, Tool, ToolError};
 use sha2::{Digest, Sha256};
 
 use super::machine::comma_escaped;
 use super::mark::{LABELS, OUTSIDE, REGIONS};
+use super::run::refused;
 
 const SOURCE: &str = include_str!("../../plugin/profile.c");
 const COMPILER: &str = "cc";
 const FLAGS: [&str; 7] = ["-std=c11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-xc", "-"];
+const COMPILE_LIMIT: Duration = Duration::from_mins(2);
 /// Every kernel block of every label and region: some hundred thousand short lines at the very
 /// most.
 const FILE_BYTES_MAX: u64 = 512 << 20;
@@ -29,28 +32,12 @@ const LINE_BYTES_MAX: u64 = 400;
 /// Why there is no profile.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
-    /// No compiler.
-    #[error(
-        "cannot start {COMPILER}, which builds the profiler: {source}; run scripts/setup, which installs it"
-    )]
-    Compiler {
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The compiler refuses our source.
-    #[error("{COMPILER} cannot build the profiler: {said}; see that gcc and libc6-dev are whole")]
-    Compile {
-        /// Its first words.
-        said: String,
-    },
+    /// No compiler, or one that refuses our source.
+    #[error("cannot build the profiler: {0}; run scripts/setup, which installs gcc and libc6-dev")]
+    Compiler(#[from] ToolError),
     /// A file of the profiler.
-    #[error("profiler file {}: {source}", .path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] IoError),
     /// The profiler wrote something else than this version of it does, or did not finish.
     #[error(
         "the profile is not understood at line {line}: {problem}; the guest or QEMU ended early"
@@ -92,11 +79,14 @@ impl Profiler {
         hash.update(SOURCE);
         let plugin = folder.join(format!("{:.24}.so", HEXLOWER.encode(&hash.finalize())));
         if !plugin.exists() {
-            let at = |source| ProfileError::File { path: folder.to_owned(), source };
-            fs::create_dir_all(folder).map_err(at)?;
-            let fresh = tempfile::NamedTempFile::new_in(folder).map_err(at)?;
-            compile(fresh.path())?;
-            fresh.persist(&plugin).map_err(|error| at(error.error))?;
+            fs::create_dir_all(folder).map_err(refused("create", folder))?;
+            let fresh =
+                tempfile::NamedTempFile::new_in(folder).map_err(refused("write in", folder))?;
+            let path = fresh.path().to_string_lossy();
+            let args = [&FLAGS[..], &["-o", &path]].concat();
+            Tool { program: COMPILER, args: &args, env: None, deadline: COMPILE_LIMIT }
+                .feed(SOURCE.as_bytes())?;
+            fresh.persist(&plugin).map_err(|error| refused("create", &plugin)(error.error))?;
         }
         Ok(Self { plugin, only })
     }
@@ -111,23 +101,6 @@ impl Profiler {
         }
         ["-plugin".into(), words.into()]
     }
-}
-
-fn compile(to: &Path) -> Result<(), ProfileError> {
-    let mut command = Command::new(COMPILER);
-    command.args(FLAGS).arg("-o").arg(to);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|source| ProfileError::Compiler { source })?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A compiler that ends early says why itself.
-        let _ = io::Write::write_all(&mut stdin, SOURCE.as_bytes());
-    }
-    let output = child.wait_with_output().map_err(|source| ProfileError::Compiler { source })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(ProfileError::Compile { said: said.lines().take(3).collect::<Vec<_>>().join(" | ") })
 }
 
 /// One kept or passed-over sample: what the guest marked as such (`mark::keep`).
@@ -166,21 +139,21 @@ pub struct Profile {
 impl Profile {
     /// Reads the profiler's file.
     pub(super) fn read(path: &Path) -> Result<Self, ProfileError> {
-        let at = |source| ProfileError::File { path: path.to_owned(), source };
-        let file = File::open(path).map_err(at)?;
-        Self::parse(&mut BufReader::new(file.take(FILE_BYTES_MAX))).map_err(|error| match error {
-            Broken::Io(source) => at(source),
-            Broken::At(line, problem) => ProfileError::Malformed { line, problem },
-        })
+        let file = File::open(path).map_err(refused("open", path))?;
+        Self::parse(&mut BufReader::new(file.take(FILE_BYTES_MAX)))
     }
 
-    fn parse(reader: &mut impl BufRead) -> Result<Self, Broken> {
+    fn parse(reader: &mut impl BufRead) -> Result<Self, ProfileError> {
         let mut profile = Self::default();
         let mut text = String::new();
         for line in 1.. {
             text.clear();
-            reader.by_ref().take(LINE_BYTES_MAX).read_line(&mut text).map_err(Broken::Io)?;
-            let wrong = |problem| Broken::At(line, problem);
+            reader
+                .by_ref()
+                .take(LINE_BYTES_MAX)
+                .read_line(&mut text)
+                .map_err(IoError::of("read", "the profile"))?;
+            let wrong = |problem| ProfileError::Malformed { line, problem };
             let Some(whole) = text.strip_suffix('\n') else {
                 return Err(wrong("it is cut off"));
             };
@@ -199,13 +172,6 @@ impl Profile {
         }
         Ok(profile)
     }
-}
-
-/// Why a profile cannot be read.
-#[derive(Debug)]
-enum Broken {
-    Io(io::Error),
-    At(usize, &'static str),
 }
 
 /// `LABEL KEPT R1 .. R7`.
@@ -236,8 +202,8 @@ fn below(word: &str, limit: u8) -> Option<u8> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Profile, String> {
-        Profile::parse(&mut text.as_bytes()).map_err(|broken| format!("{broken:?}"))
+    fn parse(text: &str) -> Result<Profile, ProfileError> {
+        Profile::parse(&mut text.as_bytes())
     }
 
     #[test]

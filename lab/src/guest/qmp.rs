@@ -3,7 +3,7 @@
 //! One request at a time over a Unix socket, one JSON object a line (`docs/interop/qmp-spec.txt`,
 //! QEMU 7.2).
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -95,7 +95,7 @@ impl Monitor {
     ) -> io::Result<()> {
         loop {
             self.in_time(&|| format!("`{event}` did not happen"))?;
-            let object = self.read_object(LOOK)?;
+            let object = self.read_object()?;
             if object.is_some_and(|object| object.get("event").is_some_and(|name| name == event)) {
                 return Ok(());
             }
@@ -115,7 +115,7 @@ impl Monitor {
 
     fn read_answer(&mut self) -> io::Result<Value> {
         loop {
-            if let Some(object) = self.read_object(LOOK)? {
+            if let Some(object) = self.read_object()? {
                 return Ok(object);
             }
             self.in_time(&|| "it does not answer".to_owned())?;
@@ -129,24 +129,23 @@ impl Monitor {
             return Ok(());
         }
         let problem = format!("QEMU: {} at the deadline", what());
-        Err(io::Error::new(io::ErrorKind::TimedOut, problem))
+        Err(io::Error::new(ErrorKind::TimedOut, problem))
     }
 
-    /// The next object, or nothing if none is complete within `wait`.
-    fn read_object(&mut self, wait: Duration) -> io::Result<Option<Value>> {
-        self.reader.get_ref().set_read_timeout(Some(wait))?;
+    /// The next object, or nothing if none is complete soon.
+    fn read_object(&mut self) -> io::Result<Option<Value>> {
+        self.reader.get_ref().set_read_timeout(Some(LOOK))?;
         match self.reader.read_until(b'\n', &mut self.pending) {
-            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "QEMU closed its monitor")),
+            Ok(0) => Err(io::Error::new(ErrorKind::UnexpectedEof, "QEMU closed its monitor")),
             Ok(_) => Ok(Some(serde_json::from_slice(&std::mem::take(&mut self.pending))?)),
-            Err(error) if is_timeout(&error) => Ok(None),
+            // What the system says of a socket on which nothing came in time (`socket(7)`,
+            // `SO_RCVTIMEO`).
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
-}
-
-/// What the system says of a socket on which nothing came in time (`socket(7)`, `SO_RCVTIMEO`).
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// Every `thread-id` of an answer to `query-cpus-fast` (`qapi/machine.json`, QEMU 7.2).
@@ -198,7 +197,7 @@ mod tests {
         assert_eq!(hung.to_string(), "hung");
         drop(qemu);
         let gone = monitor.wait_event("X", &mut || Ok(())).unwrap_err();
-        assert_eq!(gone.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(gone.kind(), ErrorKind::UnexpectedEof);
     }
 
     #[test]

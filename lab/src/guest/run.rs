@@ -5,16 +5,18 @@
 //! `machine`.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use linux::process::{Child, Limits, Output, ProcessError};
+use linux::process::{Child, Limits, Output};
+use linux::{IoError, ToolError};
+use rustix::process::Pid;
 
 use super::host_core::Core;
-use super::machine::{Accelerator, Machine, Paths, QEMU, Start};
+use super::machine::{Accelerator, CONSOLE, JOB, MONITOR, Machine, OUTPUT, PROFILE, QEMU, Start};
 use super::patience::{Limit, Over, Patience};
 use super::qmp::Monitor;
 use super::watch::ConsoleWatch;
@@ -32,8 +34,6 @@ const STDERR_BYTES_MAX: usize = 1 << 20;
 /// What a guest left behind.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GuestReport {
-    /// Kernel release as PID 1 saw it.
-    pub release: String,
     /// The handler's answer to a call.
     pub answer: Option<String>,
     /// Why the task failed, in the guest's words.
@@ -50,33 +50,13 @@ pub struct GuestReport {
 /// Why a guest gave no report.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
-    /// QEMU is not installed or does not start.
-    #[error(
-        "cannot start {QEMU}: {source}; install it (package qemu-system-x86) or run `vipbench doctor`"
-    )]
-    Start {
-        /// What the system says.
-        source: io::Error,
-    },
-    /// QEMU could not be watched, or wrote too much.
+    /// QEMU is not installed or does not start, could not be watched, wrote too much, or gave up: no
+    /// fault of the guest's kernel.
+    #[error("{0}; see `vipbench doctor`")]
+    Process(#[from] ToolError),
+    /// A file of the guest, or a core for it.
     #[error(transparent)]
-    Process(ProcessError),
-    /// QEMU itself gave up: no fault of the guest's kernel.
-    #[error("{QEMU} gave up ({status}): {stderr}")]
-    Emulator {
-        /// How it ended.
-        status: std::process::ExitStatus,
-        /// What it printed.
-        stderr: String,
-    },
-    /// A file of the guest's private directory.
-    #[error("guest directory {path}: {source}")]
-    File {
-        /// Which file.
-        path: String,
-        /// What the system says.
-        source: io::Error,
-    },
+    System(#[from] IoError),
     /// The monitor connection.
     #[error("QEMU's monitor, while {doing}: {source}{stderr}")]
     Monitor {
@@ -147,8 +127,7 @@ pub struct Bounds<'a> {
 pub(super) struct Qemu<'a> {
     /// Gone when its end was waited for.
     child: Option<Child>,
-    pub(super) paths: Paths,
-    console: ConsoleWatch,
+    pub(super) console: ConsoleWatch,
     patience: Patience,
     /// Guest time that the job may take, seconds.
     guest_limit_s: u32,
@@ -165,64 +144,49 @@ impl<'a> Qemu<'a> {
         job: Option<&Job>,
         bounds: Bounds<'a>,
     ) -> Result<Self, GuestError> {
-        let paths = Paths::in_dir(bounds.dir);
         let guest_limit_s = job.and_then(|job| job.limit_s).unwrap_or_default();
         let job = job.map(|job| serde_json::to_vec(job).unwrap_or_default()).unwrap_or_default();
-        write(&paths.job, &job)?;
+        let path = bounds.dir.join(JOB);
+        fs::write(&path, &job).map_err(refused("write", &path))?;
         let mut command = Command::new(QEMU);
-        command.args(machine.qemu_arguments(&paths, start));
+        command.args(machine.qemu_arguments(bounds.dir, start));
         if let Start::Restore(snapshot, _) = start {
             // QEMU itself would wait for one that is gone until the deadline.
-            File::open(snapshot).map_err(|source| file_error(snapshot, source))?;
+            File::open(snapshot).map_err(refused("open", snapshot))?;
         }
-        let core = Core::least_used().map_err(|source| GuestError::Start { source })?;
+        let core = Core::least_used().map_err(IoError::of("choose", "a core"))?;
         let limits = Limits { deadline: NEVER, output_bytes_max: STDERR_BYTES_MAX };
-        let child = Child::spawn(command, limits).map_err(|error| match error {
-            ProcessError::Start { source, .. } => GuestError::Start { source },
-            other => GuestError::Process(other),
-        })?;
-        let console = ConsoleWatch::new(&paths.console);
+        let child = Child::spawn(command, limits)?;
+        let console = ConsoleWatch::new(&bounds.dir.join(CONSOLE));
         let patience = Patience::new(bounds.limit, child.pid());
         let accelerator = machine.accelerator;
-        Ok(Self {
-            child: Some(child),
-            paths,
-            console,
-            patience,
-            guest_limit_s,
-            bounds,
-            core,
-            accelerator,
-        })
+        Ok(Self { child: Some(child), console, patience, guest_limit_s, bounds, core, accelerator })
     }
 
     fn is_running(&self) -> bool {
         self.child.as_ref().is_some_and(Child::is_running)
     }
 
-    /// Connects to the monitor, and waits until the guest is in memory and could go on.
-    fn monitor(&mut self) -> Result<Monitor, GuestError> {
+    /// Lets a guest that waits for it go on, once it is in memory and its threads are where they
+    /// belong. The monitor that comes back is to be kept until the guest has ended: QEMU's main
+    /// loop shall have nothing to do while the guest runs.
+    pub(super) fn set_going(&mut self) -> Result<Monitor, GuestError> {
         let mut monitor =
-            Monitor::connect(&self.paths.monitor, self.patience.clone(), &|| self.is_running())
-                .map_err(|source| self.monitor_error("connecting", source))?;
+            Monitor::connect(&self.bounds.dir.join(MONITOR), self.patience.clone(), &|| {
+                self.is_running()
+            })
+            .map_err(|source| self.monitor_error("connecting", source))?;
         monitor
             .wait_status("query-status", &|status| status != "inmigrate")
             .map_err(|source| self.monitor_error("restoring the snapshot", source))?;
-        Ok(monitor)
-    }
-
-    /// Lets a guest that waits for it go on, once its threads are where they belong. The monitor
-    /// that comes back is to be kept until the guest has ended: QEMU's main loop shall have nothing
-    /// to do while the guest runs.
-    pub(super) fn set_going(&mut self) -> Result<Monitor, GuestError> {
-        let mut monitor = self.monitor()?;
         let placed = match self.accelerator {
             Accelerator::Tcg => {
                 scheduling::order(&self.core, self.child.as_ref().map_or(0, Child::pid))
             }
-            Accelerator::Kvm => {
-                monitor.processor_threads().and_then(|ids| scheduling::pin(&self.core, &ids))
-            }
+            // On one core, so that its processors do not carry their caches about.
+            Accelerator::Kvm => monitor.processor_threads().and_then(|ids| {
+                ids.into_iter().try_for_each(|id| self.core.pin(Pid::from_raw(id)))
+            }),
         };
         placed
             .and_then(|()| monitor.execute("cont", &serde_json::json!({})))
@@ -238,16 +202,9 @@ impl<'a> Qemu<'a> {
         GuestError::Monitor { doing, source, stderr }
     }
 
-    /// The splat of a guest that has not ended although its kernel is broken.
-    pub(super) fn hung(&mut self) -> Option<String> {
-        self.console.hung()
-    }
-
     /// For a guest that has not reached its snapshot point: its own account of why.
     pub(super) fn finish_early(&mut self) -> GuestError {
-        let report = self
-            .wait(&mut |_| {})
-            .and_then(|(lines, output)| self.digest(String::new(), lines, &output));
+        let report = self.wait(&mut |_| {}).and_then(|(lines, output)| self.digest(lines, &output));
         match report {
             Ok(report) => {
                 let why = report.error.or(report.splat);
@@ -259,13 +216,13 @@ impl<'a> Qemu<'a> {
 
     /// Waits for the end of the process, handing on program output as it comes.
     fn wait(&mut self, on_output: &mut dyn FnMut(&str)) -> Result<(Vec<Line>, Output), GuestError> {
-        let mut collected = Collected::open(&self.paths.output)?;
+        let mut collected = Collected::open(&self.bounds.dir.join(OUTPUT))?;
         while self.is_running() {
             collected.read_more(on_output)?;
             if self.bounds.aborted.load(Ordering::Relaxed) {
                 return Err(GuestError::Aborted);
             }
-            if let Some(splat) = self.hung() {
+            if let Some(splat) = self.console.hung() {
                 return Err(GuestError::Hung { splat });
             }
             if let Some(over) = self.patience.over() {
@@ -273,10 +230,9 @@ impl<'a> Qemu<'a> {
             }
             std::thread::sleep(POLL);
         }
-        let child = self.child.take().ok_or_else(|| GuestError::Start {
-            source: io::Error::other("its end was waited for already"),
-        })?;
-        let output = child.wait().map_err(GuestError::Process)?;
+        let ended = IoError::of("wait again for", QEMU);
+        let child = self.child.take().ok_or_else(|| ended(io::ErrorKind::NotFound.into()))?;
+        let output = child.wait()?;
         collected.read_more(on_output)?;
         Ok((collected.lines, output))
     }
@@ -292,17 +248,11 @@ impl<'a> Qemu<'a> {
     }
 
     /// Turns the guest's lines into a report; exactly one closing line is demanded.
-    fn digest(
-        &self,
-        release: String,
-        lines: Vec<Line>,
-        output: &Output,
-    ) -> Result<GuestReport, GuestError> {
-        let mut report = GuestReport { release, ..GuestReport::default() };
+    fn digest(&self, lines: Vec<Line>, output: &Output) -> Result<GuestReport, GuestError> {
+        let mut report = GuestReport::default();
         let mut ended = false;
         for line in lines {
             match line {
-                Line::Hello { release } => report.release = release,
                 Line::Answer { payload } => report.answer = Some(payload),
                 Line::KernelLog { lines } => report.kernel_log = lines,
                 Line::LimitReached => {
@@ -312,7 +262,7 @@ impl<'a> Qemu<'a> {
                     report.error = error;
                     ended = true;
                 }
-                Line::Output { .. } => {}
+                Line::Hello { .. } | Line::Output { .. } => {}
             }
         }
         let log = report.kernel_log.iter().map(String::as_str);
@@ -326,7 +276,8 @@ impl<'a> Qemu<'a> {
         }
         // A guest that resets ends QEMU with 0 (`-no-reboot`).
         if !output.status.success() {
-            return Err(GuestError::Emulator { status: output.status, stderr });
+            let (command, status) = (QEMU.to_owned(), output.status.to_string());
+            return Err(ToolError::Failed { command, status, stderr, input: None }.into());
         }
         Err(GuestError::Died {
             why: format!("{} {stderr}", self.console.last_words()).trim().into(),
@@ -348,17 +299,14 @@ impl Collected {
         // QEMU makes the file when it starts; making it here too means there is never a moment
         // without it.
         let file = File::options().create(true).truncate(false).write(true).read(true).open(path);
-        let file = file.map_err(|source| file_error(path, source))?;
+        let file = file.map_err(refused("open", path))?;
         Ok(Self { file, read: 0, pending: Vec::new(), lines: Vec::new() })
     }
 
     fn read_more(&mut self, on_output: &mut dyn FnMut(&str)) -> Result<(), GuestError> {
-        let output = Path::new("output.jsonl");
-        self.file.seek(SeekFrom::Start(self.read)).map_err(|source| file_error(output, source))?;
         let limit = OUTPUT_BYTES_MAX.saturating_sub(self.read);
         let got = (&self.file).take(limit).read_to_end(&mut self.pending);
-        let got = got.map_err(|source| file_error(output, source))?;
-        self.read += got as u64;
+        self.read += got.map_err(IoError::of("read", "the guest's output"))? as u64;
         if self.read >= OUTPUT_BYTES_MAX {
             return Err(WireError::TooLong.into());
         }
@@ -387,9 +335,7 @@ pub fn run(
     on_output: &mut dyn FnMut(&str),
 ) -> Result<GuestReport, GuestError> {
     let start = snapshot.map_or(Start::Boot, |snapshot| Start::Restore(&snapshot.path, None));
-    let started = Instant::now();
-    let qemu = Qemu::start(machine, start, Some(job), bounds)?;
-    finish(qemu, started, snapshot, on_output).map(|(report, _)| report)
+    run_from(machine, start, job, bounds, on_output)
 }
 
 /// Runs one job from `snapshot` with the profiler looking on, which changes nothing that the guest
@@ -405,25 +351,24 @@ pub fn run_profiled(
     profiler: &Profiler,
 ) -> Result<(GuestReport, Profile), GuestError> {
     let start = Start::Restore(&snapshot.path, Some(profiler));
-    let started = Instant::now();
-    let qemu = Qemu::start(machine, start, Some(job), bounds)?;
-    let (report, paths) = finish(qemu, started, Some(snapshot), &mut |_| {})?;
-    Ok((report, Profile::read(&paths.profile)?))
+    let report = run_from(machine, start, job, bounds, &mut |_| {})?;
+    Ok((report, Profile::read(&bounds.dir.join(PROFILE))?))
 }
 
-/// Sees a started guest through to its end.
-fn finish(
-    mut qemu: Qemu<'_>,
-    started: Instant,
-    snapshot: Option<&Snapshot>,
+fn run_from(
+    machine: &Machine,
+    start: Start<'_>,
+    job: &Job,
+    bounds: Bounds<'_>,
     on_output: &mut dyn FnMut(&str),
-) -> Result<(GuestReport, Paths), GuestError> {
+) -> Result<GuestReport, GuestError> {
+    let started = Instant::now();
+    let mut qemu = Qemu::start(machine, start, Some(job), bounds)?;
     let _monitor = qemu.set_going()?;
-    let restored_in = snapshot.map(|_| started.elapsed());
+    let restored_in = matches!(start, Start::Restore(..)).then(|| started.elapsed());
     let (lines, output) = qemu.wait(on_output)?;
-    let release = snapshot.map(|snapshot| snapshot.release.clone()).unwrap_or_default();
-    let report = qemu.digest(release, lines, &output)?;
-    Ok((GuestReport { restored_in, ..report }, qemu.paths.clone()))
+    let report = qemu.digest(lines, &output)?;
+    Ok(GuestReport { restored_in, ..report })
 }
 
 /// What QEMU printed, short enough for an error message.
@@ -433,10 +378,10 @@ fn in_one_line(stderr: &[u8]) -> String {
     String::from_utf8_lossy(shown).trim().replace('\n', " | ")
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), GuestError> {
-    fs::write(path, bytes).map_err(|source| file_error(path, source))
-}
-
-pub(super) fn file_error(path: &Path, source: io::Error) -> GuestError {
-    GuestError::File { path: path.display().to_string(), source }
+/// For `map_err`: what was being done to a file of the guest.
+pub(super) fn refused(
+    doing: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> IoError + use<> {
+    IoError::of(doing, path.to_string_lossy().into_owned())
 }

@@ -39,11 +39,3 @@ pub(super) fn order(core: &Core, qemu: u32) -> io::Result<()> {
     }
     Err(io::Error::last_os_error())
 }
-
-/// Keeps a guest's processors on one core, so that they do not carry their caches about.
-///
-/// # Errors
-/// A thread or core that is gone.
-pub(super) fn pin(core: &Core, processors: &[i32]) -> io::Result<()> {
-    processors.iter().try_for_each(|&thread| core.pin(Pid::from_raw(thread)))
-}

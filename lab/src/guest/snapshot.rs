@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::machine::{Machine, Start, shell_quoted};
-use super::run::{Bounds, GuestError, Qemu, file_error};
+use super::machine::{Machine, OUTPUT, Start, shell_quoted};
+use super::run::{Bounds, GuestError, Qemu, refused};
 use super::wire::Line;
 
 /// A saved guest, stopped when its modules are loaded and nothing else has happened.
@@ -31,11 +31,11 @@ pub struct Snapshot {
 pub fn save(machine: &Machine, path: &Path, bounds: Bounds<'_>) -> Result<Snapshot, GuestError> {
     let mut qemu = Qemu::start(machine, Start::BootToSnapshot, None, bounds)?;
     let mut monitor = qemu.set_going()?;
-    let stopped = monitor.wait_event("GUEST_PANICKED", &mut || match qemu.hung() {
+    let stopped = monitor.wait_event("GUEST_PANICKED", &mut || match qemu.console.hung() {
         Some(splat) => Err(io::Error::other(splat)),
         None => Ok(()),
     });
-    let release = released(&qemu);
+    let release = released(&bounds.dir.join(OUTPUT));
     // Whatever broke the wait, the guest's own lines and its console say more of it than QEMU's
     // monitor. A kernel that has the device's driver built in stops here too when it panics, but
     // without PID 1's greeting.
@@ -53,12 +53,13 @@ pub fn save(machine: &Machine, path: &Path, bounds: Bounds<'_>) -> Result<Snapsh
         .and_then(|_| monitor.wait_status("query-migrate", &|status| status == "completed"))
         .and_then(|()| monitor.execute("quit", &json!({})));
     saved.map_err(|source| qemu.monitor_error("saving the snapshot", source))?;
-    fs::rename(&partial, path).map_err(|source| file_error(path, source))?;
+    fs::rename(&partial, path).map_err(refused("create", path))?;
     Ok(Snapshot { path: path.to_owned(), release })
 }
 
-fn released(qemu: &Qemu<'_>) -> String {
-    let bytes = fs::read(&qemu.paths.output).unwrap_or_default();
+/// The release that PID 1 greeted with; empty if it has not.
+fn released(output: &Path) -> String {
+    let bytes = fs::read(output).unwrap_or_default();
     let lines = Line::decode_all(&bytes).map(|(lines, _)| lines).unwrap_or_default();
     let release = lines.into_iter().find_map(|line| match line {
         Line::Hello { release } => Some(release),
