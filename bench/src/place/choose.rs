@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, bail, ensure};
 use lab::guest::Accelerator;
-use lab::image::{Cache, KernelSpec, look_up};
+use lab::image::{Cache, KernelSpec, Kernels};
 use results::{Clock, Place};
 
 use super::{
@@ -95,8 +95,8 @@ impl Chosen {
         let Some((kernels, _)) = &self.guests else {
             return Ok(vec![HostPlace::open()?.release().to_owned()]);
         };
-        let cache = Cache::open()?;
-        let releases = kernels.iter().map(|kernel| look_up(kernel, &cache, progress));
+        let known = Kernels { cache: &Cache::open()?, progress };
+        let releases = kernels.iter().map(|kernel| known.look_up(kernel));
         Ok(releases.collect::<Result<BTreeSet<_>, _>>()?.into_iter().collect())
     }
 }
@@ -154,7 +154,7 @@ pub fn select_kernels(
     cache: &Cache,
     progress: &dyn Fn(&str),
 ) -> anyhow::Result<Vec<KernelSpec>> {
-    let selected = lab::image::select(lists, cache, progress)?;
+    let selected = Kernels { cache, progress }.select(lists)?;
     for warning in &selected.warnings {
         console::warn(warning);
     }

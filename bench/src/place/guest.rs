@@ -14,7 +14,7 @@ use lab::guest::{
     Accelerator, Bounds, GuestError, GuestReport, Job, Limit, Machine, Profile, Profiler, Snapshot,
     Symbols, Task,
 };
-use lab::image::{Cache, Held, InitramfsSpec, Kernel, KernelSpec};
+use lab::image::{Cache, Held, InitramfsSpec, Kernel, KernelSpec, Kernels};
 use results::{GuestRecord, Outcome};
 use sha2::{Digest, Sha256};
 
@@ -80,16 +80,14 @@ impl GuestPlace {
         progress: &dyn Fn(&str),
     ) -> anyhow::Result<Self> {
         let cache = Cache::open()?;
-        let kernel = lab::image::resolve(spec, &cache, progress)?;
-        let folder = kernel.vmlinux.parent().unwrap_or(&kernel.vmlinux);
-        let kernel_held = cache.hold(folder)?;
+        let kernel = Kernels { cache: &cache, progress }.resolve(spec)?;
+        let kernel_held = cache.hold(kernel.folder())?;
         progress(&format!("building the initramfs for {}", kernel.release));
         let init = std::env::current_exe().context("finding this program's own file")?;
-        let initramfs = InitramfsSpec {
-            files: options.files.clone(),
-            ..InitramfsSpec::new(init, guest_tools(), guest_modules())
-        };
-        let initramfs = lab::image::build_initramfs(&kernel, &initramfs, &cache)?.path;
+        let files = options.files.clone();
+        let (tools, modules) = (guest_tools(), guest_modules());
+        let initramfs = InitramfsSpec { init, tools, files, modules };
+        let initramfs = lab::image::build_initramfs(&kernel, &initramfs, &cache)?;
         let held = vec![kernel_held, cache.hold(&initramfs)?];
         cache.trim()?;
         // The cache names an image by its content.

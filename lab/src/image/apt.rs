@@ -1,25 +1,27 @@
 //! Asks the machine's package sources through apt, with indexes of our own, so that the system's
 //! stay as they are. apt itself checks signatures and hashes. Chooses no package.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use linux::process::{Limits, Output, ProcessError, output, run};
+use linux::ToolError;
+use linux::process::{Limits, output, run};
 
+use super::catalogue::Key;
 use super::control::{Stanza, stanzas};
 use super::error::{ImageError, MAKE_ROOM, at};
 use super::sources::Source;
 
 /// Indexes of a dozen suites are 60 MB.
-const UPDATE_DEADLINE: Duration = Duration::from_mins(10);
+const UPDATE: Limits = limits(Duration::from_mins(10));
 /// A kernel package is up to 110 MB.
-const DOWNLOAD_DEADLINE: Duration = Duration::from_mins(15);
+const DOWNLOAD: Limits = limits(Duration::from_mins(15));
 /// apt first reads all indexes into a form of its own: a second, or minutes on a machine whose
 /// cores are taken by others.
-const QUERY_DEADLINE: Duration = Duration::from_mins(10);
-const OUTPUT_BYTES_MAX: usize = 64 << 20;
+const QUERY: Limits = limits(Duration::from_mins(10));
 /// How long fetched indexes are good enough.
 const INDEX_AGE_MAX: Duration = Duration::from_hours(6);
 /// How many lines of apt's own words an error repeats.
@@ -41,14 +43,6 @@ const NO_TRUSTED_SUITE: [&str; 3] = ["is not signed", "GPG error", "is expired"]
 #[derive(Debug)]
 pub(super) struct Apt {
     folder: PathBuf,
-}
-
-/// A version of a package that a source offers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Offer {
-    pub(super) name: String,
-    pub(super) version: String,
-    pub(super) suite: String,
 }
 
 impl Apt {
@@ -99,62 +93,45 @@ impl Apt {
     /// Names of all packages that match the regular expression `pattern`.
     pub(super) fn search(&self, pattern: &str) -> Result<Vec<String>, ImageError> {
         let text = self.query(&["search", "--names-only", pattern])?;
-        Ok(text
-            .lines()
-            .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
-            .collect())
+        let first_word = |line: &str| Some(line.split_whitespace().next()?.to_owned());
+        Ok(text.lines().filter_map(first_word).collect())
     }
 
-    /// Every version of the packages `names` that is offered.
-    pub(super) fn offers(&self, names: &[String]) -> Result<Vec<Offer>, ImageError> {
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let words = ["madison"].into_iter().chain(names.iter().map(String::as_str));
-        let text = self.query(&words.collect::<Vec<_>>())?;
-        Ok(text.lines().filter_map(offer).collect())
+    /// Every version of the packages `names` that is offered, with the suite that holds it.
+    pub(super) fn suites_of(&self, names: &[String]) -> Result<BTreeMap<Key, String>, ImageError> {
+        let names = names.iter().map(String::as_str);
+        let text = self.query(&["madison"].into_iter().chain(names).collect::<Vec<_>>())?;
+        // Of several suites that hold the same, the first.
+        Ok(text.lines().rev().filter_map(offer).collect())
     }
 
-    /// Description of `package`: of the version in `NAME=VERSION`, or of the one this machine would
-    /// install.
-    pub(super) fn show(&self, package: &str) -> Result<Option<Stanza>, ImageError> {
-        // No such package is said by a bad exit, and is no error here.
-        let output =
-            self.run_any("apt-cache", &["show", "--no-all-versions", package], QUERY_DEADLINE)?;
-        Ok(stanzas(&String::from_utf8_lossy(&output.stdout)).into_iter().next())
-    }
-
-    /// Descriptions of those of `packages` (each `NAME=VERSION`) that are on offer.
-    pub(super) fn show_all(&self, packages: &[String]) -> Result<Vec<Stanza>, ImageError> {
-        if packages.is_empty() {
-            return Ok(Vec::new());
-        }
+    /// Descriptions of those of `packages` (each `NAME` or `NAME=VERSION`) that are on offer; without
+    /// a version, of the one that this machine would install.
+    pub(super) fn show(
+        &self,
+        packages: impl IntoIterator<Item = String>,
+    ) -> Result<Vec<Stanza>, ImageError> {
+        let packages: BTreeSet<String> = packages.into_iter().collect();
         let words = ["show", "--no-all-versions"].into_iter();
         let words: Vec<&str> = words.chain(packages.iter().map(String::as_str)).collect();
         // Those that are not on offer are said on standard error, and by a bad exit if there is no
         // other.
-        let output = self.run_any("apt-cache", &words, QUERY_DEADLINE)?;
+        let output = output(self.command("apt-cache", &words), QUERY)?;
         Ok(stanzas(&String::from_utf8_lossy(&output.stdout)))
     }
 
-    /// Fetches the package `name` in `version` into the folder `into`, continuing what an earlier
-    /// try left there.
+    /// Fetches a package (`NAME` or `NAME=VERSION`) into the folder `into`, continuing what an
+    /// earlier try left there.
     ///
     /// # Errors
     /// When it cannot be fetched, or its hash is not the one in the signed index.
-    pub(super) fn download(
-        &self,
-        name: &str,
-        version: Option<&str>,
-        into: &Path,
-    ) -> Result<PathBuf, ImageError> {
-        let wanted = version.map_or(name.to_owned(), |version| format!("{name}={version}"));
-        let mut command = self.command("apt-get");
-        command.args(["download", &wanted]).current_dir(into);
-        run(command, limits(DOWNLOAD_DEADLINE)).map_err(|error| source_error(&error))?;
-        package_file(into, name)?.ok_or_else(|| ImageError::Source {
-            problem: format!("apt-get fetched {wanted} and left no file"),
-            remedy: NO_NETWORK,
+    pub(super) fn download(&self, wanted: &str, into: &Path) -> Result<PathBuf, ImageError> {
+        let mut command = self.command("apt-get", &["download", wanted]);
+        command.current_dir(into);
+        run(command, DOWNLOAD)?;
+        let name = wanted.split('=').next().unwrap_or(wanted);
+        package_file(into, name)?.ok_or_else(|| {
+            ImageError::source(format!("apt-get fetched {wanted} and left no file"), NO_NETWORK)
         })
     }
 
@@ -185,19 +162,14 @@ impl Apt {
         age.is_some_and(|age| age < INDEX_AGE_MAX)
     }
 
+    /// Fetches indexes, unless those that are here are fresh. A suite that does not exist is passed
+    /// over, and so is one that apt speaks of in `tolerated` words; apt reports these by a bad exit,
+    /// as everything else.
     fn refresh(&self, options: &[&str], tolerated: &[&str]) -> Result<(), ImageError> {
         if self.is_fresh() {
             return Ok(());
         }
-        self.update(options, tolerated)?;
-        let stamp = self.folder.join("fetched");
-        fs::write(&stamp, b"").map_err(at("write", &stamp))
-    }
-
-    /// Fetches indexes. A suite that does not exist is passed over, and so is one that apt speaks
-    /// of in `tolerated` words; apt reports these by a bad exit, as everything else.
-    fn update(&self, options: &[&str], tolerated: &[&str]) -> Result<(), ImageError> {
-        let output = self.run_any("apt-get", &[&["update"], options].concat(), UPDATE_DEADLINE)?;
+        let output = output(self.command("apt-get", &[&["update"], options].concat()), UPDATE)?;
         let words = String::from_utf8_lossy(&output.stderr);
         let is_serious = |line: &&str| {
             (line.starts_with("E: ") || line.starts_with("W: Failed to fetch"))
@@ -205,8 +177,12 @@ impl Apt {
                 && !tolerated.iter().any(|words| line.contains(words))
         };
         let mut complaints: Vec<&str> = words.lines().filter(is_serious).collect();
-        if complaints.is_empty() && self.has_any_index()? {
-            return Ok(());
+        let lists = self.folder.join("lists");
+        let mut files = fs::read_dir(&lists).map_err(at("list", &lists))?.filter_map(Result::ok);
+        let has_index = files.any(|file| file.file_name().to_string_lossy().ends_with("Release"));
+        if complaints.is_empty() && has_index {
+            let stamp = self.folder.join("fetched");
+            return fs::write(&stamp, b"").map_err(at("write", &stamp));
         }
         if complaints.is_empty() {
             complaints = words.lines().collect();
@@ -214,38 +190,18 @@ impl Apt {
         complaints.truncate(COMPLAINTS_MAX);
         let problem =
             format!("`apt-get update` gave no complete indexes: {}", complaints.join(" "));
-        let remedy = remedy_for(&words, NO_NETWORK);
-        Err(ImageError::Source { problem, remedy })
-    }
-
-    fn has_any_index(&self) -> Result<bool, ImageError> {
-        let lists = self.folder.join("lists");
-        let mut files = fs::read_dir(&lists).map_err(at("list", &lists))?.filter_map(Result::ok);
-        Ok(files.any(|file| file.file_name().to_string_lossy().ends_with("Release")))
+        Err(ImageError::source(problem, remedy_for(&words, NO_NETWORK)))
     }
 
     fn query(&self, words: &[&str]) -> Result<String, ImageError> {
-        let mut command = self.command("apt-cache");
-        command.args(words);
-        let output = run(command, limits(QUERY_DEADLINE)).map_err(|error| source_error(&error))?;
+        let output = run(self.command("apt-cache", words), QUERY)?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    fn run_any(
-        &self,
-        program: &str,
-        words: &[&str],
-        deadline: Duration,
-    ) -> Result<Output, ImageError> {
-        let mut command = self.command(program);
-        command.args(words);
-        output(command, limits(deadline)).map_err(|error| source_error(&error))
-    }
-
     /// `program` of apt with our configuration.
-    fn command(&self, program: &str) -> Command {
+    fn command(&self, program: &str, words: &[&str]) -> Command {
         let mut command = Command::new(program);
-        command.env("LC_ALL", "C").arg("-c").arg(self.folder.join("apt.conf"));
+        command.env("LC_ALL", "C").arg("-c").arg(self.folder.join("apt.conf")).args(words);
         command
     }
 
@@ -254,11 +210,11 @@ impl Apt {
     fn configuration(&self) -> Result<String, ImageError> {
         let folder = self.folder.to_string_lossy();
         if folder.contains(['"', '\n']) {
-            return Err(ImageError::Cache {
-                path: Some(self.folder.clone()),
-                problem: "apt takes no folder with a quotation mark or a line break".to_owned(),
-                remedy: "set VIPBENCH_CACHE to another folder",
-            });
+            return Err(ImageError::cache(
+                &self.folder,
+                "apt takes no folder with a quotation mark or a line break",
+                "set VIPBENCH_CACHE to another folder",
+            ));
         }
         Ok(format!(
             r#"Dir::State::lists "{folder}/lists";
@@ -304,7 +260,7 @@ pub(super) fn source_places() -> Result<(PathBuf, PathBuf), ImageError> {
     let mut command = Command::new("apt-config");
     command.env("LC_ALL", "C");
     command.args(["shell", "LIST", "Dir::Etc::sourcelist/f", "PARTS", "Dir::Etc::sourceparts/d"]);
-    let output = run(command, limits(QUERY_DEADLINE)).map_err(|error| source_error(&error))?;
+    let output = run(command, QUERY)?;
     let text = String::from_utf8_lossy(&output.stdout);
     let value = |name: &str, usual: &str| {
         let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
@@ -317,29 +273,29 @@ pub(super) fn source_places() -> Result<(PathBuf, PathBuf), ImageError> {
 pub(super) fn is_newer(a: &str, b: &str) -> Result<bool, ImageError> {
     let mut command = Command::new("dpkg");
     command.args(["--compare-versions", a, "gt", b]);
-    let output = output(command, limits(QUERY_DEADLINE)).map_err(|error| source_error(&error))?;
-    Ok(output.status.success())
+    Ok(output(command, QUERY)?.status.success())
 }
 
 /// Reads a line of `apt-cache madison`: ` NAME | VERSION | URI SUITE/COMPONENT ARCHITECTURE
 /// Packages`.
-fn offer(line: &str) -> Option<Offer> {
+fn offer(line: &str) -> Option<(Key, String)> {
     let mut fields = line.split('|').map(str::trim);
     let (name, version, place) = (fields.next()?, fields.next()?, fields.next()?);
     let (suite, _) = place.split_whitespace().nth(1)?.rsplit_once('/')?;
     let [name, version, suite] = [name, version, suite].map(str::to_owned);
-    place.ends_with(" Packages").then_some(Offer { name, version, suite })
+    place.ends_with(" Packages").then_some(((name, version), suite))
 }
 
-fn limits(deadline: Duration) -> Limits {
-    Limits { deadline, output_bytes_max: OUTPUT_BYTES_MAX }
+const fn limits(deadline: Duration) -> Limits {
+    Limits { deadline, output_bytes_max: 64 << 20 }
 }
 
-fn source_error(error: &ProcessError) -> ImageError {
-    let usual = if matches!(error, ProcessError::Start { .. }) { NO_APT } else { NO_NETWORK };
-    let problem = error.to_string();
-    let remedy = remedy_for(&problem, usual);
-    ImageError::Source { problem, remedy }
+impl From<ToolError> for ImageError {
+    fn from(error: ToolError) -> Self {
+        let usual = if matches!(error, ToolError::Missing { .. }) { NO_APT } else { NO_NETWORK };
+        let remedy = remedy_for(&error.to_string(), usual);
+        Self::source(error, remedy)
+    }
 }
 
 /// What to do about a complaint of apt's.
@@ -354,12 +310,8 @@ mod tests {
     #[test]
     fn lines_of_madison_are_read_and_others_passed_over() {
         let line = " linux-image-6.1-cloud-amd64 | 6.1.4-1~bpo1 | http://a.test/d s-backports/main amd64 Packages";
-        let expected = Offer {
-            name: "linux-image-6.1-cloud-amd64".into(),
-            version: "6.1.4-1~bpo1".into(),
-            suite: "s-backports".into(),
-        };
-        assert_eq!(offer(line), Some(expected));
+        let key = ("linux-image-6.1-cloud-amd64".to_owned(), "6.1.4-1~bpo1".to_owned());
+        assert_eq!(offer(line), Some((key, "s-backports".to_owned())));
         for line in ["", "a | b", "a | b | c", "a | 1 | http://a.test s/main Sources"] {
             assert_eq!(offer(line), None);
         }

@@ -16,7 +16,6 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -34,10 +33,8 @@ const LOCK_POLL: Duration = Duration::from_millis(100);
 /// kernel with its packages. apt itself waits for ever when the disk is full (`apt-get update`, apt
 /// 2.6).
 const FETCH_BYTES: u64 = 500_000_000;
-/// How deep [`Cache::bytes`] looks.
-const DEPTH_MAX: usize = 24;
 /// Everything that a cache may hold: what else is in its folder is not ours. The lock goes last.
-const ENTRIES: [&str; 11] = [
+pub(super) const ENTRIES: [&str; 11] = [
     "answers",
     "apt",
     "downloads",
@@ -57,25 +54,17 @@ const FOLDERS: [&str; 7] =
 /// Series that a range was answered with, and what was passed over.
 pub(super) type RangeAnswer = (Vec<(u32, u32)>, Vec<String>);
 
-/// Something to remove, and its size.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Removed {
-    /// File or folder.
-    pub path: PathBuf,
-    /// Bytes it occupies, or did.
-    pub bytes: u64,
-}
-
 /// The folder where kernels and initramfs images are kept between runs.
 #[derive(Debug, Clone)]
 pub struct Cache {
     root: PathBuf,
 }
 
-/// Held while fetching, building or removing; dropping it lets another run go on.
+/// A part of the cache, or its lock, in use while this lives. The system gives it back however the
+/// run ends.
 #[derive(Debug)]
-pub struct CacheLock {
-    _file: File,
+pub struct Held {
+    pub(super) _file: File,
 }
 
 impl Cache {
@@ -92,10 +81,9 @@ impl Cache {
         let root = folder("VIPBENCH_CACHE")
             .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("vipbench")))
             .or_else(|| folder("HOME").map(|home| home.join(".cache/vipbench")))
-            .ok_or(ImageError::Cache {
-                path: None,
-                problem: "has no place".to_owned(),
-                remedy: "set VIPBENCH_CACHE to an absolute path",
+            .ok_or_else(|| {
+                let remedy = "set VIPBENCH_CACHE to an absolute path";
+                ImageError::faulty("kernel cache".to_owned(), "has no place", remedy)
             })?;
         Self::at(&root)
     }
@@ -118,43 +106,30 @@ impl Cache {
         &self.root
     }
 
-    /// Bytes it occupies.
-    pub fn bytes(&self) -> u64 {
-        folder_bytes(&self.root)
-    }
-
-    /// Its parts that are there, with their sizes.
-    pub fn parts(&self) -> Vec<Removed> {
-        let paths = ENTRIES.iter().map(|entry| self.root.join(entry));
-        paths.filter(|path| fs::symlink_metadata(path).is_ok()).map(Removed::of).collect()
-    }
-
     /// Waits until no other run fetches or builds here.
-    pub(super) fn lock(&self) -> Result<CacheLock, ImageError> {
+    pub(super) fn lock(&self) -> Result<Held, ImageError> {
         self.lock_within(LOCK_WAIT)
     }
 
     /// The lock, unless another run fetches or builds here.
-    pub fn try_lock(&self) -> Option<CacheLock> {
+    pub fn try_lock(&self) -> Option<Held> {
         self.lock_within(Duration::ZERO).ok()
     }
 
-    fn lock_within(&self, wait: Duration) -> Result<CacheLock, ImageError> {
+    fn lock_within(&self, wait: Duration) -> Result<Held, ImageError> {
         let path = self.root.join("lock");
         let file = File::create(&path).map_err(at("create", &path))?;
         let deadline = Instant::now() + wait;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(CacheLock { _file: file }),
+                Ok(()) => return Ok(Held { _file: file }),
                 Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
                     std::thread::sleep(LOCK_POLL);
                 }
                 Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(ImageError::Cache {
-                        path: Some(self.root.clone()),
-                        problem: format!("another run has held it for {} s", wait.as_secs()),
-                        remedy: "wait for that run, or end it",
-                    });
+                    let problem = format!("another run has held it for {} s", wait.as_secs());
+                    let remedy = "wait for that run, or end it";
+                    return Err(ImageError::cache(&self.root, problem, remedy));
                 }
                 Err(error) => return Err(at("lock", &path)(error.into())),
             }
@@ -172,15 +147,9 @@ impl Cache {
         if free_bytes >= FETCH_BYTES {
             return Ok(());
         }
-        Err(ImageError::Cache {
-            path: Some(self.root.clone()),
-            problem: format!(
-                "{} MB are free on its disk, and fetching may need {} MB",
-                free_bytes / 1_000_000,
-                FETCH_BYTES / 1_000_000
-            ),
-            remedy: MAKE_ROOM,
-        })
+        let [free, needed] = [free_bytes, FETCH_BYTES].map(|bytes| bytes / 1_000_000);
+        let problem = format!("{free} MB are free on its disk, and fetching may need {needed} MB");
+        Err(ImageError::cache(&self.root, problem, MAKE_ROOM))
     }
 
     /// A folder to fill; it vanishes unless [`Cache::insert_kernel`] takes it.
@@ -264,7 +233,7 @@ impl Cache {
         self.put(&path, &text)
     }
 
-    /// Writes a small file whole or not at all.
+    /// Writes a file whole or not at all.
     fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), ImageError> {
         let written = tempfile::NamedTempFile::new_in(self.root.join("partial"))
             .and_then(|file| fs::write(file.path(), bytes).map(|()| file));
@@ -274,18 +243,14 @@ impl Cache {
             .map_err(at("write", path))
     }
 
-    /// Moves a finished image to its place, named by `hash`. One that is there stays, since others
+    /// Puts a finished image to its place, named by its hash. One that is there stays, since others
     /// may hold it, unless it was damaged.
-    pub(super) fn insert_initramfs(
-        &self,
-        image: tempfile::NamedTempFile,
-        hash: &str,
-    ) -> Result<PathBuf, ImageError> {
-        let folder = self.root.join("initramfs");
-        let target = folder.join(format!("{hash}.cpio"));
+    pub(super) fn insert_initramfs(&self, image: &[u8]) -> Result<PathBuf, ImageError> {
+        let hash = sha256(image);
+        let target = self.root.join("initramfs").join(format!("{hash}.cpio"));
         if sealed(&target).is_none_or(|content| content != hash) {
-            image.persist(&target).map_err(|error| at("create", &target)(error.error))?;
-            seal_as(&target, hash)?;
+            self.put(&target, image)?;
+            seal_as(&target, &hash)?;
         }
         Ok(target)
     }
@@ -305,58 +270,14 @@ pub(super) fn sorted_entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Bytes of everything below `folder`.
-pub(super) fn folder_bytes(folder: &Path) -> u64 {
-    bytes_below(folder, DEPTH_MAX)
-}
-
-fn bytes_below(folder: &Path, depth: usize) -> u64 {
-    let sizes = sorted_entries(folder).into_iter().map(|path| match fs::symlink_metadata(&path) {
-        Ok(meta) if meta.is_dir() && depth > 0 => bytes_below(&path, depth - 1),
-        Ok(meta) => meta.len(),
-        Err(_) => 0,
-    });
-    sizes.sum()
-}
-
 /// SHA-256 of `bytes`, in hexadecimal.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(bytes))
 }
 
-/// Hashes what is written through it.
-pub(super) struct HashingWriter<W> {
-    inner: W,
-    hash: sha2::Sha256,
-}
-
-impl<W> HashingWriter<W> {
-    pub(super) fn new(inner: W) -> Self {
-        Self { inner, hash: sha2::Digest::new() }
-    }
-
-    /// SHA-256 of everything written, in hexadecimal, and the inner writer.
-    pub(super) fn finish(self) -> (String, W) {
-        (data_encoding::HEXLOWER.encode(&sha2::Digest::finalize(self.hash)), self.inner)
-    }
-}
-
-impl<W: io::Write> io::Write for HashingWriter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
-        sha2::Digest::update(&mut self.hash, bytes.get(..written).unwrap_or(bytes));
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
+    use super::super::stock::bytes_of;
     use super::*;
 
     fn cache() -> (TempDir, Cache) {
@@ -371,7 +292,7 @@ mod tests {
         let partial = cache.partial().unwrap();
         fs::write(partial.path().join("vmlinuz"), b"half").unwrap();
         drop(partial);
-        assert_eq!(cache.bytes(), 0);
+        assert_eq!(bytes_of(cache.root()), 0);
         assert!(cache.kernels().is_empty());
     }
 
@@ -444,11 +365,7 @@ mod tests {
     #[test]
     fn an_image_that_is_there_stays_unless_it_was_damaged() {
         let (_folder, cache) = cache();
-        let insert = || {
-            let image = tempfile::NamedTempFile::new_in(cache.root().join("partial")).unwrap();
-            fs::write(image.path(), b"image").unwrap();
-            cache.insert_initramfs(image, &sha256(b"image")).unwrap()
-        };
+        let insert = || cache.insert_initramfs(b"image").unwrap();
         let path = insert();
         let written = fs::metadata(&path).unwrap().modified().unwrap();
         assert_eq!(fs::metadata(insert()).unwrap().modified().unwrap(), written);
@@ -472,10 +389,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_the_bytes() {
-        let mut writer = HashingWriter::new(Vec::new());
-        writer.write_all(b"abc").unwrap();
-        let (hash, bytes) = writer.finish();
-        assert_eq!(hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(bytes, b"abc");
+        let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256(b"abc"), hash);
     }
 }

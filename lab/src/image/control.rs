@@ -1,10 +1,12 @@
 //! The `Name: value` stanzas of package descriptions and package sources (deb822). Reads text;
 //! decides nothing.
 
+use std::fmt;
+
 /// One stanza: fields in their order, values with their continuation lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Stanza {
-    fields: Vec<(String, String)>,
+    pub(super) fields: Vec<(String, String)>,
 }
 
 /// One package another one needs.
@@ -15,11 +17,31 @@ pub(super) struct Dependency {
     pub(super) exact_version: Option<String>,
 }
 
+impl Dependency {
+    /// Whether this version of the package `name` is what is needed.
+    pub(super) fn is(&self, name: &str, version: &str) -> bool {
+        self.name == name && self.exact_version.as_ref().is_none_or(|exact| exact == version)
+    }
+}
+
+/// As apt takes it: `NAME`, or `NAME=VERSION`.
+impl fmt::Display for Dependency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = self.exact_version.iter().map(|version| format!("={version}"));
+        write!(f, "{}{}", self.name, version.collect::<String>())
+    }
+}
+
 impl Stanza {
     /// Value of the field called `name`, in any case.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let found = self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// Name and version of the package that it describes.
+    pub(super) fn key(&self) -> Option<(String, String)> {
+        Some((self.get("Package")?.to_owned(), self.get("Version")?.to_owned()))
     }
 
     /// The words of a field; none when it is absent.

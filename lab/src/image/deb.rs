@@ -11,7 +11,7 @@ use tar::EntryType;
 
 use super::compressed::{decompressed, read_all};
 use super::control::{Stanza, stanzas};
-use super::error::{ImageError, at};
+use super::error::{ImageError, at, read_file};
 
 /// Largest package read, in bytes (kernels: 14 to 110 MB).
 const PACKAGE_BYTES_MAX: u64 = 512 << 20;
@@ -27,29 +27,13 @@ pub(super) struct Deb {
     bytes: Vec<u8>,
 }
 
-/// What [`Deb::unpack`] wrote.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Unpacked {
-    /// Release named by the package's module folder, if it has one.
-    pub(super) release: Option<String>,
-    /// Bytes written.
-    pub(super) bytes: u64,
-}
-
 impl Deb {
     /// Reads the package at `path`.
     ///
     /// # Errors
     /// When it cannot be read, or is larger than a kernel package is.
     pub(super) fn open(path: &Path) -> Result<Self, ImageError> {
-        let file = File::open(path).map_err(at("open", path))?;
-        let mut bytes = Vec::new();
-        file.take(PACKAGE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at("read", path))?;
-        let deb = Self { path: path.to_owned(), bytes };
-        if deb.bytes.len() as u64 > PACKAGE_BYTES_MAX {
-            return Err(deb.malformed("larger than any kernel package"));
-        }
-        Ok(deb)
+        Ok(Self { path: path.to_owned(), bytes: read_file(path, PACKAGE_BYTES_MAX)? })
     }
 
     /// The package file's bytes, as read.
@@ -62,35 +46,34 @@ impl Deb {
     /// # Errors
     /// When the package is damaged.
     pub(super) fn control(&self) -> Result<Stanza, ImageError> {
-        let tarball = read_all(self.member("control.tar")?, CONTROL_BYTES_MAX)
-            .map_err(|error| self.malformed(error))?;
-        let mut archive = tar::Archive::new(&tarball[..]);
-        let entries = archive.entries().map_err(|error| self.malformed(error))?;
-        for entry in entries.take(ENTRIES_MAX) {
-            let mut entry = entry.map_err(|error| self.malformed(error))?;
-            let is_control = entry
-                .path()
-                .is_ok_and(|path| path.file_name().is_some_and(|name| name == "control"));
-            if is_control {
-                let mut text = String::new();
-                entry.read_to_string(&mut text).map_err(|error| self.malformed(error))?;
-                let stanza = stanzas(&text).into_iter().next();
-                return stanza.ok_or_else(|| self.malformed("its control file is empty"));
+        let tarball = self.member("control.tar")?;
+        let text = || -> io::Result<Option<String>> {
+            let tarball = read_all(tarball, CONTROL_BYTES_MAX)?;
+            let mut archive = tar::Archive::new(&tarball[..]);
+            for entry in archive.entries()?.take(ENTRIES_MAX) {
+                let entry = entry?;
+                if entry.path()?.file_name().is_some_and(|name| name == "control") {
+                    return io::read_to_string(entry).map(Some);
+                }
             }
-        }
-        Err(self.malformed("it has no control file"))
+            Ok(None)
+        };
+        let text = text().map_err(|error| self.malformed(error))?.unwrap_or_default();
+        let stanza = stanzas(&text).into_iter().next();
+        stanza.ok_or_else(|| self.malformed("it has no control file, or an empty one"))
     }
 
     /// Writes the kernel image, its configuration and its modules into the folder `into`, as
-    /// `vmlinuz`, `config` and `modules/`; all else in the package is passed over.
+    /// `vmlinuz`, `config` and `modules/`; all else in the package is passed over. Returns the
+    /// release that its module folder names, if it has one, and the bytes written.
     ///
     /// # Errors
     /// When the package is damaged, holds unsafe paths or links among the kernel's files, or is
     /// absurdly large.
-    pub(super) fn unpack(&self, into: &Path) -> Result<Unpacked, ImageError> {
+    pub(super) fn unpack(&self, into: &Path) -> Result<(Option<String>, u64), ImageError> {
         let data = decompressed(self.member("data.tar")?).map_err(|error| self.malformed(error))?;
         let mut archive = tar::Archive::new(data.take(UNPACKED_BYTES_MAX));
-        let mut unpacked = Unpacked::default();
+        let (mut known, mut bytes) = (None, 0);
         let entries = archive.entries().map_err(|error| self.malformed(error))?;
         for (index, entry) in entries.enumerate() {
             let mut entry = entry.map_err(|error| self.malformed(error))?;
@@ -98,9 +81,8 @@ impl Deb {
                 return Err(self.malformed("it has more files than any kernel package"));
             }
             let path = entry.path().map_err(|error| self.malformed(error))?.into_owned();
-            let Some(place) = kernel_file(&path).map_err(|problem| self.malformed(problem))? else {
-                continue;
-            };
+            let place = kernel_file(&path).map_err(|problem| self.malformed(problem))?;
+            let Some((target, release)) = place else { continue };
             match entry.header().entry_type() {
                 EntryType::Directory => continue,
                 EntryType::Regular => {}
@@ -109,27 +91,15 @@ impl Deb {
                     return Err(self.malformed(problem));
                 }
             }
-            self.note_release(&mut unpacked, place.release)?;
-            unpacked.bytes += write_file(&mut entry, &into.join(place.target))?;
-        }
-        Ok(unpacked)
-    }
-
-    fn note_release(
-        &self,
-        unpacked: &mut Unpacked,
-        release: Option<String>,
-    ) -> Result<(), ImageError> {
-        match (&unpacked.release, release) {
-            (Some(known), Some(new)) if *known != new => {
-                Err(self.malformed(format!("it holds two kernels, {known} and {new}")))
+            if let (Some(known), Some(new)) = (&known, &release)
+                && known != new
+            {
+                return Err(self.malformed(format!("it holds two kernels, {known} and {new}")));
             }
-            (None, new) => {
-                unpacked.release = new;
-                Ok(())
-            }
-            _ => Ok(()),
+            known = known.or(release);
+            bytes += write_file(&mut entry, &into.join(target))?;
         }
+        Ok((known, bytes))
     }
 
     /// The archive member whose name starts with `prefix`, compressed as it is.
@@ -145,25 +115,17 @@ impl Deb {
     }
 
     fn malformed(&self, problem: impl fmt::Display) -> ImageError {
-        ImageError::Malformed {
-            path: self.path.clone(),
-            problem: format!("no usable kernel package: {problem}"),
-            remedy: "fetch the package again, or unpack it by `dpkg-deb -x` and pass `vmlinuz=PATH,modules=DIR`",
-        }
+        let remedy = "fetch the package again, or unpack it by `dpkg-deb -x` and pass \
+                      `vmlinuz=PATH,modules=DIR`";
+        ImageError::file(&self.path, format!("no usable kernel package: {problem}"), remedy)
     }
 }
 
-/// Where a file of a package belongs.
-#[derive(Debug, PartialEq, Eq)]
-struct Place {
-    target: PathBuf,
-    release: Option<String>,
-}
-
-/// Place of the package file `path`, if it belongs to a kernel. Debian up to Linux 6.18 has
+/// Where the package file `path` goes, if it belongs to a kernel, and the release that it names.
+/// Debian up to Linux 6.18 has
 /// `boot/vmlinuz-RELEASE` and `lib/modules/RELEASE/`, from 6.19 on
 /// `usr/lib/modules/RELEASE/vmlinuz` beside the modules.
-fn kernel_file(path: &Path) -> Result<Option<Place>, String> {
+fn kernel_file(path: &Path) -> Result<Option<(PathBuf, Option<String>)>, String> {
     let mut parts = Vec::new();
     for component in path.components() {
         match component {
@@ -174,9 +136,8 @@ fn kernel_file(path: &Path) -> Result<Option<Place>, String> {
     }
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let parts = if parts.first() == Some(&"usr") { parts.get(1..) } else { Some(&*parts) };
-    let place = |target: &str, release: Option<&str>| {
-        Ok(Some(Place { target: target.into(), release: release.map(str::to_owned) }))
-    };
+    let place =
+        |target: &str, release: Option<&str>| Ok(Some((target.into(), release.map(str::to_owned))));
     match parts.unwrap_or_default() {
         ["boot", file] if file.starts_with("vmlinuz-") => place("vmlinuz", None),
         ["boot", file] if file.starts_with("config-") => place("config", None),
@@ -269,10 +230,10 @@ pub(super) mod tests {
         );
         let deb = deb(bytes);
         let folder = TempDir::new().unwrap();
-        let unpacked = deb.unpack(folder.path()).unwrap();
+        let (release, bytes) = deb.unpack(folder.path()).unwrap();
         assert_eq!(deb.control().unwrap().get("Version"), Some("6.1.5-1"));
-        assert_eq!(unpacked.release.as_deref(), Some("6.1.0-1-amd64"));
-        assert_eq!(unpacked.bytes, 5 + 12 + 6);
+        assert_eq!(release.as_deref(), Some("6.1.0-1-amd64"));
+        assert_eq!(bytes, 5 + 12 + 6);
         assert_eq!(fs::read(folder.path().join("vmlinuz")).unwrap(), b"image");
         assert_eq!(fs::read(folder.path().join("modules/kernel/net/a.ko")).unwrap(), b"module");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
@@ -280,9 +241,8 @@ pub(super) mod tests {
 
     #[test]
     fn an_image_beside_its_modules_is_found() {
-        let place = kernel_file(Path::new("./usr/lib/modules/7.2-amd64/vmlinuz")).unwrap().unwrap();
-        assert_eq!(place.target, Path::new("vmlinuz"));
-        assert_eq!(place.release.as_deref(), Some("7.2-amd64"));
+        let place = kernel_file(Path::new("./usr/lib/modules/7.2-amd64/vmlinuz")).unwrap();
+        assert_eq!(place, Some(("vmlinuz".into(), Some("7.2-amd64".to_owned()))));
     }
 
     #[test]

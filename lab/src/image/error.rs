@@ -1,6 +1,8 @@
-//! Why a kernel or an initramfs could not be had.
+//! Why a kernel or an initramfs could not be had, and reading files with a bound.
 
-use std::io;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Why a kernel or an initramfs could not be had: the thing, the place and the remedy.
@@ -16,12 +18,12 @@ pub enum ImageError {
         /// What the system said.
         source: io::Error,
     },
-    /// A file is not what it should be.
-    #[error("`{}`: {problem}; {remedy}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
+    /// A file, the package source or the cache is not what it should be.
+    #[error("{what}: {problem}; {remedy}")]
+    Faulty {
+        /// What it is about.
+        what: String,
+        /// What is wrong with it, with the package tool's own words if it has any.
         problem: String,
         /// What to do.
         remedy: &'static str,
@@ -43,28 +45,28 @@ pub enum ImageError {
         /// The SPEC as given.
         spec: String,
         /// The suites that were asked.
-        suites: String,
+        suites: &'static str,
         /// Releases that exist, nearest first.
         near: Vec<String>,
     },
-    /// The machine's package source did not give what was asked.
-    #[error("package source: {problem}; {remedy}")]
-    Source {
-        /// What went wrong, with the package tool's own words.
-        problem: String,
-        /// What to do.
-        remedy: &'static str,
-    },
-    /// The cache has no place, or another run holds it.
-    #[error("kernel cache{}: {problem}; {remedy}", place_text(path.as_deref()))]
-    Cache {
-        /// Its folder, when known.
-        path: Option<PathBuf>,
-        /// What is wrong.
-        problem: String,
-        /// What to do.
-        remedy: &'static str,
-    },
+}
+
+impl ImageError {
+    pub(super) fn file(path: &Path, problem: impl Display, remedy: &'static str) -> Self {
+        Self::faulty(format!("`{}`", path.display()), problem, remedy)
+    }
+
+    pub(super) fn source(problem: impl Display, remedy: &'static str) -> Self {
+        Self::faulty("package source".to_owned(), problem, remedy)
+    }
+
+    pub(super) fn cache(folder: &Path, problem: impl Display, remedy: &'static str) -> Self {
+        Self::faulty(format!("kernel cache `{}`", folder.display()), problem, remedy)
+    }
+
+    pub(super) fn faulty(what: String, problem: impl Display, remedy: &'static str) -> Self {
+        Self::Faulty { what, problem: problem.to_string(), remedy }
+    }
 }
 
 /// For `map_err`: an I/O error with what was being done to which path.
@@ -98,8 +100,15 @@ fn near_text(near: &[String]) -> String {
     }
 }
 
-fn place_text(path: Option<&Path>) -> String {
-    path.map(|path| format!(" `{}`", path.display())).unwrap_or_default()
+/// The content of a file, at most `bytes_max` of it.
+pub(super) fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ImageError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(at("open", path))?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(at("read", path))?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(at("read", path)(io::ErrorKind::FileTooLarge.into()));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -110,7 +119,7 @@ mod tests {
     fn an_error_names_the_thing_and_the_remedy() {
         let error = ImageError::NotFound {
             spec: "6.3".into(),
-            suites: "bookworm".into(),
+            suites: "bookworm",
             near: vec!["6.1.0-1-cloud-amd64".into()],
         };
         assert_eq!(

@@ -4,17 +4,15 @@
 //! The archive is not compressed: under TCG a guest spends more on unpacking it than the host saves
 //! on reading it.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::BufWriter;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
 use crate::guest::{MODULE_LIST, PATH};
 
-use super::cache::{Cache, HashingWriter};
-use super::elf::{LibraryFolders, closure};
+use super::cache::Cache;
+use super::elf::needed;
 use super::error::{ImageError, at};
 use super::kernel::Kernel;
 use super::modules::ModuleTree;
@@ -36,39 +34,17 @@ const PROTOCOLS: &str =
 pub struct InitramfsSpec {
     /// Program that becomes `/init`: this one.
     pub init: PathBuf,
-    /// Names of tools, looked for in `PATH` and the usual folders for administrators.
+    /// Names of tools besides the lab's own, looked for in `PATH` and the usual folders for administrators.
     pub tools: Vec<String>,
     /// Other files: path here, absolute path in the guest.
     pub files: Vec<(PathBuf, PathBuf)>,
-    /// Names of modules; those they need come along.
+    /// Names of modules besides the lab's own; those they need come along.
     pub modules: Vec<String>,
 }
 
-impl InitramfsSpec {
-    /// The program `init` with what the lab itself needs, and then these tools and modules.
-    pub fn new(init: PathBuf, tools: Vec<String>, modules: Vec<String>) -> Self {
-        let own = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-        Self {
-            init,
-            tools: [own(&LAB_TOOLS), tools].concat(),
-            files: Vec::new(),
-            modules: [own(&LAB_MODULES), modules].concat(),
-        }
-    }
-}
-
-/// A finished image, and what of its specification this machine or kernel does not have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Initramfs {
-    /// The archive, named by the SHA-256 of its content.
-    pub path: PathBuf,
-    /// Tools that are not installed here.
-    pub missing_tools: Vec<String>,
-    /// Modules the kernel has neither as a file nor built in.
-    pub missing_modules: Vec<String>,
-}
-
-/// Builds the image of `spec` for `kernel`, or finds it in the cache.
+/// Builds the image of `spec` for `kernel`, or finds it in the cache. The archive is named by the
+/// SHA-256 of its content. Tools that are not installed here, and modules that the kernel lacks, are
+/// left out.
 ///
 /// # Errors
 /// When an input cannot be read or is damaged, or the cache cannot be written.
@@ -76,66 +52,57 @@ pub fn build_initramfs(
     kernel: &Kernel,
     spec: &InitramfsSpec,
     cache: &Cache,
-) -> Result<Initramfs, ImageError> {
+) -> Result<PathBuf, ImageError> {
     let mut tree = Tree::default();
     for folder in EMPTY_FOLDERS {
-        tree.add_folder(Path::new(folder));
+        tree.add(Path::new(folder), Node::Folder);
     }
     tree.add(Path::new("/etc/protocols"), Node::Text(PROTOCOLS.to_owned()));
-    tree.add(Path::new("/init"), Node::Program(spec.init.clone()));
-    let missing_tools = add_tools(&mut tree, spec)?;
-    let missing_modules = add_modules(&mut tree, kernel, &spec.modules)?;
+    tree.add(Path::new("/init"), Node::File(spec.init.clone()));
+    add_tools(&mut tree, spec)?;
+    add_modules(&mut tree, kernel, &spec.modules)?;
     for (host, guest) in &spec.files {
-        tree.add(guest, Node::of(host)?);
+        tree.add(guest, Node::File(host.clone()));
     }
     let _lock = cache.lock()?;
-    let folder = cache.root().join("partial");
-    let file = NamedTempFile::new_in(&folder).map_err(at("create a file in", &folder))?;
-    let mut out = HashingWriter::new(BufWriter::new(file));
-    tree.write(&mut out)?;
-    let (hash, out) = out.finish();
-    let file = out.into_inner().map_err(|error| at("write", &folder)(error.into_error()))?;
-    let path = cache.insert_initramfs(file, &hash)?;
-    Ok(Initramfs { path, missing_tools, missing_modules })
+    cache.insert_initramfs(&tree.archive()?)
 }
 
-/// Adds the tools and all libraries that they and `/init` need; returns the names of absent tools.
-fn add_tools(tree: &mut Tree, spec: &InitramfsSpec) -> Result<Vec<String>, ImageError> {
-    let (mut programs, mut missing) = (vec![spec.init.clone()], Vec::new());
-    for name in &spec.tools {
-        if let Some(path) = find_tool(name) {
-            tree.add_from_host(&path)?;
-            programs.push(path);
-        } else {
-            missing.push(name.clone());
+/// Adds the tools and all libraries that they and `/init` need.
+fn add_tools(tree: &mut Tree, spec: &InitramfsSpec) -> Result<(), ImageError> {
+    let names = LAB_TOOLS.into_iter().chain(spec.tools.iter().map(String::as_str));
+    let tools: Vec<PathBuf> = names.filter_map(find_tool).collect();
+    for tool in &tools {
+        tree.add_from_host(tool)?;
+    }
+    for program in [&spec.init].into_iter().chain(&tools) {
+        let mut libraries = needed(program, &[])?;
+        let plug_ins = extensions(&libraries.files)?;
+        if !plug_ins.is_empty() {
+            libraries = needed(program, &plug_ins)?;
+        }
+        for path in libraries.files.iter().chain(&plug_ins) {
+            tree.add_from_host(path)?;
+        }
+        for (link, target) in libraries.links {
+            if !libraries.files.contains(&link) {
+                tree.add(&link, Node::Link(target));
+            }
         }
     }
-    let folders = LibraryFolders::of_this_machine();
-    let mut libraries = closure(&programs, &folders)?;
-    // iptables opens its matches and targets by name, from a folder beside its library.
-    let extension_folders = libraries.iter().filter_map(|library| {
-        let name = library.host.file_name()?.to_str()?;
-        let folder = library.host.parent()?.join("xtables");
-        (name.starts_with("libxtables.so") && folder.is_dir()).then_some(folder)
-    });
-    let mut extensions = Vec::new();
-    for folder in extension_folders {
-        for entry in fs::read_dir(&folder).map_err(at("list", &folder))? {
-            extensions.push(entry.map_err(at("list", &folder))?.path());
-        }
-    }
-    libraries.extend(closure(&extensions, &folders)?);
-    for extension in &extensions {
-        tree.add_from_host(extension)?;
-    }
-    for library in &libraries {
-        if library.host == library.guest {
-            tree.add_from_host(&library.host)?;
-        } else {
-            tree.add(&library.guest, Node::of(&library.host)?);
-        }
-    }
-    Ok(missing)
+    Ok(())
+}
+
+/// The matches and targets of iptables, which it opens by name, from a folder beside its library.
+fn extensions(libraries: &BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, ImageError> {
+    let is_library = |path: &&PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libxtables.so"))
+    };
+    let library = libraries.iter().find(is_library);
+    let folder = library.and_then(|path| path.parent()).map(|folder| folder.join("xtables"));
+    let Some(folder) = folder.filter(|folder| folder.is_dir()) else { return Ok(Vec::new()) };
+    let entries = fs::read_dir(&folder).map_err(at("list", &folder))?;
+    entries.map(|entry| Ok(entry.map_err(at("list", &folder))?.path())).collect()
 }
 
 /// The program called `name` in `PATH`, or in a folder that only an administrator's `PATH` has.
@@ -151,23 +118,19 @@ fn find_tool(name: &str) -> Option<PathBuf> {
     })
 }
 
-/// Adds modules and the list in load order; returns names of absent ones.
-fn add_modules(
-    tree: &mut Tree,
-    kernel: &Kernel,
-    names: &[String],
-) -> Result<Vec<String>, ImageError> {
-    let closure = ModuleTree::read(&kernel.modules_dir)?.closure(names)?;
+/// Adds modules and the list in load order.
+fn add_modules(tree: &mut Tree, kernel: &Kernel, names: &[String]) -> Result<(), ImageError> {
     let folder = PathBuf::from("/lib/modules").join(&kernel.release);
     let mut list = String::new();
-    for module in closure.ordered {
+    let names = LAB_MODULES.into_iter().chain(names.iter().map(String::as_str));
+    for module in ModuleTree::read(&kernel.modules_dir)?.in_load_order(names)? {
         let path = folder.join(format!("{}.ko", module.name));
         list.push_str(&path.to_string_lossy());
         list.push('\n');
         tree.add(&path, Node::Module(module.file));
     }
     tree.add(Path::new(MODULE_LIST), Node::Text(list));
-    Ok(closure.missing)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -209,7 +172,6 @@ mod tests {
             vmlinuz: root.join("vmlinuz"),
             modules_dir,
             source: "test".into(),
-            config: None,
             manifest: Manifest {
                 release: "6.1-test".into(),
                 packages: Vec::new(),
@@ -237,10 +199,11 @@ mod tests {
         let root = TempDir::new().unwrap();
         let cache = Cache::at(&root.path().join("cache")).unwrap();
         let built = build_initramfs(&kernel(root.path()), &spec(root.path()), &cache).unwrap();
-        assert_eq!(built.missing_tools, ["no-such-tool"]);
-        assert_eq!(built.missing_modules, ["no_such_module"]);
+        let entries = entries(&fs::read(&built).unwrap());
+        assert!(
+            !entries.iter().any(|(name, ..)| name.contains("no-such") || name.contains("no_such"))
+        );
 
-        let entries = entries(&fs::read(&built.path).unwrap());
         let content = |path: &str| {
             let (_, mode, _, content) = entries.iter().find(|(name, ..)| name == path).unwrap();
             (*mode, String::from_utf8_lossy(content).into_owned())
@@ -269,14 +232,14 @@ mod tests {
         let cache = Cache::at(&root.path().join("cache")).unwrap();
         let (kernel, spec) = (kernel(root.path()), spec(root.path()));
         let first = build_initramfs(&kernel, &spec, &cache).unwrap();
-        let bytes = fs::read(&first.path).unwrap();
+        let bytes = fs::read(&first).unwrap();
         // Newer files with the same content are the same input.
         fs::write(&spec.init, "#!/bin/sh\n").unwrap();
         let again = build_initramfs(&kernel, &spec, &cache).unwrap();
         assert_eq!(again, first);
-        assert_eq!(fs::read(&again.path).unwrap(), bytes);
+        assert_eq!(fs::read(&again).unwrap(), bytes);
         fs::write(&spec.init, "#!/bin/other\n").unwrap();
-        assert_ne!(build_initramfs(&kernel, &spec, &cache).unwrap().path, first.path);
+        assert_ne!(build_initramfs(&kernel, &spec, &cache).unwrap(), first);
         assert_eq!(fs::read_dir(cache.root().join("partial")).unwrap().count(), 0);
     }
 }

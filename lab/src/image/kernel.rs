@@ -5,15 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 
-use super::cache::{Cache, folder_bytes, sha256};
-use super::choose::{near_series, release_of, series_of};
+use super::apt::Apt;
+use super::cache::{Cache, sha256};
+use super::catalogue::{OfferedKernel, catalogue, series_of};
+use super::choose::{default_kernel, near, newest};
 use super::deb::Deb;
-use super::error::{BRING_ONES_OWN, ImageError, at};
+use super::error::{BRING_ONES_OWN, ImageError, at, read_file};
 use super::modules::ModuleTree;
-use super::package::{Fetched, PackageRecord, every_suite, fetch, from_file, on_offer};
+use super::package::{Fetched, PackageRecord, fetch, from_file};
 use super::seal::{seal, sealed};
 use super::spec::KernelSpec;
+use super::stock::bytes_of;
 use super::vmlinux::{extract, has_pvh_entry, release};
 
 /// What is known of a kernel, in its folder; a lock on it says that the kernel is in use.
@@ -22,6 +26,7 @@ pub(super) const MANIFEST: &str = "manifest.json";
 const IMAGE_BYTES_MAX: u64 = 1 << 30;
 /// Hexadecimal digits of a hash in a folder's name.
 const HASH_DIGITS: usize = 16;
+const PASS_AN_IMAGE: &str = "pass an x86 boot image (bzImage) or the ELF file vmlinux";
 
 /// A kernel that can boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +42,6 @@ pub struct Kernel {
     pub modules_dir: PathBuf,
     /// Where it came from, for people.
     pub source: String,
-    /// Its build configuration, if that was with it.
-    pub config: Option<PathBuf>,
     /// What is known of its origin; written beside it.
     pub manifest: Manifest,
 }
@@ -60,36 +63,211 @@ pub struct Manifest {
     pub unpacked_bytes: u64,
 }
 
-/// The kernel that `spec` names. A default, series or release that was answered before is answered
-/// with the same kernel again, so that measurements stay comparable; [`refresh`] looks for a newer
-/// one.
-///
-/// # Errors
-/// When there is none, it cannot be fetched, or what was fetched is damaged: see [`ImageError`].
-pub fn resolve(
-    spec: &KernelSpec,
-    cache: &Cache,
-    progress: &dyn Fn(&str),
-) -> Result<Kernel, ImageError> {
-    let known = || cache.answer(&spec.to_string());
-    if let Some(kernel) = known().and_then(|folder| load(&folder).ok()).filter(is_whole) {
-        return Ok(kernel);
-    }
-    let _lock = cache.lock()?;
-    // Another run may have fetched it while this one waited.
-    let Some(folder) = known() else { return find(spec, cache, progress) };
-    let release = load(&folder).ok().map(|kernel| kernel.release);
-    if let Some(kernel) = whole(&folder, progress)? {
-        return Ok(kernel);
-    }
-    // The same kernel anew, where it can still be had.
-    let same = release.and_then(|release| release.parse().ok());
-    match same.and_then(|same| find(&same, cache, progress).ok()) {
-        Some(kernel) => {
-            cache.remember(&spec.to_string(), kernel.vmlinux.parent().unwrap_or(&folder))?;
-            Ok(kernel)
+/// Kernels in a cache, and the machine's package sources behind it.
+#[derive(Clone, Copy)]
+pub struct Kernels<'a> {
+    /// Where they are kept.
+    pub cache: &'a Cache,
+    /// Is told what is being done, for people.
+    pub progress: &'a dyn Fn(&str),
+}
+
+impl Kernels<'_> {
+    /// The kernel that `spec` names. A default, series or release that was answered before is
+    /// answered with the same kernel again, so that measurements stay comparable;
+    /// [`Kernels::refresh`] looks for a newer one.
+    ///
+    /// # Errors
+    /// When there is none, it cannot be fetched, or what was fetched is damaged: see
+    /// [`ImageError`].
+    pub fn resolve(&self, spec: &KernelSpec) -> Result<Kernel, ImageError> {
+        let known = || self.cache.answer(&spec.to_string());
+        if let Some(kernel) = known().and_then(|folder| load(&folder).ok()).filter(is_whole) {
+            return Ok(kernel);
         }
-        None => find(spec, cache, progress),
+        let _lock = self.cache.lock()?;
+        // Another run may have fetched it while this one waited.
+        let Some(folder) = known() else { return self.find(spec) };
+        let release = load(&folder).ok().map(|kernel| kernel.release);
+        if let Some(kernel) = self.whole(&folder)? {
+            return Ok(kernel);
+        }
+        // The same kernel anew, where it can still be had.
+        let same = release.and_then(|release| release.parse().ok());
+        let Some(kernel) = same.and_then(|same| self.find(&same).ok()) else {
+            return self.find(spec);
+        };
+        self.cache.remember(&spec.to_string(), kernel.folder())?;
+        Ok(kernel)
+    }
+
+    /// The release of the kernel that [`Kernels::resolve`] would give, without fetching a kernel.
+    ///
+    /// # Errors
+    /// As [`Kernels::resolve`].
+    pub fn look_up(&self, spec: &KernelSpec) -> Result<String, ImageError> {
+        if let Some(folder) = self.cache.answer(&spec.to_string()) {
+            return Ok(load(&folder)?.release);
+        }
+        if let KernelSpec::Host | KernelSpec::Files { .. } | KernelSpec::Package(_) = spec {
+            return Ok(self.resolve(spec)?.release);
+        }
+        let _lock = self.cache.lock()?;
+        Ok(self.on_offer(spec)?.1.release)
+    }
+
+    /// The kernel that `spec` names now, and will name for [`Kernels::resolve`] from now on.
+    ///
+    /// # Errors
+    /// As [`Kernels::resolve`].
+    pub fn refresh(&self, spec: &KernelSpec) -> Result<Kernel, ImageError> {
+        let _lock = self.cache.lock()?;
+        self.find(spec)
+    }
+
+    /// Finds, and if needed puts into the cache, what `spec` names. The caller holds the cache's
+    /// lock.
+    fn find(&self, spec: &KernelSpec) -> Result<Kernel, ImageError> {
+        match spec {
+            KernelSpec::Host => {
+                let release = rustix::system::uname().release().to_string_lossy().into_owned();
+                let vmlinuz = PathBuf::from(format!("/boot/vmlinuz-{release}"));
+                let modules = Path::new("/lib/modules").join(&release);
+                match [&vmlinuz, &modules].into_iter().find(|path| !path.exists()) {
+                    Some(absent) => {
+                        let near = self.offered_near(&release).unwrap_or_default();
+                        Err(no_host_kernel(absent, &release, &near))
+                    }
+                    None => self.adopt(&vmlinuz, &modules),
+                }
+            }
+            KernelSpec::Files { vmlinuz, modules } => self.adopt(vmlinuz, modules),
+            KernelSpec::Package(deb) => self.assemble(&from_file(deb)?),
+            KernelSpec::Default
+            | KernelSpec::Series(..)
+            | KernelSpec::Newest(_)
+            | KernelSpec::Release(_) => {
+                let (apt, offered) = self.on_offer(spec)?;
+                let downloads = format!("{}-{}", offered.package, offered.version);
+                let downloads = self.cache.downloads(&downloads)?;
+                let kernel = self.assemble(&fetch(&apt, &offered, &downloads, self.progress)?)?;
+                self.cache.remember(&spec.to_string(), kernel.folder())?;
+                self.cache.remember(&kernel.release, kernel.folder())?;
+                fs::remove_dir_all(&downloads).map_err(at("remove", &downloads))?;
+                Ok(kernel)
+            }
+        }
+    }
+
+    /// The kernel that `spec` (a default, series or release) names, and the indexes that it is in.
+    fn on_offer(&self, spec: &KernelSpec) -> Result<(Apt, OfferedKernel), ImageError> {
+        let is_default = *spec == KernelSpec::Default;
+        let apt = if is_default { self.own_suites() } else { self.every_suite() }?;
+        let kernels = catalogue(&apt)?;
+        let kernel =
+            if is_default { default_kernel(&apt, &kernels) } else { newest(spec, &kernels) }?;
+        Ok((apt, kernel))
+    }
+
+    /// The series nearest to that of `release` that the package sources offer.
+    fn offered_near(&self, release: &str) -> Result<Vec<String>, ImageError> {
+        let Some((major, minor)) = series_of(release) else { return Ok(Vec::new()) };
+        let kernels = catalogue(&self.every_suite()?)?;
+        let releases = kernels.iter().map(|kernel| kernel.release.as_str());
+        Ok(near(&KernelSpec::Series(major, minor), releases))
+    }
+
+    /// The kernel in the cache folder `folder`, if its images are what was put there; a damaged one is
+    /// removed. The caller holds the cache's lock.
+    fn whole(&self, folder: &Path) -> Result<Option<Kernel>, ImageError> {
+        if let Ok(kernel) = load(folder)
+            && (is_whole(&kernel) || mend(&kernel, folder)?)
+        {
+            return Ok(Some(kernel));
+        }
+        (self.progress)(&format!("{} is damaged, and is made again", folder.display()));
+        fs::remove_dir_all(folder).map_err(at("remove", folder))?;
+        Ok(None)
+    }
+
+    /// Puts the kernel in `packages` into the cache.
+    fn assemble(&self, packages: &[Fetched]) -> Result<Kernel, ImageError> {
+        let packed = packages.iter().map(|package| package.record.sha256.as_str());
+        let hash = short_hash(&packed.collect::<String>());
+        if let Some(kernel) = self.cached(&hash)? {
+            return Ok(kernel);
+        }
+        let partial = self.cache.partial()?;
+        let (mut found, mut unpacked_bytes) = (None, 0);
+        for package in packages {
+            (self.progress)(&format!("unpacking {}", package.record.name));
+            let (release, bytes) = Deb::open(&package.path)?.unpack(partial.path())?;
+            unpacked_bytes += bytes;
+            found = found.or(release);
+        }
+        let vmlinuz = partial.path().join("vmlinuz");
+        let (Some(release), true) = (found, vmlinuz.is_file()) else {
+            let first = packages.first().map(|package| package.path.clone()).unwrap_or_default();
+            let remedy = "pass a package called linux-image-RELEASE";
+            return Err(ImageError::file(&first, "it holds no kernel with modules", remedy));
+        };
+        let image = read_image(&vmlinuz)?;
+        let manifest = Manifest {
+            release,
+            packages: packages.iter().map(|package| package.record.clone()).collect(),
+            modules_dir: None,
+            vmlinuz_sha256: sha256(&image),
+            pvh: unpack_image(&image, &vmlinuz, partial.path())?,
+            unpacked_bytes,
+        };
+        self.insert(partial, &manifest, &hash)
+    }
+
+    /// Puts the image `vmlinuz` into the cache; its modules stay where they are.
+    fn adopt(&self, vmlinuz: &Path, modules: &Path) -> Result<Kernel, ImageError> {
+        let modules_dir = modules.canonicalize().map_err(at("find the modules", modules))?;
+        if ModuleTree::read(&modules_dir)?.is_empty() {
+            let remedy =
+                "pass the folder that is /lib/modules/RELEASE where the kernel is installed";
+            let problem = "it holds neither a kernel module nor modules.builtin";
+            return Err(ImageError::file(&modules_dir, problem, remedy));
+        }
+        let image = read_image(vmlinuz)?;
+        let vmlinuz_sha256 = sha256(&image);
+        // The same image with other modules is another kernel.
+        let hash = short_hash(&format!("{vmlinuz_sha256}{}", modules_dir.display()));
+        if let Some(kernel) = self.cached(&hash)? {
+            return Ok(kernel);
+        }
+        let partial = self.cache.partial()?;
+        let copy = partial.path().join("vmlinuz");
+        fs::write(&copy, &image).map_err(at("write", &copy))?;
+        let pvh = unpack_image(&image, vmlinuz, partial.path())?;
+        let release = release(&image)
+            .ok_or_else(|| ImageError::file(vmlinuz, "it names no release", PASS_AN_IMAGE))?;
+        let modules_dir = Some(modules_dir);
+        let packages = Vec::new();
+        let manifest =
+            Manifest { release, packages, modules_dir, vmlinuz_sha256, pvh, unpacked_bytes: 0 };
+        self.insert(partial, &manifest, &hash)
+    }
+
+    /// The kernel whose folder in the cache is named by `hash`, if it is there and whole.
+    fn cached(&self, hash: &str) -> Result<Option<Kernel>, ImageError> {
+        self.cache.kernel_by_hash(hash).map_or(Ok(None), |folder| self.whole(&folder))
+    }
+
+    /// Puts a folder with the images of a kernel into the cache.
+    fn insert(
+        &self,
+        filled: TempDir,
+        manifest: &Manifest,
+        hash: &str,
+    ) -> Result<Kernel, ImageError> {
+        let path = filled.path().join(MANIFEST);
+        let text = serde_json::to_vec_pretty(manifest).map_err(std::io::Error::other);
+        text.and_then(|text| fs::write(&path, text)).map_err(at("write", &path))?;
+        load(&self.cache.insert_kernel(filled, &format!("{}-{hash}", manifest.release))?)
     }
 }
 
@@ -99,19 +277,6 @@ fn is_whole(kernel: &Kernel) -> bool {
         && sealed(&kernel.vmlinux).is_some()
 }
 
-/// The kernel in the cache folder `folder`, if its images are what was put there; a damaged one is
-/// removed. The caller holds the cache's lock.
-fn whole(folder: &Path, progress: &dyn Fn(&str)) -> Result<Option<Kernel>, ImageError> {
-    if let Ok(kernel) = load(folder)
-        && (is_whole(&kernel) || mend(&kernel, folder)?)
-    {
-        return Ok(Some(kernel));
-    }
-    progress(&format!("{} is damaged, and is made again", folder.display()));
-    fs::remove_dir_all(folder).map_err(at("remove", folder))?;
-    Ok(None)
-}
-
 /// Unpacks what boots again, if the boot image is what it was; kernels that were put there before
 /// there were seals get theirs.
 fn mend(kernel: &Kernel, folder: &Path) -> Result<bool, ImageError> {
@@ -119,110 +284,30 @@ fn mend(kernel: &Kernel, folder: &Path) -> Result<bool, ImageError> {
     if sha256(&image) != kernel.manifest.vmlinuz_sha256 {
         return Ok(false);
     }
-    unpack_image(&image, &kernel.vmlinuz, folder)?;
-    seal_images(folder).map(|()| true)
-}
-
-fn seal_images(folder: &Path) -> Result<(), ImageError> {
-    let images = ["vmlinuz", "vmlinux"].map(|name| folder.join(name));
-    images.iter().filter(|path| path.is_file()).try_for_each(|path| seal(path).map(drop))
-}
-
-/// The release of the kernel that [`resolve`] would give, without fetching a kernel.
-///
-/// # Errors
-/// As [`resolve`].
-pub fn look_up(
-    spec: &KernelSpec,
-    cache: &Cache,
-    progress: &dyn Fn(&str),
-) -> Result<String, ImageError> {
-    if let Some(folder) = cache.answer(&spec.to_string()) {
-        return Ok(load(&folder)?.release);
-    }
-    if let KernelSpec::Host | KernelSpec::Files { .. } | KernelSpec::Package(_) = spec {
-        return Ok(resolve(spec, cache, progress)?.release);
-    }
-    let _lock = cache.lock()?;
-    let image = on_offer(spec, cache, progress)?.1.name;
-    Ok(release_of(&image).unwrap_or(&image).to_owned())
-}
-
-/// The kernel that `spec` names now, and will name for [`resolve`] from now on.
-///
-/// # Errors
-/// As [`resolve`].
-pub fn refresh(
-    spec: &KernelSpec,
-    cache: &Cache,
-    progress: &dyn Fn(&str),
-) -> Result<Kernel, ImageError> {
-    let _lock = cache.lock()?;
-    find(spec, cache, progress)
-}
-
-/// Finds, and if needed puts into the cache, what `spec` names. The caller holds the cache's lock.
-fn find(spec: &KernelSpec, cache: &Cache, progress: &dyn Fn(&str)) -> Result<Kernel, ImageError> {
-    match spec {
-        KernelSpec::Host => {
-            let release = rustix::system::uname().release().to_string_lossy().into_owned();
-            let vmlinuz = PathBuf::from(format!("/boot/vmlinuz-{release}"));
-            let modules = Path::new("/lib/modules").join(&release);
-            if let Some(absent) = [&vmlinuz, &modules].into_iter().find(|path| !path.exists()) {
-                let near = series_of(&release)
-                    .and_then(|series| offered_near(series, cache, progress).ok())
-                    .unwrap_or_default();
-                return Err(no_host_kernel(absent, &release, &near));
-            }
-            from_files(&vmlinuz, &modules, cache, progress)
-        }
-        KernelSpec::Files { vmlinuz, modules } => from_files(vmlinuz, modules, cache, progress),
-        KernelSpec::Package(deb) => load(&assemble(&from_file(deb)?, cache, progress)?),
-        KernelSpec::Default
-        | KernelSpec::Series(..)
-        | KernelSpec::Newest(_)
-        | KernelSpec::Release(_) => {
-            let packages = fetch(spec, cache, progress)?;
-            let folder = assemble(&packages, cache, progress)?;
-            let kernel = load(&folder)?;
-            cache.remember(&spec.to_string(), &folder)?;
-            cache.remember(&kernel.release, &folder)?;
-            if let Some(downloads) = packages.first().and_then(|package| package.path.parent()) {
-                fs::remove_dir_all(downloads).map_err(at("remove", downloads))?;
-            }
-            Ok(kernel)
-        }
-    }
-}
-
-/// The series nearest to `series` that the package sources offer.
-fn offered_near(
-    series: (u32, u32),
-    cache: &Cache,
-    progress: &dyn Fn(&str),
-) -> Result<Vec<String>, ImageError> {
-    near_series(&every_suite(cache, progress)?, series)
+    unpack_image(&image, &kernel.vmlinuz, folder).map(|_pvh| true)
 }
 
 /// The file `absent` is missing, without which `host` is no kernel; `near` can be had in its place.
 fn no_host_kernel(absent: &Path, release: &str, near: &[String]) -> ImageError {
     const NAMED_MAX: usize = 3;
-    let named = near.get(..NAMED_MAX).unwrap_or(near).join(", ");
+    let named = near[..near.len().min(NAMED_MAX)].join(", ");
     let offered = if named.is_empty() { String::new() } else { format!(", such as {named}") };
-    ImageError::Malformed {
-        path: absent.to_owned(),
-        problem: format!(
-            "not there, so that the kernel of this machine, {release}, cannot be booted in a guest; \
-             install its package, or name another kernel{offered}"
-        ),
-        remedy: BRING_ONES_OWN,
-    }
+    let problem = format!(
+        "not there, so that the kernel of this machine, {release}, cannot be booted in a guest; \
+         install its package, or name another kernel{offered}"
+    );
+    ImageError::file(absent, problem, BRING_ONES_OWN)
 }
 
 impl Kernel {
     /// Bytes it occupies in the cache; modules that are kept elsewhere do not count.
     pub fn bytes(&self) -> u64 {
-        self.vmlinuz.parent().map(folder_bytes).unwrap_or_default()
+        bytes_of(self.folder())
+    }
+
+    /// Its folder in the cache.
+    pub fn folder(&self) -> &Path {
+        self.vmlinuz.parent().unwrap_or(&self.vmlinuz)
     }
 }
 
@@ -231,138 +316,36 @@ pub fn cached_kernels(cache: &Cache) -> Vec<Kernel> {
     cache.kernels().iter().filter_map(|folder| load(folder).ok()).collect()
 }
 
-/// Puts the kernel in `packages` into the cache; returns its folder.
-fn assemble(
-    packages: &[Fetched],
-    cache: &Cache,
-    progress: &dyn Fn(&str),
-) -> Result<PathBuf, ImageError> {
-    let hashes: Vec<&str> = packages.iter().map(|package| package.record.sha256.as_str()).collect();
-    let hash = short(&sha256(hashes.concat().as_bytes()));
-    if let Some(folder) = cache.kernel_by_hash(&hash)
-        && whole(&folder, progress)?.is_some()
-    {
-        return Ok(folder);
-    }
-    let partial = cache.partial()?;
-    let (mut found, mut unpacked_bytes) = (None, 0);
-    for package in packages {
-        progress(&format!("unpacking {}", package.record.name));
-        let unpacked = Deb::open(&package.path)?.unpack(partial.path())?;
-        unpacked_bytes += unpacked.bytes;
-        found = found.or(unpacked.release);
-    }
-    let first = packages.first().map(|package| package.path.clone()).unwrap_or_default();
-    let vmlinuz = partial.path().join("vmlinuz");
-    let (Some(release), true) = (found, vmlinuz.is_file()) else {
-        return Err(ImageError::Malformed {
-            path: first,
-            problem: "it holds no kernel with modules".to_owned(),
-            remedy: "pass a package called linux-image-RELEASE",
-        });
-    };
-    let image = read_image(&vmlinuz)?;
-    let name = format!("{release}-{hash}");
-    let manifest = Manifest {
-        release,
-        packages: packages.iter().map(|package| package.record.clone()).collect(),
-        modules_dir: None,
-        vmlinuz_sha256: sha256(&image),
-        pvh: unpack_image(&image, &vmlinuz, partial.path())?,
-        unpacked_bytes,
-    };
-    write_manifest(&manifest, partial.path())?;
-    seal_images(partial.path())?;
-    cache.insert_kernel(partial, &name)
-}
-
-/// Puts the image `vmlinuz` into the cache; its modules stay where they are.
-fn from_files(
-    vmlinuz: &Path,
-    modules: &Path,
-    cache: &Cache,
-    progress: &dyn Fn(&str),
-) -> Result<Kernel, ImageError> {
-    let modules_dir = modules.canonicalize().map_err(at("find the modules", modules))?;
-    if ModuleTree::read(&modules_dir)?.is_empty() {
-        return Err(ImageError::Malformed {
-            path: modules_dir,
-            problem: "it holds neither a kernel module nor modules.builtin".to_owned(),
-            remedy: "pass the folder that is /lib/modules/RELEASE where the kernel is installed",
-        });
-    }
-    let image = read_image(vmlinuz)?;
-    let vmlinuz_sha256 = sha256(&image);
-    // The same image with other modules is another kernel.
-    let both = format!("{vmlinuz_sha256}{}", modules_dir.display());
-    let hash = short(&sha256(both.as_bytes()));
-    if let Some(folder) = cache.kernel_by_hash(&hash)
-        && let Some(kernel) = whole(&folder, progress)?
-    {
-        return Ok(kernel);
-    }
-    let partial = cache.partial()?;
-    let copy = partial.path().join("vmlinuz");
-    fs::write(&copy, &image).map_err(at("write", &copy))?;
-    let pvh = unpack_image(&image, vmlinuz, partial.path())?;
-    let release =
-        release(&image).ok_or_else(|| malformed(vmlinuz, "it names no release".into()))?;
-    let name = format!("{release}-{hash}");
-    let manifest = Manifest {
-        release,
-        packages: Vec::new(),
-        modules_dir: Some(modules_dir),
-        vmlinuz_sha256,
-        pvh,
-        unpacked_bytes: 0,
-    };
-    write_manifest(&manifest, partial.path())?;
-    seal_images(partial.path())?;
-    load(&cache.insert_kernel(partial, &name)?)
-}
-
-/// Writes the ELF kernel inside `image`, read from `vmlinuz`, into `folder`; returns whether it has
-/// a PVH entry.
+/// Writes the ELF kernel inside `image`, read from `vmlinuz`, into `folder`, and seals both there;
+/// returns whether it has a PVH entry.
 fn unpack_image(image: &[u8], vmlinuz: &Path, folder: &Path) -> Result<bool, ImageError> {
-    let kernel = extract(image).map_err(|problem| malformed(vmlinuz, problem))?;
+    let kernel =
+        extract(image).map_err(|problem| ImageError::file(vmlinuz, problem, PASS_AN_IMAGE))?;
     let pvh = has_pvh_entry(&kernel);
     if pvh {
         let path = folder.join("vmlinux");
         fs::write(&path, &kernel).map_err(at("write", &path))?;
+        seal(&path)?;
     }
+    seal(&folder.join("vmlinuz"))?;
     Ok(pvh)
 }
 
 fn read_image(path: &Path) -> Result<Vec<u8>, ImageError> {
-    let metadata = fs::metadata(path).map_err(at("look at", path))?;
-    if !metadata.is_file() {
-        return Err(malformed(path, "it is no file".to_owned()));
+    if !path.is_file() {
+        return Err(ImageError::file(path, "it is no file", PASS_AN_IMAGE));
     }
-    if metadata.len() > IMAGE_BYTES_MAX {
-        let problem = format!("{} bytes are too many for a kernel", metadata.len());
-        return Err(malformed(path, problem));
-    }
-    fs::read(path).map_err(at("read", path))
-}
-
-fn write_manifest(manifest: &Manifest, folder: &Path) -> Result<(), ImageError> {
-    let path = folder.join(MANIFEST);
-    let text = serde_json::to_vec_pretty(manifest).map_err(std::io::Error::other);
-    text.and_then(|text| fs::write(&path, text)).map_err(at("write", &path))
+    read_file(path, IMAGE_BYTES_MAX)
 }
 
 /// The kernel in the cache folder `folder`.
 fn load(folder: &Path) -> Result<Kernel, ImageError> {
     let path = folder.join(MANIFEST);
     let text = fs::read(&path).map_err(at("read", &path))?;
+    let remedy = "remove this folder; the kernel is fetched again when it is needed";
     let manifest: Manifest =
-        serde_json::from_slice(&text).map_err(|error| ImageError::Malformed {
-            path: path.clone(),
-            problem: error.to_string(),
-            remedy: "remove this folder; the kernel is fetched again when it is needed",
-        })?;
+        serde_json::from_slice(&text).map_err(|error| ImageError::file(&path, error, remedy))?;
     let vmlinuz = folder.join("vmlinuz");
-    let config = folder.join("config");
     let modules_dir = manifest.modules_dir.clone().unwrap_or_else(|| folder.join("modules"));
     Ok(Kernel {
         release: manifest.release.clone(),
@@ -370,7 +353,6 @@ fn load(folder: &Path) -> Result<Kernel, ImageError> {
         vmlinuz,
         source: describe(&manifest, &modules_dir),
         modules_dir,
-        config: config.is_file().then_some(config),
         manifest,
     })
 }
@@ -385,28 +367,21 @@ fn describe(manifest: &Manifest, modules_dir: &Path) -> String {
     }
 }
 
-fn short(hash: &str) -> String {
-    hash.chars().take(HASH_DIGITS).collect()
-}
-
-fn malformed(path: &Path, problem: String) -> ImageError {
-    ImageError::Malformed {
-        path: path.to_owned(),
-        problem,
-        remedy: "pass an x86 boot image (bzImage) or the ELF file vmlinux",
-    }
+/// The beginning of a hash, in hexadecimal: what the name of a kernel's folder ends in.
+fn short_hash(text: &str) -> String {
+    format!("{:.HASH_DIGITS$}", sha256(text.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
-    use tempfile::TempDir;
-
     use super::super::deb::tests::package;
     use super::super::modules::tests::module;
     use super::super::vmlinux::tests::{boot_image, elf_with_note, lz4_payload};
     use super::*;
 
-    const QUIET: &dyn Fn(&str) = &|_| {};
+    fn resolve(spec: &KernelSpec, cache: &Cache) -> Result<Kernel, ImageError> {
+        Kernels { cache, progress: &|_| {} }.resolve(spec)
+    }
 
     fn image(note: u32) -> Vec<u8> {
         boot_image("6.1.0-1-amd64 (a@b) #1", &lz4_payload(&elf_with_note(note)))
@@ -429,13 +404,12 @@ mod tests {
         let deb = root.path().join("linux-image.deb");
         fs::write(&deb, kernel_package()).unwrap();
         let spec = KernelSpec::Package(deb);
-        let kernel = resolve(&spec, &cache, QUIET).unwrap();
+        let kernel = resolve(&spec, &cache).unwrap();
         assert_eq!(kernel.release, "6.1.0-1-amd64");
         assert_eq!(kernel.source, "linux-image-6.1.0-1-amd64 6.1.5-1 (a file)");
         assert_eq!(fs::read(&kernel.vmlinux).unwrap(), elf_with_note(18));
         assert!(kernel.modules_dir.join("kernel/veth.ko").is_file());
-        assert_eq!(kernel.config, None);
-        assert_eq!(resolve(&spec, &cache, QUIET).unwrap(), kernel);
+        assert_eq!(resolve(&spec, &cache).unwrap(), kernel);
         assert_eq!(cached_kernels(&cache), [kernel]);
         assert_eq!(fs::read_dir(cache.root().join("partial")).unwrap().count(), 0);
     }
@@ -447,7 +421,7 @@ mod tests {
         let deb = root.path().join("linux-image.deb");
         fs::write(&deb, kernel_package()).unwrap();
         let spec = KernelSpec::Package(deb);
-        let kernel = resolve(&spec, &cache, QUIET).unwrap();
+        let kernel = resolve(&spec, &cache).unwrap();
         let folder = kernel.vmlinux.parent().unwrap();
         let whole = fs::read(&kernel.vmlinux).unwrap();
         let mut altered = whole.clone();
@@ -460,14 +434,14 @@ mod tests {
         ];
         for (path, content) in damage {
             fs::write(path, content).unwrap();
-            assert_eq!(resolve(&spec, &cache, QUIET).unwrap(), kernel, "{}", path.display());
+            assert_eq!(resolve(&spec, &cache).unwrap(), kernel, "{}", path.display());
             assert_eq!(fs::read(&kernel.vmlinux).unwrap(), whole);
             assert_eq!(sha256(&fs::read(&kernel.vmlinuz).unwrap()), kernel.manifest.vmlinuz_sha256);
         }
         // The same by the answer that is remembered for a release.
         cache.remember("6.1", folder).unwrap();
         fs::write(&kernel.vmlinux, altered).unwrap();
-        assert_eq!(resolve(&"6.1".parse().unwrap(), &cache, QUIET).unwrap(), kernel);
+        assert_eq!(resolve(&"6.1".parse().unwrap(), &cache).unwrap(), kernel);
         assert_eq!(fs::read(&kernel.vmlinux).unwrap(), whole);
     }
 
@@ -478,7 +452,7 @@ mod tests {
         let deb = root.path().join("x.deb");
         // The image alone, as a package without its modules is.
         fs::write(&deb, package("Package: x\n", &[("./boot/vmlinuz-6.1", &image(18))])).unwrap();
-        let error = resolve(&KernelSpec::Package(deb), &cache, QUIET).unwrap_err().to_string();
+        let error = resolve(&KernelSpec::Package(deb), &cache).unwrap_err().to_string();
         assert!(error.contains("no kernel with modules"), "{error}");
         assert!(cache.kernels().is_empty());
     }
@@ -490,17 +464,17 @@ mod tests {
         let (vmlinuz, modules) = (root.path().join("bzImage"), root.path().to_owned());
         fs::write(&vmlinuz, image(0)).unwrap();
         let spec = KernelSpec::Files { vmlinuz: vmlinuz.clone(), modules };
-        let error = resolve(&spec, &cache, QUIET).unwrap_err().to_string();
+        let error = resolve(&spec, &cache).unwrap_err().to_string();
         assert!(error.contains("neither a kernel module nor modules.builtin"), "{error}");
         fs::write(root.path().join("veth.ko"), module("depends=\0")).unwrap();
-        let kernel = resolve(&spec, &cache, QUIET).unwrap();
+        let kernel = resolve(&spec, &cache).unwrap();
         assert_eq!(kernel.release, "6.1.0-1-amd64");
         assert_eq!(kernel.modules_dir, root.path().canonicalize().unwrap());
         // Without a PVH entry the packed image is what boots.
         assert_eq!(kernel.vmlinux, kernel.vmlinuz);
         // Another build in the same place is another kernel.
         fs::write(&vmlinuz, image(18)).unwrap();
-        assert_ne!(resolve(&spec, &cache, QUIET).unwrap(), kernel);
+        assert_ne!(resolve(&spec, &cache).unwrap(), kernel);
     }
 
     #[test]
@@ -523,7 +497,7 @@ mod tests {
         fs::write(&vmlinuz, image).unwrap();
         fs::write(root.path().join("veth.ko"), module("depends=\0")).unwrap();
         let spec = KernelSpec::Files { vmlinuz: vmlinuz.clone(), modules: root.path().into() };
-        let error = resolve(&spec, &cache, QUIET).unwrap_err().to_string();
+        let error = resolve(&spec, &cache).unwrap_err().to_string();
         assert!(error.contains(&*vmlinuz.to_string_lossy()), "{error}");
         assert!(error.contains("shorter than its setup header says"), "{error}");
     }

@@ -23,19 +23,16 @@ mod selection;
 mod sources;
 mod spec;
 mod stock;
-#[cfg(test)]
-mod test_elf;
 mod tree;
 mod vmlinux;
 
-pub use cache::{Cache, CacheLock, Removed};
-pub use catalogue::{OfferedKernel, offered_kernels};
+pub use cache::{Cache, Held};
+pub use catalogue::OfferedKernel;
 pub use error::ImageError;
-pub use initramfs::{Initramfs, InitramfsSpec, build_initramfs};
-pub use kernel::{Kernel, Manifest, cached_kernels, look_up, refresh, resolve};
-pub use modules::{Closure, Module, ModuleTree};
+pub use initramfs::{InitramfsSpec, build_initramfs};
+pub use kernel::{Kernel, Kernels, Manifest, cached_kernels};
 pub use package::PackageRecord;
 pub use seal::{remove_sealed, seal, sealed};
-pub use selection::{Selected, Selection, parse, parse_all, select};
+pub use selection::{Selected, Selection, parse_all};
 pub use spec::KernelSpec;
-pub use stock::Held;
+pub use stock::Removed;

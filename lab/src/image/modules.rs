@@ -16,33 +16,23 @@ use super::error::{ImageError, at};
 const MODULE_BYTES_MAX: u64 = 64 << 20;
 /// Most files looked at (the largest kernel packages hold about 5,000).
 const FILES_MAX: usize = 50_000;
-/// Deepest chain of dependencies followed (real ones: below 10), and of folders.
+/// Deepest chain of dependencies followed (real ones: below 10).
 const DEPTH_MAX: usize = 64;
 
 /// The modules of one kernel.
 #[derive(Debug)]
-pub struct ModuleTree {
+pub(super) struct ModuleTree {
     files: BTreeMap<String, PathBuf>,
     builtin: BTreeSet<String>,
 }
 
 /// One module file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Module {
+pub(super) struct Module {
     /// Name as the kernel writes it, with `_`.
-    pub name: String,
+    pub(super) name: String,
     /// Its file on this machine, perhaps compressed.
-    pub file: PathBuf,
-}
-
-/// What it takes to have a set of modules.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Closure {
-    /// Modules to load, each after those it needs.
-    pub ordered: Vec<Module>,
-    /// Names of those asked for that this kernel has neither as a file nor built in, or only as a
-    /// file that cannot be loaded, since a module it needs is absent.
-    pub missing: Vec<String>,
+    pub(super) file: PathBuf,
 }
 
 impl ModuleTree {
@@ -50,26 +40,22 @@ impl ModuleTree {
     ///
     /// # Errors
     /// When the folder cannot be read, or holds absurdly many files.
-    pub fn read(folder: &Path) -> Result<Self, ImageError> {
-        let mut files = BTreeMap::new();
-        let mut folders = vec![(folder.to_owned(), 0)];
-        let mut seen = 0;
-        while let Some((folder, depth)) = folders.pop() {
+    pub(super) fn read(folder: &Path) -> Result<Self, ImageError> {
+        let (mut files, mut folders, mut seen) = (BTreeMap::new(), vec![folder.to_owned()], 0);
+        while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).map_err(at("list", &folder))? {
                 let entry = entry.map_err(at("list", &folder))?;
                 seen += 1;
-                if seen > FILES_MAX || depth > DEPTH_MAX {
-                    return Err(ImageError::Malformed {
-                        path: folder,
-                        problem: "more files than any kernel has modules".to_owned(),
-                        remedy: "pass the folder of one kernel's modules, as in /lib/modules",
-                    });
+                if seen > FILES_MAX {
+                    let problem = "more files than any kernel has modules";
+                    let remedy = "pass the folder of one kernel's modules, as in /lib/modules";
+                    return Err(ImageError::file(&folder, problem, remedy));
                 }
                 // Not followed when a link, as `build` and `source` are.
                 let kind = entry.file_type().map_err(at("look at", &folder))?;
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if kind.is_dir() {
-                    folders.push((entry.path(), depth + 1));
+                    folders.push(entry.path());
                 } else if kind.is_file()
                     && let Some(module) = module_name(&name)
                 {
@@ -85,58 +71,56 @@ impl ModuleTree {
         self.files.is_empty() && self.builtin.is_empty()
     }
 
-    /// The modules called `names` (`-` and `_` are equal) and all they need, in load order. Names
-    /// built into the kernel need no loading.
+    /// The modules called `names` (`-` and `_` are equal) and all they need, each after those it
+    /// needs. Names built into the kernel need no loading; one that the kernel has not, or cannot
+    /// load, since a module it needs is absent, is left out.
     ///
     /// # Errors
     /// When a module file cannot be read, is damaged, or dependencies never end.
-    pub fn closure(&self, names: &[impl AsRef<str>]) -> Result<Closure, ImageError> {
-        let mut closure = Closure::default();
-        let mut visited = BTreeMap::new();
+    pub(super) fn in_load_order<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Vec<Module>, ImageError> {
+        let (mut ordered, mut visited) = (Vec::new(), BTreeMap::new());
         for name in names {
-            let name = canonical(name.as_ref());
-            let is_there = self.visit(&name, 0, &mut visited, &mut closure)?;
-            if !is_there && !closure.missing.contains(&name) {
-                closure.missing.push(name);
-            }
+            self.visit(&canonical(name), 0, &mut visited, &mut ordered)?;
         }
-        Ok(closure)
+        Ok(ordered)
     }
 
-    /// Puts the module, after those it needs, into the closure; whether the kernel can have it.
-    /// `visited` has the answers so far; of a module that is being looked at, in a circle, it is
-    /// assumed.
+    /// Orders the module after those it needs; whether the kernel can have it. `visited` has the
+    /// answers so far; of a module that is being looked at, in a circle, it is assumed.
     fn visit(
         &self,
         name: &str,
         depth: usize,
         visited: &mut BTreeMap<String, bool>,
-        closure: &mut Closure,
+        ordered: &mut Vec<Module>,
     ) -> Result<bool, ImageError> {
         let Some(file) = self.files.get(name) else { return Ok(self.builtin.contains(name)) };
         if let Some(&known) = visited.get(name) {
             return Ok(known);
         }
         visited.insert(name.to_owned(), true);
-        let needs = needs(&read_module(file)?).map_err(|problem| malformed(file, problem))?;
+        let needs = needs(&read_module(file)?).map_err(|problem| malformed(file, &problem))?;
         if depth >= DEPTH_MAX {
-            return Err(malformed(file, "its dependencies never end".to_owned()));
+            return Err(malformed(file, "its dependencies never end"));
         }
         // What is built in never stands in `depends=`: without the file of one named there, the
         // kernel refuses the module.
         for needed in &needs.depends {
-            if !self.visit(needed, depth + 1, visited, closure)? {
+            if !self.visit(needed, depth + 1, visited, ordered)? {
                 visited.insert(name.to_owned(), false);
                 return Ok(false);
             }
         }
         // A soft dependency may name an alias, or be absent.
         for before in &needs.before {
-            self.visit(before, depth + 1, visited, closure)?;
+            self.visit(before, depth + 1, visited, ordered)?;
         }
-        closure.ordered.push(Module { name: name.to_owned(), file: file.clone() });
+        ordered.push(Module { name: name.to_owned(), file: file.clone() });
         for after in &needs.after {
-            self.visit(after, depth + 1, visited, closure)?;
+            self.visit(after, depth + 1, visited, ordered)?;
         }
         Ok(true)
     }
@@ -206,25 +190,25 @@ fn soft(words: &str, needs: &mut Needs) {
     }
 }
 
-fn malformed(file: &Path, problem: String) -> ImageError {
-    ImageError::Malformed {
-        path: file.to_owned(),
-        problem,
-        remedy: "fetch the kernel again, or build its modules again",
-    }
+fn malformed(file: &Path, problem: &str) -> ImageError {
+    ImageError::file(file, problem, "fetch the kernel again, or build its modules again")
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use object::write::Object;
+    use object::{Architecture, BinaryFormat, Endianness, SectionKind};
     use proptest::prelude::*;
     use tempfile::TempDir;
 
-    use super::super::test_elf::TestElf;
     use super::*;
 
     /// A module that says `modinfo` of itself.
     pub(in super::super) fn module(modinfo: &str) -> Vec<u8> {
-        TestElf::default().section(".modinfo", 1, 0, modinfo.as_bytes()).build()
+        let mut file = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+        let section = file.add_section(Vec::new(), b".modinfo".to_vec(), SectionKind::ReadOnlyData);
+        file.append_section_data(section, modinfo.as_bytes(), 1);
+        file.write().unwrap()
     }
 
     /// A module folder with the modules `(file, modinfo)`.
@@ -239,8 +223,12 @@ pub(super) mod tests {
         (folder, tree)
     }
 
-    fn names(closure: &Closure) -> Vec<&str> {
-        closure.ordered.iter().map(|module| module.name.as_str()).collect()
+    fn names(tree: &ModuleTree, wanted: &[&str]) -> Vec<String> {
+        tree.in_load_order(wanted.iter().copied())
+            .unwrap()
+            .into_iter()
+            .map(|module| module.name)
+            .collect()
     }
 
     #[test]
@@ -252,37 +240,31 @@ pub(super) mod tests {
             ("crc32c-intel.ko", "depends=\0"),
             ("extra.ko", "depends=\0"),
         ]);
-        let closure = tree.closure(&["ip-vs", "nf_conntrack"]).unwrap();
         let order = ["crc32c_intel", "libcrc32c", "extra", "nf_conntrack", "ip_vs"];
-        assert_eq!(names(&closure), order);
-        assert!(closure.missing.is_empty());
+        assert_eq!(names(&tree, &["ip-vs", "nf_conntrack"]), order);
     }
 
     #[test]
-    fn absent_modules_are_reported_and_built_in_ones_are_not() {
+    fn absent_modules_and_built_in_ones_are_left_out() {
         let (_folder, tree) = tree(&[("a.ko", "softdep=pre: not_here\0")]);
-        let closure = tree.closure(&["a", "ip_v6", "xt-none", "xt_none"]).unwrap();
-        assert_eq!(names(&closure), ["a"]);
-        assert_eq!(closure.missing, ["xt_none"]);
+        assert_eq!(names(&tree, &["a", "ip_v6", "xt-none", "xt_none"]), ["a"]);
     }
 
     #[test]
-    fn a_module_whose_needs_are_absent_is_left_out_as_absent() {
+    fn a_module_whose_needs_are_absent_is_left_out() {
         // As in a kernel without IPVS that has the match `ipvs` all the same.
         let (_folder, tree) = tree(&[
             ("xt_ipvs.ko", "depends=ip_vs,nf_conntrack\0"),
             ("ip_vs_ftp.ko", "depends=xt_ipvs\0"),
             ("nf_conntrack.ko", "depends=ip-v6\0"),
         ]);
-        let closure = tree.closure(&["ip_vs_ftp", "xt_ipvs", "nf_conntrack"]).unwrap();
-        assert_eq!(names(&closure), ["nf_conntrack"]);
-        assert_eq!(closure.missing, ["ip_vs_ftp", "xt_ipvs"]);
+        assert_eq!(names(&tree, &["ip_vs_ftp", "xt_ipvs", "nf_conntrack"]), ["nf_conntrack"]);
     }
 
     #[test]
     fn circles_end() {
         let (_folder, tree) = tree(&[("a.ko", "depends=b\0"), ("b.ko", "depends=a\0")]);
-        assert_eq!(names(&tree.closure(&["a"]).unwrap()), ["b", "a"]);
+        assert_eq!(names(&tree, &["a"]), ["b", "a"]);
     }
 
     #[test]
@@ -292,7 +274,7 @@ pub(super) mod tests {
             .collect();
         let chain: Vec<_> = chain.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         let (_folder, tree) = tree(&chain);
-        let error = tree.closure(&["m0"]).unwrap_err();
+        let error = tree.in_load_order(["m0"]).unwrap_err();
         assert!(error.to_string().contains("never end"), "{error}");
     }
 
@@ -300,7 +282,7 @@ pub(super) mod tests {
     fn a_damaged_module_is_named() {
         let (folder, tree) = tree(&[("a.ko", "depends=\0")]);
         fs::write(folder.path().join("kernel/net/a.ko"), b"text").unwrap();
-        let error = tree.closure(&["a"]).unwrap_err().to_string();
+        let error = tree.in_load_order(["a"]).unwrap_err().to_string();
         assert!(error.contains("a.ko") && error.contains("fetch the kernel again"), "{error}");
     }
 

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use super::cache::Cache;
-use super::catalogue::{OfferedKernel, offered_kernels};
+use super::cache::RangeAnswer;
+use super::catalogue::OfferedKernel;
 use super::choose::FLAVOURS;
 use super::error::ImageError;
+use super::kernel::Kernels;
 use super::spec::KernelSpec;
 
 /// Major and minor version.
@@ -75,46 +76,43 @@ impl FromStr for Selection {
     }
 }
 
-/// The kernels that `lists` name. What a range came to is kept in the cache, so that a later run
-/// measures the same kernels, and needs no network for it.
-///
-/// # Errors
-/// A word that names no kernel; for a range that was not asked before, [`offered_kernels`]' own; a
-/// range without a kernel.
-pub fn select(
-    lists: &[impl AsRef<str>],
-    cache: &Cache,
-    progress: &dyn Fn(&str),
-) -> Result<Selected, ImageError> {
-    let mut selected = Selected::default();
-    let mut offered = None;
-    for selection in parse_all(lists)? {
-        let (specs, warnings) = match selection {
-            Selection::One(spec) => (vec![spec], Vec::new()),
-            Selection::Range { from, to } => {
-                let name = format!("{}.{}..{}.{}", from.0, from.1, to.0, to.1);
-                let found = if let Some(known) = cache.range(&name) {
-                    known
-                } else {
-                    if offered.is_none() {
-                        offered = Some(offered_kernels(cache, progress)?);
-                    }
-                    let found = in_range(offered.as_deref().unwrap_or_default(), from, to);
-                    refuse_empty(&name, &found)?;
-                    cache.remember_range(&name, &found)?;
-                    found
-                };
-                (found.0.into_iter().map(|(a, b)| KernelSpec::Series(a, b)).collect(), found.1)
-            }
-        };
-        for spec in specs {
-            if !selected.specs.contains(&spec) {
-                selected.specs.push(spec);
+impl Kernels<'_> {
+    /// The kernels that `lists` name. What a range came to is kept in the cache, so that a later
+    /// run measures the same kernels, and needs no network for it.
+    ///
+    /// # Errors
+    /// A word that names no kernel; for a range that was not asked before, those of
+    /// [`Kernels::offered`]; a range without a kernel.
+    pub fn select(&self, lists: &[impl AsRef<str>]) -> Result<Selected, ImageError> {
+        let mut selected = Selected::default();
+        for selection in parse_all(lists)? {
+            let specs = match selection {
+                Selection::One(spec) => vec![spec],
+                Selection::Range { from, to } => {
+                    let (series, warnings) = self.range(from, to)?;
+                    selected.warnings.extend(warnings);
+                    series.into_iter().map(|(a, b)| KernelSpec::Series(a, b)).collect()
+                }
+            };
+            for spec in specs {
+                if !selected.specs.contains(&spec) {
+                    selected.specs.push(spec);
+                }
             }
         }
-        selected.warnings.extend(warnings);
+        Ok(selected)
     }
-    Ok(selected)
+
+    fn range(&self, from: Series, to: Series) -> Result<RangeAnswer, ImageError> {
+        let name = format!("{}.{}..{}.{}", from.0, from.1, to.0, to.1);
+        if let Some(known) = self.cache.range(&name) {
+            return Ok(known);
+        }
+        let found = in_range(&self.offered()?, from, to);
+        refuse_empty(&name, &found)?;
+        self.cache.remember_range(&name, &found)?;
+        Ok(found)
+    }
 }
 
 /// Every word of `lists`.
@@ -126,19 +124,19 @@ pub fn parse_all(lists: &[impl AsRef<str>]) -> Result<Vec<Selection>, ImageError
     Ok(parsed?.concat())
 }
 
-fn refuse_empty(name: &str, found: &(Vec<Series>, Vec<String>)) -> Result<(), ImageError> {
+fn refuse_empty(name: &str, found: &RangeAnswer) -> Result<(), ImageError> {
     if !found.0.is_empty() {
         return Ok(());
     }
     let reasons = if found.1.is_empty() { "none is on offer".into() } else { found.1.join("; ") };
-    Err(ImageError::Source {
-        problem: format!("kernels `{name}`: {reasons}"),
-        remedy: "widen the range; `vipbench kernels list` shows what there is",
-    })
+    Err(ImageError::source(
+        format!("kernels `{name}`: {reasons}"),
+        "widen the range; `vipbench kernels list` shows what there is",
+    ))
 }
 
 /// The series between `from` and `to` that have a kernel, and why others on offer have none.
-fn in_range(kernels: &[OfferedKernel], from: Series, to: Series) -> (Vec<Series>, Vec<String>) {
+fn in_range(kernels: &[OfferedKernel], from: Series, to: Series) -> RangeAnswer {
     let mut by_series: BTreeMap<Series, Vec<&OfferedKernel>> = BTreeMap::new();
     for kernel in kernels.iter().filter(|k| FLAVOURS.contains(&k.flavour.as_str())) {
         if (from..=to).contains(&kernel.series) {
@@ -168,6 +166,7 @@ mod tests {
     use proptest::prelude::*;
     use tempfile::TempDir;
 
+    use super::super::cache::Cache;
     use super::*;
 
     fn one(text: &str) -> Selection {
@@ -212,6 +211,7 @@ mod tests {
             version: String::new(),
             suite: String::new(),
             download_bytes: 0,
+            companions: Vec::new(),
             missing: missing.map(str::to_owned),
             is_candidate,
         }
@@ -246,7 +246,8 @@ mod tests {
         let cache = Cache::at(folder.path()).unwrap();
         let found = (vec![(5, 10), (6, 1)], vec!["6.0 is passed over".to_owned()]);
         cache.remember_range("5.10..6.1", &found).unwrap();
-        let selected = select(&["5.10..6.1,6.1", "host"], &cache, &|_| {}).unwrap();
+        let kernels = Kernels { cache: &cache, progress: &|_| {} };
+        let selected = kernels.select(&["5.10..6.1,6.1", "host"]).unwrap();
         let specs: Vec<String> = selected.specs.iter().map(ToString::to_string).collect();
         assert_eq!(specs, ["5.10", "6.1", "host"]);
         assert_eq!(selected.warnings, found.1);

@@ -29,11 +29,6 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The same archive with other suites.
-    pub(super) fn with_suites(&self, suites: Vec<String>) -> Self {
-        Self { suites, ..self.clone() }
-    }
-
     /// Whether it is an archive of corrections, without releases proper.
     pub(super) fn is_corrections_only(&self) -> bool {
         self.suites.iter().all(|suite| suite.ends_with("-security"))
@@ -44,24 +39,20 @@ impl Source {
     /// own name only: `releases` are the names that other archives told.
     pub(super) fn possible_suites(&self, releases: &[String]) -> Vec<String> {
         let has_security = self.suites.iter().any(|suite| suite.ends_with("-security"));
-        let has_releases = self.suites.iter().any(|suite| !suite.ends_with("-security"));
-        let mut possible = Vec::new();
-        for suite in MOVING_SUITES {
-            if has_releases {
-                let sides = ["", "-updates", "-backports"];
-                possible.extend(sides.map(|side| format!("{suite}{side}")));
-            }
-            if has_security {
-                possible.push(format!("{suite}-security"));
-            }
-        }
-        if has_security {
-            let is_release =
-                |name: &&String| !name.contains('-') && !MOVING_SUITES.contains(&name.as_str());
-            possible
-                .extend(releases.iter().filter(is_release).map(|name| format!("{name}-security")));
-        }
-        possible.extend(self.suites.iter().cloned());
+        let has_releases = !self.is_corrections_only();
+        let sides = [("", has_releases), ("-updates", has_releases), ("-backports", has_releases)];
+        let sides = sides.into_iter().chain([("-security", has_security)]);
+        let sides: Vec<&str> =
+            sides.filter_map(|(side, is_here)| is_here.then_some(side)).collect();
+        let moving = MOVING_SUITES
+            .iter()
+            .flat_map(|suite| sides.iter().map(move |side| format!("{suite}{side}")));
+        let is_release = |name: &&String| {
+            has_security && !name.contains('-') && !MOVING_SUITES.contains(&name.as_str())
+        };
+        let told = releases.iter().filter(is_release).map(|name| format!("{name}-security"));
+        let mut possible: Vec<String> =
+            moving.chain(told).chain(self.suites.iter().cloned()).collect();
         let mut seen = BTreeSet::new();
         possible.retain(|suite| seen.insert(suite.clone()));
         possible
@@ -95,12 +86,9 @@ pub(super) fn configured(
     for file in source_files(list, parts) {
         let text = fs::read_to_string(&file).map_err(at("read", &file))?;
         let is_deb822 = file.extension().is_some_and(|ending| ending == "sources");
-        let found = if is_deb822 {
-            stanzas(&text).iter().flat_map(from_stanza).collect()
-        } else {
-            text.lines().filter_map(from_line).collect::<Vec<_>>()
-        };
-        for mut source in found {
+        let found =
+            if is_deb822 { stanzas(&text) } else { text.lines().filter_map(stanza_of).collect() };
+        for mut source in found.iter().flat_map(from_stanza) {
             source.suites.retain(|suite| is_distribution(suite, codename));
             let known = all.iter_mut().find(|s| s.uri == source.uri && s.trust == source.trust);
             match known {
@@ -111,15 +99,14 @@ pub(super) fn configured(
         }
     }
     if all.is_empty() {
-        return Err(ImageError::Source {
-            problem: format!(
-                "none in `{}` or `{}` is for this distribution ({})",
-                list.display(),
-                parts.display(),
-                codename.unwrap_or("no release name in os-release")
-            ),
-            remedy: "configure one, or pass a kernel as `PATH.deb` or `vmlinuz=PATH,modules=DIR`",
-        });
+        let problem = format!(
+            "none in `{}` or `{}` is for this distribution ({})",
+            list.display(),
+            parts.display(),
+            codename.unwrap_or("no release name in os-release")
+        );
+        let remedy = "configure one, or pass a kernel as `PATH.deb` or `vmlinuz=PATH,modules=DIR`";
+        return Err(ImageError::source(problem, remedy));
     }
     for source in &mut all {
         let unique: BTreeSet<String> = source.suites.drain(..).collect();
@@ -165,27 +152,22 @@ fn from_stanza(stanza: &Stanza) -> Vec<Source> {
     stanza.words("URIs").into_iter().map(source).collect()
 }
 
-/// Reads a line such as `deb [signed-by=KEYS] URI SUITE COMPONENT...`.
-fn from_line(line: &str) -> Option<Source> {
-    let line = line.split('#').next()?.trim();
-    let rest = line.strip_prefix("deb")?.strip_prefix([' ', '\t'])?.trim_start();
-    let (options, rest) = match rest.strip_prefix('[') {
+/// A line such as `deb [signed-by=KEYS] URI SUITE COMPONENT...` as a stanza.
+fn stanza_of(line: &str) -> Option<Stanza> {
+    let (kind, rest) = line.split('#').next()?.trim().split_once([' ', '\t'])?;
+    let (options, rest) = match rest.trim_start().strip_prefix('[') {
         Some(rest) => rest.split_once(']')?,
         None => ("", rest),
     };
-    let option = |name: &str| {
-        let pairs = options.split_whitespace().filter_map(|option| option.split_once('='));
-        pairs.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next_back()
-    };
-    if option("arch").is_some_and(|all| !all.split(',').any(|one| one == "amd64")) {
-        return None;
-    }
-    let mut words = rest.split_whitespace().map(str::to_owned);
+    let mut words = rest.split_whitespace();
     let (uri, suite) = (words.next()?, words.next()?);
-    words.any(|component| component == "main").then_some(())?;
-    let trust = ["Signed-By", "Trusted"];
-    let trust = trust.iter().filter_map(|&n| Some((n.to_owned(), option(n)?.replace(',', " "))));
-    Some(Source { uri, suites: vec![suite], trust: trust.collect() })
+    let components = words.collect::<Vec<_>>().join(" ");
+    let named = [("Types", kind), ("URIs", uri), ("Suites", suite), ("Components", &components)];
+    let options = options.split_whitespace().filter_map(|option| option.split_once('='));
+    let options =
+        options.map(|(name, value)| (if name == "arch" { "Architectures" } else { name }, value));
+    let field = |(name, value): (&str, &str)| (name.to_owned(), value.replace(',', " "));
+    Some(Stanza { fields: named.into_iter().chain(options).map(field).collect() })
 }
 
 #[cfg(test)]
@@ -221,7 +203,10 @@ mod tests {
 
     #[test]
     fn an_archive_of_corrections_is_asked_for_corrections_only() {
-        let line = |suite: &str| from_line(&format!("deb http://a.test {suite} main")).unwrap();
+        let line = |suite: &str| {
+            let stanza = stanza_of(&format!("deb http://a.test {suite} main")).unwrap();
+            from_stanza(&stanza).remove(0)
+        };
         let told = ["bullseye", "bullseye-updates", "experimental"].map(str::to_owned);
         let security = line("bookworm-security").possible_suites(&told);
         assert!(security.iter().all(|suite| suite.ends_with("-security")), "{security:?}");
@@ -245,7 +230,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_line_is_read_without_panic(line in "deb \\PC{0,80}") {
-            let _either = from_line(&line);
+            let _either = stanza_of(&line).map(|stanza| from_stanza(&stanza));
         }
     }
 }

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::cache::{Cache, Removed, folder_bytes, sorted_entries};
+use super::cache::{Cache, ENTRIES, Held, sorted_entries};
 use super::error::{ImageError, at};
 use super::kernel::MANIFEST;
 use super::seal::{ENDING, beside, remove_sealed};
@@ -23,17 +23,13 @@ const GB: u64 = 1_000_000_000;
 /// What the name of a saved guest that is being written has before the writer's process id.
 const PARTIAL: &str = ".partial-";
 
-/// Something of the cache in use: nobody removes it while this lives.
-#[derive(Debug)]
-pub struct Held {
-    _mark: File,
-}
-
-/// A kernel, image or saved guest.
-struct Item {
-    path: PathBuf,
-    used: SystemTime,
-    bytes: u64,
+/// Something to remove, and its size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// File or folder.
+    pub path: PathBuf,
+    /// Bytes it occupies, or did.
+    pub bytes: u64,
 }
 
 impl Cache {
@@ -47,7 +43,7 @@ impl Cache {
         flock(&file, FlockOperation::LockShared).map_err(|e| at("lock", &mark)(e.into()))?;
         // If it cannot be noted, it is removed earlier and made again.
         let _ = file.set_modified(SystemTime::now());
-        Ok(Held { _mark: file })
+        Ok(Held { _file: file })
     }
 
     /// Removes what was not used for longest until the cache keeps to `$VIPBENCH_CACHE_GB` (10).
@@ -64,39 +60,36 @@ impl Cache {
     }
 
     fn trim_to(&self, limit: u64) -> Result<(), ImageError> {
-        let mut items = self.items();
+        let mut items: Vec<Removed> = self.items().map(Removed::of).collect();
         let mut bytes: u64 = items.iter().map(|item| item.bytes).sum();
-        items.sort_by_key(|item| item.used);
+        items.sort_by_cached_key(|item| {
+            let used = fs::metadata(mark_of(&item.path)).and_then(|mark| mark.modified());
+            used.unwrap_or(SystemTime::UNIX_EPOCH)
+        });
         for item in items {
             if bytes <= limit {
                 break;
             }
             if !is_held(&item.path) {
-                remove(&item.path)?;
+                item.remove()?;
                 bytes -= item.bytes;
             }
         }
         Ok(())
     }
 
-    fn items(&self) -> Vec<Item> {
-        let is_item = |path: &PathBuf| {
+    /// Every kernel, image and saved guest.
+    fn items(&self) -> impl Iterator<Item = PathBuf> {
+        let paths = ["kernels", "initramfs", "snapshots"].into_iter();
+        paths.flat_map(|folder| sorted_entries(&self.root().join(folder))).filter(|path| {
             let name = path.to_string_lossy();
             !name.ends_with(ENDING) && !name.contains(PARTIAL)
-        };
-        let paths = ["kernels", "initramfs", "snapshots"]
-            .iter()
-            .flat_map(|folder| sorted_entries(&self.root().join(folder)));
-        let item = |path: PathBuf| {
-            let used = fs::metadata(mark_of(&path)).and_then(|mark| mark.modified());
-            Item { used: used.unwrap_or(SystemTime::UNIX_EPOCH), bytes: bytes_of(&path), path }
-        };
-        paths.filter(is_item).map(item).collect()
+        })
     }
 
     /// What living runs use.
     pub fn held(&self) -> Vec<PathBuf> {
-        self.items().into_iter().map(|item| item.path).filter(|path| is_held(path)).collect()
+        self.items().filter(|path| is_held(path)).collect()
     }
 
     /// What killed runs left: folders and packages on their way, and saved guests that were never
@@ -108,6 +101,12 @@ impl Cache {
             .iter()
             .flat_map(|folder| sorted_entries(&self.root().join(folder)));
         on_their_way.chain(unfinished).map(Removed::of).collect()
+    }
+
+    /// Its parts that are there, with their sizes.
+    pub(super) fn parts(&self) -> Vec<Removed> {
+        let paths = ENTRIES.iter().map(|entry| self.root().join(entry));
+        paths.filter(|path| fs::symlink_metadata(path).is_ok()).map(Removed::of).collect()
     }
 
     /// Everything of the cache but what living runs use, and the folders that they expect.
@@ -142,7 +141,10 @@ impl Removed {
     /// # Errors
     /// It cannot be removed.
     pub fn remove(&self) -> Result<(), ImageError> {
-        remove(&self.path)
+        if fs::symlink_metadata(&self.path).is_ok_and(|meta| meta.is_dir()) {
+            return fs::remove_dir_all(&self.path).map_err(at("remove", &self.path));
+        }
+        remove_sealed(&self.path)
     }
 }
 
@@ -150,10 +152,9 @@ impl Removed {
 fn limit(variable: Option<&str>) -> Result<u64, ImageError> {
     let Some(text) = variable else { return Ok(LIMIT_DEFAULT_GB * GB) };
     let number = text.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(GB));
-    number.ok_or_else(|| ImageError::Cache {
-        path: None,
-        problem: format!("{LIMIT}={text} is no limit"),
-        remedy: "set it to a whole number of billions of bytes, such as 10",
+    number.ok_or_else(|| {
+        let remedy = "set it to a whole number of billions of bytes, such as 10";
+        ImageError::faulty("kernel cache".to_owned(), format!("{LIMIT}={text} is no limit"), remedy)
     })
 }
 
@@ -180,19 +181,13 @@ fn is_abandoned(path: &Path) -> bool {
     pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
 }
 
-fn bytes_of(path: &Path) -> u64 {
+/// Bytes of a file, or of everything below a folder.
+pub(super) fn bytes_of(path: &Path) -> u64 {
     match fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => folder_bytes(path),
+        Ok(meta) if meta.is_dir() => sorted_entries(path).iter().map(|path| bytes_of(path)).sum(),
         Ok(meta) => meta.len(),
         Err(_) => 0,
     }
-}
-
-fn remove(path: &Path) -> Result<(), ImageError> {
-    if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()) {
-        return fs::remove_dir_all(path).map_err(at("remove", path));
-    }
-    remove_sealed(path)
 }
 
 #[cfg(test)]

@@ -5,14 +5,13 @@
 //! and owners root.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
 use cpio::newc::{Builder, ModeFileType, trailer};
 
-use super::error::{ImageError, at};
+use super::error::{ImageError, at, read_file};
 use super::modules::read_module;
 
 /// Longest chain of symbolic links followed, as in the kernel (include/linux/namei.h,
@@ -25,10 +24,8 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Node {
     Folder,
-    /// Content of a file here, executable.
-    Program(PathBuf),
-    /// Content of a file here.
-    Data(PathBuf),
+    /// Content of a file here. All are executable, libraries and data too.
+    File(PathBuf),
     /// Content of a module file here, unpacked.
     Module(PathBuf),
     Text(String),
@@ -36,19 +33,11 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// A copy of the file at `host`.
-    pub(super) fn of(host: &Path) -> Result<Self, ImageError> {
-        let meta = fs::metadata(host).map_err(at("look at", host))?;
-        let executable = meta.permissions().mode() & 0o111 != 0;
-        let host = host.to_owned();
-        Ok(if executable { Self::Program(host) } else { Self::Data(host) })
-    }
-
     fn mode(&self) -> (ModeFileType, u32) {
         match self {
             Self::Folder => (ModeFileType::Directory, 0o755),
-            Self::Program(_) => (ModeFileType::Regular, 0o755),
-            Self::Data(_) | Self::Module(_) | Self::Text(_) => (ModeFileType::Regular, 0o644),
+            Self::File(_) => (ModeFileType::Regular, 0o755),
+            Self::Module(_) | Self::Text(_) => (ModeFileType::Regular, 0o644),
             Self::Link(_) => (ModeFileType::Symlink, 0o777),
         }
     }
@@ -56,22 +45,12 @@ impl Node {
     fn content(&self) -> Result<Vec<u8>, ImageError> {
         match self {
             Self::Folder => Ok(Vec::new()),
-            Self::Program(host) | Self::Data(host) => read_file(host),
+            Self::File(host) => read_file(host, FILE_BYTES_MAX),
             Self::Module(host) => read_module(host),
             Self::Text(text) => Ok(text.clone().into_bytes()),
             Self::Link(target) => Ok(target.as_os_str().as_encoded_bytes().to_vec()),
         }
     }
-}
-
-fn read_file(path: &Path) -> Result<Vec<u8>, ImageError> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(at("open", path))?;
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at("read", path))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(at("read", path)(io::ErrorKind::FileTooLarge.into()));
-    }
-    Ok(bytes)
 }
 
 /// The guest's files by path without the leading slash. Sorted, so a folder comes before what is in
@@ -96,10 +75,6 @@ impl Tree {
         self.nodes.insert(path, node);
     }
 
-    pub(super) fn add_folder(&mut self, guest: &Path) {
-        self.add(guest, Node::Folder);
-    }
-
     /// Where `path` leads when it is a link of the tree.
     fn resolve(&self, mut path: PathBuf) -> PathBuf {
         for _ in 0..LINKS_MAX {
@@ -116,8 +91,7 @@ impl Tree {
         let mut rest = plain(host);
         for _ in 0..LINKS_MAX {
             let Some((link, target)) = first_link(&rest)? else {
-                let node = Node::of(&Path::new("/").join(&rest))?;
-                self.add(&rest, node);
+                self.add(&rest, Node::File(Path::new("/").join(&rest)));
                 return Ok(());
             };
             let below = rest.strip_prefix(&link).unwrap_or(Path::new("")).to_owned();
@@ -128,8 +102,9 @@ impl Tree {
         Err(at("follow the links of", host)(io::Error::other("too many links")))
     }
 
-    /// Writes the archive (Documentation/driver-api/early-userspace/buffer-format.rst, Linux 6.1).
-    pub(super) fn write(&self, out: &mut impl Write) -> Result<(), ImageError> {
+    /// The archive (Documentation/driver-api/early-userspace/buffer-format.rst, Linux 6.1).
+    pub(super) fn archive(&self) -> Result<Vec<u8>, ImageError> {
+        let mut out = Vec::new();
         for ((path, node), inode) in self.nodes.iter().zip(1..) {
             let content = node.content()?;
             let size = u32::try_from(content.len())
@@ -141,11 +116,12 @@ impl Tree {
                 .mode(permissions)
                 .set_mode_file_type(kind)
                 .nlink(links);
-            let mut writer = entry.write(&mut *out, size);
+            let mut writer = entry.write(&mut out, size);
             writer.write_all(&content).map_err(at("pack", path))?;
             writer.finish().map_err(at("pack", path))?;
         }
-        trailer(out).map(drop).map_err(at("finish", Path::new("the archive")))
+        trailer(&mut out).map_err(at("finish", Path::new("the archive")))?;
+        Ok(out)
     }
 }
 
@@ -209,7 +185,7 @@ mod tests {
         assert_eq!(node("sbin"), Some(&Node::Link("usr/sbin".into())));
         assert_eq!(node("usr/sbin/iptables"), Some(&Node::Link(at("etc/alternatives/iptables"))));
         assert_eq!(node("etc/alternatives/iptables"), Some(&Node::Link(at("sbin/xtables-multi"))));
-        assert_eq!(node("usr/sbin/xtables-multi"), Some(&Node::Data(at("usr/sbin/xtables-multi"))));
+        assert_eq!(node("usr/sbin/xtables-multi"), Some(&Node::File(at("usr/sbin/xtables-multi"))));
     }
 
     #[test]

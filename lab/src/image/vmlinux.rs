@@ -171,15 +171,26 @@ pub(super) mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::test_elf::TestElf;
     use super::*;
 
     /// An ELF kernel with one note: name `Xen`, type `note_type`.
     pub(in super::super) fn elf_with_note(note_type: u32) -> Vec<u8> {
-        let head = [4, 4, note_type].map(u32::to_le_bytes).concat();
-        TestElf::default()
-            .segment(elf::PT_NOTE.0, &[&head, b"Xen\0\0\0\0\0".as_slice()].concat())
-            .build()
+        const HEADER: u64 = 64;
+        const SEGMENT: u64 = 56;
+        let note =
+            [&[4, 4, note_type].map(u32::to_le_bytes).concat()[..], b"Xen\0\0\0\0\0"].concat();
+        let (at, size) = (HEADER + SEGMENT, note.len() as u64);
+        [
+            b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec(),
+            // ET_EXEC, EM_X86_64, version 1; the segments follow the header.
+            [2, 62, 1, 0].map(u16::to_le_bytes).concat(),
+            [0, HEADER, 0].map(u64::to_le_bytes).concat(),
+            [0, 0, 64, 56, 1, 64, 0, 0].map(u16::to_le_bytes).concat(),
+            [elf::PT_NOTE.0, 4].map(u32::to_le_bytes).concat(),
+            [at, 0, 0, size, size, 4].map(u64::to_le_bytes).concat(),
+            note,
+        ]
+        .concat()
     }
 
     /// A boot image of `release` around `payload`.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use lab::image::{Cache, refresh, resolve};
+use lab::image::{Cache, Kernels};
 
 use super::{megabytes, selected};
 use crate::cli::KernelsFetchArgs;
@@ -19,8 +19,9 @@ pub(super) fn run(args: &KernelsFetchArgs) -> anyhow::Result<ExitCode> {
     let mut table = console::table(["SPEC", "kernel", "source", "cached, MB"]);
     let mut failures = Vec::new();
     for spec in specs {
-        let get = if args.update { refresh } else { resolve };
-        match get(&spec, &cache, &|what| progress.preparing(&format!("{spec}: {what}"))) {
+        let said = |what: &str| progress.preparing(&format!("{spec}: {what}"));
+        let kernels = Kernels { cache: &cache, progress: &said };
+        match if args.update { kernels.refresh(&spec) } else { kernels.resolve(&spec) } {
             Ok(kernel) => {
                 let bytes = megabytes(kernel.bytes());
                 table.add_row([spec.to_string(), kernel.release, kernel.source, bytes]);

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use lab::image::{Cache, Kernel, OfferedKernel, cached_kernels, offered_kernels};
+use lab::image::{Cache, Kernel, Kernels, OfferedKernel, cached_kernels};
 use serde::Serialize;
 
 use super::megabytes;
@@ -33,7 +33,7 @@ struct Line {
 pub(super) fn run(args: &KernelsListArgs) -> anyhow::Result<ExitCode> {
     let cache = Cache::open()?;
     let progress = Progress::new();
-    let offered = offered_kernels(&cache, &|what| progress.preparing(what));
+    let offered = Kernels { cache: &cache, progress: &|what| progress.preparing(what) }.offered();
     progress.clear();
     let cached = cached_kernels(&cache);
     let offered = match offered {
