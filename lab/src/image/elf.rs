@@ -79,10 +79,8 @@ fn parse(listing: &str) -> Needed {
 
 fn library(line: &str) -> Option<(Option<&str>, &Path)> {
     let (found, _address) = line.trim().rsplit_once(" (")?;
-    let (name, path) = match found.split_once(" => ") {
-        Some((name, path)) => (Some(name), path),
-        None => (None, found),
-    };
+    let named = found.split_once(" => ");
+    let (name, path) = named.map_or((None, found), |(name, path)| (Some(name), path));
     path.starts_with('/').then_some((name, Path::new(path)))
 }
 

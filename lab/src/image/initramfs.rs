@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::guest::{MODULE_LIST, PATH};
 
 use super::cache::Cache;
-use super::elf::needed;
+use super::elf::{Needed, needed};
 use super::error::{ImageError, at};
 use super::kernel::Kernel;
 use super::modules::ModuleTree;
@@ -75,19 +75,22 @@ fn add_tools(tree: &mut Tree, spec: &InitramfsSpec) -> Result<(), ImageError> {
     for tool in &tools {
         tree.add_from_host(tool)?;
     }
+    let mut all = Needed::default();
     for program in [&spec.init].into_iter().chain(&tools) {
         let mut libraries = needed(program, &[])?;
         let plug_ins = extensions(&libraries.files)?;
         if !plug_ins.is_empty() {
             libraries = needed(program, &plug_ins)?;
         }
-        for path in libraries.files.iter().chain(&plug_ins) {
-            tree.add_from_host(path)?;
-        }
-        for (link, target) in libraries.links {
-            if !libraries.files.contains(&link) {
-                tree.add(&link, Node::Link(target));
-            }
+        all.files.extend(libraries.files.into_iter().chain(plug_ins));
+        all.links.extend(libraries.links);
+    }
+    for path in &all.files {
+        tree.add_from_host(path)?;
+    }
+    for (link, target) in all.links {
+        if !all.files.contains(&link) {
+            tree.add(&link, Node::Link(target));
         }
     }
     Ok(())
@@ -108,9 +111,8 @@ fn extensions(libraries: &BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, ImageError>
 /// The program called `name` in `PATH`, or in a folder that only an administrator's `PATH` has.
 fn find_tool(name: &str) -> Option<PathBuf> {
     let own = std::env::var_os("PATH").unwrap_or_default();
-    let usual = std::env::split_paths(PATH).collect::<Vec<_>>();
     // Folders that the guest's own PATH has come first, so that a tool is found there too.
-    let folders = usual.into_iter().chain(std::env::split_paths(&own));
+    let folders = std::env::split_paths(PATH).chain(std::env::split_paths(&own));
     let mut paths = folders.map(|folder| folder.join(name));
     paths.find(|path| {
         fs::metadata(path)
@@ -204,8 +206,11 @@ mod tests {
             !entries.iter().any(|(name, ..)| name.contains("no-such") || name.contains("no_such"))
         );
 
+        // `/lib` may be a link to `/usr/lib`, and comes along with the tools.
+        let is_at = |name: &str, path: &str| name.strip_prefix("usr/").unwrap_or(name) == path;
         let content = |path: &str| {
-            let (_, mode, _, content) = entries.iter().find(|(name, ..)| name == path).unwrap();
+            let (_, mode, _, content) =
+                entries.iter().find(|(name, ..)| is_at(name, path)).unwrap();
             (*mode, String::from_utf8_lossy(content).into_owned())
         };
         assert_eq!(content("init"), (0o100_755, "#!/bin/sh\n".into()));

@@ -40,10 +40,9 @@ impl Source {
     pub(super) fn possible_suites(&self, releases: &[String]) -> Vec<String> {
         let has_security = self.suites.iter().any(|suite| suite.ends_with("-security"));
         let has_releases = !self.is_corrections_only();
-        let sides = [("", has_releases), ("-updates", has_releases), ("-backports", has_releases)];
-        let sides = sides.into_iter().chain([("-security", has_security)]);
-        let sides: Vec<&str> =
-            sides.filter_map(|(side, is_here)| is_here.then_some(side)).collect();
+        let is_here = |side: &&str| if *side == "-security" { has_security } else { has_releases };
+        let sides = ["", "-updates", "-backports", "-security"].into_iter().filter(is_here);
+        let sides: Vec<&str> = sides.collect();
         let moving = MOVING_SUITES
             .iter()
             .flat_map(|suite| sides.iter().map(move |side| format!("{suite}{side}")));
