@@ -64,8 +64,9 @@ __attribute__((constructor)) static void choose_version(void)
 static const uint8_t MARK[] = {0x0f, 0x1f, 0x80};
 static const uint8_t MARK_MAGIC[] = {'V', 'I', 'P'};
 enum { MARK_BYTES = 7, MARK_CODE_AT = 3 };
-enum { CODE_KEEP = 0x10, CODE_BEGIN = 0x20 };
-enum { REGIONS = 8, LABELS = 16, OUTSIDE = 0 };
+enum { CODE_KEEP = 0x10, CODE_BEGIN = 0x20, CODE_DROP = 0x21 };
+/* In regions from KERNEL_ONLY on, user space only waits, and is not booked. */
+enum { REGIONS = 10, KERNEL_ONLY = 8, LABELS = 16, OUTSIDE = 0 };
 
 /* Blocks of user space share counter 0: their addresses differ from process to process. */
 enum { BLOCKS_MAX = 1 << 19, SLOTS = 1 << 20, USER = 0 };
@@ -122,13 +123,14 @@ static uint32_t counter_of(uint64_t address)
     return block_count++;
 }
 
-/* Books what has been executed since the last mark. */
-static void settle(void)
+/* Books what has been executed since the last mark, or forgets it. */
+static void settle(bool forget)
 {
     const uint64_t *now = counters();
     uint64_t *booked = pending[region];
+    forget = forget || region == OUTSIDE;
     for (uint32_t at = 0; at < block_count; at++) {
-        if (region != OUTSIDE)
+        if (!forget && !(at == USER && region >= KERNEL_ONLY))
             booked[at] += now[at] - seen[at];
         seen[at] = now[at];
     }
@@ -171,7 +173,7 @@ static void marked(unsigned int vcpu, void *data)
 {
     (void)vcpu;
     unsigned code = (unsigned)(uintptr_t)data;
-    settle();
+    settle(code == CODE_DROP);
     if (code < REGIONS)
         region = code;
     else if (code >= CODE_KEEP && code < CODE_KEEP + LABELS)

@@ -83,9 +83,11 @@ pub struct MetricKind {
 }
 
 /// Parts of a sync, in the order they happen.
-pub const PARTS: [&str; 4] = ["prepare", "render", "submit", "effective"];
+pub const PARTS: [&str; 5] = ["prepare", "render", "submit", "effective", "aftermath"];
 /// Label of all parts of a sync together.
 pub const TOTAL: &str = "total";
+/// Label of what a node does while nobody asks anything of it.
+pub const IDLE: &str = "idle";
 
 /// A repetition gives the same digits: what is allowed is what does not matter.
 const REPEATED: Allowed = Allowed { alike: 0.005, unlike: 0.005 };
@@ -195,6 +197,25 @@ table! {
     /// One Service removed; it has no part `effective`.
     SYNC_SERVICE_REMOVE =
         MetricKind { name: "sync.service_remove", title: "Service removed", ..SYNC };
+    /// What an idle node with the Cluster programmed spends, a second.
+    STANDING = MetricKind {
+        name: "standing",
+        title: "What an idle node spends a second",
+        counts: Counts::Spent,
+        usual_label: IDLE,
+        allowed: Some(LAYOUT_MOVES),
+        uses: &[Budget],
+        ..ASIDE
+    };
+    /// What an idle node interrupts a program with, each time: the longest is what a connection may
+    /// wait beside its own work.
+    PAUSE = MetricKind {
+        name: "pause",
+        title: "Pauses: what an idle node interrupts a program with",
+        usual_label: IDLE,
+        uses: &[Budget, Explain, ExplainFirst],
+        ..ASIDE
+    };
     /// Rules that a sync hands over.
     RULES = MetricKind { name: "rules", title: "Rules handed over", ..AMOUNT };
     /// Netlink messages that a sync hands over.
@@ -206,12 +227,11 @@ table! {
         counts: Counts::Bytes,
         ..AMOUNT
     };
-    /// Processor time of a sync's submit, label `SYNC.user` or `SYNC.system`.
+    /// Processor time of the process that submits a sync, user and system time together.
     CPU = MetricKind {
         name: "cpu",
         title: "Processor time",
         counts: Counts::Spent,
-        usual_label: "sync.full.system",
         allowed: None,
         ..AMOUNT
     };

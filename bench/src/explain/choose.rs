@@ -27,6 +27,7 @@ const SYNC: &[u8] = &[
     region::CONNECT,
     region::REQUEST,
     region::CLOSE,
+    region::AFTERMATH,
 ];
 const EFFECTIVE: &[u8] = &[region::EFFECTIVE, region::CONNECT, region::REQUEST, region::CLOSE];
 
@@ -209,6 +210,9 @@ fn profiled(metric: &str, label: &str) -> anyhow::Result<(Sample, &'static [u8])
         let position = position.with_context(|| format!("{metric}: {label} is no position"))?;
         return Ok((Sample::Connection(position), phase));
     }
+    if metric == metrics::PAUSE.name {
+        return Ok((Sample::Disturbance, &[region::DISTURBANCE]));
+    }
     let syncs = [(metrics::SYNC_FULL, Sample::Full), (metrics::SYNC_RESTART, Sample::Restart)];
     let changes = ChangeKind::ALL.map(|kind| (metric_of(kind), Sample::Change(kind)));
     let mut kinds = syncs.into_iter().chain(changes);
@@ -223,7 +227,8 @@ fn profiled(metric: &str, label: &str) -> anyhow::Result<(Sample, &'static [u8])
         "render" => &[region::RENDER],
         "submit" => &[region::SUBMIT],
         "effective" => EFFECTIVE,
-        _ => bail!("{metric}: label {label} is none of total, prepare, render, submit, effective"),
+        "aftermath" => &[region::AFTERMATH],
+        _ => bail!("{metric}: label {label} is none of total, {}", metrics::PARTS.join(", ")),
     };
     Ok((sample, regions))
 }

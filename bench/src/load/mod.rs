@@ -13,6 +13,7 @@ pub mod region;
 mod sample;
 mod server;
 mod source;
+mod watch;
 
 use std::io;
 use std::net::SocketAddrV4;
@@ -29,6 +30,7 @@ pub use priority::Priority;
 pub use sample::Sample;
 pub use server::{BareServer, ServerError, listen};
 pub use source::{SOURCE_PORTS, SourceError, Sources};
+pub use watch::Watch;
 
 /// Something to dial, and who may answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,12 +20,13 @@ pub enum Priority {
 
 impl Priority {
     pub(super) fn apply(self) -> io::Result<()> {
-        if self == Self::Normal {
-            return Ok(());
-        }
+        let policy = match self {
+            Self::Normal => libc::SCHED_OTHER,
+            Self::Background => libc::SCHED_IDLE,
+        };
         let parameters = libc::sched_param { sched_priority: 0 };
         // SAFETY: thread 0 is the calling one, and the parameters outlive the call.
-        match unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) } {
+        match unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }

@@ -17,3 +17,8 @@ pub const RENDER: u8 = 5;
 pub const SUBMIT: u8 = 6;
 /// Until a new connection is answered.
 pub const EFFECTIVE: u8 = 7;
+/// What the kernel still does for a sync afterwards. Here and in [`DISTURBANCE`] only the kernel
+/// counts: user space does nothing but watch.
+pub const AFTERMATH: u8 = 8;
+/// What an idle node interrupts a program with.
+pub const DISTURBANCE: u8 = 9;

@@ -1,5 +1,5 @@
-//! What the profiler counts for: one connection by position, or one sync by kind, each with a
-//! label.
+//! What the profiler counts for: one connection by position, one sync by kind, one disturbance of an
+//! idle node, each with a label.
 
 use generators::{ChangeKind, Position};
 use lab::guest::mark;
@@ -15,6 +15,8 @@ pub enum Sample {
     Restart,
     /// A sync of one Change.
     Change(ChangeKind),
+    /// What an idle node interrupts a program with, once.
+    Disturbance,
 }
 
 impl Sample {
@@ -32,6 +34,7 @@ impl Sample {
             Self::Change(ChangeKind::EndpointChange) => 8,
             Self::Change(ChangeKind::ServiceAdd) => 9,
             Self::Change(ChangeKind::ServiceRemove) => 10,
+            Self::Disturbance => 11,
         }
     }
 
@@ -49,11 +52,11 @@ mod tests {
     fn every_kind_of_sample_has_a_label_of_its_own_that_the_profiler_has_room_for() {
         let samples = Position::ALL.map(Sample::Connection).into_iter();
         let samples = samples.chain(ChangeKind::ALL.map(Sample::Change));
-        let mut labels: Vec<u8> =
-            samples.chain([Sample::Full, Sample::Restart]).map(Sample::label).collect();
+        let others = [Sample::Full, Sample::Restart, Sample::Disturbance];
+        let mut labels: Vec<u8> = samples.chain(others).map(Sample::label).collect();
         labels.sort_unstable();
         labels.dedup();
-        assert_eq!(labels.len(), 11);
+        assert_eq!(labels.len(), 12);
         assert!(labels.iter().all(|label| *label < mark::LABELS));
     }
 }

@@ -11,9 +11,11 @@ pub mod dialable;
 mod http;
 mod kind;
 mod lab;
+mod memory;
 pub mod node;
 mod restart;
 pub mod spec;
+mod standing;
 mod sync;
 mod vip_bind;
 mod vip_layout;
@@ -46,6 +48,7 @@ pub fn of(measure: Measure) -> &'static Kind {
         Measure::Baseline => &baseline::BASELINE,
         Measure::Append => &append::APPEND,
         Measure::Walk => &walk::WALK,
+        Measure::Standing => &standing::STANDING,
     }
 }
 
@@ -108,5 +111,6 @@ pub fn handle(payload: &str) -> Result<String, String> {
     }
     let spec: CellSpec =
         serde_json::from_str(payload).map_err(|error| format!("the cell's job: {error}"))?;
+    memory::arrange(&spec).map_err(|error| format!("the cell's memory: {error:#}"))?;
     serde_json::to_string(&run(&spec)).map_err(|error| format!("the cell's answer: {error}"))
 }

@@ -31,11 +31,13 @@ pub enum Measure {
     Append,
     /// Rules that a new connection's first packet is compared with, counted.
     Walk,
+    /// What the node does while nobody asks anything of it.
+    Standing,
 }
 
 impl Measure {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Sync,
         Self::Restart,
         Self::Connect,
@@ -45,6 +47,7 @@ impl Measure {
         Self::Baseline,
         Self::Append,
         Self::Walk,
+        Self::Standing,
     ];
 
     /// Its name in labels and ids.
@@ -59,6 +62,7 @@ impl Measure {
             Self::Baseline => "baseline",
             Self::Append => "append",
             Self::Walk => "walk",
+            Self::Standing => "standing",
         }
     }
 }
@@ -77,6 +81,8 @@ pub struct LoadSpec {
     pub keepalive_requests: u32,
     /// Measured new HTTP connections a position.
     pub http_connections: u32,
+    /// Full syncs, each into an empty namespace; fewer where one takes long.
+    pub full_syncs: u32,
     /// Changes of each kind.
     pub changes: u32,
 }
@@ -90,7 +96,8 @@ impl Default for LoadSpec {
             positions: vec![First, P25, P50, P75, Last, Random],
             keepalive_requests: 100,
             http_connections: 50,
-            changes: 3,
+            full_syncs: 5,
+            changes: 5,
         }
     }
 }

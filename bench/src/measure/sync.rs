@@ -3,8 +3,9 @@
 //!
 //! Parts: `prepare` (fixed state, reading what there is), `render` (user space makes text or
 //! messages), `submit` (until the kernel has taken it), `effective` (from then until a new
-//! connection is answered by the right Endpoint). A sync that cannot be taken apart has the last,
-//! and a total.
+//! connection is answered by the right Endpoint), `aftermath` (what the kernel still does for it
+//! until the node is quiet; not by wall clock, which cannot tell work from waiting). A sync that
+//! cannot be taken apart has the last two, and a total.
 
 use std::borrow::Cow;
 use std::fs;
@@ -22,7 +23,7 @@ use super::dialable::is_dialable;
 use super::kind::{Kind, Measured};
 use super::lab::{BenchLab, CLIENT_TIMEOUT, Dialled, audit};
 use super::spec::CellSpec;
-use crate::load::{BareClient, LoadClient, MeasureClock, Sample, region};
+use crate::load::{BareClient, LoadClient, MeasureClock, Sample, Watch, region};
 
 /// The measure `sync`.
 pub(super) const SYNC: Kind = Kind {
@@ -45,6 +46,9 @@ pub(super) const SYNC: Kind = Kind {
 /// Attempts until a Change must have become effective; a lost SYN takes one second each.
 const PROBES_MAX: usize = 20;
 
+/// No further full sync begins when those before have taken so long: nanoseconds or instructions.
+const FULL_SYNCS_MAX: u64 = 2_000_000_000;
+
 /// What each part of one sync took.
 #[derive(Debug, Clone, Copy)]
 struct Parts {
@@ -54,6 +58,8 @@ struct Parts {
     synced: u64,
     /// Missing where no new connection can show it: a removed Service.
     effective: Option<u64>,
+    /// Missing by wall clock.
+    aftermath: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +74,7 @@ struct Stages {
 struct Series {
     parts: Vec<Parts>,
     sizes: Vec<Size>,
-    applied: Vec<CpuTime>,
+    spent: Vec<CpuTime>,
 }
 
 /// Runs `work` with servers up and a client that can be told to dial.
@@ -82,7 +88,8 @@ pub(super) fn with_client<'a>(
         let (answers, answered) = mpsc::channel::<anyhow::Result<u64>>();
         let host = lab.client()?;
         let client = scope.spawn(move || host.enter(move || probe(lab.clock, &requests, &answers)));
-        let mut syncs = Syncs { lab, dialler, answered, verified: 0 };
+        let mut syncs =
+            Syncs { lab, dialler, answered, watch: Watch::open(lab.clock), verified: 0 };
         let measured = work(&mut syncs);
         let verified = syncs.verified;
         // The client ends when nobody can ask it any more.
@@ -125,6 +132,7 @@ pub(super) struct Syncs<'a> {
     lab: &'a BenchLab,
     dialler: mpsc::Sender<Dialled>,
     answered: mpsc::Receiver<anyhow::Result<u64>>,
+    watch: Option<Watch>,
     verified: u64,
 }
 
@@ -132,17 +140,7 @@ impl Syncs<'_> {
     fn full_and_changes(&mut self, spec: &CellSpec) -> anyhow::Result<Vec<Metric>> {
         let mut cluster = self.lab.cluster.clone();
         let mut metrics = Vec::new();
-        let before = kernel_memory();
-        let mut proxy = self.lab.open()?;
-        let full = self.full(proxy.as_mut(), &cluster)?;
-        let after = kernel_memory();
-        Sample::Full.keep();
-        self.report(&full, metrics::SYNC_FULL, &mut metrics);
-        if let (Some(before), Some(after)) = (before, after) {
-            let grown = vec![after.saturating_sub(before)];
-            let (label, clock) = (metrics::SYNC_FULL.name, self.lab.clock.kind());
-            metrics.push(metrics::MEMORY_KERNEL.of(label, clock, grown));
-        }
+        let mut proxy = self.full_syncs(spec.load.full_syncs, &mut metrics)?;
         for kind in ChangeKind::ALL {
             // What earlier syncs, of another kind here, left to the next is no cost of a Change.
             proxy.settle(&cluster)?;
@@ -154,12 +152,41 @@ impl Syncs<'_> {
         Ok(metrics)
     }
 
+    /// `count` syncs of the whole Cluster, each into an empty namespace, fewer where they take long;
+    /// what the last has programmed is there afterwards.
+    fn full_syncs(
+        &mut self,
+        count: u32,
+        metrics: &mut Vec<Metric>,
+    ) -> anyhow::Result<Box<dyn Backend>> {
+        let (mut series, mut grown) = (Series::default(), None);
+        let before = kernel_memory();
+        let proxy = loop {
+            let mut proxy = self.lab.open()?;
+            self.full(proxy.as_mut(), &self.lab.cluster, &mut series)?;
+            Sample::Full.keep();
+            // Of the first alone: the kernel keeps some of what the others then take.
+            grown = grown.or_else(|| Some(kernel_memory()?.saturating_sub(before?)));
+            let taken: u64 = series.parts.iter().map(Parts::total).sum();
+            if series.parts.len() >= count as usize || taken > FULL_SYNCS_MAX {
+                break proxy;
+            }
+            proxy.stop()?;
+        };
+        self.report(&series, metrics::SYNC_FULL, metrics);
+        if let Some(grown) = grown {
+            let (label, clock) = (metrics::SYNC_FULL.name, self.lab.clock.kind());
+            metrics.push(metrics::MEMORY_KERNEL.of(label, clock, vec![grown]));
+        }
+        Ok(proxy)
+    }
+
     /// As after a restart of the proxy's process: it remembers nothing, and everything is in the
     /// kernel.
     pub(super) fn restart(&mut self) -> anyhow::Result<Vec<Metric>> {
-        let mut metrics = Vec::new();
+        let (mut metrics, mut series) = (Vec::new(), Series::default());
         let mut proxy = self.lab.open()?;
-        let series = self.full(proxy.as_mut(), &self.lab.cluster)?;
+        self.full(proxy.as_mut(), &self.lab.cluster, &mut series)?;
         Sample::Restart.keep();
         self.report(&series, metrics::SYNC_RESTART, &mut metrics);
         audit(proxy.as_mut(), &self.lab.cluster)?;
@@ -170,11 +197,14 @@ impl Syncs<'_> {
         series.report(sync, self.lab.clock.kind(), metrics);
     }
 
-    fn full(&mut self, proxy: &mut dyn Backend, cluster: &Cluster) -> anyhow::Result<Series> {
-        let mut series = Series::default();
+    fn full(
+        &mut self,
+        proxy: &mut dyn Backend,
+        cluster: &Cluster,
+        series: &mut Series,
+    ) -> anyhow::Result<()> {
         let dialled = self.lab.dialled(Position::Last, 0)?;
-        self.sync(proxy, &SyncRequest::Full(cluster), Some(dialled), &mut series)?;
-        Ok(series)
+        self.sync(proxy, &SyncRequest::Full(cluster), Some(dialled), series)
     }
 
     /// `count` Changes of one kind, each a sync of its own.
@@ -239,6 +269,7 @@ impl Syncs<'_> {
             parts.effective = Some(answered.context("after a sync")?.saturating_sub(ended));
             self.verified += 1;
         }
+        parts.aftermath = self.watch.map(Watch::until_quiet).transpose()?;
         series.parts.push(parts);
         Ok(())
     }
@@ -260,18 +291,18 @@ impl Syncs<'_> {
         let program = staged.render(request)?;
         let rendered = clock.now();
         mark::enter::<{ region::SUBMIT }>();
-        let applied = staged.submit(&program)?;
+        let spent = staged.submit(&program)?;
         let submitted = clock.now();
         mark::enter::<{ mark::OUTSIDE }>();
         series.sizes.push(program.size);
-        series.applied.push(applied);
+        series.spent.push(spent);
         let parts = Stages {
             prepare: prepared - started,
             render: rendered - prepared,
             submit: submitted - rendered,
         };
         let synced = submitted - started;
-        Ok((Parts { stages: Some(parts), synced, effective: None }, submitted))
+        Ok((Parts { stages: Some(parts), synced, effective: None, aftermath: None }, submitted))
     }
 
     /// A sync that cannot be taken apart: to `explain`, all of it is `submit`.
@@ -290,7 +321,10 @@ impl Syncs<'_> {
         }
         let ended = clock.now();
         mark::enter::<{ mark::OUTSIDE }>();
-        Ok((Parts { stages: None, synced: ended - started, effective: None }, ended))
+        Ok((
+            Parts { stages: None, synced: ended - started, effective: None, aftermath: None },
+            ended,
+        ))
     }
 }
 
@@ -329,6 +363,12 @@ fn expected_answer(
     Ok(dialled)
 }
 
+impl Parts {
+    fn total(&self) -> u64 {
+        self.synced + self.effective.unwrap_or(0) + self.aftermath.unwrap_or(0)
+    }
+}
+
 impl Series {
     fn report(&self, sync: MetricKind, clock: Clock, metrics: &mut Vec<Metric>) {
         if self.parts.is_empty() {
@@ -340,11 +380,12 @@ impl Series {
                 metrics.push(sync.of(label, clock, values));
             }
         };
-        part(metrics::TOTAL, |p| Some(p.synced + p.effective.unwrap_or(0)));
+        part(metrics::TOTAL, |p| Some(p.total()));
         part("prepare", |p| Some(p.stages?.prepare));
         part("render", |p| Some(p.stages?.render));
         part("submit", |p| Some(p.stages?.submit));
         part("effective", |p| p.effective);
+        part("aftermath", |p| p.aftermath);
         if self.sizes.is_empty() {
             return;
         }
@@ -355,13 +396,10 @@ impl Series {
         size(metrics::MESSAGES, |size| size.messages);
         size(metrics::BYTES, |size| size.bytes);
         // The kernel accounts in its own nanoseconds, which on the instructions clock are
-        // instructions.
-        let mut cpu = |mode: &str, value: fn(&CpuTime) -> u64| {
-            let values = self.applied.iter().map(value).collect();
-            metrics.push(metrics::CPU.of(&format!("{}.{mode}", sync.name), clock, values));
-        };
-        cpu("user", |applied| applied.user_ns);
-        cpu("system", |applied| applied.system_ns);
+        // instructions: the sum exactly, user and system time only by its ticks
+        // (kernel/sched/cputime.c, `cputime_adjust`, Linux 6.1).
+        let spent = self.spent.iter().map(|cpu| cpu.user_ns + cpu.system_ns).collect();
+        metrics.push(metrics::CPU.of(sync.name, clock, spent));
     }
 }
 

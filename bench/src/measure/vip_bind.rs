@@ -6,7 +6,7 @@ use std::io;
 use anyhow::{bail, ensure};
 use generators::Position;
 use proxies::Options;
-use proxies::ipvs::{IpvsOptions, VipBinding, bind_vips, unbind_vips};
+use proxies::ipvs::{IpvsOptions, VipBinding, VipProgram, ready_link, unbind_vips};
 use results::metrics;
 
 use super::kind::{Kind, Measured};
@@ -40,15 +40,25 @@ fn bind(lab: &BenchLab, vip_binding: VipBinding, measured: &mut Measured) -> any
     let label = vip_binding.as_str();
     let clock = lab.clock;
     let started = clock.now();
-    let bound = bind_vips(&lab.cluster, &options)?;
-    let taken = clock.now() - started;
+    let link = ready_link(vip_binding)?;
+    let prepared = clock.now();
+    let program = VipProgram::render(&lab.cluster, &options, link)?;
+    let rendered = clock.now();
+    let size = program.submit()?;
+    let submitted = clock.now();
     for position in [Position::First, Position::Last] {
         must_be_local(lab, position)?;
         measured.verified += 1;
     }
     unbind_vips()?;
-    let messages = vec![bound.messages];
-    measured.metrics.push(metrics::VIP_BIND.of(label, clock.kind(), vec![taken]));
+    let mut part = |label: &str, taken| {
+        measured.metrics.push(metrics::VIP_BIND.of(label, clock.kind(), vec![taken]));
+    };
+    part(label, submitted - started);
+    // Our own sorting of the Cluster is not the kernel's work.
+    part(&format!("{label}.render"), rendered - prepared);
+    part(&format!("{label}.submit"), submitted - rendered);
+    let messages = vec![size.messages];
     let label = format!("{}.{label}", metrics::VIP_BIND.name);
     measured.metrics.push(metrics::MESSAGES.of(&label, clock.kind(), messages));
     Ok(())

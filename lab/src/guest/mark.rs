@@ -9,13 +9,17 @@ use std::arch::asm;
 /// Regions, labels and the beginning share one byte.
 const KEEP: u32 = 0x10;
 const BEGIN: u32 = 0x20;
+const DROP: u32 = 0x21;
 /// "VIP" backwards, above the code.
 const MAGIC: u32 = 0x5049_5600;
 
 /// Number of a region that is not profiled.
 pub const OUTSIDE: u8 = 0;
+/// From this region on, only the kernel's own instructions count: in them, user space does nothing
+/// but wait.
+pub const KERNEL_ONLY: u8 = 8;
 /// Regions are numbered below this.
-pub const REGIONS: u8 = 8;
+pub const REGIONS: u8 = 10;
 /// Labels are numbered below this.
 pub const LABELS: u8 = 16;
 
@@ -36,12 +40,18 @@ pub fn begin() {
     mark::<BEGIN>();
 }
 
+/// Forgets what was counted since the last mark.
+#[inline]
+pub fn drop() {
+    mark::<DROP>();
+}
+
 /// From here on, instructions count for region `R`.
 #[expect(clippy::inline_always, reason = "a call would be beside every timed window")]
 #[inline(always)]
 pub fn enter<const R: u8>() {
     const { assert!(R < REGIONS, "no such region") };
-    mark_one!(R, 0; 0 1 2 3 4 5 6 7);
+    mark_one!(R, 0; 0 1 2 3 4 5 6 7 8 9);
 }
 
 /// Adds all that was counted since [`begin`] to `label`, as one sample. Labels from [`LABELS`] on

@@ -174,7 +174,7 @@ impl Profile {
     }
 }
 
-/// `LABEL KEPT R1 .. R7`.
+/// `LABEL KEPT R1 .. R9`.
 fn sample<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<ProfiledSample> {
     let label = below(words.next()?, LABELS)?;
     let kept = words.next()? == "1";
@@ -209,8 +209,9 @@ mod tests {
     #[test]
     fn samples_and_counts_come_back() {
         let profile =
-            parse("sample 4 1 43000 2 3 0 0 0 0\ncount 4 1 ffffffff81000000 99\nend 0\n").unwrap();
-        let by_region = [0, 43_000, 2, 3, 0, 0, 0, 0];
+            parse("sample 4 1 43000 2 3 0 0 0 0 0 7\ncount 4 1 ffffffff81000000 99\nend 0\n")
+                .unwrap();
+        let by_region = [0, 43_000, 2, 3, 0, 0, 0, 0, 0, 7];
         assert_eq!(profile.samples, [ProfiledSample { label: 4, kept: true, by_region }]);
         let address = 0xffff_ffff_8100_0000;
         assert_eq!(profile.blocks, [BlockCount { label: 4, region: 1, address, instructions: 99 }]);
@@ -222,10 +223,10 @@ mod tests {
             "",
             "end",
             "end 1\n",
-            "sample 16 1 0 0 0 0 0 0 0\nend 0\n",
+            "sample 16 1 0 0 0 0 0 0 0 0 0\nend 0\n",
             "sample 1 1 0 0 0\nend 0\n",
-            "sample 1 1 0 0 0 0 0 0 0 0\nend 0\n",
-            "count 1 8 0 1\nend 0\n",
+            "sample 1 1 0 0 0 0 0 0 0 0 0 0\nend 0\n",
+            "count 1 10 0 1\nend 0\n",
             "count 1 1 0 -1\nend 0\n",
             "hello\nend 0\n",
         ] {

@@ -11,7 +11,7 @@ use linux::netlink::socket::Family;
 use super::layout::Layout;
 use super::objects::{NodeObject, NodeObjects};
 use super::options::VipBinding;
-use super::program::KernelIds;
+use super::program::{IpvsProgram, KernelIds};
 use super::render::Draft;
 use crate::error::ProxyError;
 use crate::netlink::{failed, send};
@@ -21,32 +21,50 @@ use crate::program::Size;
 /// The dummy link (`defaultDummyDevice`, pkg/proxy/ipvs/proxier.go, Kubernetes 1.30).
 const LINK: &str = "kube-ipvs0";
 
-/// Binds every VIP and external IP of a Cluster, none of which may be bound yet, in the namespace
-/// of the calling thread, by the strategy in `options.ipvs`. Makes the dummy link, if that is the
-/// strategy and it is not there, and removes what the other strategy has left. Returns how much was
-/// handed over.
+/// The messages that make VIPs local, ready to be handed over.
+#[derive(Debug)]
+pub struct VipProgram(IpvsProgram);
+
+impl VipProgram {
+    /// What binds every VIP and external IP of a Cluster, none of which may be bound yet, by the
+    /// strategy in `options.ipvs`; `link` is from [`ready_link`].
+    ///
+    /// # Errors
+    /// [`ProxyError::Unsupported`] if one local route would take the packets of an Endpoint too.
+    pub fn render(cluster: &Cluster, options: &Options, link: u32) -> Result<Self, ProxyError> {
+        let layout = Layout::of(cluster, options, Vec::new())?;
+        let mut draft = Draft::new(&layout, KernelIds { family: 0, link }, 0);
+        let mut wanted = NodeObjects::default();
+        for service in cluster.services() {
+            let label = draft.about(service.name());
+            layout.objects(service, &[], |object| {
+                if matches!(object, NodeObject::Local(_)) {
+                    wanted.push(object, label);
+                }
+            });
+        }
+        wanted.sort();
+        wanted.compare(&NodeObjects::default(), |_, object| draft.add(object));
+        Ok(Self(draft.finish()))
+    }
+
+    /// Hands them over, in the namespace of the calling thread. Returns how much that was.
+    ///
+    /// # Errors
+    /// Any refusal by the kernel, with the VIP and the Service.
+    pub fn submit(&self) -> Result<Size, ProxyError> {
+        self.0.submit()?;
+        Ok(self.0.size())
+    }
+}
+
+/// All of it in one call. Returns how much was handed over.
 ///
 /// # Errors
-/// [`ProxyError::Unsupported`] if one local route would take the packets of an Endpoint too; any
-/// refusal by the kernel, with the VIP and the Service.
+/// As its three steps.
 pub fn bind_vips(cluster: &Cluster, options: &Options) -> Result<Size, ProxyError> {
     let link = ready_link(options.ipvs.vip_binding)?;
-    let layout = Layout::of(cluster, options, Vec::new())?;
-    let mut draft = Draft::new(&layout, KernelIds { family: 0, link }, 0);
-    let mut wanted = NodeObjects::default();
-    for service in cluster.services() {
-        let label = draft.about(service.name());
-        layout.objects(service, &[], |object| {
-            if matches!(object, NodeObject::Local(_)) {
-                wanted.push(object, label);
-            }
-        });
-    }
-    wanted.sort();
-    wanted.compare(&NodeObjects::default(), |_, object| draft.add(object));
-    let program = draft.finish();
-    program.submit()?;
-    Ok(program.size())
+    VipProgram::render(cluster, options, link)?.submit()
 }
 
 /// Removes the dummy link and our local routes, whichever there are. Repeatable; goes on after an
@@ -60,7 +78,10 @@ pub fn unbind_vips() -> Result<(), ProxyError> {
 
 /// Readies the namespace for a strategy: removes what the other one has left, and makes the dummy
 /// link if it is wanted and not there. Returns the link's index, or 0 if VIPs are bound by routes.
-pub(super) fn ready_link(binding: VipBinding) -> Result<u32, ProxyError> {
+///
+/// # Errors
+/// Any refusal by the kernel, such as a missing module `dummy`.
+pub fn ready_link(binding: VipBinding) -> Result<u32, ProxyError> {
     if binding == VipBinding::LocalRoute {
         unbind_link()?;
         return Ok(0);

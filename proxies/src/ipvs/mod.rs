@@ -44,7 +44,7 @@ use program::{IpvsProgram, KernelIds};
 use programmed::{Delta, ProgrammedState};
 use setup::NodeSetup;
 
-pub use binding::{bind_vips, unbind_vips};
+pub use binding::{VipProgram, bind_vips, ready_link, unbind_vips};
 pub use kernel::try_scheduler;
 pub use options::{Forwarding, IpvsOptions, VipBinding};
 pub use text::save_text;

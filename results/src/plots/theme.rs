@@ -56,11 +56,12 @@ const NAMED: [(&str, Paint); 9] = [
 /// What is no proxy, or one that nobody knows.
 pub(crate) const OTHER: Paint = paint((0x8c, 0x56, 0x4b), "#cd9f94");
 
-const PARTS: [(&str, Paint); 4] = [
+const PARTS: [(&str, Paint); 5] = [
     ("prepare", paint((0xa6, 0xae, 0xb8), "#6a737e")),
     ("render", paint((0xe6, 0x9f, 0x01), "#e6a117")),
     ("submit", paint((0x33, 0x6e, 0xa8), "#5b93c9")),
     ("effective", paint((0x02, 0x9e, 0x74), "#2fb58c")),
+    ("aftermath", paint((0x9b, 0x5d, 0x8f), "#c48ab8")),
 ];
 
 /// Fills for a ratio, each with the ratio where it ends, from far below 1 over no change to far

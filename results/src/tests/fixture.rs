@@ -280,8 +280,7 @@ fn sync(proxy: &str, services: u64, seed: u64, clock: Clock) -> Vec<Metric> {
     }
     let memory = vec![40_000_000 + 900 * services];
     metrics.push(metrics::MEMORY_KERNEL.of("sync.full", clock, memory));
-    metrics.push(metrics::CPU.of("sync.full.user", clock, vec![full * 4 / 10]));
-    metrics.push(metrics::CPU.of("sync.full.system", clock, vec![full * 6 / 10]));
+    metrics.push(metrics::CPU.of("sync.full", clock, vec![full * 9 / 10]));
     metrics
 }
 

@@ -1,0 +1,138 @@
+//! Watches what a processor does beside the watching thread: the thread counts down in short turns
+//! at idle priority, and a turn that took longer was interrupted.
+//!
+//! Only for the instructions clock, on which a turn that nobody interrupts always takes the same,
+//! and in a guest of one processor, where all work is seen.
+
+use std::arch::asm;
+use std::io;
+use std::time::Duration;
+
+use lab::guest::mark;
+use results::Clock;
+
+use super::{MeasureClock, Priority, Sample, region};
+
+/// Steps of a turn, two instructions each: what two disturbances must be apart to count as two.
+const TURN_STEPS: u64 = 500;
+/// Turns that tell how long one takes; a timer interrupt may hit some of them, never all.
+const CALM_TURNS: usize = 16;
+/// What a turn may take beyond the calm one: the watch's own bookkeeping, and no interrupt.
+const SLACK: u64 = 100;
+/// More than a timer interrupt of an idle node takes.
+const TICK_MAX: u64 = 20_000;
+/// A node is quiet when it has done nothing but tick for so long, in instructions. The kernel puts
+/// work off by a grace period of RCU or by `HZ / 50` (`kernel/rcu/tree.c`, `KFREE_DRAIN_JIFFIES`,
+/// Linux 6.1): 20 ms.
+const QUIET: u64 = 30_000_000;
+/// Longest wait for a quiet node, in instructions.
+const QUIET_WAIT_MAX: u64 = 2_000_000_000;
+
+/// A watch over the calling thread's processor.
+#[derive(Debug, Clone, Copy)]
+pub struct Watch {
+    clock: MeasureClock,
+    /// What a turn takes that nobody interrupts.
+    calm: u64,
+}
+
+impl Watch {
+    /// A watch by `clock`; none by wall clock, which cannot tell work from waiting.
+    pub fn open(clock: MeasureClock) -> Option<Self> {
+        (clock.kind() == Clock::Instructions).then(|| {
+            let turn = || {
+                let started = clock.now();
+                count_down();
+                clock.now() - started
+            };
+            let calm = (0..CALM_TURNS).map(|_| turn()).min().unwrap_or_default();
+            Self { clock, calm }
+        })
+    }
+
+    /// Waits until the node is quiet. Returns the instructions of all that disturbed the watch more
+    /// than a timer interrupt does, from the call on.
+    ///
+    /// # Errors
+    /// The system refuses a priority.
+    pub fn until_quiet(self) -> io::Result<u64> {
+        mark::enter::<{ region::AFTERMATH }>();
+        let started = self.clock.now();
+        let (mut spent, mut disturbed_at) = (0, started);
+        let at_idle_priority = self.at_idle_priority(started, |gap, now| {
+            if gap > TICK_MAX {
+                spent += gap;
+                disturbed_at = now;
+                mark::enter::<{ region::AFTERMATH }>();
+            } else if gap > 0 {
+                mark::drop();
+            }
+            now - disturbed_at < QUIET && now - started < QUIET_WAIT_MAX
+        });
+        mark::drop();
+        mark::enter::<{ mark::OUTSIDE }>();
+        at_idle_priority.map(|()| spent)
+    }
+
+    /// Hands every disturbance of the coming `window` to `record`, in instructions.
+    ///
+    /// # Errors
+    /// The system refuses a priority.
+    pub fn disturbances(self, window: Duration, mut record: impl FnMut(u64)) -> io::Result<()> {
+        let started = self.clock.now();
+        let window = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
+        let next = || {
+            mark::begin();
+            mark::enter::<{ region::DISTURBANCE }>();
+        };
+        next();
+        let at_idle_priority = self.at_idle_priority(started, |gap, now| {
+            if gap > 0 {
+                record(gap);
+                Sample::Disturbance.keep();
+                next();
+            }
+            now - started < window
+        });
+        mark::begin();
+        at_idle_priority
+    }
+
+    /// Calls `turned` with what disturbed a turn, nothing mostly, and the reading at its end, for as
+    /// long as it says so. The first turn begins at `started`.
+    fn at_idle_priority(
+        self,
+        started: u64,
+        mut turned: impl FnMut(u64, u64) -> bool,
+    ) -> io::Result<()> {
+        // What is due runs before this returns.
+        Priority::Background.apply()?;
+        let mut before = started;
+        loop {
+            count_down();
+            let now = self.clock.now();
+            let disturbance = (now - before).saturating_sub(self.calm);
+            if disturbance <= SLACK {
+                before = now;
+                if turned(0, now) {
+                    continue;
+                }
+                break;
+            }
+            if !turned(disturbance, now) {
+                break;
+            }
+            before = self.clock.now();
+        }
+        Priority::Normal.apply()
+    }
+}
+
+#[expect(clippy::inline_always, reason = "a turn must take the same wherever it is")]
+#[inline(always)]
+fn count_down() {
+    // SAFETY: the loop counts a register down to zero and touches nothing else.
+    unsafe {
+        asm!("2:", "dec {steps}", "jnz 2b", steps = inout(reg) TURN_STEPS => _, options(nomem, nostack));
+    }
+}
