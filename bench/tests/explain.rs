@@ -67,8 +67,48 @@ fn a_difference_is_explained_by_function_and_adds_up() {
     assert!(sync.cell.parts.iter().any(tables), "a submit goes through ip_tables");
     assert!(sync.adds_up(), "{} off", sync.sum_error());
 
+    // The kernel frees what a sync replaced once the sync has returned: RCU, mostly.
+    let after = ["--metric", "sync.service_remove", "--label", "aftermath"];
+    let after = explained(dir, &[&["--cell", "measure=sync"], &after[..]].concat());
+    assert!(after.measured() > 0.0 && after.adds_up(), "{} off", after.sum_error());
+
     let text = succeeded(vipbench(dir, &["explain", "out", "--cell", "none", "--label", "first"]));
     assert!(text.contains("check passed") && text.contains("tcp_v4_rcv"), "{text}");
-    let files = fs::read_dir(dir.join("out/explain")).unwrap().count();
-    assert_eq!(files, 3 * 3, "a plot, a text and the numbers each time");
+    let files = fs::read_dir(dir.join("out/explain")).unwrap().map(|file| file.unwrap().path());
+    let mut endings: Vec<String> =
+        files.map(|file| file.extension().unwrap().to_str().unwrap().to_owned()).collect();
+    endings.sort_unstable();
+    let each_time = ["html", "json", "md", "svg"];
+    assert_eq!(endings, each_time.map(|ending| [ending; 4]).concat());
+}
+
+#[test]
+#[ignore = "boots guests: scripts/test runs it"]
+fn the_estimators_of_ipvs_are_the_longest_pause_of_its_node() {
+    let dir = TempDir::new().unwrap();
+    let dir = dir.path();
+    let scenario = "name = 'idle'\nservices = [1000]\nproxies = ['none', 'ipvs']\nmeasures = ['standing']\n\
+                    [cluster]\nendpoints = { fixed = 4 }\n";
+    fs::write(dir.join("idle.toml"), scenario).unwrap();
+    let arguments = ["run", "idle.toml", "--kernel", "6.1", "--clock", "instructions", "-o", "out"];
+    succeeded(vipbench(dir, &arguments));
+
+    let run = results::Run::read(&dir.join("out")).unwrap();
+    let longest = |proxy: &str, metric: &str| {
+        let cell = run.cells.iter().find(|cell| cell.labels.proxy == proxy).unwrap();
+        let metric = cell.metrics.iter().find(|one| one.name == metric).unwrap();
+        metric.data.percentile(1.0).unwrap().unwrap()
+    };
+    // Hundreds of instructions a Service and its Endpoints, every two seconds.
+    assert!(longest("ipvs", "pause") > 20 * longest("none", "pause"));
+    assert!(longest("ipvs", "standing") > longest("none", "standing"));
+
+    let between = format!("{}..", longest("ipvs", "pause") / 2);
+    let pause = explained(dir, &["--cell", "proxy=ipvs", "--between", &between]);
+    assert_eq!(pause.metric, "pause");
+    assert!(pause.adds_up(), "{} off", pause.sum_error());
+    let total = pause.cell.executed();
+    let estimator = |part: &&results::explain::Part| part.function == "estimation_timer";
+    let part = pause.cell.parts.iter().find(estimator).unwrap();
+    assert!(2 * part.instructions > total, "{} of {total}", part.instructions);
 }
