@@ -196,5 +196,24 @@ fn a_gate_that_is_not_told_what_changes_says_what_to_set() {
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains(wanted), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
     }
+    let help =
+        script(desk.path(), "gate", &[]).arg("--help").stdout(Stdio::piped()).output().unwrap();
+    assert!(help.status.success());
+    assert!(String::from_utf8_lossy(&help.stdout).contains("BASE_VIPBENCH"));
+}
+
+#[test]
+fn a_gate_leaves_an_earlier_measurement_alone() {
+    let desk = desk();
+    let earlier = desk.path().join("shards/base");
+    fs::create_dir_all(&earlier).unwrap();
+    fs::write(earlier.join("run.json"), "kept").unwrap();
+    let variables = [("BASE_VIPBENCH", VIPBENCH)];
+    let output = script(desk.path(), "gate", &variables).arg("tool").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("RESUME=1"), "{said}");
+    assert_eq!(fs::read(earlier.join("run.json")).unwrap(), b"kept");
 }
