@@ -1,6 +1,6 @@
 //! What a run means: the record format, statistics, tables, plots and reports.
 //!
-//! Reads stored runs only, and knows nothing of kernels, labs or proxies: any report can be made
+//! Knows nothing of kernels, labs or proxies, and reads stored runs only: any report can be made
 //! again years later.
 //!
 //! While measuring, [`metrics`] makes each [`Metric`] and a [`RunWriter`] stores one [`CellRecord`]

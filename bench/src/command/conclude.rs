@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use results::{CellRecord, Run, print, report};
 
 use crate::cli::PrintArgs;
@@ -21,17 +22,23 @@ const NAMED_MAX: usize = 20;
 pub(super) fn conclude(folder: &Path, json: bool, keep_going: bool) -> anyhow::Result<ExitCode> {
     let run = Run::read(folder)?;
     let document = report::document(std::slice::from_ref(&run), None, folder)?;
-    let files = print::write(&document, folder, "report")?;
+    let written = print::write(&document, folder, "report");
     if json {
         let mut out = console::stdout();
         results::export::json(&run, &mut out)?;
         out.flush()?;
-        return Ok(exit_code(&run, keep_going));
+    } else {
+        console::line(print::terminal(&document, console::width()))?;
+        console::line(counts(&run.cells))?;
+        print_missing(&run)?;
     }
-    console::line(print::terminal(&document, console::width()))?;
-    console::line(counts(&run.cells))?;
-    print_missing(&run)?;
-    super::page::name(&files, PrintArgs { markdown: false, json })?;
+    let folder = folder.display();
+    let files = written.with_context(|| {
+        format!("writing the report; the cells are safe: `vipbench report {folder}` makes it again")
+    })?;
+    if !json {
+        super::page::name(&files, PrintArgs { markdown: false, json })?;
+    }
     Ok(exit_code(&run, keep_going))
 }
 

@@ -3,7 +3,7 @@
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use results::{CellRecord, Outcome, RunRecord, RunWriter};
 
 use super::RunRequest;
@@ -39,6 +39,7 @@ pub(super) fn open(
     request: &RunRequest,
 ) -> anyhow::Result<(RunWriter, Vec<CellSpec>)> {
     if !request.resume {
+        must_be_ours(folder)?;
         return Ok((RunWriter::create(folder, record)?, cells));
     }
     let is_again = |cell: &CellRecord| is_retried(&cell.outcome, &request.retry);
@@ -48,6 +49,21 @@ pub(super) fn open(
     }
     let left = cells.into_iter().filter(|cell| !writer.holds(&cell.id())).collect();
     Ok((writer, left))
+}
+
+/// A run's report would replace what others may have put into the folder under the same names. What
+/// holds a run is told apart when it is opened.
+fn must_be_ours(folder: &Path) -> anyhow::Result<()> {
+    let Ok(mut entries) = fs::read_dir(folder) else { return Ok(()) };
+    let other = entries.next().and_then(Result::ok).map(|entry| entry.file_name());
+    match other {
+        Some(other) if !folder.join("run.json").exists() => bail!(
+            "-o {}: the folder holds other things, such as {}; name a new folder or an empty one",
+            folder.display(),
+            other.display()
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Larger cells were skipped for one that was censored, and go with it.
@@ -64,6 +80,18 @@ mod tests {
     use results::Clock;
 
     use super::*;
+
+    #[test]
+    fn a_folder_with_other_things_in_it_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        must_be_ours(folder.path()).unwrap();
+        must_be_ours(&folder.path().join("new")).unwrap();
+        fs::write(folder.path().join("report.html"), "mine").unwrap();
+        let error = must_be_ours(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("report.html"), "{error}");
+        fs::write(folder.path().join("run.json"), "{}").unwrap();
+        must_be_ours(folder.path()).unwrap();
+    }
 
     #[test]
     fn what_is_retried_is_what_ended_so_and_what_was_skipped_for_it() {
