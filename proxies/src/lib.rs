@@ -29,5 +29,6 @@ pub use counters::{CountedRule, Counters, Target};
 pub use descriptor::{Admin, Append, Cost, Descriptor, Reading, Tool};
 pub use error::ProxyError;
 pub use iptables::tool::Variant as IptablesVariant;
+pub use nftables::options::NftablesOptions;
 pub use options::Options;
 pub use program::{Program, Size, SyncRequest};

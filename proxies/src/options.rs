@@ -2,12 +2,13 @@
 //! besides.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
+use crate::iptables::options::IptablesOptions;
 use crate::ipvs::options::IpvsOptions;
+use crate::nftables::options::NftablesOptions;
 
 /// How long a tool may take before it is killed.
 pub(crate) const TOOL_DEADLINE: Duration = Duration::from_mins(10);
@@ -26,16 +27,12 @@ pub struct Options {
     /// Program an empty namespace the quickest way there is, for measures that start from a synced
     /// node. No sync that is measured has this.
     pub quick_start: bool,
-    /// Lock file of the tools of iptables-legacy (`XTABLES_LOCKFILE`), so that namespaces that have
-    /// nothing to do with each other do not wait for each other. Nothing: `/run/xtables.lock`, one
-    /// for the whole mount namespace.
-    pub iptables_lock_file: Option<PathBuf>,
+    /// What only the iptables backends take.
+    pub iptables: IptablesOptions,
     /// What only the IPVS backend takes.
     pub ipvs: IpvsOptions,
-    /// For nftables alone: the network that VIPs are taken from. Traffic to an address in it that is
-    /// no Service's is dropped. Nothing: no such rule, as in kube-proxy before it knows a
-    /// `ServiceCIDR`. Default 10.96.0.0/12, which is kubeadm's (`--service-cluster-ip-range`).
-    pub nftables_service_cidr: Option<Ipv4Net>,
+    /// What only the nftables backends take.
+    pub nftables: NftablesOptions,
 }
 
 impl Options {
@@ -54,9 +51,9 @@ impl Default for Options {
             masquerade_all: false,
             node_addresses: Vec::new(),
             quick_start: false,
-            iptables_lock_file: None,
+            iptables: IptablesOptions::default(),
             ipvs: IpvsOptions::default(),
-            nftables_service_cidr: Some(Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 12)),
+            nftables: NftablesOptions::default(),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use generators::{Cluster, EndpointCount, Ipv4Net, Ranges, Service, SyntheticSpec};
-use proxies::Options;
+use proxies::{NftablesOptions, Options};
 
 use crate::cli::{ClusterFormat, FormArgs, GenerateArgs};
 use crate::scenario::Scenario;
@@ -109,7 +109,7 @@ fn options(cluster: &Cluster, known: Option<Ranges>, form: &FormArgs) -> Options
     Options {
         local_cidr: pods,
         node_addresses: form.node_addresses.clone(),
-        nftables_service_cidr: services,
+        nftables: NftablesOptions { service_cidr: services },
         ..Options::default()
     }
 }

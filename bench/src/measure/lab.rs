@@ -11,7 +11,7 @@ use generators::{Cluster, Position, Service, SplitMix64, SyntheticSpec};
 use lab::Ipv4Net;
 use lab::topology::{Source, Star, Topology};
 use linux::netns::Namespace;
-use proxies::{Backend, Descriptor, Options};
+use proxies::{Backend, Descriptor, NftablesOptions, Options};
 use results::Clock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -103,7 +103,7 @@ impl BenchLab {
         // (kube-proxy's `--detect-local-mode=NodeCIDR`).
         let mut options = Options {
             local_cidr: Some(CLIENTS),
-            nftables_service_cidr: Some(spec.cluster.service_cidr),
+            nftables: NftablesOptions { service_cidr: Some(spec.cluster.service_cidr) },
             ..Options::default()
         };
         spec.node.ipvs.apply(&mut options);

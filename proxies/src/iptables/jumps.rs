@@ -4,9 +4,14 @@
 //! `iptablesJumpChains` and `iptablesKubeletJumpChains` in pkg/proxy/iptables/proxier.go and
 //! `EnsureChain`, `EnsureRule` and `Monitor` in pkg/util/iptables/iptables.go, Kubernetes 1.35.
 
-use linux::ToolError;
+use std::error::Error;
+use std::io;
 
-use super::tool::IptablesTool;
+use iptables::IPTables;
+use iptables::error::IptablesError;
+use linux::{IoError, ToolError};
+
+use super::tool::Variant;
 use crate::error::ProxyError;
 
 /// The chain whose disappearance would tell kube-proxy that somebody flushed the tables.
@@ -23,103 +28,113 @@ pub(super) struct Jump {
     pub from: &'static str,
     /// kube-proxy's chain.
     pub to: &'static str,
-    /// Whether for new connections only.
-    new_only: bool,
-    /// Its comment, if it has one.
-    comment: &'static str,
+    /// What comes before the target, as `iptables-save` prints it too.
+    matches: &'static str,
 }
 
 impl Jump {
-    /// The rule as arguments, without its chain.
-    fn args(&self) -> Vec<&'static str> {
-        let mut args = Vec::new();
-        if self.new_only {
-            args.extend(["-m", "conntrack", "--ctstate", "NEW"]);
-        }
-        if !self.comment.is_empty() {
-            args.extend(["-m", "comment", "--comment", self.comment]);
-        }
-        args.extend(["-j", self.to]);
-        args
-    }
-
-    /// The rule as `iptables-save` prints it, without its chain.
+    /// The rule, without its chain. Written and saved form are the same.
     pub(super) fn rule(&self) -> String {
-        let quoted = |word: &str| {
-            if word.contains(' ') { format!("\"{word}\"") } else { word.to_owned() }
-        };
-        self.args().into_iter().map(quoted).collect::<Vec<_>>().join(" ")
+        format!("{}-j {}", self.matches, self.to)
     }
 }
 
 const fn jump(
-    (table, from): (&'static str, &'static str),
+    table: &'static str,
+    from: &'static str,
     to: &'static str,
-    (new_only, comment): (bool, &'static str),
+    matches: &'static str,
 ) -> Jump {
-    Jump { table, from, to, new_only, comment }
+    Jump { table, from, to, matches }
 }
 
-const PORTALS: (bool, &str) = (false, "kubernetes service portals");
-const NEW_PORTALS: (bool, &str) = (true, "kubernetes service portals");
-const NEW_EXTERNAL: (bool, &str) = (true, "kubernetes externally-visible service portals");
-const NEW_FIREWALL: (bool, &str) = (true, "kubernetes load balancer firewall");
-const HEALTH: (bool, &str) = (false, "kubernetes health check service ports");
-const FORWARDING: (bool, &str) = (false, "kubernetes forwarding rules");
-const POSTROUTING: (bool, &str) = (false, "kubernetes postrouting rules");
-const ALWAYS: (bool, &str) = (false, "");
+const PORTALS: &str = "-m comment --comment \"kubernetes service portals\" ";
+const NEW_PORTALS: &str =
+    "-m conntrack --ctstate NEW -m comment --comment \"kubernetes service portals\" ";
+const NEW_EXTERNAL: &str = "-m conntrack --ctstate NEW -m comment --comment \
+    \"kubernetes externally-visible service portals\" ";
+const NEW_FIREWALL: &str =
+    "-m conntrack --ctstate NEW -m comment --comment \"kubernetes load balancer firewall\" ";
+const HEALTH: &str = "-m comment --comment \"kubernetes health check service ports\" ";
+const FORWARDING: &str = "-m comment --comment \"kubernetes forwarding rules\" ";
+const POSTROUTING: &str = "-m comment --comment \"kubernetes postrouting rules\" ";
 
 /// All jumps in the order in which they are made; each goes to the front of its chain.
 pub(super) const JUMPS: [Jump; 14] = [
-    jump(("filter", "INPUT"), "KUBE-EXTERNAL-SERVICES", NEW_EXTERNAL),
-    jump(("filter", "FORWARD"), "KUBE-EXTERNAL-SERVICES", NEW_EXTERNAL),
-    jump(("filter", "INPUT"), "KUBE-NODEPORTS", HEALTH),
-    jump(("filter", "FORWARD"), "KUBE-SERVICES", NEW_PORTALS),
-    jump(("filter", "OUTPUT"), "KUBE-SERVICES", NEW_PORTALS),
-    jump(("filter", "FORWARD"), "KUBE-FORWARD", FORWARDING),
-    jump(("filter", "INPUT"), "KUBE-PROXY-FIREWALL", NEW_FIREWALL),
-    jump(("filter", "OUTPUT"), "KUBE-PROXY-FIREWALL", NEW_FIREWALL),
-    jump(("filter", "FORWARD"), "KUBE-PROXY-FIREWALL", NEW_FIREWALL),
-    jump(("nat", "OUTPUT"), "KUBE-SERVICES", PORTALS),
-    jump(("nat", "PREROUTING"), "KUBE-SERVICES", PORTALS),
-    jump(("nat", "POSTROUTING"), "KUBE-POSTROUTING", POSTROUTING),
-    jump(("filter", "INPUT"), "KUBE-FIREWALL", ALWAYS),
-    jump(("filter", "OUTPUT"), "KUBE-FIREWALL", ALWAYS),
+    jump("filter", "INPUT", "KUBE-EXTERNAL-SERVICES", NEW_EXTERNAL),
+    jump("filter", "FORWARD", "KUBE-EXTERNAL-SERVICES", NEW_EXTERNAL),
+    jump("filter", "INPUT", "KUBE-NODEPORTS", HEALTH),
+    jump("filter", "FORWARD", "KUBE-SERVICES", NEW_PORTALS),
+    jump("filter", "OUTPUT", "KUBE-SERVICES", NEW_PORTALS),
+    jump("filter", "FORWARD", "KUBE-FORWARD", FORWARDING),
+    jump("filter", "INPUT", "KUBE-PROXY-FIREWALL", NEW_FIREWALL),
+    jump("filter", "OUTPUT", "KUBE-PROXY-FIREWALL", NEW_FIREWALL),
+    jump("filter", "FORWARD", "KUBE-PROXY-FIREWALL", NEW_FIREWALL),
+    jump("nat", "OUTPUT", "KUBE-SERVICES", PORTALS),
+    jump("nat", "PREROUTING", "KUBE-SERVICES", PORTALS),
+    jump("nat", "POSTROUTING", "KUBE-POSTROUTING", POSTROUTING),
+    jump("filter", "INPUT", "KUBE-FIREWALL", ""),
+    jump("filter", "OUTPUT", "KUBE-FIREWALL", ""),
 ];
 
 /// Makes what is missing of the canary chains and the jumps. 31 processes if all is there.
 ///
 /// # Errors
 /// The first call that `iptables` refused.
-pub(super) fn ensure(tool: &IptablesTool) -> Result<(), ProxyError> {
+pub(super) fn ensure(variant: Variant) -> Result<(), ProxyError> {
+    // Built by hand, not by `iptables::new`, which would ask whatever is called plain `iptables`
+    // for its version: a tool of this name has all of these options.
+    let tool = IPTables { cmd: variant.tool(), has_check: true, has_wait: true, is_numeric: true };
     for table in CANARY_TABLES {
-        ensure_chain(tool, table, CANARY)?;
+        ensure_chain(&tool, table, CANARY)?;
     }
     for jump in &JUMPS {
-        ensure_chain(tool, jump.table, jump.to)?;
-        ensure_rule(tool, jump)?;
+        ensure_chain(&tool, jump.table, jump.to)?;
+        ensure_rule(&tool, jump)?;
     }
     Ok(())
 }
 
 /// `-N`. That the chain exists is told by exit status 1, upstream relies on the same.
-fn ensure_chain(tool: &IptablesTool, table: &str, chain: &str) -> Result<(), ProxyError> {
-    match tool.call(&["-w", "-t", table, "-N", chain]) {
-        Err(ProxyError::Tool(ToolError::Failed { status, .. })) if status == "exit status: 1" => {
-            Ok(())
+fn ensure_chain(tool: &IPTables, table: &str, chain: &str) -> Result<(), ProxyError> {
+    match tool.new_chain(table, chain) {
+        Err(error) if !exists_already(&*error) => {
+            Err(refused(format!("{} -t {table} -N {chain}", tool.cmd), &*error))
         }
-        other => other.map(drop),
+        _ => Ok(()),
     }
 }
 
 /// `-C` and, if that does not find the rule, `-I`.
-fn ensure_rule(tool: &IptablesTool, jump: &Jump) -> Result<(), ProxyError> {
+fn ensure_rule(tool: &IPTables, jump: &Jump) -> Result<(), ProxyError> {
     let Jump { table, from, .. } = *jump;
-    let call = |verb| tool.call(&[&["-w", "-t", table, verb, from], &jump.args()[..]].concat());
-    match call("-C") {
-        Err(ProxyError::Tool(ToolError::Failed { .. })) => call("-I").map(drop),
-        other => other.map(drop),
+    let rule = jump.rule();
+    let command = |verb: &str| format!("{} -t {table} {verb} {from} {rule}", tool.cmd);
+    if tool.exists(table, from, &rule).map_err(|error| refused(command("-C"), &*error))? {
+        return Ok(());
     }
+    tool.insert(table, from, &rule, 1).map_err(|error| refused(command("-I"), &*error))
+}
+
+fn exists_already(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<IptablesError>().is_some_and(|error| error.code == 1)
+}
+
+fn refused(command: String, error: &(dyn Error + 'static)) -> ProxyError {
+    if let Some(error) = error.downcast_ref::<IptablesError>() {
+        return ProxyError::Tool(ToolError::Failed {
+            command,
+            status: format!("exit status: {}", error.code),
+            stderr: error.msg.trim().chars().take(512).collect(),
+            input: None,
+        });
+    }
+    // The crate passes on what `Command` said, as a box that cannot be sent between threads.
+    let source = error.downcast_ref::<io::Error>().map_or_else(
+        || io::Error::other(error.to_string()),
+        |error| io::Error::new(error.kind(), error.to_string()),
+    );
+    IoError::of("run", command)(source).into()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod counters;
 pub(crate) mod dump;
 mod jumps;
 mod names;
+pub(crate) mod options;
 mod render;
 mod saved;
 mod teardown;
@@ -229,7 +230,7 @@ impl Staged for Iptables {
                 self.sysctls.change("net.ipv4.conf.all.route_localnet", "1")?;
             }
             if !self.options.quick_start {
-                jumps::ensure(&self.tool)?;
+                jumps::ensure(self.tool.variant)?;
                 self.existing = self.existing_chains()?;
             }
         }
@@ -254,7 +255,7 @@ impl Staged for Iptables {
             return self.tool.restore(text);
         }
         let applied = self.tool.replace(text)?;
-        jumps::ensure(&self.tool)?;
+        jumps::ensure(self.tool.variant)?;
         Ok(applied)
     }
 }

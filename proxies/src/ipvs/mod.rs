@@ -174,7 +174,7 @@ impl Ipvs {
     /// Reads the namespace and readies fixed state for a Cluster, whatever is there already.
     fn look(&mut self, cluster: &Cluster) -> Result<State, ProxyError> {
         let family = family_number()?;
-        let link = binding::ready_link(self.options.ipvs.vip_binding)?;
+        let link = ready_link(self.options.ipvs.vip_binding)?;
         let (layout, observed) = self.read(cluster, family, Some(link))?;
         self.setup.ready(&layout, &observed, cluster)?;
         Ok(State { layout, ids: KernelIds { family, link }, observed, programmed: None })

@@ -74,7 +74,7 @@ fn write_fixed_chains(table: &mut Dump, layout: Layout, options: &Options) {
     add("firewall-check", format!("{DESTINATION} vmap @firewall-ips"));
     let invalid = quoted(fixed::INVALID_PORT_COMMENT);
     add("cluster-ips-check", format!("ip daddr @cluster-ips reject {invalid}"));
-    if let Some(cidr) = options.nftables_service_cidr {
+    if let Some(cidr) = options.nftables.service_cidr {
         let unallocated = quoted(fixed::UNALLOCATED_COMMENT);
         add("cluster-ips-check", format!("ip daddr {} drop {unallocated}", printed(cidr)));
     }

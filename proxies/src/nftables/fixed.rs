@@ -125,7 +125,7 @@ fn write_containers(text: &mut Text, layout: Layout, options: &Options) {
 fn write_checks(text: &mut Text, options: &Options) {
     let check = text.add_rule("cluster-ips-check").str("ip daddr @cluster-ips reject");
     check.comment(INVALID_PORT_COMMENT).end();
-    if let Some(network) = options.nftables_service_cidr {
+    if let Some(network) = options.nftables.service_cidr {
         let check = text.add_rule("cluster-ips-check").str("ip daddr { ").network(network);
         check.str(" } drop").comment(UNALLOCATED_COMMENT).end();
     }

@@ -14,6 +14,7 @@ mod layout;
 mod listing;
 mod names;
 mod nft;
+pub(crate) mod options;
 mod render;
 mod slow_down;
 mod text;

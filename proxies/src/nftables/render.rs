@@ -311,7 +311,7 @@ mod tests {
             node_addresses: vec![[192, 168, 0, 2].into()],
             ..Options::default()
         };
-        options.nftables_service_cidr = Ipv4Net::new([172, 30, 0, 0].into(), 16).ok();
+        options.nftables.service_cidr = Ipv4Net::new([172, 30, 0, 0].into(), 16).ok();
         options
     }
 

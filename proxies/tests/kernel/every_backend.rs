@@ -17,7 +17,7 @@ const IPVS: &str = "ipvs";
 fn options() -> Options {
     let mut options = Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() };
     let range = Ipv4Net::new_assert([172, 30, 0, 0].into(), 16);
-    options.nftables_service_cidr = Some(range);
+    options.nftables.service_cidr = Some(range);
     options
 }
 

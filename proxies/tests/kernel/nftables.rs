@@ -14,7 +14,7 @@ use crate::witness::listed;
 
 fn options() -> Options {
     let mut options = Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() };
-    options.nftables_service_cidr = Some(Ipv4Net::new_assert(Ipv4Addr::new(172, 30, 0, 0), 16));
+    options.nftables.service_cidr = Some(Ipv4Net::new_assert(Ipv4Addr::new(172, 30, 0, 0), 16));
     options
 }
 
@@ -231,7 +231,7 @@ fn restart_writes_differences(name: &str) {
 fn options_are_verified(name: &str) {
     let none = Options { local_cidr: None, ..options() };
     let mut no_network = options();
-    no_network.nftables_service_cidr = None;
+    no_network.nftables.service_cidr = None;
     let all = Options { masquerade_all: true, ..options() };
     let addresses = ["192.0.2.1", "127.0.0.1"].map(|address| address.parse().expect("an address"));
     let restricted = Options { node_addresses: addresses.into(), ..options() };
