@@ -1,9 +1,10 @@
 //! Progress on standard error: a live line on a terminal, a plain line every ten seconds elsewhere.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use results::{CellRecord, Outcome};
 
 use crate::console;
@@ -50,7 +51,18 @@ impl Progress {
 
     /// How many cells there will be.
     pub fn expect(&self, total: usize) {
-        self.bar.set_style(style("{msg}  {pos}/{len} cells, {elapsed} so far, about {eta} left"));
+        let counts = style("{msg}  {pos}/{len} cells, {elapsed} so far{left}");
+        self.bar.set_style(counts.with_key(
+            "left",
+            |state: &ProgressState, to: &mut dyn fmt::Write| {
+                // A line that cannot be written has no reader.
+                let _ = to.write_str(&left(
+                    state.pos(),
+                    state.len().unwrap_or_default(),
+                    state.elapsed(),
+                ));
+            },
+        ));
         self.bar.set_message("");
         self.bar.set_length(total as u64);
         self.bar.reset_elapsed();
@@ -131,13 +143,19 @@ fn plain(bar: &ProgressBar, running: &str) -> String {
         None | Some(0) => bar.message(),
         Some(total) => {
             let (done, so_far) = (bar.position(), HumanDuration(bar.elapsed()));
-            let left = match done {
-                0 => String::new(),
-                _ => format!(", about {:#} left", HumanDuration(bar.eta())),
-            };
+            let left = left(done, total, bar.elapsed());
             format!("{done}/{total} cells, {so_far:#} so far{left}: {running}")
         }
     }
+}
+
+/// What is left if cells go on as they went on the whole; nothing before the first.
+fn left(done: u64, total: u64, so_far: Duration) -> String {
+    if done == 0 {
+        return String::new();
+    }
+    let left = so_far.as_secs_f64() * total.saturating_sub(done) as f64 / done as f64;
+    format!(", about {:#} left", HumanDuration(Duration::from_secs_f64(left)))
 }
 
 #[cfg(test)]
@@ -164,5 +182,6 @@ mod tests {
         bar.inc(1);
         let line = plain(&bar, "ipvs 10 sync");
         assert!(line.starts_with("1/4 cells, ") && line.ends_with(" left: ipvs 10 sync"), "{line}");
+        assert_eq!(left(1, 4, Duration::from_secs(20)), ", about 60s left");
     }
 }
