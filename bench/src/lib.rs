@@ -8,6 +8,7 @@ pub mod console;
 pub mod explain;
 pub mod features;
 pub mod files;
+pub mod imported;
 pub mod load;
 pub mod measure;
 pub mod place;

@@ -14,9 +14,9 @@ use results::replicate::Claim;
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::imported::ImportedCluster;
 use crate::measure::node::{IpvsSettings, SysctlValue};
 use crate::measure::spec::{Inject, LoadSpec, Measure};
-use crate::run::imported::ImportedCluster;
 
 /// A scenario file. Every key has a documented default except `name`, `proxies`, and one of
 /// `services` and `cluster_file`.

@@ -8,6 +8,9 @@ use std::cmp::Ordering;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+/// A control that moves by less than this is called still.
+pub(crate) const STILL_BELOW: f64 = 0.02;
+
 /// The middle and the ends of some values, for example one value a seed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Spread {

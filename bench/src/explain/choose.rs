@@ -7,12 +7,12 @@ use results::metrics::{self, MetricKind, Use};
 use results::{CellRecord, Clock, Outcome, Place, Run};
 use serde::Deserialize;
 
+use crate::imported::CLUSTER_FACT;
 use crate::load::{Sample, region};
 use crate::measure::spec::{CellSpec, Measure};
 use crate::measure::{self, metric_of};
 use crate::place::Setting;
 use crate::run::check::{Overrides, validated};
-use crate::run::imported::CLUSTER_FACT;
 use crate::run::plan::expand;
 use crate::scenario::Scenario;
 

@@ -12,7 +12,7 @@ use generators::VipLayout;
 use proxies::Descriptor;
 use results::replicate::Claim;
 
-use super::imported::ImportedCluster;
+use crate::imported::ImportedCluster;
 use crate::measure::node::check_sysctls;
 use crate::measure::spec::Measure;
 use crate::measure::topology_of;

@@ -3,7 +3,6 @@
 
 pub mod check;
 mod folder;
-pub mod imported;
 pub mod plan;
 pub mod progress;
 mod runner;
@@ -17,12 +16,12 @@ use proxies::Descriptor;
 use results::{Clock, Environment, Place, ProxyRecord, RunRecord, ShardRecord};
 
 use crate::console;
+use crate::imported::CLUSTER_FACT;
 use crate::measure::node::sysctl_facts;
 use crate::measure::spec::CellSpec;
 use crate::place::{Asked, Places, Setting, choose};
 use crate::scenario::Scenario;
 use check::{Overrides, validated};
-use imported::CLUSTER_FACT;
 use plan::expand;
 use progress::Progress;
 use runner::Runner;

@@ -44,6 +44,18 @@ pub struct Slo {
     pub(super) conditions: Vec<Condition>,
 }
 
+impl Slo {
+    /// Names of the metrics that it limits.
+    pub fn metrics(&self) -> impl Iterator<Item = &str> {
+        self.conditions.iter().map(|condition| condition.metric.as_str())
+    }
+
+    /// Whether a limit is a multiple of what a connection without a proxy takes.
+    pub fn is_relative(&self) -> bool {
+        self.conditions.iter().any(|condition| matches!(condition.limit, Limit::TimesNone(_)))
+    }
+}
+
 /// One upper limit.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Condition {

@@ -76,14 +76,18 @@ pub enum ClocksError {
     #[error(transparent)]
     View(#[from] ViewError),
     /// A run with the other clock, or several kernels.
-    #[error("run {run}: {found} kernels on the {clock} clock; name a run with one")]
+    #[error(
+        "run {}: one kernel on the {clock} clock is wanted here, and it has {found}; name the run by wall clock first, \
+         then the one by instructions, each of `vipbench run scenarios/clocks.toml`",
+        .run.display()
+    )]
     Groups {
         /// The folder.
         run: PathBuf,
         /// The clock that was asked for.
         clock: Clock,
-        /// How many kernels it has there.
-        found: usize,
+        /// What it has.
+        found: String,
     },
     /// Nothing in common.
     #[error(
@@ -124,7 +128,11 @@ fn only_group<'v, 'a>(
     let groups: Vec<_> = view.groups.iter().filter(|group| group.key.clock == clock).collect();
     match groups.as_slice() {
         [group] => Ok(group),
-        others => Err(ClocksError::Groups { run: run.dir.clone(), clock, found: others.len() }),
+        _ => {
+            let has: Vec<String> = view.groups.iter().map(|group| group.key.title()).collect();
+            let found = if has.is_empty() { "no measured cell".to_owned() } else { list(&has) };
+            Err(ClocksError::Groups { run: run.dir.clone(), clock, found })
+        }
     }
 }
 
@@ -227,10 +235,8 @@ mod tests {
             let [least, middle, most] = agreement.ns_per_1000;
             assert!(0.0 < least && least <= middle && middle <= most, "{agreement:?}");
         }
-        assert!(matches!(
-            compare(&stored, &wall),
-            Err(ClocksError::Groups { clock: Clock::Wall, found: 0, .. })
-        ));
+        let swapped = compare(&stored, &wall).unwrap_err().to_string();
+        assert!(swapped.contains("wall clock is wanted") && swapped.contains("instructions"));
     }
 
     #[test]

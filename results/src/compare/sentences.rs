@@ -9,12 +9,10 @@ use super::comparison::{Comparison, Described, Effect, Statistic};
 use crate::format::{self, list, quantity, signed_percent, thousands};
 use crate::metrics;
 use crate::record::{Clock, Unit};
-use crate::stats::Spread;
+use crate::stats::{STILL_BELOW, Spread};
 
 /// Stands for a ratio that says nothing.
 pub(crate) const NO_RATIO: &str = "-";
-/// A control that moves by less than this is called still.
-pub(crate) const STILL_BELOW: f64 = 0.02;
 
 impl Described {
     /// `kernel 6.1.0 of runs/a`.

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::phrases::{of_position, ranked, services};
-use crate::compare::sentences::STILL_BELOW;
 use crate::format::{list, percent, quantity, thousands};
 use crate::metrics::{CONNECT, KEEPALIVE_REQUEST};
 use crate::proxies::CONTROL;
-use crate::stats::Spread;
+use crate::stats::{STILL_BELOW, Spread};
 use crate::view::{Group, Timing};
 
 /// The second request on an open connection: the number of Services should not show in it. A proxy

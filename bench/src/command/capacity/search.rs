@@ -16,6 +16,8 @@ use results::capacity::{self, PlanOptions, Slo};
 use crate::cli::{CapacitySearchArgs, PageArgs, PrintArgs};
 use crate::command::run::request;
 use crate::console;
+use crate::measure;
+use crate::measure::spec::Measure;
 use crate::run::check::Overrides;
 use crate::run::{Ended, Interrupt, RunRequest};
 use crate::scenario::Scenario;
@@ -50,9 +52,10 @@ struct Search<'a> {
 
 pub(super) fn run(args: &CapacitySearchArgs) -> anyhow::Result<ExitCode> {
     // A mistake in it is found before anything is measured.
-    args.slo.parse::<Slo>()?;
+    let slo: Slo = args.slo.parse()?;
     let request = request(&args.run)?;
     let scenario = Scenario::read(&request.scenario)?;
+    must_be_measured(&slo, &scenario.measures)?;
     let asked = &request.overrides;
     let sizes = if asked.services.is_empty() { &scenario.services } else { &asked.services };
     let bounds = bounds(sizes, args.within)?;
@@ -65,7 +68,7 @@ pub(super) fn run(args: &CapacitySearchArgs) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::catch()?;
     let mut search =
         Search { slo: &args.slo, request, interrupt: &interrupt, runs: BTreeMap::new() };
-    let with_control = proxies.iter().any(|proxy| proxy == CONTROL);
+    let with_control = slo.is_relative();
     for proxy in proxies.iter().filter(|proxy| *proxy != CONTROL) {
         search.proxy(proxy, with_control, bounds, &folder)?;
     }
@@ -82,6 +85,23 @@ pub(super) fn run(args: &CapacitySearchArgs) -> anyhow::Result<ExitCode> {
         ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A limit on what no cell gives would be found out after the first, and minutes.
+fn must_be_measured(slo: &Slo, measures: &[Measure]) -> anyhow::Result<()> {
+    let gives = |measure: &Measure, metric: &str| {
+        measure::of(*measure).emits.iter().any(|kind| kind.name == metric)
+    };
+    for metric in slo.metrics() {
+        if !measures.iter().any(|measure| gives(measure, metric)) {
+            let remedy = Measure::ALL.iter().find(|measure| gives(measure, metric));
+            bail!(
+                "--slo: the scenario does not measure {metric}; put {:?} among its `measures`",
+                remedy.map_or("a measure that gives it", |measure| measure.name())
+            );
+        }
+    }
+    Ok(())
 }
 
 fn bounds(sizes: &[u32], within: u8) -> anyhow::Result<Bounds> {
@@ -217,6 +237,16 @@ mod tests {
             assert!(f64::from(over) <= 1.25 * f64::from(within), "{largest}: {sizes:?}");
             assert!(sizes.len() <= 7 && sizes.len() * 3 < ladder(BOUNDS), "{largest}: {sizes:?}");
         }
+    }
+
+    #[test]
+    fn a_limit_on_what_the_scenario_does_not_measure_is_told_with_the_measure_that_does() {
+        let slo: Slo = "connect.p50 < 100k and sync.full.total < 1G".parse().unwrap();
+        assert!(!slo.is_relative());
+        must_be_measured(&slo, &[Measure::Connect, Measure::Sync]).unwrap();
+        let error = must_be_measured(&slo, &[Measure::Connect]).unwrap_err().to_string();
+        assert!(error.contains("sync.full") && error.contains("\"sync\""), "{error}");
+        assert!("connect.p50 < 2x none".parse::<Slo>().unwrap().is_relative());
     }
 
     #[test]
