@@ -13,8 +13,8 @@ use vipbench::measure;
 use vipbench::measure::spec::Measure;
 
 /// Recorded runs that hold every measure between them.
-const RECORDED: [&str; 4] =
-    ["quick-6.1", "strided-vips", "replicate/one-by-one", "replicate/rules"];
+const RECORDED: [&str; 5] =
+    ["quick-6.1", "strided-vips", "replicate/one-by-one", "replicate/rules", "standing-5.10-7.3"];
 
 fn recorded() -> Vec<CellRecord> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../results/reference");

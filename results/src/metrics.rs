@@ -204,7 +204,7 @@ table! {
         counts: Counts::Spent,
         usual_label: IDLE,
         allowed: Some(LAYOUT_MOVES),
-        uses: &[Budget],
+        uses: &[Budget, OwnTable],
         ..ASIDE
     };
     /// What an idle node interrupts a program with, each time: the longest is what a connection may
@@ -213,7 +213,7 @@ table! {
         name: "pause",
         title: "Pauses: what an idle node interrupts a program with",
         usual_label: IDLE,
-        uses: &[Budget, Explain, ExplainFirst],
+        uses: &[Budget, Explain, ExplainFirst, OwnTable],
         ..ASIDE
     };
     /// Rules that a sync hands over.

@@ -126,14 +126,12 @@ fn only_group<'v, 'a>(
     clock: Clock,
 ) -> Result<&'v Group<'a>, ClocksError> {
     let groups: Vec<_> = view.groups.iter().filter(|group| group.key.clock == clock).collect();
-    match groups.as_slice() {
-        [group] => Ok(group),
-        _ => {
-            let has: Vec<String> = view.groups.iter().map(|group| group.key.title()).collect();
-            let found = if has.is_empty() { "no measured cell".to_owned() } else { list(&has) };
-            Err(ClocksError::Groups { run: run.dir.clone(), clock, found })
-        }
+    if let [group] = groups.as_slice() {
+        return Ok(group);
     }
+    let has: Vec<String> = view.groups.iter().map(|group| group.key.title()).collect();
+    let found = if has.is_empty() { "no measured cell".to_owned() } else { list(&has) };
+    Err(ClocksError::Groups { run: run.dir.clone(), clock, found })
 }
 
 fn pairs(wall: &Group<'_>, instructions: &Group<'_>) -> Vec<Pair> {

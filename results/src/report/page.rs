@@ -145,13 +145,23 @@ fn parts(group: &Group<'_>) -> Result<Vec<Block>, ReportError> {
     let syncs = [costs::sync_totals(group), costs::vip_bind(group)];
     let (control, others) = (connect::keepalive(group), costs::resources(group));
     let of_parts = costs::sync_parts(group).into_iter().collect();
-    Ok([
+    let idle = some([costs::idle_node(group), None]);
+    let mut blocks = [
         part("New connections", of_connections, connections.collect(), connect::phases(group)),
         part("Layout of the VIPs", Vec::new(), some(layouts), Vec::new()),
         part("Programming the kernel", of_syncs, some(syncs), of_parts),
-        part("Controls and other costs", Vec::new(), some([control, None]), some([others, None])),
+        part("An idle node", Vec::new(), idle, Vec::new()),
     ]
-    .concat())
+    .concat();
+    // What else there is may be all there is.
+    let (control, others) = (some([control, None]), some([others, None]));
+    let (shown, folded) = if blocks.is_empty() {
+        ([control, others].concat(), Vec::new())
+    } else {
+        (control, others)
+    };
+    blocks.extend(part("Controls and other costs", Vec::new(), shown, folded));
+    Ok(blocks)
 }
 
 /// How it was measured: commands, how to read the numbers, the harness's own cost and the

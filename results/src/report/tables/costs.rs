@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::format::{Scale, thousands};
-use crate::metrics::{self, PARTS, SYNC_FULL, TOTAL, Use, VIP_BIND};
+use crate::metrics::{self, IDLE, PARTS, PAUSE, STANDING, SYNC_FULL, TOTAL, Use, VIP_BIND};
 use crate::record::Unit;
 use crate::tables::{Columns, Table, Timing, by_size};
 use crate::view::Group;
@@ -28,8 +28,19 @@ pub(crate) fn sync_parts(group: &Group<'_>) -> Option<Table> {
         .map(|part| (part.to_owned(), SYNC_FULL.name, part, 0.5))
         .collect();
     let note = "prepare: reading what is there; render: making text or messages; submit: handing them over until the kernel returns; \
-                effective: until a new connection is answered by the right endpoint.";
+                effective: until a new connection is answered by the right endpoint; aftermath: what the kernel still does for it until the node is quiet.";
     by_size(group, "Parts of a full sync", note, &columns)
+}
+
+/// What the node does with the Cluster programmed while nobody asks anything of it.
+pub(crate) fn idle_node(group: &Group<'_>) -> Option<Table> {
+    let columns: [Timing<'_>; 2] = [
+        ("a second".to_owned(), STANDING.name, IDLE, 0.5),
+        ("longest pause".to_owned(), PAUSE.name, IDLE, 1.0),
+    ];
+    let note = "a second: all that interrupts a program there; longest pause: what a connection that comes just then waits at most. \
+                `vipbench explain` says what a pause is.";
+    by_size(group, "Idle node", note, &columns)
 }
 
 /// The strategies of making VIPs local.
