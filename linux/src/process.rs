@@ -12,7 +12,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::process::{
     Pid, PidfdFlags, Signal, getpid, getppid, kill_process, pidfd_open,
     set_parent_process_death_signal,
@@ -53,7 +53,7 @@ pub enum ToolError {
     },
     /// It did not end in time and was killed. What it had already done stays.
     #[error(
-        "`{command}` did not end within {limit_s} s and was killed; raise the limit or take a smaller size{}",
+        "`{command}` did not end within {limit_s} s and was killed; try again on a machine that is less busy, or with a smaller size{}",
         after("; it said: ", stderr.as_deref())
     )]
     Timeout {
@@ -120,8 +120,9 @@ pub fn output(command: Command, limits: Limits) -> Result<Output, ToolError> {
     Child::spawn(command, limits)?.wait()
 }
 
-/// A running child. It is killed when this guard drops, when somebody waits for it or looks at it
-/// beyond its limits, or when the thread that started it ends.
+/// A running child. It is killed when this guard drops, when somebody waits for it beyond its limits,
+/// or when the thread that started it ends: the guard must not leave that thread. What it writes has
+/// room for its limit and little more, whether anybody looks on or not.
 ///
 /// It has a process group of its own, so that a key pressed at a terminal reaches only this
 /// process, which then ends it in good order. Only the child itself is killed.
@@ -152,7 +153,7 @@ impl Child {
     /// [`ToolError`]: not installed, or no process or descriptor left.
     pub fn spawn(mut command: Command, limits: Limits) -> Result<Self, ToolError> {
         command.stdin(Stdio::null());
-        Self::start(command, Some(memory_file()?), limits)
+        Self::start(command, Some(output_file(limits.output_bytes_max)?), limits)
     }
 
     /// The same with the standard input that `command` has. Without `stdout`, what it writes there
@@ -162,7 +163,7 @@ impl Child {
         stdout: Option<File>,
         limits: Limits,
     ) -> Result<Self, ToolError> {
-        let stderr = memory_file()?;
+        let stderr = output_file(limits.output_bytes_max)?;
         command.stdout(stdout.as_ref().map_or(Ok(Stdio::null()), shared)?);
         command.stderr(shared(&stderr)?).process_group(0);
         die_with_parent(&mut command);
@@ -236,8 +237,9 @@ impl Child {
         if left.is_zero() {
             return Ok(Some(End::Overdue));
         }
-        for file in self.stdout.iter().chain([&self.stderr]) {
-            if file.metadata()?.len() > self.limits.output_bytes_max as u64 {
+        for mut file in self.stdout.iter().chain([&self.stderr]) {
+            // The child writes at the offset that it shares with this file.
+            if file.stream_position()? > self.limits.output_bytes_max as u64 {
                 return Ok(Some(End::Stopped));
             }
         }
@@ -317,6 +319,21 @@ pub(crate) fn memory_file() -> Result<File, IoError> {
     Ok(file.into())
 }
 
+/// A memory file that takes `bytes_max` and at most two pages more: its size is sealed, so a child
+/// that writes on is refused by the kernel (`mm/shmem.c`, `shmem_write_begin`, Linux 6.1). Memory is
+/// taken only for what is written.
+fn output_file(bytes_max: usize) -> Result<File, IoError> {
+    const PAGE: u64 = 4096;
+    let size = (bytes_max as u64 / PAGE + 2) * PAGE;
+    let sealed = || {
+        let file = memfd_create("vipbench", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        ftruncate(&file, size)?;
+        fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK)?;
+        Ok::<File, rustix::io::Errno>(file.into())
+    };
+    sealed().map_err(|errno| IoError::of("make", "a memory file")(errno.into()))
+}
+
 /// A memory file as an output of a child.
 fn shared(file: &File) -> Result<Stdio, IoError> {
     file.try_clone().map(Stdio::from).map_err(IoError::of("share", "a memory file"))
@@ -325,8 +342,9 @@ fn shared(file: &File) -> Result<Stdio, IoError> {
 /// What a child wrote into a file: all of it, or one byte more than `bytes_max`.
 fn written(mut file: &File, bytes_max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    let length = file.stream_position()?;
     file.rewind()?;
-    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(length.min(bytes_max as u64 + 1)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -201,7 +201,6 @@ table! {
     STANDING = MetricKind {
         name: "standing",
         title: "What an idle node spends a second",
-        counts: Counts::Spent,
         usual_label: IDLE,
         allowed: Some(LAYOUT_MOVES),
         uses: &[Budget, OwnTable],
@@ -212,6 +211,7 @@ table! {
     PAUSE = MetricKind {
         name: "pause",
         title: "Pauses: what an idle node interrupts a program with",
+        counts: Counts::Spent,
         usual_label: IDLE,
         uses: &[Budget, Explain, ExplainFirst, OwnTable],
         ..ASIDE

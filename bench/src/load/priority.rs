@@ -20,15 +20,37 @@ pub enum Priority {
 
 impl Priority {
     pub(super) fn apply(self) -> io::Result<()> {
-        let policy = match self {
-            Self::Normal => libc::SCHED_OTHER,
-            Self::Background => libc::SCHED_IDLE,
-        };
-        let parameters = libc::sched_param { sched_priority: 0 };
-        // SAFETY: thread 0 is the calling one, and the parameters outlive the call.
-        match unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
+        match self {
+            Self::Normal => Ok(()),
+            Self::Background => set_policy(libc::SCHED_IDLE, 0),
         }
+    }
+}
+
+/// Runs `work` on the calling thread as [`Priority::Background`], and then gives the thread what it
+/// had before.
+///
+/// # Errors
+/// The system refuses a policy.
+pub(super) fn in_background<T>(work: impl FnOnce() -> T) -> io::Result<T> {
+    let mut parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: thread 0 is the calling one, and the parameters outlive the call.
+    let (policy, told) =
+        unsafe { (libc::sched_getscheduler(0), libc::sched_getparam(0, &raw mut parameters)) };
+    if policy < 0 || told < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Priority::Background.apply()?;
+    let done = work();
+    set_policy(policy, parameters.sched_priority)?;
+    Ok(done)
+}
+
+fn set_policy(policy: libc::c_int, sched_priority: libc::c_int) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority };
+    // SAFETY: thread 0 is the calling one, and the parameters outlive the call.
+    match unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }

@@ -9,6 +9,7 @@ use std::hint::black_box;
 use anyhow::ensure;
 use generators::SplitMix64;
 use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::system::sysinfo;
 
 use super::spec::CellSpec;
 
@@ -17,8 +18,9 @@ const HEAP: usize = 48 << 20;
 /// And for each Service and each Endpoint.
 const HEAP_A_SERVICE: usize = 12 << 10;
 const HEAP_AN_ENDPOINT: usize = 2 << 10;
-/// The most that a heap is given: a guest has some GiB.
+/// The most that a heap is given, and which share of what is free.
 const HEAP_MAX: usize = 512 << 20;
+const HEAP_SHARE: usize = 8;
 /// The seed moves what comes into the heap by less than this.
 const SHIFT_MAX: usize = 1 << 20;
 /// And leaves so many holes before it, each smaller than this and as far apart.
@@ -40,7 +42,8 @@ pub(super) fn arrange(spec: &CellSpec) -> anyhow::Result<()> {
     let heap = HEAP
         .saturating_add(count(labels.services).saturating_mul(HEAP_A_SERVICE))
         .saturating_add(count(labels.endpoints).saturating_mul(HEAP_AN_ENDPOINT));
-    drop(black_box(vec![1_u8; heap.min(HEAP_MAX)]));
+    let free = count(sysinfo().freeram) / HEAP_SHARE;
+    drop(black_box(vec![1_u8; heap.min(HEAP_MAX).min(free)]));
     Ok(())
 }
 

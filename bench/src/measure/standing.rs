@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use generators::Position;
 use proxies::ProxyError;
 use results::metrics;
 
 use super::kind::{Kind, Measured};
-use super::lab::BenchLab;
-use crate::load::Watch;
+use super::lab::{BenchLab, CLIENT_TIMEOUT};
+use crate::load::{BareClient, LoadClient, Watch};
 
 /// The measure `standing`.
 pub(super) const STANDING: Kind = Kind {
@@ -31,6 +32,7 @@ fn run(lab: &BenchLab) -> anyhow::Result<Measured> {
         remedy: "run it with --place guest --clock instructions".into(),
     })?;
     lab.load()?;
+    let verified = dial_both_ends(lab)?;
     watch.until_quiet()?;
     let mut disturbances: Vec<u64> = Vec::with_capacity(DISTURBANCES_MAX);
     watch.disturbances(WINDOW, |one| {
@@ -41,10 +43,23 @@ fn run(lab: &BenchLab) -> anyhow::Result<Measured> {
     let a_second = disturbances.iter().sum::<u64>() / WINDOW.as_secs();
     let clock = lab.clock.kind();
     Ok(Measured {
-        verified: 0,
+        verified,
         metrics: vec![
             metrics::PAUSE.of(metrics::IDLE, clock, disturbances),
             metrics::STANDING.of(metrics::IDLE, clock, vec![a_second]),
         ],
     })
+}
+
+/// What stands idle must be what works: dials the first Service and the last.
+fn dial_both_ends(lab: &BenchLab) -> anyhow::Result<u64> {
+    let _servers = lab.bare_servers()?;
+    lab.client()?.enter(|| {
+        let mut client = BareClient::new(lab.clock, CLIENT_TIMEOUT);
+        let mut sources = BenchLab::sources()?;
+        for position in [Position::First, Position::Last] {
+            client.connection(&mut sources, &lab.dialled(position, 0)?.target())?;
+        }
+        Ok(2)
+    })?
 }

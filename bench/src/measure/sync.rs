@@ -1,5 +1,5 @@
-//! Rule-sync time: a full sync into an empty namespace and each kind of Change, in four parts, with
-//! what was handed over and what it cost.
+//! Rule-sync time: full syncs into an empty namespace and each kind of Change, in parts, with what was
+//! handed over and what it cost.
 //!
 //! Parts: `prepare` (fixed state, reading what there is), `render` (user space makes text or
 //! messages), `submit` (until the kernel has taken it), `effective` (from then until a new
@@ -28,7 +28,7 @@ use crate::load::{BareClient, LoadClient, MeasureClock, Sample, Watch, region};
 /// The measure `sync`.
 pub(super) const SYNC: Kind = Kind {
     applies: |proxy| !proxy.is_control(),
-    cost: |cell| 2 * cell.sync() + cell.changes(),
+    cost: |cell| 2 * cell.sync() + u64::from(cell.spec().load.changes) * cell.changes(),
     emits: &[
         metrics::SYNC_FULL,
         metrics::SYNC_ENDPOINT_CHANGE,
@@ -144,6 +144,7 @@ impl Syncs<'_> {
         for kind in ChangeKind::ALL {
             // What earlier syncs, of another kind here, left to the next is no cost of a Change.
             proxy.settle(&cluster)?;
+            self.wait_until_quiet()?;
             let series = self.changes(proxy.as_mut(), &mut cluster, kind, spec)?;
             self.report(&series, metric_of(kind), &mut metrics);
         }
@@ -163,6 +164,8 @@ impl Syncs<'_> {
         let before = kernel_memory();
         let proxy = loop {
             let mut proxy = self.lab.open()?;
+            // Of what the last sync left, and of probing, nothing belongs to this one.
+            self.wait_until_quiet()?;
             self.full(proxy.as_mut(), &self.lab.cluster, &mut series)?;
             Sample::Full.keep();
             // Of the first alone: the kernel keeps some of what the others then take.
@@ -186,11 +189,18 @@ impl Syncs<'_> {
     pub(super) fn restart(&mut self) -> anyhow::Result<Vec<Metric>> {
         let (mut metrics, mut series) = (Vec::new(), Series::default());
         let mut proxy = self.lab.open()?;
+        self.wait_until_quiet()?;
         self.full(proxy.as_mut(), &self.lab.cluster, &mut series)?;
         Sample::Restart.keep();
         self.report(&series, metrics::SYNC_RESTART, &mut metrics);
         audit(proxy.as_mut(), &self.lab.cluster)?;
         Ok(metrics)
+    }
+
+    /// By wall clock nobody can tell.
+    fn wait_until_quiet(&self) -> anyhow::Result<()> {
+        self.watch.map(Watch::until_quiet).transpose()?;
+        Ok(())
     }
 
     fn report(&self, series: &Series, sync: MetricKind, metrics: &mut Vec<Metric>) {

@@ -177,6 +177,7 @@ fn check_load(scenario: &Scenario) -> anyhow::Result<()> {
         ("load.http_connections", load.http_connections, 1, 100_000),
         ("load.warmup", load.warmup, 0, 10_000),
         ("load.keepalive_requests", load.keepalive_requests, 1, 100_000),
+        ("load.full_syncs", load.full_syncs, 1, 1_000),
         ("load.changes", load.changes, 1, 1_000),
         ("inject.rules_per_chain", scenario.inject.rules_per_chain, 0, 1_000),
         ("limits.guest_memory_mib", scenario.limits.guest_memory_mib, 512, 65_536),

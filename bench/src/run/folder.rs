@@ -39,7 +39,6 @@ pub(super) fn open(
     request: &RunRequest,
 ) -> anyhow::Result<(RunWriter, Vec<CellSpec>)> {
     if !request.resume {
-        must_be_ours(folder)?;
         return Ok((RunWriter::create(folder, record)?, cells));
     }
     let is_again = |cell: &CellRecord| is_retried(&cell.outcome, &request.retry);
@@ -53,7 +52,7 @@ pub(super) fn open(
 
 /// A run's report would replace what others may have put into the folder under the same names. What
 /// holds a run is told apart when it is opened.
-fn must_be_ours(folder: &Path) -> anyhow::Result<()> {
+pub(super) fn must_be_ours(folder: &Path) -> anyhow::Result<()> {
     let Ok(mut entries) = fs::read_dir(folder) else { return Ok(()) };
     let other = entries.next().and_then(Result::ok).map(|entry| entry.file_name());
     match other {

@@ -87,6 +87,9 @@ pub fn run(request: &RunRequest, interrupt: &Interrupt) -> anyhow::Result<Ended>
         console::warn(format_args!("cluster file: {warning}"));
     }
     let folder = folder::choose(request, &scenario.name)?;
+    if !request.resume && !request.dry_run {
+        folder::must_be_ours(&folder)?;
+    }
     let progress = Progress::new();
     let preparing = |what: &str| progress.preparing(what);
     let asked = Asked { place: request.place, clock: request.clock, only_look: request.dry_run };

@@ -26,7 +26,10 @@ pub(super) fn default_kernel(
     });
     for image in images {
         if let Some(kernel) = kernels.iter().find(|k| image.is(&k.package, &k.version)) {
-            return Ok(kernel.clone());
+            return match &kernel.missing {
+                None => Ok(kernel.clone()),
+                Some(part) => Err(gone(&KernelSpec::Default, &kernel.package, part)),
+            };
         }
     }
     Err(ImageError::NotFound {
@@ -58,17 +61,22 @@ pub(super) fn newest(
     let gap =
         kernels.iter().rev().filter(named).find_map(|k| Some((&k.package, k.missing.as_ref()?)));
     Err(match gap {
-        Some((image, part)) => ImageError::source(
-            format!("kernel `{spec}`: {image} needs {part}, which the archive has no more"),
-            "name another series or release, or bring its packages: `PATH.deb`, with all of them in \
-             one folder",
-        ),
+        Some((image, part)) => gone(spec, image, part),
         None => ImageError::NotFound {
             spec: spec.to_string(),
             suites: "any suite of the configured package sources",
             near: near(spec, kernels.iter().map(|kernel| kernel.release.as_str())),
         },
     })
+}
+
+/// A kernel of which the archive no longer has a part.
+fn gone(spec: &KernelSpec, image: &str, part: &str) -> ImageError {
+    ImageError::source(
+        format!("kernel `{spec}`: {image} needs {part}, which the archive has no more"),
+        "name another series or release, or bring its packages: `PATH.deb`, with all of them in \
+         one folder",
+    )
 }
 
 fn matches(spec: &KernelSpec, kernel: &OfferedKernel, flavour: &str) -> bool {

@@ -52,10 +52,19 @@ pub(super) fn needed(program: &Path, plug_ins: &[PathBuf]) -> Result<Needed, Ima
     // A script, or linked statically.
     let Some(loader) = loader else { return Ok(Needed::default()) };
     let plug_ins: Vec<_> = plug_ins.iter().map(|path| path.to_string_lossy()).collect();
+    if let Some(path) = plug_ins.iter().find(|path| path.contains([' ', ':'])) {
+        let problem = "the loader cannot be asked about a path with a blank or a colon";
+        return Err(ImageError::file(Path::new(&**path), problem, remedy));
+    }
     let mut command = Command::new(&loader);
     command.arg("--list").arg(program).env_remove("LD_LIBRARY_PATH");
     command.env("LD_PRELOAD", plug_ins.join(":"));
     let listed = run(command, LIMITS).map_err(|error| ImageError::file(program, error, remedy))?;
+    // The loader passes over a plug-in that it cannot read, and ends well.
+    let said = String::from_utf8_lossy(&listed.stderr);
+    if let Some(line) = said.lines().find(|line| line.contains("cannot be preloaded")) {
+        return Err(ImageError::file(program, line.trim(), remedy));
+    }
     let mut needed = parse(&String::from_utf8_lossy(&listed.stdout));
     needed.files.insert(loader);
     Ok(needed)

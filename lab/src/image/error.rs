@@ -106,7 +106,8 @@ pub(super) fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ImageErr
     let file = File::open(path).map_err(at("open", path))?;
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(at("read", path))?;
     if bytes.len() as u64 > bytes_max {
-        return Err(at("read", path)(io::ErrorKind::FileTooLarge.into()));
+        let problem = format!("it is larger than {bytes_max} bytes");
+        return Err(ImageError::file(path, problem, "see that it is the right file, and whole"));
     }
     Ok(bytes)
 }

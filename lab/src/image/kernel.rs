@@ -332,7 +332,7 @@ fn unpack_image(image: &[u8], vmlinuz: &Path, folder: &Path) -> Result<bool, Ima
 }
 
 fn read_image(path: &Path) -> Result<Vec<u8>, ImageError> {
-    if !path.is_file() {
+    if !fs::metadata(path).map_err(at("look at", path))?.is_file() {
         return Err(ImageError::file(path, "it is no file", PASS_AN_IMAGE));
     }
     read_file(path, IMAGE_BYTES_MAX)

@@ -161,12 +161,17 @@ fn stanza_of(line: &str) -> Option<Stanza> {
     let mut words = rest.split_whitespace();
     let (uri, suite) = (words.next()?, words.next()?);
     let components = words.collect::<Vec<_>>().join(" ");
+    if components.is_empty() {
+        return None;
+    }
     let named = [("Types", kind), ("URIs", uri), ("Suites", suite), ("Components", &components)];
     let options = options.split_whitespace().filter_map(|option| option.split_once('='));
-    let options =
-        options.map(|(name, value)| (if name == "arch" { "Architectures" } else { name }, value));
-    let field = |(name, value): (&str, &str)| (name.to_owned(), value.replace(',', " "));
-    Some(Stanza { fields: named.into_iter().chain(options).map(field).collect() })
+    let options = options.map(|(name, value)| {
+        let name = if name == "arch" { "Architectures" } else { name };
+        (name.to_owned(), value.replace(',', " "))
+    });
+    let named = named.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Some(Stanza { fields: named.chain(options).collect() })
 }
 
 #[cfg(test)]

@@ -201,7 +201,8 @@ impl Backend for Ipvs {
 
     /// Asks the kernel for IPVS, and unless masquerading is off for ipset and the rules around it.
     fn probe(&mut self) -> Result<(), ProxyError> {
-        family_number()?;
+        // Listing needs the right to, which asking for the family does not.
+        observe::keys_as_listed(family_number()?)?;
         self.setup.probe()
     }
 

@@ -172,6 +172,7 @@ impl ProgrammedState {
                 }
             };
             // Whoever goes was counted when it came.
+            debug_assert!(up || *users > 0, "nobody uses {object:?}");
             *users = if up { *users + 1 } else { users.saturating_sub(1) };
         };
         if let Some(placed) = after {

@@ -243,7 +243,8 @@ impl Condition {
         if rest.ends_with('.') {
             return Err(unclear(raw.name));
         }
-        if of_connection && statistic.is_none() {
+        let has_many = of_connection || metric == metrics::PAUSE.name;
+        if has_many && statistic.is_none() {
             return Err(SloError::NoStatistic(metric));
         }
         if !of_connection {

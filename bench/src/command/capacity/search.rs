@@ -79,7 +79,8 @@ pub(super) fn run(args: &CapacitySearchArgs) -> anyhow::Result<ExitCode> {
     let page = PageArgs { form, output: Some(folder) };
     crate::command::page::show(&capacity::document(&plan)?, &plan, "capacity", &page)?;
     if !form.json {
-        let as_fine = proxies.len() * ladder(bounds);
+        let rivals = proxies.iter().filter(|proxy| *proxy != CONTROL).count();
+        let as_fine = (rivals + usize::from(with_control)) * ladder(bounds);
         console::line(format_args!(
             "{sizes} pairs of proxy and size were measured; a ladder as fine has {as_fine}."
         ))?;
