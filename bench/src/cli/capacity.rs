@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{PageArgs, RunArgs};
+use super::page::PageArgs;
+use super::run::RunArgs;
 
 const CAPACITY_SEARCH_EXAMPLES: &str = "\
 Examples:

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{PrintArgs, numbers};
+use super::numbers;
+use super::page::PrintArgs;
 
 pub(super) const REPLICATE_EXAMPLES: &str = "\
 Examples:

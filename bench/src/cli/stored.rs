@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{PageArgs, PrintArgs};
+use super::page::{PageArgs, PrintArgs};
 
 pub(super) const CLOCKS_EXAMPLES: &str = "\
 Examples:

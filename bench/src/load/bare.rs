@@ -17,8 +17,11 @@ use rustix::net::{
     socket_with,
 };
 
+use super::client::{LoadClient, LoadError, Target, Timing};
+use super::clock::MeasureClock;
+use super::region;
 use super::server::{ANSWER_BYTES, REQUEST, decode_answer};
-use super::{LoadClient, LoadError, MeasureClock, Sources, Target, Timing, region};
+use super::source::Sources;
 
 /// Dials from the namespace of the thread it is used on.
 #[derive(Debug, Clone, Copy)]

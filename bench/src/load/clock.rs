@@ -10,7 +10,7 @@ use std::hint::black_box;
 use results::Clock;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::Timing;
+use super::client::Timing;
 
 /// What QEMU's TCG answers to CPUID leaf `0x4000_0000` (`target/i386/cpu.c`, `TCGTCGTCGTCG`, QEMU
 /// 7.2).

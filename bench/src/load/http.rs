@@ -26,7 +26,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
-use super::{LoadClient, LoadError, MeasureClock, Priority, ServerError, Sources, Target, Timing};
+use super::client::{LoadClient, LoadError, Target, Timing};
+use super::clock::MeasureClock;
+use super::priority::Priority;
+use super::server::ServerError;
+use super::source::Sources;
 
 /// The longest answer: `255.255.255.255:65535`.
 const ANSWER_BYTES_MAX: usize = 21;

@@ -6,6 +6,7 @@
 //! them, so everything here runs wherever its caller has put it.
 
 mod bare;
+mod client;
 mod clock;
 mod http;
 mod priority;
@@ -15,8 +16,6 @@ mod server;
 mod source;
 mod watch;
 
-use std::io;
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use generators::SplitMix64;
@@ -24,6 +23,7 @@ use lab::guest::mark;
 use results::Clock;
 
 pub use bare::BareClient;
+pub use client::{LoadClient, LoadError, Target, Timing};
 pub use clock::{ClockError, MeasureClock};
 pub use http::{HttpClient, HttpServer};
 pub use priority::Priority;
@@ -31,92 +31,6 @@ pub use sample::Sample;
 pub use server::{BareServer, ServerError, listen};
 pub use source::{SOURCE_PORTS, SourceError, Sources};
 pub use watch::Watch;
-
-/// Something to dial, and who may answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Target<'a> {
-    /// The VIP and port; without a proxy, an Endpoint itself.
-    pub vip: SocketAddrV4,
-    /// The Endpoints of the Service behind it.
-    pub allowed: &'a [SocketAddrV4],
-}
-
-impl Target<'_> {
-    /// An answer counts only if it comes from an Endpoint of the Service that was dialled.
-    fn verify(&self, answered: SocketAddrV4) -> Result<(), LoadError> {
-        if self.allowed.contains(&answered) {
-            return Ok(());
-        }
-        Err(LoadError::WrongEndpoint { vip: self.vip, answered, endpoints: self.allowed.len() })
-    }
-}
-
-/// The phases of one connection, in units of the [`MeasureClock`], the cost of reading it included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timing {
-    /// From just before `connect()` to established.
-    pub connect: u64,
-    /// From just before the request is written to the first byte of the answer (HTTP: its head)
-    /// being read.
-    pub request: u64,
-    /// From just before `close()` to its return. Connections end by RST, so nothing lingers.
-    pub close: u64,
-}
-
-/// Why a connection gave no timing.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// No source address and port is left.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// A step of the connection failed.
-    #[error(
-        "connection {from} -> {to}, while {doing}: {source}; see that the proxy is synced and the server runs"
-    )]
-    Connection {
-        /// Source address and port.
-        from: SocketAddrV4,
-        /// What was dialled.
-        to: SocketAddrV4,
-        /// Which step.
-        doing: &'static str,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Somebody else's Endpoint answered.
-    #[error(
-        "{vip} was answered by {answered}, which is none of its {endpoints} Endpoints; the proxy is wrong"
-    )]
-    WrongEndpoint {
-        /// What was dialled.
-        vip: SocketAddrV4,
-        /// Who answered.
-        answered: SocketAddrV4,
-        /// How many Endpoints the Service has.
-        endpoints: usize,
-    },
-    /// The HTTP client could not be made.
-    #[error("cannot make an HTTP client: {source}; see `ulimit -n`")]
-    Client {
-        /// What the system says.
-        source: io::Error,
-    },
-}
-
-/// A client that makes new connections, one in flight.
-pub trait LoadClient {
-    /// Opens a connection from the next free source, sends one request, verifies the answer, and
-    /// closes it by RST.
-    ///
-    /// # Errors
-    /// [`LoadError`]: any step failed or took too long, or the wrong Endpoint answered. Then there
-    /// is no timing.
-    fn connection(
-        &mut self,
-        sources: &mut Sources,
-        target: &Target<'_>,
-    ) -> Result<Timing, LoadError>;
-}
 
 /// How many connections a target gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,6 +118,8 @@ fn shuffle<T>(items: &mut [T], draws: &mut SplitMix64) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddrV4;
+
     use super::*;
 
     /// Answers each connection with a timing that tells its number.

@@ -20,7 +20,7 @@ use rustix::net::{
     listen as start_listening, recv, send, socket_with,
 };
 
-use super::Priority;
+use super::priority::Priority;
 
 /// A request: any bytes of this length.
 pub(super) const REQUEST: [u8; 16] = *b"who answers me?\n";

@@ -11,8 +11,10 @@ use std::time::Duration;
 use lab::guest::mark;
 use results::Clock;
 
+use super::clock::MeasureClock;
 use super::priority::in_background;
-use super::{MeasureClock, Sample, region};
+use super::region;
+use super::sample::Sample;
 
 /// Steps of a turn, two instructions each: what two disturbances must be apart to count as two.
 const TURN_STEPS: u64 = 500;

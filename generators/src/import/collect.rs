@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::de::DeserializeOwned;
 
-use super::K8sError;
+use super::error::K8sError;
 use super::json::ListHead;
 use super::objects::{
     Conditions, EndpointsObject, Head, Hints, Identity, Ingress, Metadata, ProtocolName,

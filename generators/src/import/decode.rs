@@ -7,7 +7,7 @@ use std::io::{self, BufReader, Bytes, Cursor, Read};
 
 use flate2::read::MultiGzDecoder;
 
-use super::K8sError;
+use super::error::K8sError;
 use crate::export::MAX_JSON_BYTES;
 
 /// Most bytes of one object: an API server refuses more than 3 MiB (`MaxRequestBodyBytes`,

@@ -6,8 +6,8 @@
 
 use std::io::{self, Read};
 
-use super::K8sError;
 use super::decode::{self, Budget, peeked};
+use super::error::K8sError;
 use super::json::{self, OBJECT_FIELDS, Sink};
 use super::yaml;
 

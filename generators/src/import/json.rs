@@ -14,8 +14,8 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
-use super::K8sError;
 use super::decode::Budget;
+use super::error::K8sError;
 
 /// Fields that make an object, or tell what a list is.
 pub(super) const OBJECT_FIELDS: [&str; 10] = [

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::KUBECTL;
+use super::error::KUBECTL;
 
 /// Most objects at fault that are named; the others are counted.
 pub const BAD_OBJECTS_NAMED: usize = 20;

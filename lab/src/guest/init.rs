@@ -16,11 +16,12 @@ use rustix::mount::{MountFlags, mount};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::io_port::Port;
+use super::paths::{MODULE_LIST, PATH};
 use super::wire::{
     CONSOLE_PORT, EXIT_PORT, JOB_FILE, Job, LIMIT_REACHED, Line, PAUSE_PORT, PAUSE_VALUE,
     SNAPSHOT_WORD, Task,
 };
-use super::{MODULE_LIST, PATH, firmware_file, symbols};
+use super::{firmware_file, symbols};
 
 /// Seed of the random pool until a job brings its own.
 const BOOT_SEED: u64 = 0x7669_7062_656e_6368;

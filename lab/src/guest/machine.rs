@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::Profiler;
+use super::profile::Profiler;
 use super::wire::{CONSOLE_PORT, EXIT_PORT, JOB_FILE, SNAPSHOT_WORD};
 
 /// The emulator's program name.

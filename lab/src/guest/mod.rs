@@ -15,6 +15,7 @@ mod init;
 mod io_port;
 mod machine;
 pub mod mark;
+mod paths;
 mod patience;
 mod profile;
 mod qmp;
@@ -28,14 +29,10 @@ mod wire;
 
 pub use init::{is_pid1, run_pid1};
 pub use machine::{Accelerator, Machine, QEMU};
+pub use paths::{MODULE_LIST, PATH};
 pub use patience::Limit;
 pub use profile::{BlockCount, Only, Profile, ProfileError, ProfiledSample, Profiler};
 pub use run::{Bounds, GuestError, GuestReport, run, run_profiled};
 pub use snapshot::{Snapshot, save};
 pub use symbols::{Function, Symbols, SymbolsError};
 pub use wire::{Job, Task, WireError};
-
-/// Where the initramfs lists the modules to load: one absolute path a line, in load order.
-pub const MODULE_LIST: &str = "/etc/vipbench/modules";
-/// Where a guest looks for tools, and where they are looked for on the host to be put there.
-pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

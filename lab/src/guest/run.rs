@@ -18,10 +18,12 @@ use rustix::process::Pid;
 use super::host_core::Core;
 use super::machine::{Accelerator, CONSOLE, JOB, MONITOR, Machine, OUTPUT, PROFILE, QEMU, Start};
 use super::patience::{Limit, Over, Patience};
+use super::profile::{Profile, ProfileError, Profiler};
 use super::qmp::Monitor;
+use super::snapshot::Snapshot;
 use super::watch::ConsoleWatch;
 use super::wire::{Job, Line, WireError};
-use super::{Profile, ProfileError, Profiler, Snapshot, scheduling, splat};
+use super::{scheduling, splat};
 
 const POLL: Duration = Duration::from_millis(5);
 /// Whoever waits for a guest ends it, not the watch over its process.

@@ -10,10 +10,12 @@ use std::time::{Duration, SystemTime};
 use linux::ToolError;
 use linux::process::{Limits, output, run};
 
-use super::catalogue::Key;
 use super::control::{Stanza, stanzas};
 use super::error::{ImageError, MAKE_ROOM, at};
 use super::sources::Source;
+
+/// Name and version of a package.
+pub(super) type Key = (String, String);
 
 /// Indexes of a dozen suites are 60 MB.
 const UPDATE: Limits = limits(Duration::from_mins(10));

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::apt::{Apt, source_places};
+use super::apt::{Apt, Key, source_places};
 use super::control::{Dependency, Stanza};
 use super::error::ImageError;
-use super::kernel::Kernels;
+use super::kernels::Kernels;
 use super::sources::{Source, configured};
 
 pub(super) const IMAGE_PREFIX: &str = "linux-image-";
@@ -39,9 +39,6 @@ pub struct OfferedKernel {
     /// Whether it is a release candidate.
     pub is_candidate: bool,
 }
-
-/// Name and version of a package.
-pub(super) type Key = (String, String);
 
 impl Kernels<'_> {
     /// Every kernel on offer in any suite of the configured package sources, oldest first; of

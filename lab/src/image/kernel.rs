@@ -13,15 +13,14 @@ use super::catalogue::{OfferedKernel, catalogue, series_of};
 use super::choose::{default_kernel, near, newest};
 use super::deb::Deb;
 use super::error::{BRING_ONES_OWN, ImageError, at, read_file};
+use super::kernels::Kernels;
 use super::modules::ModuleTree;
 use super::package::{Fetched, PackageRecord, fetch, from_file};
 use super::seal::{seal, sealed};
 use super::spec::KernelSpec;
-use super::stock::bytes_of;
+use super::stock::{MANIFEST, bytes_of};
 use super::vmlinux::{extract, has_pvh_entry, release};
 
-/// What is known of a kernel, in its folder; a lock on it says that the kernel is in use.
-pub(super) const MANIFEST: &str = "manifest.json";
 /// Largest boot image read, in bytes (an unpacked `vmlinux` with debug information: 500 MB).
 const IMAGE_BYTES_MAX: u64 = 1 << 30;
 /// Hexadecimal digits of a hash in a folder's name.
@@ -61,15 +60,6 @@ pub struct Manifest {
     pub pvh: bool,
     /// Bytes unpacked from the packages.
     pub unpacked_bytes: u64,
-}
-
-/// Kernels in a cache, and the machine's package sources behind it.
-#[derive(Clone, Copy)]
-pub struct Kernels<'a> {
-    /// Where they are kept.
-    pub cache: &'a Cache,
-    /// Is told what is being done, for people.
-    pub progress: &'a dyn Fn(&str),
 }
 
 impl Kernels<'_> {

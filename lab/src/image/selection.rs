@@ -8,7 +8,7 @@ use super::cache::RangeAnswer;
 use super::catalogue::OfferedKernel;
 use super::choose::FLAVOURS;
 use super::error::ImageError;
-use super::kernel::Kernels;
+use super::kernels::Kernels;
 use super::spec::KernelSpec;
 
 /// Major and minor version.

@@ -13,9 +13,10 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::cache::{Cache, ENTRIES, Held, sorted_entries};
 use super::error::{ImageError, at};
-use super::kernel::MANIFEST;
 use super::seal::{ENDING, beside, remove_sealed};
 
+/// What is known of a kernel, in its folder; a lock on it says that the kernel is in use.
+pub(super) const MANIFEST: &str = "manifest.json";
 /// Environment variable for the bytes that the cache may take, in billions.
 const LIMIT: &str = "VIPBENCH_CACHE_GB";
 const LIMIT_DEFAULT_GB: u64 = 10;

@@ -5,9 +5,12 @@
 
 use std::net::IpAddr;
 
+use super::decode::{Attributes, Malformed, Message};
+use super::encode::Batch;
 use super::encode::Content;
+use super::numbers::DUMP;
 use super::socket::{Family, NetlinkError, Socket, list};
-use super::{Attributes, Batch, DUMP, Malformed, Message, decode, encode};
+use super::{decode, encode};
 
 /// `NFNL_SUBSYS_CTNETLINK << 8` with `IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_CT_DELETE`.
 const GET: u16 = 0x101;

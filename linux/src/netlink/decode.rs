@@ -6,7 +6,7 @@
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
-use super::{
+use super::numbers::{
     ACK_TLVS, ALIGNMENT, ATTRIBUTE_HEADER_BYTES, BIG_ENDIAN, CAPPED, HEADER_BYTES, NESTED,
 };
 

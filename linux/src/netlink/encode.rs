@@ -8,7 +8,7 @@
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
-use super::{ACK, ALIGNMENT, ATTRIBUTE_HEADER_BYTES, HEADER_BYTES, NESTED, REQUEST};
+use super::numbers::{ACK, ALIGNMENT, ATTRIBUTE_HEADER_BYTES, HEADER_BYTES, NESTED, REQUEST};
 
 /// How many messages go into one send at most. The kernel answers each refused one apart, and
 /// [`Socket`](super::Socket) has room for that many answers.

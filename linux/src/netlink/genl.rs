@@ -2,8 +2,10 @@
 
 use neli::consts::genl::{CtrlAttr, CtrlCmd};
 
+use super::decode;
+use super::decode::Malformed;
+use super::encode::Batch;
 use super::socket::{Family, NetlinkError, Socket};
-use super::{Batch, Malformed, decode};
 
 /// `GENL_ID_CTRL` (include/uapi/linux/genetlink.h, Linux 6.1): the controller's fixed number.
 const CONTROLLER: u16 = 0x10;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use neli::consts::rtnl::{FrAct, Frattr, Ifa, Nda, RtScope, RtTable, Rta, Rtm, Rtn, Rtprot};
 
-use super::LOOPBACK_INDEX;
 use super::link::Mac;
+use super::numbers::LOOPBACK_INDEX;
 use super::rtnl::{Rtnl, RtnlError};
 
 /// `NUD_PERMANENT`: never asked about, never forgotten (include/uapi/linux/neighbour.h, Linux 6.1).

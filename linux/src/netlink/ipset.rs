@@ -8,10 +8,11 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use super::decode::{Attributes, Malformed, Message};
+use super::encode::{Batch, Encoder};
+use super::numbers::{BIG_ENDIAN, CREATE, DUMP, EXCL};
 use super::socket::{Family, NetlinkError, Socket};
-use super::{
-    Attributes, BIG_ENDIAN, Batch, CREATE, DUMP, EXCL, Encoder, Malformed, Message, decode, encode,
-};
+use super::{decode, encode};
 use crate::netlink::encode::Content;
 
 /// `NFNL_SUBSYS_IPSET << 8` (include/uapi/linux/netfilter/nfnetlink.h).
@@ -291,7 +292,7 @@ pub fn describe(message: &Message<'_>, refused: &[u8]) -> Option<(&'static str, 
 /// The line number in a refused message that the kernel sent back: which member it is, counted from
 /// 1.
 fn refused_line(refused: &[u8]) -> Option<u32> {
-    let content = refused.get(super::HEADER_BYTES + FIXED_BYTES..)?;
+    let content = refused.get(super::numbers::HEADER_BYTES + FIXED_BYTES..)?;
     // The message may be cut after its first attributes; the line is among them.
     let line = Attributes::of(content).map_while(Result::ok).find(|(kind, _)| *kind == LINE)?;
     decode::u32(line.1).ok()

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use neli::consts::rtnl::{Ifla, IflaInfo, Rtm};
 
+use super::decode::Malformed;
+use super::encode::Batch;
 use super::encode::{self, Content};
+use super::numbers::LOOPBACK_INDEX;
 use super::rtnl::{Rtnl, RtnlError};
-use super::{Batch, LOOPBACK_INDEX, Malformed};
 
 /// `enum { VETH_INFO_PEER = 1 }` of `include/uapi/linux/veth.h`, Linux 6.1.
 const VETH_INFO_PEER: u16 = 1;

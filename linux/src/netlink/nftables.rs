@@ -3,9 +3,12 @@
 //!
 //! Constants from `include/uapi/linux/netfilter/nf_tables.h`, Linux 6.1.
 
+use super::decode;
+use super::decode::{Attributes, Malformed, Message};
+use super::encode::Batch;
 use super::encode::Content;
+use super::numbers::DUMP;
 use super::socket::{Family, NetlinkError, list};
-use super::{Attributes, Batch, DUMP, Malformed, Message, decode};
 
 /// `NFNL_SUBSYS_NFTABLES << 8` (include/uapi/linux/netfilter/nfnetlink.h).
 const SUBSYSTEM: u16 = 0xa00;

@@ -11,10 +11,11 @@ use neli::consts::rtnl::{Ifa, Ifla, IflaInfo, RtScope, RtTable, Rta, Rtm, Rtn};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use super::decode::{Malformed, Message};
+use super::encode::{Batch, Encoder};
+use super::numbers::{CREATE, DUMP, EXCL, LOOPBACK_INDEX};
 use super::socket::{Family, NetlinkError, list};
-use super::{
-    Batch, CREATE, DUMP, EXCL, Encoder, LOOPBACK_INDEX, Malformed, Message, decode, encode,
-};
+use super::{decode, encode};
 
 /// `RTM_NEWADDR`
 pub const NEW_ADDRESS: u16 = 20;

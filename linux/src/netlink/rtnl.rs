@@ -5,9 +5,12 @@
 
 use neli::consts::rtnl::Rtm;
 
+use super::decode::{Malformed, Message};
+use super::encode::Batch;
 use super::encode::Content;
+use super::numbers::{CREATE, EXCL};
 use super::socket::Family;
-use super::{Batch, CREATE, EXCL, Malformed, Message, NetlinkError, Socket};
+use super::socket::{NetlinkError, Socket};
 
 /// Why one of the kernel's network objects could not be made or read.
 #[derive(Debug, thiserror::Error)]

@@ -15,8 +15,10 @@ use rustix::net::{
 };
 
 use super::decode::{ErrorReply, Messages};
+use super::decode::{Malformed, Message};
+use super::encode::Batch;
 use super::encode::CHUNK_MESSAGES;
-use super::{Batch, DONE, DUMP_INTR, ERROR, Malformed, Message};
+use super::numbers::{DONE, DUMP_INTR, ERROR};
 
 /// How long one answer may take. The kernel answers before the send returns, so this only ends a
 /// wait for an answer that was lost.
