@@ -243,8 +243,8 @@ fn room_error(key: &str, range: Ipv4Net, room: u64, wanted: u64) -> Option<Strin
     })
 }
 
-/// Every mistake in a [`SyntheticSpec`], at least one, in the order of the fields. Each names the key
-/// that it is at and says what to write; the text has one line for each.
+/// Every mistake in a [`SyntheticSpec`], at least one, in the order of the fields. Each names the
+/// key that it is at and says what to write; the text has one line for each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct SpecErrors(pub Vec<String>);

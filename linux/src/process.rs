@@ -120,9 +120,9 @@ pub fn output(command: Command, limits: Limits) -> Result<Output, ToolError> {
     Child::spawn(command, limits)?.wait()
 }
 
-/// A running child. It is killed when this guard drops, when somebody waits for it beyond its limits,
-/// or when the thread that started it ends: the guard must not leave that thread. What it writes has
-/// room for its limit and little more, whether anybody looks on or not.
+/// A running child. It is killed when this guard drops, when somebody waits for it beyond its
+/// limits, or when the thread that started it ends: the guard must not leave that thread. What it
+/// writes has room for its limit and little more, whether anybody looks on or not.
 ///
 /// It has a process group of its own, so that a key pressed at a terminal reaches only this
 /// process, which then ends it in good order. Only the child itself is killed.
@@ -320,8 +320,8 @@ pub(crate) fn memory_file() -> Result<File, IoError> {
 }
 
 /// A memory file that takes `bytes_max` and at most two pages more: its size is sealed, so a child
-/// that writes on is refused by the kernel (`mm/shmem.c`, `shmem_write_begin`, Linux 6.1). Memory is
-/// taken only for what is written.
+/// that writes on is refused by the kernel (`mm/shmem.c`, `shmem_write_begin`, Linux 6.1). Memory
+/// is taken only for what is written.
 fn output_file(bytes_max: usize) -> Result<File, IoError> {
     const PAGE: u64 = 4096;
     let size = (bytes_max as u64 / PAGE + 2) * PAGE;

@@ -1,5 +1,6 @@
 //! Facts of an environment, two records of them side by side: which differ, and which of these make
-//! the numbers of two parts of one run (resuming, merging) unlike, where nothing is meant to differ.
+//! the numbers of two parts of one run (resuming, merging) unlike, where nothing is meant to
+//! differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,9 +3,9 @@
 //!
 //! Numbers, pairs and surroundings are those of [`crate::compare`]. `lines` are judged: on the
 //! instructions clock equal seeds are compared exactly (`exact`), on the wall clock replicates are
-//! tested (`wall`, `statistics`). `control` says whether the comparison holds, `environment` whether
-//! it is one, `thresholds` what counts. `result` is what comes out; it is shown by `text`, `junit`
-//! and `annotations`.
+//! tested (`wall`, `statistics`). `control` says whether the comparison holds, `environment`
+//! whether it is one, `thresholds` what counts. `result` is what comes out; it is shown by `text`,
+//! `junit` and `annotations`.
 
 mod annotations;
 mod control;

@@ -1,5 +1,5 @@
-//! What the profiler counts for: one connection by position, one sync by kind, one disturbance of an
-//! idle node, each with a label.
+//! What the profiler counts for: one connection by position, one sync by kind, one disturbance of
+//! an idle node, each with a label.
 
 use generators::{ChangeKind, Position};
 use lab::guest::mark;

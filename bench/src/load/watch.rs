@@ -25,8 +25,8 @@ const SLACK: u64 = 100;
 /// More than nearly all timer interrupts of an idle node take: 99 of 100 take up to 26,000 on Linux
 /// 6.1 and 39,000 on 7.3 (results/reference/standing-5.10-7.3).
 const TICK_MAX: u64 = 40_000;
-/// A node is quiet when it has done nothing but tick for so long, in instructions: seven ticks. What
-/// the kernel puts off for seconds, such as freeing in batches by RCU, is not waited for.
+/// A node is quiet when it has done nothing but tick for so long, in instructions: seven ticks.
+/// What the kernel puts off for seconds, such as freeing in batches by RCU, is not waited for.
 const QUIET: u64 = 30_000_000;
 /// Longest wait for a quiet node, in instructions.
 const QUIET_WAIT_MAX: u64 = 2_000_000_000;
@@ -53,8 +53,8 @@ impl Watch {
         })
     }
 
-    /// Waits until the node is quiet, for two seconds of it at most. Returns the instructions of all
-    /// that disturbed the watch more than a timer interrupt does, from the call on.
+    /// Waits until the node is quiet, for two seconds of it at most. Returns the instructions of
+    /// all that disturbed the watch more than a timer interrupt does, from the call on.
     ///
     /// # Errors
     /// The system refuses a priority.
@@ -106,8 +106,8 @@ impl Watch {
         watched
     }
 
-    /// Calls `turned` with what disturbed a turn, nothing mostly, and the reading at its end, for as
-    /// long as it says so. The first turn begins at `started`.
+    /// Calls `turned` with what disturbed a turn, nothing mostly, and the reading at its end, for
+    /// as long as it says so. The first turn begins at `started`.
     fn watch(self, started: u64, mut turned: impl FnMut(u64, u64) -> bool) {
         let mut before = started;
         loop {

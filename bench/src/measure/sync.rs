@@ -1,5 +1,5 @@
-//! Rule-sync time: full syncs into an empty namespace and each kind of Change, in parts, with what was
-//! handed over and what it cost.
+//! Rule-sync time: full syncs into an empty namespace and each kind of Change, in parts, with what
+//! was handed over and what it cost.
 //!
 //! Parts: `prepare` (fixed state, reading what there is), `render` (user space makes text or
 //! messages), `submit` (until the kernel has taken it), `effective` (from then until a new
@@ -153,8 +153,8 @@ impl Syncs<'_> {
         Ok(metrics)
     }
 
-    /// `count` syncs of the whole Cluster, each into an empty namespace, fewer where they take long;
-    /// what the last has programmed is there afterwards.
+    /// `count` syncs of the whole Cluster, each into an empty namespace, fewer where they take
+    /// long; what the last has programmed is there afterwards.
     fn full_syncs(
         &mut self,
         count: u32,

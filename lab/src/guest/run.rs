@@ -52,8 +52,8 @@ pub struct GuestReport {
 /// Why a guest gave no report.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestError {
-    /// QEMU is not installed or does not start, could not be watched, wrote too much, or gave up: no
-    /// fault of the guest's kernel.
+    /// QEMU is not installed or does not start, could not be watched, wrote too much, or gave up:
+    /// no fault of the guest's kernel.
     #[error("{0}; see `vipbench doctor`")]
     Process(#[from] ToolError),
     /// A file of the guest, or a core for it.

@@ -107,8 +107,8 @@ impl Apt {
         Ok(text.lines().rev().filter_map(offer).collect())
     }
 
-    /// Descriptions of those of `packages` (each `NAME` or `NAME=VERSION`) that are on offer; without
-    /// a version, of the one that this machine would install.
+    /// Descriptions of those of `packages` (each `NAME` or `NAME=VERSION`) that are on offer;
+    /// without a version, of the one that this machine would install.
     pub(super) fn show(
         &self,
         packages: impl IntoIterator<Item = String>,
@@ -165,8 +165,8 @@ impl Apt {
     }
 
     /// Fetches indexes, unless those that are here are fresh. A suite that does not exist is passed
-    /// over, and so is one that apt speaks of in `tolerated` words; apt reports these by a bad exit,
-    /// as everything else.
+    /// over, and so is one that apt speaks of in `tolerated` words; apt reports these by a bad
+    /// exit, as everything else.
     fn refresh(&self, options: &[&str], tolerated: &[&str]) -> Result<(), ImageError> {
         if self.is_fresh() {
             return Ok(());

@@ -39,8 +39,8 @@ pub(super) fn default_kernel(
     })
 }
 
-/// The newest kernel that `spec` (a series or release) names, of the best flavour there is, that can
-/// be had whole: archives keep image packages longer than the packages that hold their modules.
+/// The newest kernel that `spec` (a series or release) names, of the best flavour there is, that
+/// can be had whole: archives keep image packages longer than the packages that hold their modules.
 pub(super) fn newest(
     spec: &KernelSpec,
     kernels: &[OfferedKernel],

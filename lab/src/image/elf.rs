@@ -34,8 +34,8 @@ const LIMITS: Limits = Limits { deadline: Duration::from_mins(1), output_bytes_m
 pub(super) struct Needed {
     /// Loader and libraries.
     pub(super) files: BTreeSet<PathBuf>,
-    /// Links by which a loader without a cache finds those libraries that are in none of its folders:
-    /// beside the C library, and where they lead.
+    /// Links by which a loader without a cache finds those libraries that are in none of its
+    /// folders: beside the C library, and where they lead.
     pub(super) links: BTreeMap<PathBuf, PathBuf>,
 }
 

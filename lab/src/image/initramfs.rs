@@ -34,7 +34,8 @@ const PROTOCOLS: &str =
 pub struct InitramfsSpec {
     /// Program that becomes `/init`: this one.
     pub init: PathBuf,
-    /// Names of tools besides the lab's own, looked for in `PATH` and the usual folders for administrators.
+    /// Names of tools besides the lab's own, looked for in `PATH` and the usual folders for
+    /// administrators.
     pub tools: Vec<String>,
     /// Other files: path here, absolute path in the guest.
     pub files: Vec<(PathBuf, PathBuf)>,
@@ -43,8 +44,8 @@ pub struct InitramfsSpec {
 }
 
 /// Builds the image of `spec` for `kernel`, or finds it in the cache. The archive is named by the
-/// SHA-256 of its content. Tools that are not installed here, and modules that the kernel lacks, are
-/// left out.
+/// SHA-256 of its content. Tools that are not installed here, and modules that the kernel lacks,
+/// are left out.
 ///
 /// # Errors
 /// When an input cannot be read or is damaged, or the cache cannot be written.

@@ -167,8 +167,8 @@ impl Kernels<'_> {
         Ok(near(&KernelSpec::Series(major, minor), releases))
     }
 
-    /// The kernel in the cache folder `folder`, if its images are what was put there; a damaged one is
-    /// removed. The caller holds the cache's lock.
+    /// The kernel in the cache folder `folder`, if its images are what was put there; a damaged one
+    /// is removed. The caller holds the cache's lock.
     fn whole(&self, folder: &Path) -> Result<Option<Kernel>, ImageError> {
         if let Ok(kernel) = load(folder)
             && (is_whole(&kernel) || mend(&kernel, folder)?)

@@ -1,7 +1,8 @@
 //! The few rtnetlink messages that make VIPs local: a dummy link, its addresses, and routes of type
 //! local.
 //!
-//! Which messages there are is told in `include/uapi/linux/{rtnetlink,if_addr,if_link}.h`, Linux 6.1.
+//! Which messages there are is told in `include/uapi/linux/{rtnetlink,if_addr,if_link}.h`, Linux
+//! 6.1.
 
 use std::io;
 use std::net::Ipv4Addr;

@@ -1,8 +1,8 @@
 //! What one metric costs at any size, with an interval: the model that predicts unseen sizes best,
 //! and how far it may be wrong.
 //!
-//! Knows sizes and values only; where they come from is in `measured`, what a budget makes of them in
-//! `limit`.
+//! Knows sizes and values only; where they come from is in `measured`, what a budget makes of them
+//! in `limit`.
 
 use schemars::JsonSchema;
 use serde::Serialize;

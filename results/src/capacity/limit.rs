@@ -31,7 +31,8 @@ pub struct Largest {
 }
 
 impl Largest {
-    /// Of one cost under one limit in its unit; `admits` says whether a value is good under a limit.
+    /// Of one cost under one limit in its unit; `admits` says whether a value is good under a
+    /// limit.
     pub(super) fn of(cost: &Cost, limit: Estimate, admits: &dyn Fn(f64, f64) -> bool) -> Self {
         let reach = cost.reach();
         let search = |good: &dyn Fn(Estimate) -> bool| first_bad(reach, &|n| good(cost.at(n)));

@@ -87,8 +87,8 @@ fn comparisons<'f>(family: &'f Family<'_>) -> impl Iterator<Item = Between<'f, C
     steps.chain(others).map(move |(from, to, comparison)| (name(from), name(to), comparison))
 }
 
-/// The change of each metric of each proxy at the size and label where it is largest; of the control
-/// that of `connect` alone.
+/// The change of each metric of each proxy at the size and label where it is largest; of the
+/// control that of `connect` alone.
 fn largest(
     (from, to, comparison): Between<'_, Comparison>,
 ) -> impl Iterator<Item = Between<'_, Effect>> {
@@ -127,8 +127,8 @@ fn command(effect: &Effect) -> Option<String> {
     Some(shell(&words.into_iter().map(str::to_owned).collect::<Vec<_>>()))
 }
 
-/// What `vipbench explain` has left for these two cells in the folder of the page, whichever was set
-/// against the other.
+/// What `vipbench explain` has left for these two cells in the folder of the page, whichever was
+/// set against the other.
 fn links(effect: &Effect, dir: &Path) -> Vec<(String, String)> {
     let run = Path::new(&effect.new_cell.run);
     if !is_same_folder(run, dir) {
