@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const SCENARIO: &str = "
 name = 'tiny'
 services = [100]
-proxies = ['none', 'iptables-legacy']
+proxies = ['none', 'iptables-legacy', 'ipvs']
 measures = ['connect', 'sync']
 [load]
 connections = 20
@@ -62,15 +62,18 @@ fn a_difference_is_explained_by_function_and_adds_up() {
     assert_eq!((connect.cell.measured.len(), against.measured.len()), (20, 20));
     assert!(connect.cell.as_stored && against.as_stored, "the profiler disturbed the guest");
 
-    let sync = explained(dir, &["--cell", "measure=sync", "--label", "submit"]);
+    let sync =
+        explained(dir, &["--cell", "proxy=iptables-legacy,measure=sync", "--label", "submit"]);
     let tables = |part: &results::explain::Part| part.module.as_deref() == Some("ip_tables");
     assert!(sync.cell.parts.iter().any(tables), "a submit goes through ip_tables");
     assert!(sync.adds_up(), "{} off", sync.sum_error());
 
-    // The kernel frees what a sync replaced once the sync has returned: RCU, mostly.
+    // IPVS looks for connections to what was removed once the removal has returned.
     let after = ["--metric", "sync.service_remove", "--label", "aftermath"];
-    let after = explained(dir, &[&["--cell", "measure=sync"], &after[..]].concat());
+    let after = explained(dir, &[&["--cell", "proxy=ipvs,measure=sync"], &after[..]].concat());
     assert!(after.measured() > 0.0 && after.adds_up(), "{} off", after.sum_error());
+    let conn_flush = |part: &results::explain::Part| part.module.as_deref() == Some("ip_vs");
+    assert!(after.cell.parts.iter().any(conn_flush), "ip_vs does it");
 
     let text = succeeded(vipbench(dir, &["explain", "out", "--cell", "none", "--label", "first"]));
     assert!(text.contains("check passed") && text.contains("tcp_v4_rcv"), "{text}");
