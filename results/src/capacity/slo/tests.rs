@@ -47,7 +47,7 @@ fn positions_parts_and_statistics_are_selected_by_name() {
     assert!(part.inclusive && part.admits(2e9, 2e9) && !one("sync.full < 2s").inclusive);
     assert_eq!(one("rules < 100000").label.as_deref(), Some("sync.full"));
     assert_eq!(one("memory.kernel@sync.full < 1GB").label.as_deref(), Some("sync.full"));
-    assert_eq!(one("cpu < 1s").label.as_deref(), Some("sync.full.system"));
+    assert_eq!(one("cpu < 1s").label.as_deref(), Some("sync.full"));
     assert_eq!(one("http.connect.mean < 1ms").metric, "http.connect");
 }
 
