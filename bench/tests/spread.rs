@@ -187,11 +187,9 @@ fn the_workflow_of_the_gate_calls_the_script_with_what_it_needs() {
 #[test]
 fn a_gate_that_is_not_told_what_changes_says_what_to_set() {
     let desk = desk();
-    for (what, wanted) in [
-        (&[][..], "say what changes"),
-        (&["cpu"], "not cpu"),
-        (&["tool"], "BASE_VIPBENCH"),
-    ] {
+    for (what, wanted) in
+        [(&[][..], "say what changes"), (&["cpu"], "not cpu"), (&["tool"], "BASE_VIPBENCH")]
+    {
         let output = script(desk.path(), "gate", &[]).args(what).output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
