@@ -141,11 +141,18 @@ fn hypervisor_signature() -> [u8; 12] {
 
 fn count_probe() -> u64 {
     let before = time_stamp();
+    count_down(PROBE_TURNS);
+    time_stamp().wrapping_sub(before)
+}
+
+/// Two instructions a step, at least one step; they always take the same unless somebody interrupts.
+#[expect(clippy::inline_always, reason = "it must take the same wherever it is")]
+#[inline(always)]
+pub(super) fn count_down(steps: u64) {
     // SAFETY: the loop counts a register down to zero and touches nothing else.
     unsafe {
-        asm!("2:", "dec {turns}", "jnz 2b", turns = inout(reg) PROBE_TURNS => _, options(nomem, nostack));
+        asm!("2:", "dec {steps}", "jnz 2b", steps = inout(reg) steps => _, options(nomem, nostack));
     }
-    time_stamp().wrapping_sub(before)
 }
 
 #[expect(clippy::inline_always, reason = "a call would be inside every timed window")]

@@ -4,14 +4,13 @@
 //! Only for the instructions clock, on which a turn that nobody interrupts always takes the same,
 //! and in a guest of one processor, where all work is seen.
 
-use std::arch::asm;
 use std::io;
 use std::time::Duration;
 
 use lab::guest::mark;
 use results::Clock;
 
-use super::clock::MeasureClock;
+use super::clock::{MeasureClock, count_down};
 use super::priority::in_background;
 use super::region;
 use super::sample::Sample;
@@ -45,7 +44,7 @@ impl Watch {
         (clock.kind() == Clock::Instructions).then(|| {
             let turn = || {
                 let started = clock.now();
-                count_down();
+                count_down(TURN_STEPS);
                 clock.now() - started
             };
             let calm = (0..CALM_TURNS).map(|_| turn()).min().unwrap_or_default();
@@ -111,7 +110,7 @@ impl Watch {
     fn watch(self, started: u64, mut turned: impl FnMut(u64, u64) -> bool) {
         let mut before = started;
         loop {
-            count_down();
+            count_down(TURN_STEPS);
             let now = self.clock.now();
             let disturbance = (now - before).saturating_sub(self.calm);
             if disturbance <= SLACK {
@@ -125,14 +124,5 @@ impl Watch {
                 return;
             }
         }
-    }
-}
-
-#[expect(clippy::inline_always, reason = "a turn must take the same wherever it is")]
-#[inline(always)]
-fn count_down() {
-    // SAFETY: the loop counts a register down to zero and touches nothing else.
-    unsafe {
-        asm!("2:", "dec {steps}", "jnz 2b", steps = inout(reg) TURN_STEPS => _, options(nomem, nostack));
     }
 }

@@ -18,7 +18,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::dialable::{is_dialable, target_ports_of};
 use super::spec::{CellSpec, Inject};
 use crate::load::{
-    BareServer, HttpServer, MeasureClock, Priority, SOURCE_PORTS, Sources, Target, listen,
+    BareClient, BareServer, HttpServer, LoadClient, MeasureClock, Priority, SOURCE_PORTS, Sources,
+    Target, listen,
 };
 
 /// Where clients dial from: 65,534 addresses with 50,000 ports each.
@@ -173,6 +174,14 @@ impl BenchLab {
             Clock::Wall => Priority::Normal,
             Clock::Instructions => Priority::Background,
         }
+    }
+
+    /// One connection of the bare client, from where clients dial.
+    pub(super) fn dial(&self, dialled: &Dialled, sources: &mut Sources) -> anyhow::Result<()> {
+        self.client()?.enter(|| {
+            BareClient::new(self.clock, CLIENT_TIMEOUT).connection(sources, &dialled.target())?;
+            Ok(())
+        })?
     }
 
     /// Source addresses for one cell.

@@ -8,8 +8,8 @@ use proxies::ProxyError;
 use results::metrics;
 
 use super::kind::{Kind, Measured};
-use super::lab::{BenchLab, CLIENT_TIMEOUT};
-use crate::load::{BareClient, LoadClient, Watch};
+use super::lab::BenchLab;
+use crate::load::Watch;
 
 /// The measure `standing`.
 pub(super) const STANDING: Kind = Kind {
@@ -54,12 +54,9 @@ fn run(lab: &BenchLab) -> anyhow::Result<Measured> {
 /// What stands idle must be what works: dials the first Service and the last.
 fn dial_both_ends(lab: &BenchLab) -> anyhow::Result<u64> {
     let _servers = lab.bare_servers()?;
-    lab.client()?.enter(|| {
-        let mut client = BareClient::new(lab.clock, CLIENT_TIMEOUT);
-        let mut sources = BenchLab::sources()?;
-        for position in [Position::First, Position::Last] {
-            client.connection(&mut sources, &lab.dialled(position, 0)?.target())?;
-        }
-        Ok(2)
-    })?
+    let mut sources = BenchLab::sources()?;
+    for position in [Position::First, Position::Last] {
+        lab.dial(&lab.dialled(position, 0)?, &mut sources)?;
+    }
+    Ok(2)
 }

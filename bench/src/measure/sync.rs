@@ -406,8 +406,9 @@ impl Series {
         size(metrics::MESSAGES, |size| size.messages);
         size(metrics::BYTES, |size| size.bytes);
         // The kernel accounts in its own nanoseconds, which on the instructions clock are
-        // instructions: the sum exactly, user and system time only by its ticks
-        // (kernel/sched/cputime.c, `cputime_adjust`, Linux 6.1).
+        // instructions. Its ticks decide what is user and what system time (kernel/sched/cputime.c,
+        // `cputime_adjust`, Linux 6.1), so only the sum is told; of a short tool that varies by
+        // ticks too.
         let spent = self.spent.iter().map(|cpu| cpu.user_ns + cpu.system_ns).collect();
         metrics.push(metrics::CPU.of(sync.name, clock, spent));
     }

@@ -8,9 +8,8 @@ use generators::Position;
 use results::metrics;
 
 use super::kind::{Kind, Measured};
-use super::lab::{BenchLab, CLIENT_TIMEOUT, Dialled, position_draws};
+use super::lab::{BenchLab, position_draws};
 use super::spec::CellSpec;
-use crate::load::{BareClient, LoadClient, Sources};
 
 /// The measure `walk`.
 pub(super) const WALK: Kind = Kind {
@@ -38,7 +37,7 @@ fn run(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
         for _ in 0..times {
             let dialled = lab.dialled(*position, draws.next_u64())?;
             let before = counters()?;
-            dial(lab, &dialled, &mut sources)?;
+            lab.dial(&dialled, &mut sources)?;
             walked.push(counters()?.walked_since(&before)?);
             measured.verified += 1;
         }
@@ -46,12 +45,4 @@ fn run(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
         measured.metrics.push(metrics::RULES_WALKED.of(position.as_str(), clock, walked));
     }
     Ok(measured)
-}
-
-fn dial(lab: &BenchLab, dialled: &Dialled, sources: &mut Sources) -> anyhow::Result<()> {
-    lab.client()?.enter(|| {
-        let mut client = BareClient::new(lab.clock, CLIENT_TIMEOUT);
-        client.connection(sources, &dialled.target())?;
-        anyhow::Ok(())
-    })?
 }
