@@ -128,9 +128,17 @@ const AMOUNT: MetricKind = MetricKind {
 };
 const ASIDE: MetricKind = MetricKind { labels: Detail, uses: &[], ..CONNECTION };
 
+/// An entry is the kind of metrics that it is of, its name and title, and what else is its own.
 macro_rules! table {
-    ($($(#[$doc:meta])* $entry:ident = $value:expr;)*) => {
-        $($(#[$doc])* pub const $entry: MetricKind = $value;)*
+    ($(
+        $(#[$doc:meta])*
+        $entry:ident: $kind:ident($name:literal, $title:literal) $(, $field:ident: $value:expr)*;
+    )*) => {
+        $(
+            $(#[$doc])*
+            pub const $entry: MetricKind =
+                MetricKind { name: $name, title: $title, $($field: $value,)* ..$kind };
+        )*
         /// Every metric that there is.
         pub const ALL: &[MetricKind] = &[$($entry),*];
     };
@@ -138,163 +146,73 @@ macro_rules! table {
 
 table! {
     /// A new TCP connection of the bare client: `connect()` to established.
-    CONNECT = MetricKind {
-        name: "connect",
-        title: "New connection",
-        allowed: Some(A_RULE_MORE),
-        uses: &[Budget, Clocks, Explain, ExplainFirst, OwnTable],
-        ..CONNECTION
-    };
+    CONNECT: CONNECTION("connect", "New connection"),
+        allowed: Some(A_RULE_MORE), uses: &[Budget, Clocks, Explain, ExplainFirst, OwnTable];
     /// First request byte written to first answer byte read.
-    REQUEST = MetricKind {
-        name: "request",
-        title: "Request on the new connection: first byte written to first byte read",
-        allowed: Some(REPEATED),
-        uses: &[Budget, Clocks, Explain, OwnTable],
-        ..CONNECTION
-    };
+    REQUEST: CONNECTION("request", "Request on the new connection: first byte written to first byte read"),
+        allowed: Some(REPEATED), uses: &[Budget, Clocks, Explain, OwnTable];
     /// Close of the connection.
-    CLOSE = MetricKind {
-        name: "close",
-        title: "Close of the connection",
-        uses: &[Budget, Clocks, Explain, OwnTable],
-        ..CONNECTION
-    };
+    CLOSE: CONNECTION("close", "Close of the connection"),
+        uses: &[Budget, Clocks, Explain, OwnTable];
     /// A further request on an open connection, which no rule sees: the control.
-    KEEPALIVE_REQUEST = MetricKind {
-        name: "keepalive.request",
-        title: "Control: second request on an open connection",
-        uses: &[Budget, Clocks, OwnTable],
-        ..CONNECTION
-    };
+    KEEPALIVE_REQUEST: CONNECTION("keepalive.request", "Control: second request on an open connection"),
+        uses: &[Budget, Clocks, OwnTable];
     /// A new connection of the HTTP client.
-    HTTP_CONNECT = MetricKind {
-        name: "http.connect",
-        title: "New connection of the HTTP client",
-        ..CONNECTION
-    };
+    HTTP_CONNECT: CONNECTION("http.connect", "New connection of the HTTP client");
     /// An HTTP request on it.
-    HTTP_REQUEST = MetricKind {
-        name: "http.request",
-        title: "HTTP request on the new connection",
-        ..CONNECTION
-    };
+    HTTP_REQUEST: CONNECTION("http.request", "HTTP request on the new connection");
     /// Its close.
-    HTTP_CLOSE = MetricKind {
-        name: "http.close",
-        title: "Close of the HTTP connection",
-        ..CONNECTION
-    };
+    HTTP_CLOSE: CONNECTION("http.close", "Close of the HTTP connection");
     /// The whole Cluster into an empty namespace.
-    SYNC_FULL = MetricKind { name: "sync.full", title: "full", ..WHOLE_SYNC };
+    SYNC_FULL: WHOLE_SYNC("sync.full", "full");
     /// The whole Cluster onto identical state.
-    SYNC_RESTART = MetricKind { name: "sync.restart", title: "restart", ..WHOLE_SYNC };
+    SYNC_RESTART: WHOLE_SYNC("sync.restart", "restart");
     /// One Endpoint replaced.
-    SYNC_ENDPOINT_CHANGE =
-        MetricKind { name: "sync.endpoint_change", title: "endpoint change", ..SYNC };
+    SYNC_ENDPOINT_CHANGE: SYNC("sync.endpoint_change", "endpoint change");
     /// One Service added.
-    SYNC_SERVICE_ADD = MetricKind { name: "sync.service_add", title: "Service added", ..SYNC };
+    SYNC_SERVICE_ADD: SYNC("sync.service_add", "Service added");
     /// One Service removed; it has no part `effective`.
-    SYNC_SERVICE_REMOVE =
-        MetricKind { name: "sync.service_remove", title: "Service removed", ..SYNC };
+    SYNC_SERVICE_REMOVE: SYNC("sync.service_remove", "Service removed");
     /// What an idle node with the Cluster programmed spends, a second.
-    STANDING = MetricKind {
-        name: "standing",
-        title: "What an idle node spends a second",
-        usual_label: IDLE,
-        allowed: Some(LAYOUT_MOVES),
-        uses: &[Budget, OwnTable],
-        ..ASIDE
-    };
+    STANDING: ASIDE("standing", "What an idle node spends a second"),
+        usual_label: IDLE, allowed: Some(LAYOUT_MOVES), uses: &[Budget, OwnTable];
     /// What an idle node interrupts a program with, each time: the longest is what a connection may
     /// wait beside its own work.
-    PAUSE = MetricKind {
-        name: "pause",
-        title: "Pauses: what an idle node interrupts a program with",
-        counts: Counts::Spent,
-        usual_label: IDLE,
-        uses: &[Budget, Explain, ExplainFirst, OwnTable],
-        ..ASIDE
-    };
+    PAUSE: ASIDE("pause", "Pauses: what an idle node interrupts a program with"),
+        counts: Counts::Spent, usual_label: IDLE, uses: &[Budget, Explain, ExplainFirst, OwnTable];
     /// Rules that a sync hands over.
-    RULES = MetricKind { name: "rules", title: "Rules handed over", ..AMOUNT };
+    RULES: AMOUNT("rules", "Rules handed over");
     /// Netlink messages that a sync hands over.
-    MESSAGES = MetricKind { name: "messages", title: "Messages handed over", ..AMOUNT };
+    MESSAGES: AMOUNT("messages", "Messages handed over");
     /// Bytes that a sync hands over.
-    BYTES = MetricKind {
-        name: "bytes",
-        title: "Bytes handed over",
-        counts: Counts::Bytes,
-        ..AMOUNT
-    };
+    BYTES: AMOUNT("bytes", "Bytes handed over"), counts: Counts::Bytes;
     /// Processor time of the process that submits a sync, user and system time together.
-    CPU = MetricKind {
-        name: "cpu",
-        title: "Processor time",
-        counts: Counts::Spent,
-        allowed: None,
-        ..AMOUNT
-    };
+    CPU: AMOUNT("cpu", "Processor time"), counts: Counts::Spent, allowed: None;
     /// By how much the kernel's own memory grows in a sync.
-    MEMORY_KERNEL = MetricKind {
-        name: "memory.kernel",
-        title: "Memory of the kernel",
-        counts: Counts::Bytes,
-        allowed: None,
-        ..AMOUNT
-    };
+    MEMORY_KERNEL: AMOUNT("memory.kernel", "Memory of the kernel"),
+        counts: Counts::Bytes, allowed: None;
     /// Making every VIP local, label is the strategy.
-    VIP_BIND = MetricKind {
-        name: "vip_bind",
-        title: "Making all VIPs local",
-        usual_label: "dummy",
-        allowed: Some(LAYOUT_MOVES),
-        uses: &[Budget, OwnTable],
-        ..ASIDE
-    };
+    VIP_BIND: ASIDE("vip_bind", "Making all VIPs local"),
+        usual_label: "dummy", allowed: Some(LAYOUT_MOVES), uses: &[Budget, OwnTable];
     /// A new connection under a layout of VIPs, label `LAYOUT.POSITION`.
-    LAYOUT_CONNECT = MetricKind {
-        name: "layout.connect",
-        title: "New connection by layout of the VIPs",
-        uses: &[OwnTable],
-        ..ASIDE
-    };
+    LAYOUT_CONNECT: ASIDE("layout.connect", "New connection by layout of the VIPs"),
+        uses: &[OwnTable];
     /// Services in each bucket of IPVS, label is the layout of VIPs.
-    LAYOUT_BUCKET_SERVICES = MetricKind {
-        name: "layout.bucket_services",
-        title: "Services in a bucket of IPVS",
-        counts: Counts::Number,
-        uses: &[OwnTable],
-        ..ASIDE
-    };
+    LAYOUT_BUCKET_SERVICES: ASIDE("layout.bucket_services", "Services in a bucket of IPVS"),
+        counts: Counts::Number, uses: &[OwnTable];
     /// Our submit, and the usual tool with the same content, label `vipbench` or `tool`.
-    BASELINE = MetricKind { name: "baseline", title: "Our submit against a tool", ..ASIDE };
+    BASELINE: ASIDE("baseline", "Our submit against a tool");
     /// One call of the `iptables` tool that appends a rule.
-    APPEND = MetricKind { name: "append", title: "One rule added by one call", ..ASIDE };
+    APPEND: ASIDE("append", "One rule added by one call");
     /// Rules of the nat table that a connection's first packet is compared with.
-    RULES_WALKED = MetricKind {
-        name: "rules.walked",
-        title: "Rules of the nat table that a new connection is compared with",
-        counts: Counts::Number,
-        uses: &[OwnTable],
-        ..CONNECTION
-    };
+    RULES_WALKED: CONNECTION("rules.walked", "Rules of the nat table that a new connection is compared with"),
+        counts: Counts::Number, uses: &[OwnTable];
     /// Two readings of the clock with nothing between.
-    HARNESS_CLOCK = MetricKind {
-        name: "harness.clock",
-        title: "A pair of readings of the clock",
-        counts: Counts::Spent,
-        uses: &[OwnTable],
-        ..ASIDE
-    };
+    HARNESS_CLOCK: ASIDE("harness.clock", "A pair of readings of the clock"),
+        counts: Counts::Spent, uses: &[OwnTable];
     /// All that a client does around one connection but the connection.
-    HARNESS_SAMPLE = MetricKind {
-        name: "harness.sample",
-        title: "Recording one connection",
-        counts: Counts::Spent,
-        uses: &[OwnTable],
-        ..ASIDE
-    };
+    HARNESS_SAMPLE: ASIDE("harness.sample", "Recording one connection"),
+        counts: Counts::Spent, uses: &[OwnTable];
 }
 
 /// The entry of a name; nothing for what only another version measured.
