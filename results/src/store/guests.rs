@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::folder::{RUN_FILE, StoreError, invalid};
 use super::read::read_record;
-use super::write::{OUR_FAULT, RunWriter, write_over};
+use super::write::{OUR_FAULT, RunWriter, write_record};
 use crate::record::GuestRecord;
 use crate::validate;
 
@@ -29,7 +29,7 @@ impl RunWriter {
             }
         }
         validate::run(&record).map_err(invalid(&dir.join(RUN_FILE), 0, OUR_FAULT))?;
-        write_over(dir, &record)
+        write_record(dir, &record, true)
     }
 }
 

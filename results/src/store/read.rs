@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::folder::{
@@ -90,15 +90,11 @@ pub(super) struct StoredCells {
 pub(super) fn read_record(dir: &Path) -> Result<RunRecord, StoreError> {
     let path = dir.join(RUN_FILE);
     let invalid = invalid(&path, 0, RESTORE);
-    let bytes = match read_bounded(&path, RUN_MAX_BYTES) {
-        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            return Err(StoreError::NoRun(dir.to_owned()));
-        }
-        other => other?,
-    };
+    let bytes = read_bounded(&path, RUN_MAX_BYTES)?;
+    let bytes = bytes.ok_or_else(|| StoreError::NoRun(dir.to_owned()))?;
     // The version first: a record of another version may lack fields that this one has.
-    let whole: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+    let damaged = |error: serde_json::Error| invalid(error.to_string());
+    let whole: serde_json::Value = serde_json::from_slice(&bytes).map_err(damaged)?;
     match whole.get("schema").and_then(serde_json::Value::as_str) {
         Some(RUN_SCHEMA) => {}
         Some(other) => {
@@ -108,8 +104,7 @@ pub(super) fn read_record(dir: &Path) -> Result<RunRecord, StoreError> {
         None => return Err(invalid("it has no schema".to_owned())),
     }
     // From the bytes again, not from `whole`: only then does an error name line and column.
-    let record: RunRecord =
-        serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+    let record: RunRecord = serde_json::from_slice(&bytes).map_err(damaged)?;
     validate::run(&record).map_err(invalid)?;
     Ok(record)
 }
@@ -117,12 +112,7 @@ pub(super) fn read_record(dir: &Path) -> Result<RunRecord, StoreError> {
 /// Reads and checks `cells.jsonl`; a run that has none yet has no cells.
 pub(super) fn read_cells(dir: &Path, record: &RunRecord) -> Result<StoredCells, StoreError> {
     let path = dir.join(CELLS_FILE);
-    let bytes = match read_bounded(&path, CELLS_MAX_BYTES) {
-        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            Vec::new()
-        }
-        other => other?,
-    };
+    let bytes = read_bounded(&path, CELLS_MAX_BYTES)?.unwrap_or_default();
     let good = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     let (lines, torn) = bytes.split_at_checked(good).unwrap_or((&bytes, &[]));
     let planned: HashSet<&str> = record.cells.iter().map(String::as_str).collect();
@@ -133,18 +123,15 @@ pub(super) fn read_cells(dir: &Path, record: &RunRecord) -> Result<StoredCells, 
             continue;
         }
         let cell = parse_line(&path, at + 1, line)?;
-        let problem = if !planned.contains(cell.id.as_str()) {
-            Some("is not in the plan of this run")
-        } else if !seen.insert(cell.id.clone()) {
-            Some("is there twice")
-        } else {
-            None
+        let problem = match cell.id.as_str() {
+            id if !planned.contains(id) => "is not in the plan of this run",
+            id if !seen.insert(id.to_owned()) => "is there twice",
+            _ => {
+                cells.push(cell);
+                continue;
+            }
         };
-        if let Some(problem) = problem {
-            let detail = format!("cell {} {problem}", cell.id);
-            return Err(invalid(&path, at + 1, REMOVE_LINE)(detail));
-        }
-        cells.push(cell);
+        return Err(invalid(&path, at + 1, REMOVE_LINE)(format!("cell {} {problem}", cell.id)));
     }
     Ok(StoredCells { cells, good_bytes: good as u64, torn_bytes: torn.len() as u64 })
 }
@@ -172,15 +159,18 @@ fn parse_line(path: &Path, line: usize, bytes: &[u8]) -> Result<CellRecord, Stor
 }
 
 /// The whole file, or an error when it is longer than `limit`; what it claims to be long is not
-/// believed.
-fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, StoreError> {
-    let file = File::open(path).map_err(io_error("open", path))?;
+/// believed. Nothing where no file is.
+fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(io_error("open", path))?,
+    };
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(io_error("read", path))?;
     if bytes.len() as u64 > limit {
         return Err(StoreError::TooLarge { path: path.to_owned(), limit });
     }
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 #[cfg(test)]

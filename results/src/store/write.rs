@@ -43,7 +43,7 @@ impl RunWriter {
         if run_path.exists() || dir.join(CELLS_FILE).exists() {
             return Err(StoreError::AlreadyHoldsRun(dir.to_owned()));
         }
-        write_record(dir, record)?;
+        write_record(dir, record, false)?;
         let (path, file) = open_cells(dir, OpenOptions::new().create_new(true))?;
         sync_folder(dir)?;
         Ok(Self::holding(path, file, record, StoredCells::default()))
@@ -126,15 +126,13 @@ impl RunWriter {
         }
         let mut text = Vec::new();
         for cell in &self.done {
-            serde_json::to_writer(&mut text, cell)
-                .map_err(|error| io_error("encode", &self.path)(io::Error::other(error)))?;
+            serde_json::to_writer(&mut text, cell).map_err(encode_error(&self.path))?;
             text.push(b'\n');
         }
         let file = flushed(dir, &text, &self.path)?;
         lock(file.as_file(), &self.path)?;
-        self.file = file
-            .persist(&self.path)
-            .map_err(|error| io_error("replace", &self.path)(error.error))?;
+        let replaced = file.persist(&self.path).map_err(|error| error.error);
+        self.file = replaced.map_err(io_error("replace", &self.path))?;
         sync_folder(dir)?;
         self.good_bytes = text.len() as u64;
         self.done_ids = self.done.iter().map(|cell| cell.id.clone()).collect();
@@ -201,33 +199,26 @@ fn open_cells(dir: &Path, how: &mut OpenOptions) -> Result<(PathBuf, File), Stor
     Ok((path, file))
 }
 
-/// Writes `run.json` beside its place, flushes it and renames it, never over another one.
-fn write_record(dir: &Path, record: &RunRecord) -> Result<(), StoreError> {
+/// Writes `run.json` beside its place, flushes it and renames it; over another one only if that is
+/// meant.
+pub(super) fn write_record(dir: &Path, record: &RunRecord, over: bool) -> Result<(), StoreError> {
     let path = dir.join(RUN_FILE);
-    match encoded(dir, record)?.persist_noclobber(&path) {
+    let mut text = serde_json::to_vec_pretty(record).map_err(encode_error(&path))?;
+    text.push(b'\n');
+    let file = flushed(dir, &text, &path)?;
+    let renamed = if over { file.persist(&path) } else { file.persist_noclobber(&path) };
+    match renamed.map_err(|error| error.error) {
         Ok(_) => sync_folder(dir),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             Err(StoreError::AlreadyHoldsRun(dir.to_owned()))
         }
-        Err(error) => Err(io_error("create", &path)(error.error)),
+        Err(error) => Err(io_error(if over { "replace" } else { "create" }, &path)(error)),
     }
 }
 
-/// The same over the one that is there.
-pub(super) fn write_over(dir: &Path, record: &RunRecord) -> Result<(), StoreError> {
-    let path = dir.join(RUN_FILE);
-    let written = encoded(dir, record)?.persist(&path);
-    written.map_err(|error| io_error("replace", &path)(error.error))?;
-    sync_folder(dir)
-}
-
-/// `run.json` in a flushed file of another name.
-fn encoded(dir: &Path, record: &RunRecord) -> Result<tempfile::NamedTempFile, StoreError> {
-    let path = dir.join(RUN_FILE);
-    let mut text = serde_json::to_vec_pretty(record)
-        .map_err(|error| io_error("encode", &path)(io::Error::other(error)))?;
-    text.push(b'\n');
-    flushed(dir, &text, &path)
+fn encode_error(path: &Path) -> impl FnOnce(serde_json::Error) -> StoreError {
+    let error = io_error("encode", path);
+    move |source| error(io::Error::other(source))
 }
 
 /// A flushed file in `dir` that is to become `path`; what is written to it later goes to its end.
@@ -307,11 +298,8 @@ pub(crate) fn first_difference(
         let null = serde_json::Value::Null;
         return stored.keys().chain(wanted.keys()).find_map(|key| {
             let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
-            first_difference(
-                &path,
-                stored.get(key).unwrap_or(&null),
-                wanted.get(key).unwrap_or(&null),
-            )
+            let [stored, wanted] = [stored, wanted].map(|all| all.get(key).unwrap_or(&null));
+            first_difference(&path, stored, wanted)
         });
     }
     let short = |value: &serde_json::Value| value.to_string().chars().take(120).collect::<String>();
