@@ -2,6 +2,8 @@
 //!
 //! Stored values stay whole numbers; nothing here is read back.
 
+use itertools::Itertools as _;
+
 use crate::record::Unit;
 
 /// One unit for a whole table or axis, so that its numbers can be compared at a glance.
@@ -64,13 +66,9 @@ impl Scale {
 
 /// A whole number with a comma between groups of three: `1,526,034`.
 pub fn thousands(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
+    let mut text = value.to_string();
+    for at in (1..text.len()).rev().skip(2).step_by(3) {
+        text.insert(at, ',');
     }
     text
 }
@@ -78,19 +76,16 @@ pub fn thousands(value: u64) -> String {
 /// A number with `decimals` places and commas: `1,180.4`.
 pub fn fixed(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
-    let (whole, fraction) = text.split_once('.').map_or((text.as_str(), ""), |parts| parts);
-    let (sign, digits) = whole.strip_prefix('-').map_or(("", whole), |digits| ("-", digits));
+    let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let (sign, digits) = whole.split_at(usize::from(whole.starts_with('-')));
     let whole = digits.parse::<u64>().map_or_else(|_| digits.to_owned(), thousands);
-    if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    format!("{sign}{whole}{fraction}")
 }
 
 /// A number with three significant digits, for prose: `0.0213`, `27.2`, `1,530`.
 pub fn three_digits(value: f64) -> String {
-    let size = value.abs();
-    if size == 0.0 {
-        return "0".to_owned();
-    }
-    let decimals = match size {
+    let decimals = match value.abs() {
+        0.0 => return "0".to_owned(),
         size if size >= 100.0 => 0,
         size if size >= 10.0 => 1,
         size if size >= 1.0 => 2,
@@ -173,23 +168,18 @@ fn step(steps: &[(f64, &'static str)], value: f64) -> (f64, &'static str) {
 /// A share as per cent, with one decimal below 10%: `0.4%`, `-12%`, `430%`, `under 0.1%`.
 pub fn percent(share: f64) -> String {
     let value = share * 100.0;
-    if value == 0.0 {
-        return "0%".to_owned();
+    match value.abs() {
+        0.0 => "0%".to_owned(),
+        size if size < 0.05 => "under 0.1%".to_owned(),
+        size => format!("{}%", fixed(value, usize::from(size < 9.95))),
     }
-    if value.abs() < 0.05 {
-        return "under 0.1%".to_owned();
-    }
-    format!("{}%", fixed(value, usize::from(value.abs() < 9.95)))
 }
 
 /// [`percent`] with its sign.
 pub fn signed_percent(share: f64) -> String {
     let text = percent(share);
-    if text.starts_with(|first: char| first.is_ascii_digit()) && share > 0.0 {
-        format!("+{text}")
-    } else {
-        text
-    }
+    let is_number = text.starts_with(|first: char| first.is_ascii_digit());
+    if is_number && share > 0.0 { format!("+{text}") } else { text }
 }
 
 /// A stored position (`first`, `p25`, `last`) as it is shown: `p25` becomes `25%`, so that nobody
@@ -207,32 +197,36 @@ pub fn counted(count: u64, what: &str) -> String {
 
 /// `a`, `a and b`, `a, b and c`.
 pub fn list(items: &[impl AsRef<str>]) -> String {
-    let items: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
-    match items.as_slice() {
-        [] => String::new(),
-        [one] => (*one).to_owned(),
-        [head @ .., last] => format!("{} and {last}", head.join(", ")),
+    let mut items = items.iter().map(AsRef::as_ref);
+    match (items.next_back(), items.join(", ")) {
+        (None, _) => String::new(),
+        (Some(one), head) if head.is_empty() => one.to_owned(),
+        (Some(last), head) => format!("{head} and {last}"),
     }
 }
 
 /// Free text from a stored run on one line, without control characters that a terminal would obey.
 pub fn plain(text: &str) -> String {
-    let spaced: String =
-        text.chars().map(|symbol| if symbol.is_control() { ' ' } else { symbol }).collect();
-    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+    let is_space = |symbol: char| symbol.is_control() || symbol.is_whitespace();
+    text.split(is_space).filter(|word| !word.is_empty()).join(" ")
+}
+
+/// At most so many characters of a text, and dots where it goes on.
+pub(crate) fn shortened(mut text: String, characters: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(characters) {
+        text.replace_range(end.., "...");
+    }
+    text
 }
 
 /// A command line as it can be pasted into a shell.
 pub fn shell(words: &[String]) -> String {
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,+@%".contains(&byte);
-    let quoted: Vec<String> = words
-        .iter()
-        .map(|word| match plain(word) {
-            word if !word.is_empty() && word.bytes().all(safe) => word,
-            word => format!("'{}'", word.replace('\'', "'\\''")),
-        })
-        .collect();
-    quoted.join(" ")
+    let quoted = |word: &String| match plain(word) {
+        word if !word.is_empty() && word.bytes().all(safe) => word,
+        word => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    words.iter().map(quoted).join(" ")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ pub(crate) mod findings;
 pub(crate) mod plot;
 pub(crate) mod tables;
 
-use std::collections::BTreeSet;
+use itertools::Itertools as _;
 
 use crate::compare::{CompareError, Comparison, Effect, Side, Statistic, compare};
 use crate::format::plain;
@@ -71,9 +71,8 @@ pub(crate) fn families<'v>(
     view: &'v View<'v>,
     wanted: Option<&str>,
 ) -> Result<Vec<Family<'v>>, KernelsError> {
-    let releases: BTreeSet<&str> =
-        view.groups.iter().map(|group| group.key.kernel.as_str()).collect();
-    let releases: Vec<&str> = releases.into_iter().collect();
+    let releases = view.groups.iter().map(|group| group.key.kernel.as_str());
+    let releases = releases.sorted().dedup().collect_vec();
     let wanted = wanted.map(|wanted| choose(&releases, wanted)).transpose()?;
     let families: Vec<&[Group<'_>]> = view.families().filter(|family| family.len() > 1).collect();
     if families.is_empty() {
@@ -136,28 +135,24 @@ impl<'v> Family<'v> {
             let planned = planned.map(|cell| cell.labels.proxy.as_str());
             group.proxies(quantity.metric, quantity.label).into_iter().chain(planned)
         };
-        let proxies: BTreeSet<&str> = self.groups.iter().flat_map(of).collect();
-        let mut proxies: Vec<&str> = proxies.into_iter().collect();
-        self.known().sort(&mut proxies);
-        proxies
+        self.known().sorted(self.groups.iter().flat_map(of))
     }
 
     /// Sizes at which any kernel has this number, ascending.
     pub fn sizes(&self, quantity: Quantity<'_>) -> Vec<u64> {
         let of = |group: &Group<'_>| group.sizes(quantity.metric, quantity.label);
-        let sizes: BTreeSet<u64> = self.groups.iter().flat_map(of).collect();
-        sizes.into_iter().collect()
+        self.groups.iter().flat_map(of).sorted().dedup().collect()
     }
 
     /// The size at which most proxies and kernels have this number and its ratio; of several such
     /// sizes the largest.
     pub fn common_size(&self, quantity: Quantity<'_>) -> Option<u64> {
         let proxies = self.proxies(quantity);
+        let has_ratio =
+            |point: &KernelValue| matches!(point, KernelValue::Measured { ratio: Some(_), .. });
         let ratios = |size: u64| {
             let points = proxies.iter().flat_map(|proxy| self.values(quantity, proxy, size));
-            points
-                .filter(|point| matches!(point, KernelValue::Measured { ratio: Some(_), .. }))
-                .count()
+            points.filter(has_ratio).count()
         };
         self.sizes(quantity).into_iter().max_by_key(|size| (ratios(*size), *size))
     }

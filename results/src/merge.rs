@@ -3,8 +3,10 @@
 //!
 //! Works on runs in memory; reading and writing folders is in `store`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+
+use itertools::Itertools as _;
 
 use crate::facts;
 use crate::record::{CellRecord, Clock, Environment, RunRecord};
@@ -147,19 +149,12 @@ fn same_cell(
     second: &Path,
     other: &CellRecord,
 ) -> Result<(), MergeError> {
-    let metric = || {
-        let pairs = one.metrics.iter().zip(&other.metrics);
-        let unlike = pairs.into_iter().find(|(one, other)| one != other);
-        unlike.map(|(metric, _)| format!("metric {} {} differs", metric.name, metric.label))
-    };
+    let mut metrics = one.metrics.iter().zip(&other.metrics);
     let detail = if one.outcome != other.outcome {
-        format!(
-            "it is {} in the first and {} in the second",
-            one.outcome.kind(),
-            other.outcome.kind()
-        )
-    } else if let Some(metric) = metric() {
-        metric
+        let (one, other) = (one.outcome.kind(), other.outcome.kind());
+        format!("it is {one} in the first and {other} in the second")
+    } else if let Some((metric, _)) = metrics.find(|(one, other)| one != other) {
+        format!("metric {} {} differs", metric.name, metric.label)
     } else if one.metrics.len() != other.metrics.len() || one.verified != other.verified {
         "one holds more than the other".to_owned()
     } else {
@@ -171,23 +166,16 @@ fn same_cell(
 
 /// Facts of all shards: what they share once, what differs (their machines) side by side.
 fn all_facts(runs: &[Run]) -> Environment {
-    let mut values: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
-    for (key, value) in runs.iter().flat_map(|run| &run.record.environment.facts) {
-        let known = values.entry(key).or_default();
-        if !known.contains(&value) {
-            known.push(value);
-        }
-    }
-    let joined = |values: Vec<&String>| {
+    let joined = |(key, mut values): (&String, Vec<&str>)| {
         let more = values.len().saturating_sub(VALUES_MAX);
-        let mut shown: Vec<String> = values.into_iter().take(VALUES_MAX).cloned().collect();
-        if more > 0 {
-            shown.push(format!("and {more} more"));
-        }
-        shown.join("; ")
+        let more_in_words = format!("and {more} more");
+        values.truncate(VALUES_MAX);
+        values.extend((more > 0).then_some(more_in_words.as_str()));
+        (key.clone(), values.join("; "))
     };
-    let facts = values.into_iter().map(|(key, values)| (key.clone(), joined(values))).collect();
-    Environment { facts }
+    let facts = runs.iter().flat_map(|run| &run.record.environment.facts).unique();
+    let by_key = facts.map(|(key, value)| (key, value.as_str())).into_group_map();
+    Environment { facts: by_key.into_iter().map(joined).collect() }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use itertools::Itertools as _;
+
 use crate::record::{ProxyRecord, RunRecord};
 
 /// The proxy that is none: the floor under every number.
@@ -20,23 +22,18 @@ pub(crate) struct Proxies(Arc<[ProxyRecord]>);
 impl Proxies {
     /// Those of all these runs; of two that tell of the same proxy the first counts.
     pub fn of<'a>(runs: impl IntoIterator<Item = &'a RunRecord>) -> Self {
-        let mut all: Vec<ProxyRecord> = Vec::new();
-        for run in runs {
-            let recorded =
-                if run.proxies.is_empty() { from_scenario(run) } else { run.proxies.clone() };
-            for proxy in recorded {
-                if all.iter().all(|known| known.name != proxy.name) {
-                    all.push(proxy);
-                }
-            }
-        }
-        Self(all.into())
+        let of_run = |run: &RunRecord| {
+            if run.proxies.is_empty() { from_scenario(run) } else { run.proxies.clone() }
+        };
+        let all = runs.into_iter().flat_map(of_run);
+        Self(all.unique_by(|proxy| proxy.name.clone()).collect())
     }
 
-    /// Sorts names as every table and legend has them: the control, those of the runs, others by
-    /// name.
-    pub fn sort(&self, names: &mut [&str]) {
-        names.sort_by_key(|name| (self.rank(name), *name));
+    /// Each name once, as every table and legend has them: the control, those of the runs, others
+    /// by name.
+    pub fn sorted<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
+        let names = names.into_iter().sorted_by_key(|name| (self.rank(name), *name));
+        names.dedup().collect()
     }
 
     /// The place of a proxy before or behind others.
@@ -90,19 +87,14 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    fn sorted<'n>(proxies: &Proxies, mut names: Vec<&'n str>) -> Vec<&'n str> {
-        proxies.sort(&mut names);
-        names
-    }
-
     #[test]
     fn an_older_run_has_the_order_of_its_scenario_with_the_control_first() {
         let mut run = fixture::stored().record;
         run.scenario = serde_json::json!({ "proxies": ["ipvs", "none", "iptables-nft"] });
         run.proxies.clear();
         let proxies = Proxies::of([&run]);
-        let names = vec!["b", "iptables-nft", "a", "ipvs", "none"];
-        assert_eq!(sorted(&proxies, names), ["none", "ipvs", "iptables-nft", "a", "b"]);
+        let names = ["b", "iptables-nft", "a", "ipvs", "none", "a"];
+        assert_eq!(proxies.sorted(names), ["none", "ipvs", "iptables-nft", "a", "b"]);
         assert_eq!(proxies.colour("none"), Some("grey"));
         assert_eq!(proxies.colour("a"), None);
         assert!(
@@ -121,7 +113,7 @@ mod tests {
         };
         run.proxies = vec![toy];
         let proxies = Proxies::of([&run]);
-        assert_eq!(sorted(&proxies, vec!["a", "toy", "none"]), ["none", "toy", "a"]);
+        assert_eq!(proxies.sorted(["a", "toy", "none"]), ["none", "toy", "a"]);
         assert_eq!(proxies.colour("toy"), Some("gold"));
         assert!(proxies.is_of("toy", "game"));
     }

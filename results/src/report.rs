@@ -1,7 +1,6 @@
 //! Reports on stored runs. `page` orders the parts; the content comes from `findings`, `kernels`,
 //! `tables` and `plots`.
 
-mod error;
 mod page;
 mod plots;
 mod tables;
@@ -10,11 +9,25 @@ mod tests;
 
 use std::path::Path;
 
-pub use error::ReportError;
-
 use crate::document::Document;
+use crate::kernels::KernelsError;
+use crate::plots::PlotError;
 use crate::store::Run;
-use crate::view::View;
+use crate::view::{View, ViewError};
+
+/// Why a report cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The runs cannot be looked at together.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Kernels cannot be set side by side.
+    #[error(transparent)]
+    Kernels(#[from] KernelsError),
+    /// A plot cannot be drawn.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+}
 
 /// The report on `runs`, which will lie in `dir`: links lead to what is there. Several runs are
 /// reported together, for example one a kernel; they may not hold the same cell. Kernels are

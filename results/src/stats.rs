@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use itertools::Itertools as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -27,8 +28,8 @@ pub struct Spread {
 impl Spread {
     /// Of finite values; others are left out. `None` when nothing is left.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
-        sorted.sort_by(f64::total_cmp);
+        let finite = values.into_iter().filter(|value| value.is_finite());
+        let sorted = finite.sorted_by(f64::total_cmp).collect_vec();
         let (&min, &max) = (sorted.first()?, sorted.last()?);
         Some(Self { median: median(&sorted), min, max, count: sorted.len() })
     }
@@ -83,13 +84,11 @@ pub(crate) fn resampled(
 ) -> Vec<f64> {
     let mut state = seed;
     let mut drawn = values.to_vec();
-    let mut all = Vec::with_capacity(resamples);
-    for _ in 0..resamples {
+    let resample = |_| {
         drawn.fill_with(|| values[draw(&mut state, values.len())]);
-        all.push(statistic(&mut drawn));
-    }
-    all.sort_by(f64::total_cmp);
-    all
+        statistic(&mut drawn)
+    };
+    (0..resamples).map(resample).sorted_by(f64::total_cmp).collect()
 }
 
 /// The ends of the middle [`LEVEL`] of ascending values, of which there must be one.
@@ -150,11 +149,8 @@ pub fn fit_line(points: &[(f64, f64)]) -> Option<StraightLine> {
 /// Exponent `b` of `y = a * x^b`: the slope of the line through the logarithms. Points that are not
 /// positive are left out; `None` when fewer than two different `x` remain.
 pub fn growth_exponent(points: &[(f64, f64)]) -> Option<f64> {
-    let logs: Vec<(f64, f64)> = points
-        .iter()
-        .filter(|(x, y)| *x > 0.0 && *y > 0.0)
-        .map(|(x, y)| (x.ln(), y.ln()))
-        .collect();
+    let positive = points.iter().filter(|(x, y)| *x > 0.0 && *y > 0.0);
+    let logs = positive.map(|(x, y)| (x.ln(), y.ln())).collect_vec();
     fit_line(&logs).map(|line| line.slope)
 }
 

@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use itertools::Itertools as _;
+
 use crate::format::{self, Scale};
 use crate::view::Group;
 
@@ -14,7 +16,7 @@ pub(crate) const LINES_MAX: usize = 300;
 const WRAPPED_FROM: usize = 32;
 
 /// A table with a heading line. Every row has as many cells as there are columns.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Table {
     /// What it shows, with unit and clock.
     pub title: String,
@@ -47,14 +49,6 @@ pub(crate) struct Column {
 }
 
 impl Table {
-    pub(crate) fn new(
-        title: impl Into<String>,
-        note: impl Into<String>,
-        columns: Vec<Column>,
-    ) -> Self {
-        Self { title: title.into(), note: note.into(), columns, rows: Vec::new(), more: Vec::new() }
-    }
-
     /// Whether a row's first cell differs from that of the row above: a new size, a new kernel.
     pub fn starts_group(&self, row: usize) -> bool {
         let first = |at: usize| self.rows.get(at).and_then(|row| row.first());
@@ -77,26 +71,22 @@ impl Table {
         let more = self.rows.len().saturating_sub(LINES_MAX);
         if more > 0 {
             self.rows.truncate(LINES_MAX);
-            let left_out =
-                format!("{} more lines are left out here.", format::thousands(more as u64));
-            self.note =
-                if self.note.is_empty() { left_out } else { format!("{} {left_out}", self.note) };
+            let more = format::thousands(more as u64);
+            self.add_note(&format!("{more} more lines are left out here."));
         }
         self
+    }
+
+    /// A further sentence of its note.
+    pub(crate) fn add_note(&mut self, sentence: &str) {
+        let space = if self.note.is_empty() { "" } else { " " };
+        self.note = format!("{}{space}{sentence}", self.note);
     }
 
     /// The table, unless it has no rows.
     pub(crate) fn unless_empty(self) -> Option<Self> {
         (!self.rows.is_empty()).then_some(self)
     }
-}
-
-pub(crate) fn text(name: impl Into<String>) -> Column {
-    Column { name: name.into(), numeric: false }
-}
-
-pub(crate) fn number(name: impl Into<String>) -> Column {
-    Column { name: name.into(), numeric: true }
 }
 
 /// Lines of four words and a reason, each at a size; those that are equal share a row, with their
@@ -113,41 +103,45 @@ pub(crate) fn grouped(
         *count += 1;
     }
     let [words @ .., count] = heads;
-    let columns = words.into_iter().map(text);
-    let columns = columns.chain([number("Services"), number(count), text("reason")]).collect();
-    let mut table = Table::new(title, "", columns);
-    for ([words @ .., reason], (sizes, count)) in groups {
-        let sizes: Vec<String> = sizes.into_iter().map(format::thousands).collect();
-        let numbers = [sizes.join(" "), format::thousands(count), reason];
-        table.rows.push(words.into_iter().chain(numbers).collect());
+    let mut columns = Columns::of(groups);
+    for (at, head) in words.into_iter().enumerate() {
+        columns = columns.text(head, |(words, _)| words[at].clone());
     }
-    table.cut().unless_empty()
+    columns
+        .number("Services", |(_, (sizes, _))| {
+            sizes.iter().copied().map(format::thousands).join(" ")
+        })
+        .number(count, |(_, (_, count))| format::thousands(*count))
+        .text("reason", |([.., reason], _)| reason.clone())
+        .titled(title, "")
+        .cut()
+        .unless_empty()
 }
 
-/// A table made column by column: each has its head, and what it shows of one of `rows`.
-pub(crate) struct Columns<'r, R> {
-    rows: &'r [R],
+/// A table made column by column: each has its head, and what it shows of one row.
+pub(crate) struct Columns<R> {
+    rows: Vec<R>,
     table: Table,
 }
 
-impl<'r, R> Columns<'r, R> {
-    pub fn of(rows: &'r [R]) -> Self {
-        let mut table = Table::new("", "", Vec::new());
-        table.rows.resize(rows.len(), Vec::new());
+impl<R> Columns<R> {
+    pub fn of(rows: impl IntoIterator<Item = R>) -> Self {
+        let rows: Vec<R> = rows.into_iter().collect();
+        let table = Table { rows: vec![Vec::new(); rows.len()], ..Table::default() };
         Self { rows, table }
     }
 
-    pub fn text(self, head: impl Into<String>, cell: impl Fn(&'r R) -> String) -> Self {
-        self.column(text(head), cell)
+    pub fn text(self, head: impl Into<String>, cell: impl Fn(&R) -> String) -> Self {
+        self.column(head.into(), false, cell)
     }
 
-    pub fn number(self, head: impl Into<String>, cell: impl Fn(&'r R) -> String) -> Self {
-        self.column(number(head), cell)
+    pub fn number(self, head: impl Into<String>, cell: impl Fn(&R) -> String) -> Self {
+        self.column(head.into(), true, cell)
     }
 
-    fn column(mut self, head: Column, cell: impl Fn(&'r R) -> String) -> Self {
-        self.table.columns.push(head);
-        for (cells, row) in self.table.rows.iter_mut().zip(self.rows) {
+    fn column(mut self, name: String, numeric: bool, cell: impl Fn(&R) -> String) -> Self {
+        self.table.columns.push(Column { name, numeric });
+        for (cells, row) in self.table.rows.iter_mut().zip(&self.rows) {
             cells.push(cell(row));
         }
         self

@@ -1,12 +1,13 @@
 //! Makes gates of recorded runs: whole repetitions on the instructions clock, replicates in ABBA
 //! order on the wall clock.
 
-use std::collections::BTreeMap;
 use std::thread;
+
+use itertools::{Itertools as _, iproduct};
 
 use super::data::{CalibrationError, CalibrationOptions, Point, Slowdown};
 use super::pools::{Pool, Recorded, slowdown};
-use crate::compare::{Pick, Side, Statistic};
+use crate::compare::{Pick, Side, Statistic, Subject};
 use crate::gate::statistics::wilson;
 use crate::gate::{self, Across, Gate, GateError, Line, Thresholds, Verdict};
 use crate::record::Clock;
@@ -30,12 +31,9 @@ pub(super) fn repetitions(
     options: &CalibrationOptions,
 ) -> Result<Vec<Point>, CalibrationError> {
     let replicates = pool.same.first().map_or(0, |run| run.seeds.len());
-    let mut pairs = Vec::new();
-    for (base, later) in pool.same.iter().zip(1..) {
-        let others = pool.same.iter().skip(later);
-        pairs.extend(others.map(|new| (base.side.clone(), new.side.clone())));
-    }
-    pairs.truncate(options.gates.max(1));
+    let both = |(base, new): (&Recorded, &Recorded)| (base.side.clone(), new.side.clone());
+    let pairs = pool.same.iter().tuple_combinations().take(options.gates.max(1));
+    let pairs: Vec<(Side, Side)> = pairs.map(both).collect();
     if pairs.is_empty() {
         return Err(CalibrationError::Unfit {
             problem: format!(
@@ -47,10 +45,8 @@ pub(super) fn repetitions(
     }
     let mut points = same_and_scaled(pool, replicates, &pairs, options)?;
     for (key, runs) in &pool.slowed {
-        let mut slowed = Vec::new();
-        for new in runs {
-            slowed.extend(pool.same.iter().map(|base| (base.side.clone(), new.side.clone())));
-        }
+        let slowed: Vec<_> =
+            iproduct!(runs, &pool.same).map(|(new, base)| both((base, new))).collect();
         points.push(point(pool, replicates, slowdown(*key), &slowed, options)?);
     }
     Ok(points)
@@ -149,10 +145,8 @@ fn of_rounds(
         let wanted = count * (at + 1) / rounds - count * at / rounds;
         let both: Vec<u64> =
             base.seeds.iter().filter(|seed| new.seeds.contains(seed)).copied().collect();
-        let picks: Vec<Pick> = chosen(&both, wanted, state)
-            .into_iter()
-            .map(|seed| Pick { from: seed, to: seed, folder: 0 })
-            .collect();
+        let pick = |seed| Pick { from: seed, to: seed, folder: 0 };
+        let picks: Vec<Pick> = chosen(&both, wanted, state).into_iter().map(pick).collect();
         for (side, run) in sides.iter_mut().zip([&base.side, &new.side]) {
             side.push(run.resampled(&picks));
         }
@@ -163,15 +157,11 @@ fn of_rounds(
 
 /// `count` of `seeds`, in their order.
 fn chosen(seeds: &[u64], count: usize, state: &mut u64) -> Vec<u64> {
-    let mut left = seeds.len();
-    let mut wanted = count.min(left);
-    let mut taken = Vec::with_capacity(wanted);
-    for seed in seeds {
-        if stats::draw(state, left) < wanted {
+    let mut taken = Vec::with_capacity(count);
+    for (seed, left) in seeds.iter().zip((1..=seeds.len()).rev()) {
+        if stats::draw(state, left) < count.min(seeds.len()) - taken.len() {
             taken.push(*seed);
-            wanted -= 1;
         }
-        left -= 1;
     }
     taken
 }
@@ -237,15 +227,12 @@ fn concerned<'g>(gate: &'g Gate, metric: Option<&str>) -> impl Iterator<Item = &
 /// The smallest and the largest median effect of a line over all gates, of the medians of what was
 /// slowed down.
 fn effect_range(gates: &[Gate], metric: Option<&str>) -> Option<(f64, f64)> {
-    let mut by_line: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for line in gates.iter().flat_map(|gate| concerned(gate, metric)) {
-        let is_timing = line.subject.unit == line.subject.clock.unit();
-        if let Some(effect) = line.effect.filter(|_| is_timing)
-            && line.subject.statistic != Statistic::P99
-        {
-            by_line.entry(line.name()).or_default().push(effect);
-        }
-    }
+    let is_main = |line: &&Line| {
+        let Subject { unit, clock, statistic, .. } = line.subject;
+        unit == clock.unit() && statistic != Statistic::P99
+    };
+    let lines = gates.iter().flat_map(|gate| concerned(gate, metric)).filter(is_main);
+    let by_line = lines.filter_map(|line| Some((line.name(), line.effect?))).into_group_map();
     let medians = by_line.into_values().filter_map(|all| Some(Spread::of(all)?.median));
     Spread::of(medians).map(|spread| (spread.min, spread.max))
 }

@@ -1,7 +1,7 @@
 //! The plot of a calibration: how often the gate finds a slowdown, against its size; one line a
 //! number of replicates.
 
-use std::collections::BTreeSet;
+use itertools::Itertools as _;
 
 use super::data::{Point, Slowdown};
 use crate::plots::axes::Axis;
@@ -17,13 +17,9 @@ const MARGIN: f64 = 0.03;
 
 /// The curves of one clock; nothing without a slowdown there.
 pub(super) fn chart(points: &[&Point], title: String) -> Option<Chart> {
-    let counts: BTreeSet<usize> = points.iter().map(|point| point.replicates).collect();
-    let colours = COLOURS.into_iter().cycle();
-    let series: Vec<Series> = counts
-        .into_iter()
-        .zip(colours)
-        .flat_map(|(count, colour)| of_count(points, count, colour))
-        .collect();
+    let counts = points.iter().map(|point| point.replicates).sorted().dedup();
+    let counts = counts.zip(COLOURS.into_iter().cycle());
+    let series = counts.flat_map(|(count, colour)| of_count(points, count, colour)).collect_vec();
     let percent = |share: f64| format!("{}%", (share * 1000.0).round() / 10.0);
     let ticks = |shares: &[f64]| shares.iter().map(|share| (*share, percent(*share))).collect();
     (!series.is_empty()).then(|| Chart {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use itertools::Itertools as _;
 use serde_json::Value;
 
 use super::data::{CalibrationError, Slowdown};
@@ -35,8 +36,7 @@ pub(super) fn of(runs: &[Run]) -> Result<Vec<Pool>, CalibrationError> {
     for run in ordered {
         let Some(first) = run.cells.first() else { continue };
         let (clock, kernel) = (first.labels.clock, first.labels.kernel.clone());
-        if run.cells.iter().any(|cell| (cell.labels.clock, &cell.labels.kernel) != (clock, &kernel))
-        {
+        if !run.cells.iter().map(|cell| (cell.labels.clock, &cell.labels.kernel)).all_equal() {
             return Err(CalibrationError::Unfit {
                 problem: format!("{} holds several kernels or clocks", run.dir.display()),
                 remedy: "scripts/calibrate-wall or scripts/calibrate-instructions",
@@ -59,12 +59,7 @@ pub(super) fn of(runs: &[Run]) -> Result<Vec<Pool>, CalibrationError> {
 
 impl Recorded {
     fn of(run: &Run) -> Result<Self, CalibrationError> {
-        let mut seeds: Vec<u64> = Vec::new();
-        for cell in &run.cells {
-            if !seeds.contains(&cell.labels.seed) {
-                seeds.push(cell.labels.seed);
-            }
-        }
+        let seeds = run.cells.iter().map(|cell| cell.labels.seed).unique().collect();
         Ok(Self { side: Side::of(std::slice::from_ref(run))?, seeds })
     }
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use itertools::Itertools as _;
+
 use super::data::{Calibration, Point, Slowdown};
 use super::plot;
 use crate::document::{Block, Document};
@@ -72,28 +74,19 @@ fn method(clock: Clock) -> &'static str {
 
 /// What was reached, in sentences.
 fn findings(points: &[&Point], clock: Clock) -> Vec<String> {
-    let mut all: Vec<String> = points
-        .iter()
-        .filter(|point| point.slowdown == Slowdown::Same)
-        .map(|point| {
-            format!(
-                "False alarms with {}: {} of {} gates of the same against the same ({}); {} inconclusive, {} invalid; {} lines a gate.",
-                replicates(point.replicates),
-                thousands(point.found as u64),
-                thousands(point.gates as u64),
-                interval(point),
-                thousands(point.verdicts[1] as u64),
-                thousands(point.verdicts[3] as u64),
-                point.lines
-            )
-        })
-        .collect();
-    if clock == Clock::Wall {
-        all.push(reached(points));
-    } else {
-        all.extend(one_rule(points));
-    }
-    all
+    let same = points.iter().filter(|point| point.slowdown == Slowdown::Same);
+    let false_alarms = same.map(|point| {
+        let Point { found, gates, verdicts: [_, inconclusive, _, invalid], lines, .. } = point;
+        let [found, gates, inconclusive, invalid] =
+            [found, gates, inconclusive, invalid].map(|count| thousands(*count as u64));
+        format!(
+            "False alarms with {}: {found} of {gates} gates of the same against the same ({}); {inconclusive} inconclusive, {invalid} invalid; {lines} lines a gate.",
+            replicates(point.replicates),
+            interval(point)
+        )
+    });
+    let reached = if clock == Clock::Wall { Some(reached(points)) } else { one_rule(points) };
+    false_alarms.chain(reached).collect()
 }
 
 /// With how many replicates the wall gate is as good as it is meant to be.
@@ -149,9 +142,8 @@ fn percent(share: f64) -> String {
 }
 
 fn table(points: &[&Point], clock: Clock) -> Table {
-    let mut kernels: Vec<String> = points.iter().map(|point| point.kernel.clone()).collect();
-    kernels.dedup();
-    let measured = |point: &Point| match (&point.slowdown, point.effect) {
+    let kernels = points.iter().map(|point| &point.kernel).dedup().collect_vec();
+    let measured = |point: &&Point| match (&point.slowdown, point.effect) {
         (Slowdown::Rules { .. } | Slowdown::Delay { .. }, Some((low, high))) => {
             format!("{} to {}", percent(low), percent(high))
         }
@@ -159,7 +151,7 @@ fn table(points: &[&Point], clock: Clock) -> Table {
     };
     let count = |count: usize| thousands(count as u64);
     let tenths = |share: f64| format::fixed(share * 100.0, 1);
-    let mut table = Columns::of(points)
+    let mut table = Columns::of(points.iter().copied())
         .text("slowdown", |point| name(&point.slowdown))
         .number("measured", |point| measured(point))
         .number("replicates", |point| point.replicates.to_string())

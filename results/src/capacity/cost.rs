@@ -12,7 +12,7 @@ use super::models::{Fit, Model};
 use crate::stats::Spread;
 
 /// How far beyond the largest measured size anything is said.
-pub(super) const REACH: f64 = 4.0;
+pub(super) const REACH: u64 = 4;
 /// Fewest sizes: with two, nothing is left to test a model on.
 pub(super) const SIZES_MIN: usize = 3;
 /// Confidence of every interval.
@@ -72,36 +72,38 @@ impl Estimate {
 }
 
 /// A fitted cost.
-#[derive(Debug, Clone)]
-pub(super) struct Cost {
-    pub points: Vec<MeasuredPoint>,
-    pub fit: Fit,
-    /// Every model that could be tried, simplest first, with its error on sizes that it was not
-    /// fitted to: root of the mean square of the logarithm of predicted over measured.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Cost {
+    #[serde(skip)]
+    pub(super) points: Vec<MeasuredPoint>,
+    #[serde(skip)]
+    pub(super) fit: Fit,
+    /// Each model that was tried, with its relative error on sizes that were left out.
+    // Simplest first; root of the mean square of the logarithm of predicted over measured.
     pub trials: Vec<(Model, f64)>,
-    /// Relative standard deviation of one measurement around the model: its error and the spread
-    /// over seeds together. Nothing when no model can be believed: then a cost is only known to be
-    /// between those of the measured sizes around it.
+    /// Relative standard deviation of a measurement around the model. Nothing when no model can be
+    /// believed: then nothing is said but what lies between two measured sizes.
+    // The model's error and the spread over seeds together.
     pub deviation: Option<f64>,
-    /// The part of it that the seeds show; 0 with one seed.
+    /// The part of it that is the spread over seeds.
+    // 0 with one seed.
     pub seed_deviation: f64,
     /// Student's t for the interval.
+    #[serde(skip)]
     t: f64,
 }
 
 impl Cost {
     /// Fits points, ascending in size. `None` with fewer than [`SIZES_MIN`] sizes, or when no model
     /// fits.
-    pub fn of(points: Vec<MeasuredPoint>) -> Option<Self> {
+    pub(super) fn of(points: Vec<MeasuredPoint>) -> Option<Self> {
         if points.len() < SIZES_MIN {
             return None;
         }
         let medians: Vec<(f64, f64)> =
             points.iter().map(|point| (point.services as f64, point.median)).collect();
-        let trials: Vec<(Model, f64)> = Model::ALL
-            .into_iter()
-            .filter_map(|model| Some((model, error_on_unseen(model, &medians)?)))
-            .collect();
+        let trial = |model| Some((model, error_on_unseen(model, &medians)?));
+        let trials: Vec<(Model, f64)> = Model::ALL.into_iter().filter_map(trial).collect();
         let seed_deviation = seed_deviation(&points);
         // One test for each size but the smallest.
         let student = StudentsT::new(0.0, 1.0, (medians.len() - 1) as f64).ok()?;
@@ -115,7 +117,7 @@ impl Cost {
     }
 
     /// The cost of `services`, and the interval in which a measurement is expected.
-    pub fn at(&self, services: u64) -> Estimate {
+    pub(super) fn at(&self, services: u64) -> Estimate {
         let n = services as f64;
         let value = self.fit.at(n).max(0.0);
         let Some(deviation) = self.deviation else {
@@ -137,20 +139,12 @@ impl Cost {
     }
 
     /// The largest size that anything is said about.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "saturates, and is positive"
-    )]
-    pub fn reach(&self) -> u64 {
-        if self.deviation.is_none() {
-            return self.largest();
-        }
-        (self.largest() as f64 * REACH) as u64
+    pub(super) fn reach(&self) -> u64 {
+        self.largest().saturating_mul(if self.deviation.is_some() { REACH } else { 1 })
     }
 
     /// The largest measured size.
-    pub fn largest(&self) -> u64 {
+    pub(super) fn largest(&self) -> u64 {
         self.points.last().map_or(0, |point| point.services)
     }
 }
@@ -166,30 +160,26 @@ fn chosen(trials: &[(Model, f64)]) -> Option<(Model, f64)> {
 /// falls somewhere.
 fn error_on_unseen(model: Model, points: &[(f64, f64)]) -> Option<f64> {
     let (first, last) = (points.first()?.0, points.last()?.0);
-    if !Fit::of(model, points)?.is_plausible(first, last * REACH) {
+    if !Fit::of(model, points)?.is_plausible(first, last * REACH as f64) {
         return None;
     }
-    let mut squares = 0.0;
-    for (at, (size, cost)) in points.iter().enumerate().skip(1) {
+    let square = |at: usize| {
         let mut others = points.to_vec();
-        others.remove(at);
-        let predicted = Fit::of(model, &others)?.at(*size);
-        if predicted <= 0.0 {
-            return None;
-        }
-        squares += (predicted / cost).ln().powi(2);
-    }
+        let (size, cost) = others.remove(at);
+        let predicted = Some(Fit::of(model, &others)?.at(size)).filter(|cost| *cost > 0.0)?;
+        Some((predicted / cost).ln().powi(2))
+    };
+    let squares: f64 = (1..points.len()).map(square).sum::<Option<f64>>()?;
     Some((squares / (points.len() - 1) as f64).sqrt())
 }
 
 /// Relative standard deviation of the seeds around the median of their size, all sizes together.
 fn seed_deviation(points: &[MeasuredPoint]) -> f64 {
-    let (mut squares, mut freedom) = (0.0, 0_usize);
-    for point in points {
-        let off = point.values.iter().map(|value| (value / point.median - 1.0).powi(2));
-        squares += off.sum::<f64>();
-        freedom += point.values.len() - 1;
-    }
+    let square = |point: &MeasuredPoint| -> f64 {
+        point.values.iter().map(|value| (value / point.median - 1.0).powi(2)).sum()
+    };
+    let squares: f64 = points.iter().map(square).sum();
+    let freedom: usize = points.iter().map(|point| point.values.len() - 1).sum();
     if freedom == 0 { 0.0 } else { (squares / freedom as f64).sqrt() }
 }
 

@@ -54,8 +54,8 @@ impl Largest {
 
     /// Cut to what is below `size`, of which it is known that it could not be measured.
     pub(super) fn below(self, size: u64) -> Self {
-        let cut = |end: Size| end.min(Size { services: size.saturating_sub(1), or_more: false });
-        Self { estimate: cut(self.estimate), low: cut(self.low), high: cut(self.high) }
+        let below = Size { services: size.saturating_sub(1), or_more: false };
+        self.and(Self { estimate: below, low: below, high: below })
     }
 }
 
@@ -90,7 +90,7 @@ fn on_the_way(reach: u64, step: u32) -> u64 {
 /// The last good size from `low`, which is good, to `high`, which is not.
 fn between(mut low: u64, mut high: u64, good: &dyn Fn(u64) -> bool) -> u64 {
     while high - low > 1 {
-        let middle = low + (high - low) / 2;
+        let middle = u64::midpoint(low, high);
         if good(middle) {
             low = middle;
         } else {

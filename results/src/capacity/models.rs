@@ -40,22 +40,22 @@ impl Model {
 
     /// `linear`, `n log n`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Constant => "constant",
-            Self::Linear => "linear",
-            Self::NLogN => "n log n",
-            Self::Quadratic => "quadratic",
-            Self::PiecewiseLinear => "piecewise linear",
-        }
+        self.in_words().0
     }
 
     /// What each parameter but the first is multiplied by.
     fn factors(self) -> &'static [&'static str] {
+        self.in_words().1
+    }
+
+    /// Its name and factors.
+    fn in_words(self) -> (&'static str, &'static [&'static str]) {
         match self {
-            Self::Constant | Self::PiecewiseLinear => &[],
-            Self::Linear => &["n"],
-            Self::NLogN => &["n log₂ n"],
-            Self::Quadratic => &["n", "n²"],
+            Self::Constant => ("constant", &[]),
+            Self::Linear => ("linear", &["n"]),
+            Self::NLogN => ("n log n", &["n log₂ n"]),
+            Self::Quadratic => ("quadratic", &["n", "n²"]),
+            Self::PiecewiseLinear => ("piecewise linear", &[]),
         }
     }
 
@@ -199,31 +199,25 @@ fn dot(a: Vector, b: Vector) -> f64 {
 
 /// Inverse of the upper left `count` rows and columns, the rest 0, by Gauss and Jordan with pivots.
 fn inverse(matrix: &Matrix, count: usize) -> Option<Matrix> {
-    let mut left = *matrix;
-    let mut right = Matrix::default();
-    for (at, row) in right.iter_mut().enumerate().take(count) {
-        row[at] = 1.0;
-    }
+    // Each row of the matrix with its row of the identity.
+    let mut rows = matrix.map(|[a, b, c]| [a, b, c, 0.0, 0.0, 0.0]);
+    (0..count).for_each(|at| rows[at][PARAMETERS_MAX + at] = 1.0);
     for column in 0..count {
         let pivot = (column..count)
-            .max_by(|a, b| left[*a][column].abs().total_cmp(&left[*b][column].abs()))?;
-        left.swap(column, pivot);
-        right.swap(column, pivot);
-        let head = left[column][column];
+            .max_by(|a, b| rows[*a][column].abs().total_cmp(&rows[*b][column].abs()))?;
+        rows.swap(column, pivot);
+        let head = rows[column][column];
         if head.abs() < 1e-14 || !head.is_finite() {
             return None;
         }
-        left[column] = left[column].map(|cell| cell / head);
-        right[column] = right[column].map(|cell| cell / head);
+        rows[column] = rows[column].map(|cell| cell / head);
+        let solved = rows[column];
         for row in (0..count).filter(|row| *row != column) {
-            let factor = left[row][column];
-            for at in 0..count {
-                left[row][at] -= factor * left[column][at];
-                right[row][at] -= factor * right[column][at];
-            }
+            let factor = rows[row][column];
+            rows[row].iter_mut().zip(solved).for_each(|(cell, one)| *cell -= factor * one);
         }
     }
-    Some(right)
+    Some(rows.map(|[.., a, b, c]| [a, b, c]))
 }
 
 #[cfg(test)]

@@ -3,6 +3,10 @@
 //!
 //! A size that both proxies were measured at is told as measured, any other as fitted.
 
+use std::collections::BTreeSet;
+
+use itertools::iproduct;
+
 use super::limit::Size;
 use super::plan::{ConditionPlan, Move, MoveChange, ProxyPlan, Verdict};
 use crate::proxies::Proxies;
@@ -18,9 +22,8 @@ pub(super) fn is_target(known: &Proxies, proxy: &str) -> bool {
 /// Every move from another kind of proxy to an nftables proxy.
 pub(super) fn moves(proxies: &[ProxyPlan], known: &Proxies, asked: Option<u64>) -> Vec<Move> {
     let is_target = |proxy: &&ProxyPlan| is_target(known, &proxy.proxy);
-    let from = || proxies.iter().filter(|proxy| !is_target(proxy));
-    let pairs = from().flat_map(|from| proxies.iter().filter(is_target).map(move |to| (from, to)));
-    pairs.filter_map(|(from, to)| one(from, to, asked)).collect()
+    let (to, from): (Vec<_>, Vec<_>) = proxies.iter().partition(is_target);
+    iproduct!(from, &to).filter_map(|(from, to)| one(from, to, asked)).collect()
 }
 
 /// At the reader's own size, or else at the largest that both were measured at.
@@ -47,24 +50,17 @@ fn largest(proxy: &ProxyPlan) -> Option<Size> {
 }
 
 fn largest_of_both(from: &ProxyPlan, to: &ProxyPlan) -> Option<u64> {
-    let sizes = |proxy: &ProxyPlan| -> Vec<u64> {
+    let sizes = |proxy: &ProxyPlan| -> BTreeSet<u64> {
         let points = proxy.conditions.iter().flat_map(|condition| &condition.points);
         points.map(|point| point.services).collect()
     };
-    let there = sizes(to);
-    sizes(from).into_iter().filter(|size| there.contains(size)).max()
+    (&sizes(from) & &sizes(to)).last().copied()
 }
 
 fn change(before: &ConditionPlan, after: &ConditionPlan, services: u64) -> Option<MoveChange> {
-    let (value_before, measured_before) = value(before, services)?;
-    let (value_after, measured_after) = value(after, services)?;
-    Some(MoveChange {
-        subject: before.subject.clone(),
-        unit: before.unit,
-        before: value_before,
-        after: value_after,
-        measured: measured_before && measured_after,
-    })
+    let (subject, unit) = (before.subject.clone(), before.unit);
+    let ((before, is_measured), (after, too)) = (value(before, services)?, value(after, services)?);
+    Some(MoveChange { subject, unit, before, after, measured: is_measured && too })
 }
 
 /// What a condition takes at a size, and whether that was measured. Nothing beyond what anything is

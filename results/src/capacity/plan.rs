@@ -128,18 +128,11 @@ pub struct FitPlan {
     pub model: Model,
     /// With its parameters: `61,300 + 26.0 n`.
     pub words: String,
-    /// Each model that was tried, with its relative error on sizes that were left out.
-    pub trials: Vec<(Model, f64)>,
-    /// Relative standard deviation of a measurement around the model. Nothing when no model can be
-    /// believed: then nothing is said but what lies between two measured sizes.
-    pub deviation: Option<f64>,
-    /// The part of it that is the spread over seeds.
-    pub seed_deviation: f64,
+    /// What it was chosen by, and how far it may be wrong.
+    #[serde(flatten)]
+    pub cost: Cost,
     /// Largest size under this condition alone.
     pub largest: Largest,
-    /// What all this is taken from.
-    #[serde(skip)]
-    pub(super) cost: Cost,
 }
 
 /// A cell without numbers.

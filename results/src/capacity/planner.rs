@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use itertools::Itertools as _;
+
 use super::clock_rate::ClockRate;
 use super::cost::{Cost, SIZES_MIN};
 use super::error::CapacityError;
@@ -57,12 +59,9 @@ pub fn plan(
     let planner = Planner { view: &view, conditions, options, runs: list(&folders) };
     planner.check_measured()?;
     let groups = view.groups.iter().map(|group| planner.group(group)).collect::<Result<_, _>>()?;
-    let mut tool_versions: Vec<String> =
-        runs.iter().map(|run| plain(&run.record.tool_version)).collect();
-    tool_versions.dedup();
     Ok(CapacityPlan {
         schema: CAPACITY_SCHEMA.to_owned(),
-        tool_versions,
+        tool_versions: runs.iter().map(|run| plain(&run.record.tool_version)).dedup().collect(),
         runs: folders,
         slo: plain(text),
         asked: options.asked.clone(),
@@ -80,25 +79,20 @@ impl Planner<'_> {
             return Ok(());
         }
         let names = self.view.groups.iter().flat_map(Group::metrics);
-        let mut measured: Vec<&str> =
-            names.map(|name| name.split('.').next().unwrap_or(name)).collect();
-        measured.sort_unstable();
-        measured.dedup();
+        let names = names.map(|name| name.split('.').next().unwrap_or(name));
+        let measured = names.sorted_unstable().dedup().join(", ");
         let name =
             |condition: &Condition| condition.subject(condition.label.as_deref().unwrap_or("last"));
         Err(CapacityError::NothingMeasured {
             run: self.runs.clone(),
-            measured: if measured.is_empty() { "nothing".to_owned() } else { measured.join(", ") },
-            wanted: list(&self.conditions.iter().map(name).collect::<Vec<_>>()),
+            measured: if measured.is_empty() { "nothing".to_owned() } else { measured },
+            wanted: list(&self.conditions.iter().map(name).collect_vec()),
         })
     }
 
     fn group(&self, group: &Group<'_>) -> Result<GroupPlan, CapacityError> {
-        let mut proxies: Vec<&str> =
-            group.cells.iter().map(|cell| cell.labels.proxy.as_str()).collect();
-        group.known.sort(&mut proxies);
-        proxies.dedup();
-        let proxies = proxies.into_iter().filter(|proxy| *proxy != CONTROL);
+        let proxies = group.cells.iter().map(|cell| cell.labels.proxy.as_str());
+        let proxies = group.known.sorted(proxies.filter(|proxy| *proxy != CONTROL)).into_iter();
         let proxies: Vec<ProxyPlan> =
             proxies.map(|proxy| self.proxy(group, proxy)).collect::<Result<_, _>>()?;
         let cells = group.cells.iter().map(|cell| &cell.labels).filter(|one| one.services > 0);
@@ -147,19 +141,15 @@ impl Planner<'_> {
             reason: None,
         };
         match subject.points(proxy) {
-            Ok((unit, points)) => (plan.unit, plan.points) = (unit, points),
-            Err(reason) => {
-                plan.reason = Some(reason);
-                return Ok(plan);
-            }
+            Ok(measured) => (plan.unit, plan.points) = measured,
+            Err(reason) => return Ok(ConditionPlan { reason: Some(reason), ..plan }),
         }
         let rate = self.options.clock_rate.as_ref();
         let limit = budget::limit(&subject, plan.unit, proxy, rate, &self.runs)?;
         plan.limit = limit.value;
         plan.limit_range = (limit.low < limit.high).then_some((limit.low, limit.high));
         let Some(cost) = Cost::of(plan.points.clone()) else {
-            plan.reason = Some(too_few(plan.points.len()));
-            return Ok(plan);
+            return Ok(ConditionPlan { reason: Some(too_few(plan.points.len())), ..plan });
         };
         for point in &mut plan.points {
             point.residual = Some(point.median / cost.at(point.services).value - 1.0);
@@ -171,9 +161,6 @@ impl Planner<'_> {
         plan.fit = Some(FitPlan {
             model: cost.fit.model,
             words: cost.fit.words(&number),
-            trials: cost.trials.clone(),
-            deviation: cost.deviation,
-            seed_deviation: cost.seed_deviation,
             largest: Largest::of(&cost, limit, &|value, limit| condition.admits(value, limit)),
             cost,
         });
@@ -194,9 +181,8 @@ impl Planner<'_> {
             if held.contains(&Some(false)) { Some(false) } else { held.into_iter().min()? }
         };
         let over = sizes.iter().copied().find(|size| good(*size) == Some(false));
-        let below = |size: &u64| over.is_none_or(|over| *size < over);
-        let within = sizes.iter().copied().filter(below).rfind(|size| good(*size) == Some(true));
-        (within, over)
+        let below = sizes.range(..over.unwrap_or(u64::MAX)).copied();
+        (below.rev().find(|size| good(*size) == Some(true)), over)
     }
 
     /// Sizes that the outlook is given for.
@@ -215,11 +201,9 @@ impl Planner<'_> {
         conditions: &[ConditionPlan],
         blocked: Option<u64>,
     ) -> Outlook {
-        let forecasts: Vec<Forecast> = conditions
-            .iter()
-            .zip(self.conditions)
-            .filter_map(|(plan, condition)| Some(forecast(plan, condition, plan.cost()?, services)))
-            .collect();
+        let forecast = |(plan, condition)| forecast(plan, condition, services);
+        let forecasts: Vec<Forecast> =
+            conditions.iter().zip(self.conditions).filter_map(forecast).collect();
         let has = |answer| forecasts.iter().any(|forecast| forecast.answer == answer);
         // One condition that is broken breaks the budget, whatever is unknown about the others.
         let answer = if has(Answer::Over) || blocked.is_some_and(|size| services >= size) {
@@ -248,8 +232,9 @@ fn extrapolated(conditions: &[ConditionPlan], services: u64) -> Option<f64> {
     (services > measured).then(|| services as f64 / measured as f64)
 }
 
-fn forecast(plan: &ConditionPlan, condition: &Condition, cost: &Cost, services: u64) -> Forecast {
-    let estimate = cost.at(services);
+/// Nothing without a fit.
+fn forecast(plan: &ConditionPlan, condition: &Condition, services: u64) -> Option<Forecast> {
+    let estimate = plan.cost()?.at(services);
     let (low, high) = plan.limit_range.unwrap_or((plan.limit, plan.limit));
     let answer = if condition.admits(estimate.high, low) {
         Answer::Within
@@ -258,7 +243,7 @@ fn forecast(plan: &ConditionPlan, condition: &Condition, cost: &Cost, services: 
     } else {
         Answer::Over
     };
-    Forecast {
+    Some(Forecast {
         subject: plan.subject.clone(),
         unit: plan.unit,
         value: estimate.value,
@@ -266,7 +251,7 @@ fn forecast(plan: &ConditionPlan, condition: &Condition, cost: &Cost, services: 
         high: estimate.high.is_finite().then_some(estimate.high),
         headroom: 1.0 - estimate.value / plan.limit,
         answer,
-    }
+    })
 }
 
 /// The smallest size beyond everything measured that was tried in vain: evidence that the limit is
@@ -280,21 +265,18 @@ fn blocked_at(conditions: &[ConditionPlan], gaps: &[Gap]) -> Option<u64> {
 
 fn verdict(conditions: &[ConditionPlan], gaps: &[Gap], blocked: Option<u64>) -> Verdict {
     let missing = |gap: &Gap| format!("at {} Services: {}", thousands(gap.services), gap.reason);
-    let mut fits = Vec::new();
-    for plan in conditions {
-        let Some(fit) = &plan.fit else {
-            let why = plan.reason.as_deref().unwrap_or_default();
-            let gap = gaps.first().map(|gap| format!("; {}", missing(gap))).unwrap_or_default();
-            return Verdict::Unknown { reason: format!("{}: {why}{gap}", plan.subject) };
-        };
-        fits.push((&plan.subject, fit.largest));
+    if let Some(plan) = conditions.iter().find(|plan| plan.fit.is_none()) {
+        let why = plan.reason.as_deref().unwrap_or_default();
+        let gap = gaps.first().map(|gap| format!("; {}", missing(gap))).unwrap_or_default();
+        return Verdict::Unknown { reason: format!("{}: {why}{gap}", plan.subject) };
     }
-    let tightest = fits.iter().min_by_key(|(_, largest)| largest.estimate);
-    let together = fits.iter().map(|(_, largest)| *largest).reduce(Largest::and);
-    let (Some((subject, tightest)), Some(mut largest)) = (tightest, together) else {
+    let fits = || conditions.iter().filter_map(|plan| Some((plan, plan.fit.as_ref()?.largest)));
+    let tightest = fits().min_by_key(|(_, largest)| largest.estimate);
+    let together = fits().map(|(_, largest)| largest).reduce(Largest::and);
+    let (Some((plan, tightest)), Some(mut largest)) = (tightest, together) else {
         return Verdict::Unknown { reason: "the budget has no condition".to_owned() };
     };
-    let mut binding = (!tightest.estimate.or_more).then(|| (*subject).clone());
+    let mut binding = (!tightest.estimate.or_more).then(|| plan.subject.clone());
     if let Some(size) = blocked {
         if largest.estimate.services >= size {
             let gap = gaps.iter().find(|gap| gap.services == size);

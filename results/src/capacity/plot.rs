@@ -6,6 +6,7 @@ use crate::plots::axes::Axis;
 use crate::plots::lines::{Chart, Series, Stroke, across, upwards};
 use crate::plots::{Plot, PlotError, theme};
 use crate::record::Unit;
+use crate::stats::Spread;
 
 /// Draws condition number `at` of a group; nothing when nothing was measured.
 pub(super) fn draw(group: &GroupPlan, at: usize) -> Result<Option<Plot>, PlotError> {
@@ -26,8 +27,7 @@ fn chart(group: &GroupPlan, at: usize) -> Option<Chart> {
     let (_, first) = plans.first()?;
     let mut series: Vec<Series> =
         plans.iter().flat_map(|(proxy, plan)| of_condition(group, proxy, plan)).collect();
-    let (from, to) = across(&series)
-        .fold((f64::INFINITY, 0.0_f64), |(from, to), size| (from.min(size), to.max(size)));
+    let Spread { min: from, max: to, .. } = Spread::of(across(&series))?;
     series.push(Series {
         paint: theme::OTHER,
         stroke: Stroke::Curve,

@@ -27,8 +27,7 @@ fn answer(proxy: &ProxyPlan) -> String {
         Verdict::Unknown { reason } => return format!("{name}: cannot be said. {reason}"),
         Verdict::Largest { largest, binding, extrapolated } => (largest, binding, extrapolated),
     };
-    let ends = [largest.estimate, largest.low, largest.high].map(size);
-    let [estimate, low, high] = ends;
+    let [estimate, low, high] = [largest.estimate, largest.low, largest.high].map(size);
     let limited = binding.as_ref().map_or_else(
         || ", as far as the measured sizes allow to say; nothing binds before".to_owned(),
         |binding| format!(", limited by {binding}"),
@@ -41,7 +40,8 @@ fn answer(proxy: &ProxyPlan) -> String {
 }
 
 fn extrapolation(times: f64) -> String {
-    let far = if times > super::cost::REACH { ", too far to rely on: measure it" } else { "" };
+    let far =
+        if times > super::cost::REACH as f64 { ", too far to rely on: measure it" } else { "" };
     format!("; extrapolated, {} times the largest measured size{far}", fixed(times, 1))
 }
 
@@ -69,12 +69,9 @@ fn outlook_words(outlook: &Outlook) -> String {
 
 fn headroom(forecast: &Forecast) -> String {
     let Forecast { subject, unit, value, headroom, .. } = forecast;
-    let value = unit.quantity(*value);
-    if *headroom >= 0.0 {
-        format!("{subject} takes {value}, {} of its limit is left", percent(*headroom))
-    } else {
-        format!("{subject} takes {value}, {} over its limit", percent(-*headroom))
-    }
+    let (value, share) = (unit.quantity(*value), percent(headroom.abs()));
+    let what = if *headroom >= 0.0 { "of its limit is left" } else { "over its limit" };
+    format!("{subject} takes {value}, {share} {what}")
 }
 
 /// `within`, `unclear`, `over`, `unknown`.
@@ -101,12 +98,9 @@ pub(super) fn caveats(plan: &CapacityPlan) -> Vec<String> {
         );
     }
     let known = plan.groups.first().map(|group| group.known.clone()).unwrap_or_default();
-    let mut measured: Vec<&str> =
-        plan.groups.iter().flat_map(|group| &group.proxies).map(|one| one.proxy.as_str()).collect();
-    known.sort(&mut measured);
-    measured.dedup();
-    let names = list(&measured.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-    lines.push(format!("Measured here: {names}."));
+    let proxies = plan.groups.iter().flat_map(|group| &group.proxies);
+    let measured = known.sorted(proxies.map(|one| one.proxy.as_str()));
+    lines.push(format!("Measured here: {}.", list(&measured)));
     if measured.iter().any(|name| moves::is_target(&known, name)) {
         lines.push(MOVING_BEHAVES.to_owned());
         if measured.contains(&"ipvs") {

@@ -1,11 +1,10 @@
 //! The tables of a plan: the answer, the sizes asked for, and the evidence.
 
-use super::cost::MeasuredPoint;
+use itertools::{Itertools as _, iproduct};
+
 use super::limit::{Largest, Size};
-use super::plan::{
-    Answer, CapacityPlan, ConditionPlan, FitPlan, Forecast, Gap, GroupPlan, Move, MoveChange,
-    Outlook, ProxyPlan, Verdict,
-};
+use super::models::Model;
+use super::plan::{Answer, CapacityPlan, GroupPlan, ProxyPlan, Verdict};
 use super::sentences::{answer_word, size};
 use crate::format::{fixed, percent, signed_percent, thousands, three_digits};
 use crate::tables::{Columns, Table};
@@ -13,12 +12,12 @@ use crate::tables::{Columns, Table};
 /// The answer, one line a proxy.
 pub(super) fn answer(plan: &CapacityPlan, group: &GroupPlan) -> Table {
     let end = |which: fn(&Largest) -> Size| {
-        move |proxy: &ProxyPlan| match &proxy.verdict {
+        move |proxy: &&ProxyPlan| match &proxy.verdict {
             Verdict::Largest { largest, .. } => size(which(largest)),
             Verdict::Unknown { .. } => String::new(),
         }
     };
-    let limited_by = |proxy: &ProxyPlan| match &proxy.verdict {
+    let limited_by = |proxy: &&ProxyPlan| match &proxy.verdict {
         Verdict::Largest { binding: Some(binding), .. } => binding.clone(),
         Verdict::Largest { .. } => "nothing up to there".to_owned(),
         Verdict::Unknown { reason } => reason.clone(),
@@ -40,17 +39,13 @@ pub(super) fn answer(plan: &CapacityPlan, group: &GroupPlan) -> Table {
 
 /// What the sizes asked for cost.
 pub(super) fn outlook(group: &GroupPlan) -> Option<Table> {
-    let mut rows: Vec<(&ProxyPlan, &Outlook, &Forecast)> = Vec::new();
-    for at in 0..2 {
-        for proxy in &group.proxies {
-            let outlook = proxy.outlook.get(at).into_iter();
-            rows.extend(outlook.flat_map(|outlook| {
-                outlook.forecasts.iter().map(move |forecast| (proxy, outlook, forecast))
-            }));
-        }
-    }
+    let outlooks = iproduct!(0..2, &group.proxies)
+        .filter_map(|(at, proxy)| Some((proxy, proxy.outlook.get(at)?)));
+    let rows = outlooks.flat_map(|(proxy, outlook)| {
+        outlook.forecasts.iter().map(move |forecast| (proxy, outlook, forecast))
+    });
     let extrapolated = |times: f64| format!(", extrapolated {}x", fixed(times, 1));
-    Columns::of(&rows)
+    Columns::of(rows)
         .number("Services", |(_, outlook, _)| thousands(outlook.services))
         .text("proxy", |(proxy, ..)| proxy.proxy.clone())
         .text("condition", |(.., one)| one.subject.clone())
@@ -73,12 +68,10 @@ pub(super) fn outlook(group: &GroupPlan) -> Option<Table> {
 
 /// What moving to an nftables proxy changes, a line a condition.
 pub(super) fn moves(group: &GroupPlan) -> Option<Table> {
-    let mut rows: Vec<(&Move, &MoveChange)> = Vec::new();
-    for one in &group.moves {
-        rows.extend(one.changes.iter().map(|change| (one, change)));
-    }
+    let rows =
+        group.moves.iter().flat_map(|one| one.changes.iter().map(move |change| (one, change)));
     let largest = |services: Option<Size>| services.map_or("not known".to_owned(), size);
-    Columns::of(&rows)
+    Columns::of(rows)
         .text("from", |(one, _)| one.from.clone())
         .text("to", |(one, _)| one.to.clone())
         .number("Services", |(one, _)| thousands(one.services))
@@ -111,14 +104,12 @@ fn answer_short(answer: Answer) -> &'static str {
 
 /// What was measured and fitted of one condition.
 pub(super) fn evidence(group: &GroupPlan, at: usize) -> Option<Table> {
-    let mut rows: Vec<(&ProxyPlan, &ConditionPlan, &MeasuredPoint)> = Vec::new();
-    for proxy in &group.proxies {
-        let plan = proxy.conditions.get(at)?;
-        rows.extend(plan.points.iter().map(|point| (proxy, plan, point)));
-    }
-    rows.sort_by_key(|(.., point)| point.services);
-    let (_, first, _) = rows.first()?;
-    Columns::of(&rows)
+    let plans = group.proxies.iter().filter_map(|proxy| Some((proxy, proxy.conditions.get(at)?)));
+    let rows = plans
+        .flat_map(|(proxy, plan)| plan.points.iter().map(move |point| (proxy, plan, point)))
+        .sorted_by_key(|(.., point)| point.services);
+    let subject = rows.as_slice().first()?.1.subject.clone();
+    Columns::of(rows)
         .number("Services", |(.., point)| thousands(point.services))
         .text("proxy", |(proxy, ..)| proxy.proxy.clone())
         .number("measured", |(_, plan, point)| plan.unit.short(point.median))
@@ -126,44 +117,37 @@ pub(super) fn evidence(group: &GroupPlan, at: usize) -> Option<Table> {
         .number("most seed", |(_, plan, point)| plan.unit.short(point.max))
         .number("seeds", |(.., point)| point.seeds.to_string())
         .number("residual", |(.., point)| point.residual.map_or(String::new(), signed_percent))
-        .titled(first.subject.clone(), "residual: measured over fitted, less 1")
+        .titled(subject, "residual: measured over fitted, less 1")
         .cut()
         .unless_empty()
 }
 
 /// The models that were tried, one line a proxy and condition.
 pub(super) fn models(group: &GroupPlan) -> Option<Table> {
-    let mut rows: Vec<(&ProxyPlan, &ConditionPlan, &FitPlan)> = Vec::new();
-    for proxy in &group.proxies {
+    let rows = group.proxies.iter().flat_map(|proxy| {
         let plans = proxy.conditions.iter();
-        rows.extend(plans.filter_map(|plan| Some((proxy, plan, plan.fit.as_ref()?))));
-    }
-    let trials = |fit: &FitPlan| {
-        let trials = fit.trials.iter();
-        let words = trials.map(|(model, error)| format!("{} {}", model.name(), percent(*error)));
-        words.collect::<Vec<_>>().join(", ")
-    };
-    Columns::of(&rows)
+        plans.filter_map(move |plan| Some((proxy, plan, plan.fit.as_ref()?)))
+    });
+    let trial = |(model, error): &(Model, f64)| format!("{} {}", model.name(), percent(*error));
+    Columns::of(rows)
         .text("proxy", |(proxy, ..)| proxy.proxy.clone())
         .text("condition", |(_, plan, _)| plan.subject.clone())
         .text("model", |(.., fit)| {
-            fit.deviation.map_or("none is believed", |_| fit.model.name()).to_owned()
+            fit.cost.deviation.map_or("none is believed", |_| fit.model.name()).to_owned()
         })
         .text("with its parameters", |(.., fit)| fit.words.clone())
-        .number("deviation", |(.., fit)| fit.deviation.map_or(String::new(), percent))
-        .number("of that seeds", |(.., fit)| percent(fit.seed_deviation))
-        .text("error on unseen sizes", |(.., fit)| trials(fit))
+        .number("deviation", |(.., fit)| fit.cost.deviation.map_or(String::new(), percent))
+        .number("of that seeds", |(.., fit)| percent(fit.cost.seed_deviation))
+        .text("error on unseen sizes", |(.., fit)| fit.cost.trials.iter().map(trial).join(", "))
         .titled("Models", "")
         .unless_empty()
 }
 
 /// Cells without numbers.
 pub(super) fn gaps(group: &GroupPlan) -> Option<Table> {
-    let mut rows: Vec<(&ProxyPlan, &Gap)> = Vec::new();
-    for proxy in &group.proxies {
-        rows.extend(proxy.gaps.iter().map(|gap| (proxy, gap)));
-    }
-    Columns::of(&rows)
+    let rows =
+        group.proxies.iter().flat_map(|proxy| proxy.gaps.iter().map(move |gap| (proxy, gap)));
+    Columns::of(rows)
         .text("proxy", |(proxy, _)| proxy.proxy.clone())
         .number("Services", |(_, gap)| thousands(gap.services))
         .number("seed", |(_, gap)| gap.seed.to_string())

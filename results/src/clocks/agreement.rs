@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use itertools::Itertools as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use crate::format::{fixed, list, position, quantity, thousands};
 use crate::metrics::{self, Use};
 use crate::proxies::Proxies;
 use crate::record::{Clock, Unit};
-use crate::stats;
+use crate::stats::{self, Spread};
 use crate::store::Run;
 use crate::view::{Group, View, ViewError};
 
@@ -129,8 +130,8 @@ fn only_group<'v, 'a>(
     if let [group] = groups.as_slice() {
         return Ok(group);
     }
-    let has: Vec<String> = view.groups.iter().map(|group| group.key.title()).collect();
-    let found = if has.is_empty() { "no measured cell".to_owned() } else { list(&has) };
+    let has = list(&view.groups.iter().map(|group| group.key.title()).collect_vec());
+    let found = if has.is_empty() { "no measured cell".to_owned() } else { has };
     Err(ClocksError::Groups { run: run.dir.clone(), clock, found })
 }
 
@@ -140,24 +141,18 @@ fn pairs(wall: &Group<'_>, instructions: &Group<'_>) -> Vec<Pair> {
         let metric = kind.name;
         for label in wall.labels(metric).into_iter().filter(|label| kind.is_whole(label)) {
             for proxy in wall.proxies(metric, label) {
-                for (services, time) in wall.series(metric, label, proxy, 0.5) {
-                    let count = instructions.stat(metric, label, proxy, services, 0.5);
-                    // A logarithm needs something to be taken of.
-                    let Some(count) = count.filter(|count| count.median > 0.0) else { continue };
-                    if time.median > 0.0 {
-                        pairs.push(Pair {
-                            metric: metric.to_owned(),
-                            label: label.to_owned(),
-                            proxy: proxy.to_owned(),
-                            services,
-                            instructions: count.median,
-                            wall_ns: time.median,
-                        });
-                    }
-                }
+                let pair = |(services, time): (u64, Spread)| {
+                    let count = instructions.stat(metric, label, proxy, services, 0.5)?;
+                    let (instructions, wall_ns) = (count.median, time.median);
+                    let [metric, label, proxy] = [metric, label, proxy].map(str::to_owned);
+                    Some(Pair { metric, label, proxy, services, instructions, wall_ns })
+                };
+                pairs.extend(wall.series(metric, label, proxy, 0.5).into_iter().filter_map(pair));
             }
         }
     }
+    // A logarithm needs something to be taken of.
+    pairs.retain(|pair| pair.instructions > 0.0 && pair.wall_ns > 0.0);
     pairs
 }
 
@@ -169,10 +164,10 @@ impl Pair {
 }
 
 fn agreement(metric: &str, pairs: &[&Pair]) -> Option<Agreement> {
-    let rates = stats::Spread::of(pairs.iter().map(|pair| pair.ns_per_1000()))?;
+    let rates = Spread::of(pairs.iter().map(|pair| pair.ns_per_1000()))?;
     let points: Vec<(f64, f64)> =
         pairs.iter().map(|pair| (pair.instructions.ln(), pair.wall_ns.ln())).collect();
-    let counts = stats::Spread::of(pairs.iter().map(|pair| pair.instructions))?;
+    let counts = Spread::of(pairs.iter().map(|pair| pair.instructions))?;
     // A slope through points that lie together says nothing.
     let line = (counts.max >= 2.0 * counts.min).then(|| stats::fit_line(&points)).flatten();
     let (same_order, opposite_order) = orders(pairs);
@@ -191,19 +186,16 @@ fn agreement(metric: &str, pairs: &[&Pair]) -> Option<Agreement> {
 fn orders(pairs: &[&Pair]) -> (usize, Vec<String>) {
     let (mut same, mut opposite) = (0, Vec::new());
     let clearly = |a: f64, b: f64| (a / b - 1.0).abs() >= ORDER_FROM;
-    for (at, a) in pairs.iter().enumerate() {
-        for b in pairs.iter().skip(at + 1) {
-            let comparable = (&a.label, a.services) == (&b.label, b.services);
-            let told_apart =
-                clearly(a.instructions, b.instructions) && clearly(a.wall_ns, b.wall_ns);
-            if !comparable || !told_apart {
-                continue;
-            }
-            if (a.instructions < b.instructions) == (a.wall_ns < b.wall_ns) {
-                same += 1;
-            } else {
-                opposite.push(in_words(a, b));
-            }
+    let comparable = |a: &Pair, b: &Pair| {
+        (&a.label, a.services) == (&b.label, b.services)
+            && clearly(a.instructions, b.instructions)
+            && clearly(a.wall_ns, b.wall_ns)
+    };
+    for (a, b) in pairs.iter().tuple_combinations().filter(|(a, b)| comparable(a, b)) {
+        if (a.instructions < b.instructions) == (a.wall_ns < b.wall_ns) {
+            same += 1;
+        } else {
+            opposite.push(in_words(a, b));
         }
     }
     (same, opposite)

@@ -32,9 +32,7 @@ pub(super) fn draw(clocks: &Clocks) -> Result<Plot, PlotError> {
 }
 
 fn series(clocks: &Clocks) -> Vec<Series> {
-    let mut proxies: Vec<&str> = clocks.pairs.iter().map(|pair| pair.proxy.as_str()).collect();
-    clocks.known.sort(&mut proxies);
-    proxies.dedup();
+    let proxies = clocks.known.sorted(clocks.pairs.iter().map(|pair| pair.proxy.as_str()));
     let of = |proxy: &str| {
         let mine = clocks.pairs.iter().filter(|pair| pair.proxy == proxy);
         let mut points: Vec<(f64, f64)> =

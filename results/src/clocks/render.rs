@@ -1,6 +1,8 @@
 //! Both clocks as a page: the scatter and tables.
 
-use super::agreement::{Agreement, Clocks, Pair};
+use itertools::Itertools as _;
+
+use super::agreement::{Agreement, Clocks};
 use super::plot;
 use crate::document::{Block, Document};
 use crate::format::{fixed, position, quantity, thousands, three_digits};
@@ -40,7 +42,7 @@ fn head(clocks: &Clocks) -> String {
 
 fn agreements(clocks: &Clocks) -> Table {
     let optional = |value: Option<f64>| value.map(|value| fixed(value, 3)).unwrap_or_default();
-    let rate = |at: usize| move |one: &Agreement| three_digits(one.ns_per_1000[at]);
+    let rate = |at: usize| move |one: &&Agreement| three_digits(one.ns_per_1000[at]);
     let count = |count: usize| thousands(count as u64);
     Columns::of(&clocks.agreements)
         .text("metric", |one| one.metric.clone())
@@ -60,15 +62,12 @@ fn agreements(clocks: &Clocks) -> Table {
 }
 
 fn orders(clocks: &Clocks) -> Option<Table> {
-    let mut rows: Vec<(&String, &String)> = Vec::new();
-    for Agreement { metric, opposite_order, .. } in &clocks.agreements {
-        rows.extend(opposite_order.iter().map(|words| (metric, words)));
-    }
-    Columns::of(&rows)
-        .text("metric", |(metric, _)| (*metric).clone())
-        .text("where instructions put two proxies in the wrong order", |(_, words)| {
-            (*words).clone()
-        })
+    let of_metric = |Agreement { metric, opposite_order, .. }: &Agreement| {
+        opposite_order.iter().map(|words| [metric.clone(), words.clone()]).collect_vec()
+    };
+    Columns::of(clocks.agreements.iter().flat_map(of_metric))
+        .text("metric", |row| row[0].clone())
+        .text("where instructions put two proxies in the wrong order", |row| row[1].clone())
         .titled("Instructions against time, opposite orders", "")
         .cut()
         .unless_empty()
@@ -76,14 +75,12 @@ fn orders(clocks: &Clocks) -> Option<Table> {
 
 /// The timings whose rate is farthest from the median of their metric.
 fn farthest(clocks: &Clocks) -> Table {
-    let mut pairs: Vec<(&Pair, f64)> = Vec::new();
-    for pair in &clocks.pairs {
-        let usual = clocks.agreements.iter().find(|one| one.metric == pair.metric);
-        pairs.extend(usual.map(|usual| (pair, pair.ns_per_1000() / usual.ns_per_1000[1])));
-    }
-    pairs.sort_by(|a, b| b.1.ln().abs().total_cmp(&a.1.ln().abs()));
-    pairs.truncate(FARTHEST);
-    Columns::of(&pairs)
+    let pairs = clocks.pairs.iter().filter_map(|pair| {
+        let usual = clocks.agreements.iter().find(|one| one.metric == pair.metric)?;
+        Some((pair, pair.ns_per_1000() / usual.ns_per_1000[1]))
+    });
+    let pairs = pairs.sorted_by(|a, b| b.1.ln().abs().total_cmp(&a.1.ln().abs()));
+    Columns::of(pairs.take(FARTHEST))
         .text("metric", |(pair, _)| pair.metric.clone())
         .text("label", |(pair, _)| position(&pair.label))
         .text("proxy", |(pair, _)| pair.proxy.clone())

@@ -47,7 +47,9 @@ fn tables(comparison: &Comparison, detail: Detail) -> [Option<Table>; 4] {
     let kernels = several(comparison.effects.iter().map(|effect| &effect.subject.base_kernel));
     let most = TOP.map(|top| if all { usize::MAX } else { top });
     let mut surroundings = differences("What else differs", &comparison.surroundings);
-    surroundings.rows.iter_mut().flatten().for_each(shorten);
+    for value in surroundings.rows.iter_mut().flatten() {
+        *value = format::shortened(std::mem::take(value), VALUE_MAX);
+    }
     [
         surroundings.unless_empty(),
         effects("Control: without a proxy", &controls, most[0], kernels),
@@ -70,17 +72,9 @@ pub(crate) fn differences(title: &str, all: &[Difference]) -> Table {
         .titled(title, "")
 }
 
-/// Makes a checksum or another long text short enough for a column.
-fn shorten(value: &mut String) {
-    if let Some((end, _)) = value.char_indices().nth(VALUE_MAX) {
-        value.replace_range(end.., "...");
-    }
-}
-
 fn effects(title: &str, effects: &[&Effect], most: usize, kernels: bool) -> Option<Table> {
-    let shown = &effects[..most.min(effects.len())];
     let of_unit = |effect: &Effect, value| format::compact(effect.subject.unit, value);
-    let mut columns = Columns::of(shown)
+    let mut columns = Columns::of(effects.iter().take(most))
         .number("change", |effect| in_percent(&effect.gross))
         .number("net of none", |effect| effect.net.as_ref().map_or(String::new(), in_percent))
         .text("proxy", |effect| effect.subject.proxy.clone())
@@ -97,19 +91,17 @@ fn effects(title: &str, effects: &[&Effect], most: usize, kernels: bool) -> Opti
         columns = columns.text("kernel", |effect| effect.subject.base_kernel.clone());
     }
     let mut table = columns.titled(title, "");
-    let mut notes = Vec::new();
     if effects.len() > most {
-        notes.push(format!(
-            "{} smaller effects are left out; --all shows every number, p99 and counts too.",
-            thousands((effects.len() - most) as u64)
+        let left = thousands((effects.len() - most) as u64);
+        table.add_note(&format!(
+            "{left} smaller effects are left out; --all shows every number, p99 and counts too."
         ));
     }
     if table.rows.iter().any(|row| row[..2].iter().any(|cell| cell == NO_RATIO)) {
-        notes.push(format!(
+        table.add_note(&format!(
             "{NO_RATIO}: no ratio, because a side is 0 or the proxy adds under 1% to the control."
         ));
     }
-    table.note = notes.join(" ");
     table.unless_empty()
 }
 
@@ -124,7 +116,7 @@ fn what(Effect { subject, .. }: &Effect) -> String {
 }
 
 /// What could not be compared: same proxy, measure and reason on one line.
-pub(crate) fn unmatched(all: &[Unmatched]) -> Option<Table> {
+pub(crate) fn unmatched<'u>(all: impl IntoIterator<Item = &'u Unmatched>) -> Option<Table> {
     let line = |one: &Unmatched| {
         let metric = one.metric.as_ref().map_or(String::new(), |metric| format!(": {metric}"));
         let what = format!("{}{metric}", one.measure);
@@ -132,7 +124,7 @@ pub(crate) fn unmatched(all: &[Unmatched]) -> Option<Table> {
         ([one.kernel.clone(), one.proxy.clone(), what, side, one.reason.clone()], one.services)
     };
     let heads = ["kernel", "proxy", "measure", "without numbers", "count"];
-    grouped("Not compared", heads, all.iter().map(line))
+    grouped("Not compared", heads, all.into_iter().map(line))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use itertools::Itertools as _;
 use serde::{Deserialize, Serialize};
 
 use super::areas::area;
@@ -131,17 +132,14 @@ impl Explanation {
                 sums.entry(name(part)).or_default()[at] += cell.a_sample(part.instructions);
             }
         }
-        let mut lines: Vec<ProfileLine> = sums
-            .into_iter()
-            .map(|((function, module), [cell, against])| ProfileLine {
-                function,
-                module,
-                cell,
-                against,
-            })
-            .collect();
-        lines.sort_by(|one, other| other.difference().abs().total_cmp(&one.difference().abs()));
-        lines
+        let lines = sums.into_iter().map(|((function, module), [cell, against])| ProfileLine {
+            function,
+            module,
+            cell,
+            against,
+        });
+        let size = |line: &ProfileLine| line.difference().abs();
+        lines.sorted_by(|a, b| size(b).total_cmp(&size(a))).collect()
     }
 
     /// What the guest's clock says is to be explained, instructions a sample.

@@ -27,7 +27,7 @@ pub fn document(explanation: &Explanation, top: usize) -> Result<Document, PlotE
     let mut document = Document::new(title.clone(), "");
     document.plots_in = "";
     // Its numbers are those of the table of functions.
-    let table = Table::new("", "", Vec::new());
+    let table = Table::default();
     let svg = plot::draw(explanation)?;
     let plot = Plot { name: name(explanation), title, svg, table, wide: true };
     let functions = |top| vec![tables::functions(explanation, top).into()];

@@ -2,46 +2,42 @@
 
 use super::explanation::{Explanation, ProfileLine, shortened};
 use crate::format::{fixed, percent};
-use crate::tables::{Table, number, text};
+use crate::tables::{Columns, Table};
 
 /// The `top` functions with the largest differences, the rest in one line, and the total.
 pub(crate) fn functions(explanation: &Explanation, top: usize) -> Table {
-    let names = vec![text("function"), text("module")];
-    let table = Table::new("By function, instructions a sample", "", names);
-    with_lines(table, explanation, &explanation.lines(), top)
+    let table = columns(&explanation.lines(), top)
+        .text("function", |line| line.function.clone())
+        .text("module", |line| line.module.clone().unwrap_or_default());
+    with_numbers(table, explanation).titled("By function, instructions a sample", "")
 }
 
 /// All areas, and the total.
 pub(crate) fn areas(explanation: &Explanation) -> Table {
     let note = "Functions of modules by module, those of the kernel itself by the beginning of their names.";
     let table =
-        Table::new("By area of the kernel, instructions a sample", note, vec![text("area")]);
-    with_lines(table, explanation, &explanation.areas(), usize::MAX)
+        columns(&explanation.areas(), usize::MAX).text("area", |line| line.function.clone());
+    with_numbers(table, explanation).titled("By area of the kernel, instructions a sample", note)
 }
 
-/// Puts numbers behind the names for which the table has columns.
-fn with_lines(
-    mut table: Table,
-    explanation: &Explanation,
-    lines: &[ProfileLine],
-    top: usize,
-) -> Table {
-    let names = table.columns.len();
-    let alone = explanation.against.is_none();
-    let heads: &[&str] = if alone { &["instructions"] } else { &["cell", "against", "difference"] };
-    table.columns.extend(heads.iter().chain(&["share"]).map(|head| number(*head)));
-    let whole = explanation.explained();
+/// A table of the first `top` lines, the others as one, and all of them.
+fn columns(lines: &[ProfileLine], top: usize) -> Columns<ProfileLine> {
     let total = ProfileLine::sum("total".to_owned(), lines);
-    for line in shortened(lines, top).into_iter().chain([total]) {
-        let difference = line.difference();
-        let share = if whole == 0.0 { String::new() } else { percent(difference / whole) };
-        let compared = [fixed(line.against, 0), signed(difference)];
-        let compared = compared.into_iter().filter(|_| !alone);
-        let numbers = std::iter::once(fixed(line.cell, 0)).chain(compared).chain([share]);
-        let names = [line.function, line.module.unwrap_or_default()].into_iter().take(names);
-        table.rows.push(names.chain(numbers).collect());
-    }
-    table
+    Columns::of(shortened(lines, top).into_iter().chain([total]))
+}
+
+fn with_numbers(table: Columns<ProfileLine>, explanation: &Explanation) -> Columns<ProfileLine> {
+    let whole = explanation.explained();
+    let share = |part: f64| if whole == 0.0 { String::new() } else { percent(part / whole) };
+    let table = if explanation.against.is_none() {
+        table.number("instructions", |line| fixed(line.cell, 0))
+    } else {
+        table
+            .number("cell", |line| fixed(line.cell, 0))
+            .number("against", |line| fixed(line.against, 0))
+            .number("difference", |line| signed(line.difference()))
+    };
+    table.number("share", |line| share(line.difference()))
 }
 
 /// With a plus sign; nothing is neither more nor less.

@@ -11,9 +11,13 @@ use super::verdict::Verdict;
 struct Suite {
     name: String,
     cases: Vec<Case>,
-    failures: usize,
-    errors: usize,
-    skipped: usize,
+}
+
+impl Suite {
+    /// Cases of a verdict.
+    fn count(&self, verdict: Verdict) -> usize {
+        self.cases.iter().filter(|case| case.verdict == verdict).count()
+    }
 }
 
 struct Case {
@@ -46,14 +50,6 @@ pub fn junit(gate: &Gate) -> Result<String, GateError> {
         verdict: line.verdict,
         message: format!("{}: {}", line.effect_in_words(), line.reason),
     });
-    let cases: Vec<Case> = problems.chain(lost).chain(lines).collect();
-    let count = |verdict| cases.iter().filter(|case| case.verdict == verdict).count();
-    let suite = Suite {
-        name: format!("vipbench gate: {}", gate.verdict),
-        failures: count(Verdict::Regression),
-        errors: count(Verdict::Invalid),
-        skipped: count(Verdict::Inconclusive),
-        cases,
-    };
-    Ok(suite.render()?)
+    let cases = problems.chain(lost).chain(lines).collect();
+    Ok(Suite { name: format!("vipbench gate: {}", gate.verdict), cases }.render()?)
 }

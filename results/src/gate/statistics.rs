@@ -6,6 +6,7 @@
 use std::iter;
 
 use statrs::distribution::{ContinuousCDF as _, Normal};
+use statrs::statistics::{Data, OrderStatistics as _, RankTieBreaker};
 
 use crate::stats::{draw, middle, resampled, share_of};
 
@@ -68,10 +69,9 @@ pub(super) fn bootstrap(values: &[f64], seed: u64) -> Estimate {
 /// sign equally often: the permutation test of pairs, on Wilcoxon's signed ranks, which one wild
 /// pair does not decide.
 pub(super) fn sign_flip(differences: &[f64], seed: u64) -> f64 {
-    let sizes: Vec<f64> = differences.iter().map(|difference| difference.abs()).collect();
-    let mut ranks = ranks(&sizes);
-    for (rank, size) in ranks.iter_mut().zip(sizes) {
-        *rank = if size == 0.0 { 0.0 } else { *rank };
+    let mut ranks = ranks(differences.iter().map(|difference| difference.abs()).collect());
+    for (rank, _) in ranks.iter_mut().zip(differences).filter(|(_, one)| **one == 0.0) {
+        *rank = 0.0;
     }
     let observed = signed_sum(&ranks, differences.iter().map(|difference| *difference < 0.0));
     let pairs = differences.len();
@@ -96,7 +96,7 @@ fn signed_sum(ranks: &[f64], negative: impl IntoIterator<Item = bool>) -> f64 {
 /// The same for two groups without partners: labels are dealt anew, on Wilcoxon's rank sum. Gives
 /// the probability and the difference of the trimmed means.
 pub(super) fn relabelled(one: &[f64], other: &[f64], seed: u64) -> (f64, f64) {
-    let mut ranks = ranks(&[one, other].concat());
+    let mut ranks = ranks([one, other].concat());
     let expected = ranks.iter().sum::<f64>() * one.len() as f64 / ranks.len() as f64;
     let apart = |ranks: &[f64]| (ranks[..one.len()].iter().sum::<f64>() - expected).abs();
     let observed = apart(&ranks);
@@ -110,18 +110,8 @@ pub(super) fn relabelled(one: &[f64], other: &[f64], seed: u64) -> (f64, f64) {
 }
 
 /// Ranks from 1; equal values share the mean of theirs.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
-    let mut ranks = vec![0.0; values.len()];
-    let mut before = 0_usize;
-    for equal in order.chunk_by(|a, b| values[*a].total_cmp(&values[*b]).is_eq()) {
-        for at in equal {
-            ranks[*at] = before as f64 + f64::midpoint(equal.len() as f64, 1.0);
-        }
-        before += equal.len();
-    }
-    ranks
+fn ranks(mut values: Vec<f64>) -> Vec<f64> {
+    Data::new(values.as_mut_slice()).ranks(RankTieBreaker::Average)
 }
 
 /// Holm's step-down correction: probabilities that may be held against the level of the whole
@@ -191,7 +181,7 @@ mod tests {
 
     #[test]
     fn equal_values_share_their_rank() {
-        let ranks = ranks(&[3.0, 1.0, 3.0, 2.0]);
+        let ranks = ranks(vec![3.0, 1.0, 3.0, 2.0]);
         let words: Vec<String> = ranks.iter().map(ToString::to_string).collect();
         assert_eq!(words, ["3.5", "1", "3.5", "2"]);
     }

@@ -2,7 +2,6 @@
 //! change.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use super::line::{Evidence, Judged, Line, plain_share};
 use super::result::{Gate, Lost};
@@ -185,8 +184,7 @@ fn tables(gate: &Gate, detail: Detail) -> [Option<Table>; 5] {
     let controls: Vec<&Line> = gate.controls.iter().filter(|_| controls_matter).collect();
     let mut judged = line_table("Lines, worst first", &shown, most);
     if let Some(table) = judged.as_mut().filter(|_| !quiet.is_empty()) {
-        let space = if table.note.is_empty() { "" } else { " " };
-        let _ = write!(table.note, "{space}{} equal to the digit.", lines(quiet.len()));
+        table.add_note(&format!("{} equal to the digit.", lines(quiet.len())));
     }
     [
         unlike(gate),
@@ -208,8 +206,7 @@ fn lost(gate: &Gate) -> Option<Table> {
         let words = [&cell.proxy, &cell.measure, &cell.reason];
         *rows.entry((*verdict, words, cell.services)).or_default() += 1;
     }
-    let rows: Vec<_> = rows.into_iter().rev().collect();
-    Columns::of(&rows)
+    Columns::of(rows.into_iter().rev())
         .text("verdict", |((verdict, ..), _)| verdict.to_string())
         .text("proxy", |((_, words, _), _)| words[0].clone())
         .text("measure", |((_, words, _), _)| words[1].clone())
@@ -225,7 +222,7 @@ fn lost(gate: &Gate) -> Option<Table> {
 fn line_table(title: &str, all: &[&Line], most: usize) -> Option<Table> {
     let tested = all.iter().any(|line| line.evidence != Evidence::Exact);
     let kernels = several(all.iter().map(|line| &line.subject.new_kernel));
-    let mut columns = Columns::of(&all[..most.min(all.len())])
+    let mut columns = Columns::of(all.iter().take(most))
         .text("verdict", |line| {
             format!("{}{}", line.verdict, if line.improvement { " (better)" } else { "" })
         })
@@ -243,26 +240,23 @@ fn line_table(title: &str, all: &[&Line], most: usize) -> Option<Table> {
     if kernels {
         columns = columns.text("kernel", |line| line.subject.new_kernel.clone());
     }
-    let left = all.len().saturating_sub(most);
-    let note = if left > 0 {
-        format!("{} with smaller effects left out; --all shows every line.", lines(left))
-    } else {
-        String::new()
-    };
-    columns.titled(title, note).unless_empty()
+    let mut table = columns.titled(title, "");
+    if all.len() > most {
+        let left = lines(all.len() - most);
+        table.add_note(&format!("{left} with smaller effects left out; --all shows every line."));
+    }
+    table.unless_empty()
 }
 
 /// What a line of replicates could have found, how many there are, and how many are missing.
 fn replicates(line: &Line) -> [String; 3] {
-    let nothing = || "nothing".to_owned();
-    match line.evidence {
-        Evidence::Exact => <[String; 3]>::default(),
-        Evidence::TooFew { replicates, further } => {
-            [nothing(), replicates.to_string(), further.to_string()]
-        }
+    let (detectable, replicates, further) = match line.evidence {
+        Evidence::Exact => return <[String; 3]>::default(),
+        Evidence::TooFew { replicates, further } => (None, replicates, further),
         Evidence::Replicates { detectable, replicates, further, .. } => {
-            let detectable = detectable.map_or_else(nothing, plain_share);
-            [detectable, replicates.to_string(), further.to_string()]
+            (detectable, replicates, further)
         }
-    }
+    };
+    let detectable = detectable.map_or("nothing".to_owned(), plain_share);
+    [detectable, replicates.to_string(), further.to_string()]
 }

@@ -8,9 +8,7 @@ use serde::Serialize;
 use crate::record::shown_as_stored;
 
 /// What is said of a line, and of the whole: the worst of its lines.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Nothing that matters got slower.

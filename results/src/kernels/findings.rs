@@ -10,7 +10,7 @@ use crate::compare::{Comparison, Effect, Statistic};
 use crate::format::{list, shell};
 use crate::metrics::{self, TOTAL, Use};
 use crate::record::Clock;
-use crate::tables::{More, Table, number, text};
+use crate::tables::{Columns, More, Table};
 
 /// Most findings about proxies; those about the control come before and are not counted.
 const MOST: usize = 25;
@@ -34,19 +34,22 @@ pub(crate) fn changes(family: &Family<'_>, dir: &Path) -> Option<Table> {
         b.is_control().cmp(&a.is_control()).then_with(by_magnitude)
     });
     let floor = candidates.iter().filter(|(_, _, effect)| effect.is_control()).count();
-    let columns = vec![number("change"), number("net of none"), text("finding")];
-    let mut table = Table::new("What changed most, without a proxy first", "", columns);
     let left_out = candidates.len().saturating_sub(floor + MOST);
+    candidates.truncate(floor + MOST);
+    let net = |effect: &Effect| effect.net.as_ref().map(in_percent).filter(|net| net != NO_RATIO);
+    let mut table = Columns::of(&candidates)
+        .number("change", |(_, _, effect)| in_percent(&effect.gross))
+        .number("net of none", |(_, _, effect)| net(effect).unwrap_or_default())
+        .text("finding", |(from, to, effect)| in_words(effect, from, to))
+        .titled("What changed most, without a proxy first", "");
     if left_out > 0 {
-        table.note = format!("{left_out} smaller changes: `vipbench compare --all`.");
+        table.add_note(&format!("{left_out} smaller changes: `vipbench compare --all`."));
     }
-    for (at, (from, to, effect)) in candidates.into_iter().take(floor + MOST).enumerate() {
-        let net = effect.net.as_ref().map(in_percent).filter(|net| net != NO_RATIO);
-        let change = in_percent(&effect.gross);
-        table.rows.push(vec![change, net.unwrap_or_default(), in_words(effect, from, to)]);
+    let more = |(at, (_, _, effect)): (usize, &Between<'_, Effect>)| {
         let command = command(effect).filter(|_| at < floor + COMMANDS_MAX);
-        table.more.push(More { links: links(effect, dir), command });
-    }
+        More { links: links(effect, dir), command }
+    };
+    table.more = candidates.iter().enumerate().map(more).collect();
     table.unless_empty()
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use itertools::Itertools as _;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::coord::types::RangedCoordf64;
 
@@ -38,9 +39,8 @@ impl Axis {
 
     /// Sizes: a tick at each measured one, as far as there is room.
     pub fn of_sizes(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut sizes: Vec<f64> = values.into_iter().filter(|value| *value > 0.0).collect();
-        sizes.sort_by(f64::total_cmp);
-        sizes.dedup();
+        let sizes = values.into_iter().filter(|value| *value > 0.0);
+        let sizes = sizes.sorted_by(f64::total_cmp).dedup().collect_vec();
         let (low, high) = (*sizes.first()?, *sizes.last()?);
         let room = if low < high { 1.12 } else { 2.0 };
         let ticks = sizes.iter().map(|size| (*size, format::fixed(*size, 0))).collect();
@@ -70,10 +70,9 @@ impl Axis {
     /// Percentiles as `1 / (1 - p)`.
     pub fn of_percentiles(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let high = values.into_iter().fold(0.0, f64::max);
-        let names = ["50", "90", "99", "99.9", "99.99", "99.999"];
-        let places = [2.0, 10.0, 100.0, 1e3, 1e4, 1e5];
-        let ticks = places.into_iter().zip(names).filter(|(at, _)| *at <= high);
-        let ticks = ticks.map(|(at, name)| (at, format!("p{name}"))).collect();
+        let names = ["p50", "p90", "p99", "p99.9", "p99.99", "p99.999"].map(str::to_owned);
+        let ticks = [2.0, 10.0, 100.0, 1e3, 1e4, 1e5].into_iter().zip(names);
+        let ticks = ticks.take_while(|(at, _)| *at <= high).collect();
         (high > 1.0).then(|| Self::log(1.0, high, ticks))
     }
 

@@ -1,5 +1,6 @@
 //! Horizontal bars of shares, in groups, each with a text at its end.
 
+use itertools::Itertools as _;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
@@ -66,12 +67,7 @@ impl Drawing for Bars {
 
 impl Bars {
     fn draw_legend(&self, root: &Area<'_>) -> Drawn {
-        let mut names: Vec<&str> = Vec::new();
-        for (part, _) in self.rows.iter().flat_map(|bar| &bar.parts) {
-            if !names.contains(part) {
-                names.push(part);
-            }
-        }
+        let names = self.rows.iter().flat_map(|bar| &bar.parts).map(|(part, _)| *part).unique();
         for (at, name) in (0..).zip(names) {
             let x = 24 + at * 188;
             fill(root, [(x, 68), (x + 24, 92)], theme::of_part(name))?;

@@ -1,101 +1,84 @@
 //! Markdown: sentences, tables, links to the plots, and folded parts as a browser folds them.
 
-use std::fmt::Write as _;
+use itertools::Itertools as _;
 
 use crate::document::{Block, Document, spans};
 use crate::plots::{Plot, theme};
-use crate::tables::Table;
+use crate::tables::{Column, Table};
 
 /// The whole page.
 pub fn page(document: &Document) -> String {
-    let mut out = format!("# {}\n\n", escape(&document.title));
-    if !document.summary.is_empty() {
-        let _ = writeln!(out, "{}\n", words(&document.summary));
-    }
-    blocks(&mut out, &document.blocks, document.plots_in);
-    out.truncate(out.trim_end().len());
-    out + "\n"
+    let title = format!("# {}\n\n", escape(&document.title));
+    let summary = paragraph(&document.summary);
+    let page = title + &summary + &blocks(&document.blocks, document.plots_in);
+    format!("{}\n", page.trim_end())
 }
 
-fn blocks(out: &mut String, blocks: &[Block], plots_in: &str) {
-    for block in blocks {
-        match block {
-            Block::Heading(level, text) => {
-                let _ = writeln!(out, "{} {}\n", "#".repeat((*level).into()), words(text));
-            }
-            Block::Lead(text) | Block::Text(text) => {
-                let _ = writeln!(out, "{}\n", words(text));
-            }
-            Block::List(items) => list(out, items.iter().map(|item| words(item))),
-            Block::Topics(items) => {
-                let item = |(topic, text): &(String, String)| {
-                    format!("**{}.** {}", escape(topic), words(text))
-                };
-                list(out, items.iter().map(item));
-            }
-            Block::Tables(tables) => tables.iter().for_each(|one| table(out, one)),
-            Block::Plots(plots) => plots.iter().for_each(|one| plot(out, one, plots_in)),
-            Block::Code(code) => {
-                let _ = writeln!(out, "    {code}\n");
-            }
-            Block::Folded(summary, inner) => folded(out, summary, inner, plots_in),
-            Block::OnPage(inner) => self::blocks(out, inner, plots_in),
-            Block::OnTerminal(_) | Block::NewSheet => {}
+fn blocks(blocks: &[Block], plots_in: &str) -> String {
+    let shown = |block: &Block| match block {
+        Block::Heading(level, text) => {
+            format!("{} {}\n\n", "#".repeat((*level).into()), words(text))
         }
-    }
+        Block::Lead(text) | Block::Text(text) => paragraph(text),
+        Block::List(items) => lines(items.iter().map(|item| format!("- {}", words(item)))),
+        Block::Topics(items) => lines(
+            items.iter().map(|(topic, text)| format!("- **{}.** {}", escape(topic), words(text))),
+        ),
+        Block::Tables(tables) => tables.iter().map(table).collect(),
+        Block::Plots(plots) => plots.iter().map(|one| plot(one, plots_in)).collect(),
+        Block::Code(code) => format!("    {code}\n\n"),
+        Block::Folded(summary, inner) => folded(summary, inner, plots_in),
+        Block::OnPage(inner) => self::blocks(inner, plots_in),
+        Block::OnTerminal(_) | Block::NewSheet => String::new(),
+    };
+    blocks.iter().map(shown).collect()
 }
 
 /// Browsers that show Markdown know these elements; a line without any content ends the HTML.
-fn folded(out: &mut String, summary: &str, inner: &[Block], plots_in: &str) {
-    let _ = writeln!(out, "<details><summary>{}</summary>\n", theme::escape(summary));
-    blocks(out, inner, plots_in);
-    out.push_str("</details>\n\n");
+fn folded(summary: &str, inner: &[Block], plots_in: &str) -> String {
+    let (summary, inner) = (theme::escape(summary), blocks(inner, plots_in));
+    format!("<details><summary>{summary}</summary>\n\n{inner}</details>\n\n")
 }
 
-fn plot(out: &mut String, plot: &Plot, plots_in: &str) {
-    let _ = writeln!(out, "![{}]({plots_in}{}.svg)\n", escape(&plot.title), plot.name);
-    if !plot.table.rows.is_empty() {
-        folded(out, "Numbers of this plot", &[plot.table.clone().into()], "");
+fn plot(plot: &Plot, plots_in: &str) -> String {
+    let image = format!("![{}]({plots_in}{}.svg)\n\n", escape(&plot.title), plot.name);
+    if plot.table.rows.is_empty() {
+        return image;
     }
+    image + &folded("Numbers of this plot", &[plot.table.clone().into()], "")
 }
 
-fn list(out: &mut String, items: impl Iterator<Item = String>) {
-    let before = out.len();
-    items.for_each(|item| {
-        let _ = writeln!(out, "- {item}");
+/// Nothing without words.
+fn paragraph(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("{}\n\n", words(text)) }
+}
+
+/// Lines that belong together; nothing without any.
+fn lines(lines: impl IntoIterator<Item = String>) -> String {
+    let lines = lines.into_iter().join("\n");
+    if lines.is_empty() { lines } else { lines + "\n\n" }
+}
+
+fn table(table: &Table) -> String {
+    let title = Some(&table.title).filter(|title| !title.is_empty());
+    let title = title.map(|title| format!("**{}**\n\n", escape(title))).unwrap_or_default();
+    let heads = table.columns.iter().map(|column| escape(&column.name)).join(" | ");
+    let rule = |column: &Column| if column.numeric { "--:" } else { "---" };
+    let rules = table.columns.iter().map(rule).join("|");
+    let head = [format!("| {heads} |"), format!("|{rules}|")];
+    let rows = table.rows.iter().enumerate().map(|(at, row)| {
+        let links = table.more.get(at).into_iter().flat_map(|more| &more.links);
+        let links = links.map(|(name, path)| format!(" [{}]({path})", escape(name)));
+        let cells = row.iter().map(|cell| escape(cell)).join(" | ");
+        format!("| {cells}{} |", links.collect_vec().concat())
     });
-    if out.len() > before {
-        out.push('\n');
+    let commands = table.more.iter().filter_map(|more| more.command.as_ref());
+    let mut commands = lines(commands.map(|command| format!("    {command}")));
+    if !commands.is_empty() {
+        let what = "Where the largest come from, one command each, in the same order:";
+        commands = format!("{what}\n\n{commands}");
     }
-}
-
-fn table(out: &mut String, table: &Table) {
-    if !table.title.is_empty() {
-        let _ = writeln!(out, "**{}**\n", escape(&table.title));
-    }
-    if !table.note.is_empty() {
-        let _ = writeln!(out, "{}\n", words(&table.note));
-    }
-    let heads: Vec<String> = table.columns.iter().map(|column| escape(&column.name)).collect();
-    let rules: Vec<&str> =
-        table.columns.iter().map(|column| if column.numeric { "--:" } else { "---" }).collect();
-    let _ = writeln!(out, "| {} |\n|{}|", heads.join(" | "), rules.join("|"));
-    for (at, row) in table.rows.iter().enumerate() {
-        let cells: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
-        let links = table.more.get(at).map_or(&[][..], |more| &more.links);
-        let links = links.iter().map(|(name, path)| format!(" [{}]({path})", escape(name)));
-        let links = links.collect::<Vec<_>>().concat();
-        let _ = writeln!(out, "| {}{links} |", cells.join(" | "));
-    }
-    out.push('\n');
-    let mut commands = table.more.iter().filter_map(|more| more.command.as_ref()).peekable();
-    if commands.peek().is_some() {
-        out.push_str("Where the largest come from, one command each, in the same order:\n\n");
-        commands.for_each(|command| {
-            let _ = writeln!(out, "    {command}");
-        });
-        out.push('\n');
-    }
+    title + &paragraph(&table.note) + &lines(head.into_iter().chain(rows)) + &commands
 }
 
 /// Escaped, but for code.

@@ -60,19 +60,16 @@ fn joined<'t>(tables: impl Iterator<Item = &'t Table>, width: Option<u16>) -> St
 /// Words in lines of at most `width` columns; a longer word has a line to itself.
 fn wrapped(text: &str, width: Option<u16>) -> String {
     let width = width.map_or(usize::MAX, usize::from);
-    let (mut lines, mut line) = (String::new(), String::new());
+    let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-            lines.push_str(&line);
-            lines.push('\n');
-            line.clear();
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.extend([" ", word]);
+            }
+            _ => lines.push(word.to_owned()),
         }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
     }
-    lines + &line + "\n"
+    lines.join("\n") + "\n"
 }
 
 fn grid(table: &Table, width: Option<u16>) -> String {

@@ -4,23 +4,24 @@ use super::claim::Test;
 use super::verdict::{ClaimPoint, JudgedClaim};
 use crate::document::{Block, Document};
 use crate::format::{fixed, list, quantity, quantity_again, thousands};
-use crate::tables::{Table, text as column};
+use crate::tables::Columns;
 
 /// The page, that `command` makes again; on a terminal without sources and methods.
 pub fn document(judged: &[JudgedClaim], command: &str) -> Document {
-    let columns = |names: &[&str]| names.iter().copied().map(column).collect();
-    let brief = columns(&["claim", "claimed", "measured", "verdict"]);
-    let mut brief = Table::new("", "", brief);
-    let whole = columns(&["claim", "source", "claimed", "tested by", "measured", "verdict"]);
-    let mut whole = Table::new("Claims", "", whole);
-    for one in judged {
-        let claim = &one.claim;
-        let [id, says, source] = [&claim.id, &claim.says, &claim.source].map(Clone::clone);
-        let (measured, verdict) = (measured(one), one.verdict.in_words());
-        let tested_by = format!("{} (scenarios/replicate/{}.toml)", claim.how, one.scenario);
-        brief.rows.push([&id, &says, &measured, &verdict].map(Clone::clone).into());
-        whole.rows.push(vec![id, source, says, tested_by, measured, verdict]);
-    }
+    let claims = || Columns::of(judged).text("claim", |one| one.claim.id.clone());
+    let verdicts = |columns: Columns<&JudgedClaim>, title| {
+        let columns = columns.text("measured", |one| measured(one));
+        columns.text("verdict", |one| one.verdict.in_words()).titled(title, "")
+    };
+    let brief = verdicts(claims().text("claimed", |one| one.claim.says.clone()), "");
+    let tested_by = |one: &&JudgedClaim| {
+        format!("{} (scenarios/replicate/{}.toml)", one.claim.how, one.scenario)
+    };
+    let whole = claims()
+        .text("source", |one| one.claim.source.clone())
+        .text("claimed", |one| one.claim.says.clone())
+        .text("tested by", tested_by);
+    let whole = verdicts(whole, "Claims");
     let note = format!(
         "Made by `{command}`; do not edit. Ratios are written with x, the exponent of a growth as N^. A number with its \
          kernel and clock is the median over the seeds; where seeds differ, the range stands behind it."

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use super::error::ReportError;
-use super::plots;
 use super::tables::{connect, costs, layout, notes};
+use super::{ReportError, plots};
 use crate::document::{Block, Document};
 use crate::findings::{self, Findings};
 use crate::format::{list, plain, shell, thousands};

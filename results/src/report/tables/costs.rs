@@ -67,13 +67,10 @@ struct Amount<'a> {
 pub(crate) fn resources(group: &Group<'_>) -> Option<Table> {
     let has_own =
         |name: &str| metrics::kind(name).is_some_and(|kind| kind.uses.contains(&Use::OwnTable));
-    let mut rows = Vec::new();
-    for metric in group.metrics().into_iter().filter(|metric| !has_own(metric)) {
-        for label in group.labels(metric) {
-            rows.extend(amounts(group, metric, label));
-        }
-    }
-    Columns::of(&rows)
+    let metrics = group.metrics().into_iter().filter(|metric| !has_own(metric));
+    let labels =
+        metrics.flat_map(|one| group.labels(one).into_iter().map(move |label| (one, label)));
+    Columns::of(labels.flat_map(|(metric, label)| amounts(group, metric, label)))
         .text("what", |row| row.metric.to_owned())
         .text("detail", |row| row.label.to_owned())
         .text("proxy", |row| row.proxy.to_owned())

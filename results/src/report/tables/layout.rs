@@ -29,7 +29,7 @@ pub(crate) fn layout_buckets(group: &Group<'_>) -> Option<Table> {
     let mean = |samples: &Samples| {
         samples.mean().unwrap_or_default() * samples.count() as f64 / used(samples).max(1) as f64
     };
-    Columns::of(&rows)
+    Columns::of(rows)
         .number("Services", |(services, ..)| thousands(*services))
         .text("proxy", |(_, proxy, ..)| (*proxy).to_owned())
         .text("layout", |(_, _, label, _)| (*label).to_owned())

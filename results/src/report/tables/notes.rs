@@ -1,12 +1,14 @@
 //! Tables around the numbers: what could not run, warnings, the harness's own cost, the
 //! environment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::format::{fixed, plain, quantity, thousands};
+use itertools::{Itertools as _, iproduct};
+
+use crate::format::{fixed, plain, quantity, shortened, thousands};
 use crate::metrics::{HARNESS_CLOCK, HARNESS_SAMPLE};
-use crate::record::{GuestRecord, Labels};
-use crate::stats::Spread;
+use crate::record::Labels;
+use crate::store::Run;
 use crate::tables::{Columns, Table, grouped};
 use crate::view::{Group, View};
 
@@ -28,20 +30,15 @@ pub(crate) fn gaps(view: &View<'_>) -> Option<Table> {
 /// Warnings of cells and of the stored runs themselves, each once.
 pub(crate) fn warnings(view: &View<'_>) -> Option<Table> {
     let mut lines: BTreeMap<String, (String, u64)> = BTreeMap::new();
-    for run in view.runs {
-        for warning in &run.warnings {
-            let place = run.folder();
-            lines.entry(shorten(warning)).or_insert((place, 0));
+    let of_runs = view.runs.iter().map(|run| (&run.warnings, run.folder(), 0));
+    let of_cells = view.cells().map(|cell| (&cell.warnings, cell.id.clone(), 1));
+    for (warnings, place, cells) in of_runs.chain(of_cells) {
+        for warning in warnings {
+            lines.entry(shorten(warning)).or_insert_with(|| (place.clone(), 0)).1 += cells;
         }
     }
-    for cell in view.cells() {
-        for warning in &cell.warnings {
-            lines.entry(shorten(warning)).or_insert_with(|| (cell.id.clone(), 0)).1 += 1;
-        }
-    }
-    let lines: Vec<(String, (String, u64))> = lines.into_iter().collect();
     let count = |count: u64| if count == 0 { String::new() } else { thousands(count) };
-    Columns::of(&lines)
+    Columns::of(lines)
         .text("warning", |(warning, _)| warning.clone())
         .text("where", |(_, (place, _))| place.clone())
         .number("cells", |(_, (_, cells))| count(*cells))
@@ -52,18 +49,13 @@ pub(crate) fn warnings(view: &View<'_>) -> Option<Table> {
 
 /// What the harness adds to every number: it is part of what was measured.
 pub(crate) fn harness(view: &View<'_>) -> Option<Table> {
-    let mut rows: Vec<(&Group<'_>, &str, &str, Spread)> = Vec::new();
-    for group in &view.groups {
-        for metric in [HARNESS_CLOCK.name, HARNESS_SAMPLE.name] {
-            let labels = group.labels(metric).into_iter();
-            rows.extend(
-                labels.filter_map(|label| {
-                    Some((group, metric, label, group.over_all(metric, label)?))
-                }),
-            );
-        }
-    }
-    Columns::of(&rows)
+    let rows =
+        iproduct!(&view.groups, [HARNESS_CLOCK, HARNESS_SAMPLE]).flat_map(|(group, kind)| {
+            let row =
+                move |label| Some((group, kind.name, label, group.over_all(kind.name, label)?));
+            group.labels(kind.name).into_iter().filter_map(row)
+        });
+    Columns::of(rows)
         .text("kernel", |(group, ..)| group.key.kernel.clone())
         .text("what", |(_, metric, ..)| (*metric).to_owned())
         .text("label", |(_, _, label, _)| (*label).to_owned())
@@ -79,11 +71,10 @@ pub(crate) fn harness(view: &View<'_>) -> Option<Table> {
 
 /// What guests took of the host's time: for planning the next run.
 pub(crate) fn guests(view: &View<'_>) -> Option<Table> {
-    let guests: Vec<&GuestRecord> = view.runs.iter().flat_map(|run| &run.record.guests).collect();
     let seconds =
         |value: Option<f64>, decimals| value.map_or(String::new(), |value| fixed(value, decimals));
     let megabytes = |bytes: u64| thousands(bytes / 1_000_000);
-    Columns::of(&guests)
+    Columns::of(view.runs.iter().flat_map(|run| &run.record.guests))
         .text("kernel", |guest| shorten(&guest.release))
         .number("boot, s", |guest| seconds(guest.boot_s, 1))
         .number("saved, MB", |guest| guest.snapshot_bytes.map_or(String::new(), megabytes))
@@ -98,10 +89,8 @@ pub(crate) fn guests(view: &View<'_>) -> Option<Table> {
 
 /// Facts of every run, side by side; a fact that is the same everywhere is said once.
 pub(crate) fn environment(view: &View<'_>) -> Option<Table> {
-    let keys: BTreeSet<&String> =
-        view.runs.iter().flat_map(|run| run.record.environment.facts.keys()).collect();
-    let keys: Vec<&String> = keys.into_iter().collect();
-    Columns::of(&keys)
+    let keys = view.runs.iter().flat_map(|run| run.record.environment.facts.keys());
+    Columns::of(keys.sorted().dedup())
         .text("fact", |key| shorten(key))
         .text("value", |key| fact(view, key))
         .titled("Environment", "")
@@ -111,37 +100,28 @@ pub(crate) fn environment(view: &View<'_>) -> Option<Table> {
 
 /// What every run says of a fact; where they differ, each value with its runs.
 fn fact(view: &View<'_>, key: &str) -> String {
-    let mut values: Vec<(String, Vec<String>)> = Vec::new();
-    for run in view.runs {
+    let value = |run: &Run| {
         let value = run.record.environment.facts.get(key);
-        let value = value.map_or("not recorded".to_owned(), |value| shorten(value));
-        let place = run.folder();
-        match values.iter_mut().find(|(known, _)| *known == value) {
-            Some((_, places)) => places.push(place),
-            None => values.push((value, vec![place])),
-        }
+        value.map_or("not recorded".to_owned(), |value| shorten(value))
+    };
+    let places = view.runs.iter().map(|run| (value(run), run.folder())).into_group_map();
+    let values = view.runs.iter().map(value).unique().collect_vec();
+    match values.as_slice() {
+        [value] => value.clone(),
+        _ => values.iter().map(|one| format!("{one} ({})", places[one].join(", "))).join("; "),
     }
-    if let [(value, _)] = values.as_slice() {
-        return value.clone();
-    }
-    let parts = values.iter().map(|(value, places)| format!("{value} ({})", places.join(", ")));
-    parts.collect::<Vec<_>>().join("; ")
 }
 
 /// Stored free text, harmless and of bounded length.
 fn shorten(text: &str) -> String {
-    let text = plain(text);
-    if text.chars().count() <= TEXT_MAX {
-        return text;
-    }
-    text.chars().take(TEXT_MAX).chain("...".chars()).collect()
+    shortened(plain(text), TEXT_MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture;
-    use crate::record::Outcome;
+    use crate::record::{GuestRecord, Outcome};
     use crate::tables::LINES_MAX;
 
     #[test]
