@@ -3,7 +3,6 @@
 //! Choosing what changes is done here; making the next Cluster is [`Cluster::apply`].
 
 use std::collections::HashSet;
-use std::fmt;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -22,6 +21,8 @@ use crate::synthetic::Purpose;
 /// The kinds of [`Change`], by the names of their metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[derive(strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum ChangeKind {
     /// One Endpoint of one Service replaced.
     EndpointChange,
@@ -36,18 +37,8 @@ impl ChangeKind {
     pub const ALL: [Self; 3] = [Self::EndpointChange, Self::ServiceAdd, Self::ServiceRemove];
 
     /// `endpoint_change`, `service_add` or `service_remove`: the metric is this behind `sync.`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::EndpointChange => "endpoint_change",
-            Self::ServiceAdd => "service_add",
-            Self::ServiceRemove => "service_remove",
-        }
-    }
-}
-
-impl fmt::Display for ChangeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

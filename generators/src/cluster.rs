@@ -84,8 +84,8 @@ impl Cluster {
     /// A Cluster of these Services, in this order. Takes time linear in Services and Endpoints.
     ///
     /// # Errors
-    /// [`ClusterError::Empty`], [`ClusterError::DuplicateName`], [`ClusterError::DuplicateVip`],
-    /// [`ClusterError::DuplicateNodePort`] or [`ClusterError::EndpointIsVip`].
+    /// [`ClusterError::Empty`], [`ClusterError::DuplicateName`], [`ClusterError::Clash`], or
+    /// [`ClusterError::Service`] for an Endpoint that has the address of a VIP.
     pub fn new(services: Vec<Service>) -> Result<Self, ClusterError> {
         if services.is_empty() {
             return Err(ClusterError::Empty);
@@ -119,20 +119,18 @@ impl Cluster {
     /// Takes time linear in Services and, for an added Service, in Endpoints.
     ///
     /// # Errors
-    /// [`ClusterError::UnknownService`] or [`ClusterError::UnknownEndpoint`] if the Change does not
-    /// fit this Cluster; else what [`Cluster::new`] says of the Cluster that would come out.
+    /// [`ClusterError::NotThere`] if the Change does not fit this Cluster; else what [`Cluster::new`] says of the Cluster that would come out.
     pub fn apply(&self, change: &Change) -> Result<Self, ClusterError> {
         let mut services = self.services.clone();
         match change {
             Change::EndpointReplaced { service, old, new } => {
                 if self.services.iter().any(|other| other.vip() == new.address) {
-                    let (service, endpoint) = (service.clone(), *new);
-                    return Err(ClusterError::EndpointIsVip { service, endpoint });
+                    return Err(ClusterError::endpoint_is_vip(service, *new));
                 }
                 let slot = services
                     .iter_mut()
                     .find(|candidate| candidate.name() == service)
-                    .ok_or_else(|| ClusterError::UnknownService { name: service.clone() })?;
+                    .ok_or_else(|| ClusterError::no_service(service))?;
                 *slot = slot.with_endpoint_replaced(*old, *new)?;
             }
             Change::ServiceAdded(service) => {
@@ -144,7 +142,7 @@ impl Cluster {
                 let position = services
                     .iter()
                     .position(|service| service.name() == name)
-                    .ok_or_else(|| ClusterError::UnknownService { name: name.clone() })?;
+                    .ok_or_else(|| ClusterError::no_service(name))?;
                 services.remove(position);
                 if services.is_empty() {
                     return Err(ClusterError::Empty);
@@ -207,21 +205,23 @@ fn check_pair(first: &Service, second: &Service) -> Result<(), ClusterError> {
     if first.protocol() != second.protocol() {
         return Ok(());
     }
-    let names = || (first.name().clone(), second.name().clone());
+    let clash = |what| {
+        let (first, second) = (first.name().clone(), second.name().clone());
+        Err(ClusterError::Clash { first, second, what })
+    };
     let protocol = first.protocol();
     if let Some(node_port) = first.node_port()
         && second.node_port() == Some(node_port)
     {
-        let (first, second) = names();
-        return Err(ClusterError::DuplicateNodePort { first, second, node_port, protocol });
+        return clash(format!("have node port {node_port}/{protocol}: change one"));
     }
     if first.port() != second.port() {
         return Ok(());
     }
-    for (key, _) in answers_at(first) {
+    for (key @ (address, port, _), _) in answers_at(first) {
         if answers_at(second).any(|(other, _)| other == key) {
-            let ((address, port, _), (first, second)) = (key, names());
-            return Err(ClusterError::DuplicateVip { first, second, address, port, protocol });
+            let remedy = "change the VIP, external IP, port or protocol of one";
+            return clash(format!("answer at {address}:{port}/{protocol}: {remedy}"));
         }
     }
     Ok(())
@@ -237,8 +237,7 @@ fn check_endpoints(services: &[Service]) -> Result<(), ClusterError> {
     for service in services {
         for &endpoint in service.endpoints() {
             if range.contains(&endpoint.address) && vips.binary_search(&endpoint.address).is_ok() {
-                let service = service.name().clone();
-                return Err(ClusterError::EndpointIsVip { service, endpoint });
+                return Err(ClusterError::endpoint_is_vip(service.name(), endpoint));
             }
         }
     }
@@ -311,7 +310,7 @@ mod tests {
         let unknown = name("ns9/none:p80");
         assert_eq!(
             before.step(vec![Change::ServiceRemoved(unknown.clone())]).unwrap_err(),
-            ClusterError::UnknownService { name: unknown }
+            ClusterError::no_service(&unknown)
         );
     }
 
@@ -338,13 +337,13 @@ mod tests {
 
     #[test]
     fn two_services_at_one_vip_port_and_protocol_are_refused() {
-        let clash = |address: &str| ClusterError::DuplicateVip {
-            first: name("ns/a"),
-            second: name("ns/b"),
-            address: address.parse().unwrap(),
-            port: 80,
-            protocol: Protocol::Tcp,
+        let clash = |address: &str| {
+            format!(
+                "Services ns/a and ns/b both answer at {address}:80/tcp: change the VIP, \
+                 external IP, port or protocol of one"
+            )
         };
+        let refused = |first, second| refused(first, second).to_string();
         let a = || tcp("ns/a", "10.96.0.1", &[]);
         let b = || tcp("ns/b", "10.96.0.2", &[]);
         let external = |service: Service, addresses: &[[u8; 4]]| {
@@ -370,20 +369,22 @@ mod tests {
         assert!(Cluster::new(vec![a.clone(), c]).is_ok());
         assert_eq!(
             refused(a, b),
-            ClusterError::DuplicateNodePort {
+            ClusterError::Clash {
                 first: name("ns/a"),
                 second: name("ns/b"),
-                node_port: 30_000,
-                protocol: Protocol::Tcp
+                what: "have node port 30000/tcp: change one".into()
             }
         );
     }
 
     #[test]
     fn an_endpoint_with_the_address_of_a_vip_is_refused() {
-        let clash = |service: &str, text: &str| ClusterError::EndpointIsVip {
+        let clash = |service: &str, text: &str| ClusterError::Service {
             service: name(service),
-            endpoint: endpoint(text),
+            problem: format!(
+                "endpoint {text} has the address of a VIP: take endpoints and VIPs from separate \
+                 ranges"
+            ),
         };
         let plain = || tcp("ns/a", "10.96.0.1", &["10.128.0.1:8080"]);
         assert_eq!(
@@ -445,23 +446,22 @@ mod tests {
             let (old, new) = (endpoint(old), endpoint(new));
             cluster.apply(&Change::EndpointReplaced { service: name(service), old, new })
         };
-        let unknown = Err(ClusterError::UnknownService { name: name("ns/x") });
+        let not_there = |what: &str| Err(ClusterError::NotThere(what.into()));
+        let unknown = not_there("the Cluster has no Service ns/x");
         assert_eq!(replace("ns/x", "10.128.0.1:8080", "10.128.0.9:8080"), unknown);
         assert_eq!(cluster.apply(&Change::ServiceRemoved(name("ns/x"))), unknown);
-        let (service, old) = (name("ns/a"), endpoint("10.128.0.1:8080"));
         assert_eq!(
             replace("ns/a", "10.128.0.1:8080", "10.128.0.9:8080"),
-            Err(ClusterError::UnknownEndpoint { service, endpoint: old })
+            not_there("Service ns/a has no endpoint 10.128.0.1:8080")
         );
-        let (service, new) = (name("ns/b"), endpoint("10.128.0.2:8080"));
+        let of_b = |problem: &str| Err(ClusterError::of_service(&name("ns/b"), problem));
         assert_eq!(
             replace("ns/b", "10.128.0.1:8080", "10.128.0.2:8080"),
-            Err(ClusterError::DuplicateEndpoint { service: service.clone(), endpoint: new })
+            of_b("endpoint 10.128.0.2:8080 is given twice: keep one")
         );
-        let vip = endpoint("10.96.0.1:8080");
         assert_eq!(
             replace("ns/b", "10.128.0.1:8080", "10.96.0.1:8080"),
-            Err(ClusterError::EndpointIsVip { service, endpoint: vip })
+            Err(ClusterError::endpoint_is_vip(&name("ns/b"), endpoint("10.96.0.1:8080")))
         );
     }
 }

@@ -1,8 +1,6 @@
-//! Why a Cluster cannot exist: one variant a broken rule. Spec errors are in `synthetic`.
+//! Why a Cluster cannot exist. Spec errors are in `synthetic`.
 
-use std::net::Ipv4Addr;
-
-use crate::service::{Endpoint, Protocol, ServiceName};
+use crate::service::{Endpoint, ServiceName};
 
 /// Why a Cluster, or a part of one, cannot exist.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -25,42 +23,13 @@ pub enum ClusterError {
         /// The text that was refused, shortened to its first 80 characters.
         text: String,
     },
-    /// Port 0 where a port is required.
-    #[error("Service {service}: {part} is 0: write a port from 1 to 65535")]
-    ZeroPort {
-        /// The Service that has the port.
+    /// One Service is wrong in itself, or has an Endpoint at a VIP of the Cluster.
+    #[error("Service {service}: {problem}")]
+    Service {
+        /// The Service.
         service: ServiceName,
-        /// Which port: `port`, `node port` or `the port of endpoint ADDRESS`.
-        part: String,
-    },
-    /// An address that no packet can be sent to as unicast.
-    #[error(
-        "Service {service}: {part} {address} is not a unicast address: unspecified, loopback, \
-         multicast and broadcast addresses cannot be a VIP or an Endpoint"
-    )]
-    NotUnicast {
-        /// The Service that has the address.
-        service: ServiceName,
-        /// Which address: `VIP`, `external IP` or `endpoint`.
-        part: &'static str,
-        /// The address that was refused.
-        address: Ipv4Addr,
-    },
-    /// One Endpoint is given twice in one Service.
-    #[error("Service {service}: endpoint {endpoint} is given twice: keep one")]
-    DuplicateEndpoint {
-        /// The Service that has the Endpoint.
-        service: ServiceName,
-        /// The Endpoint that is there twice.
-        endpoint: Endpoint,
-    },
-    /// One external IP is given twice in one Service, or is also its VIP.
-    #[error("Service {service}: external IP {address} is given twice or is the VIP: keep one")]
-    DuplicateExternalIp {
-        /// The Service that has the address.
-        service: ServiceName,
-        /// The address that is there twice.
-        address: Ipv4Addr,
+        /// Which part of it is wrong, and what to write instead.
+        problem: String,
     },
     /// A Cluster without a Service has nothing to program.
     #[error("the Cluster has no Service: give it at least one")]
@@ -71,60 +40,32 @@ pub enum ClusterError {
         /// The name both have.
         name: ServiceName,
     },
-    /// Two Services answer at one address, port and protocol.
-    #[error(
-        "Services {first} and {second} both answer at {address}:{port}/{protocol}: \
-         change the VIP, external IP, port or protocol of one"
-    )]
-    DuplicateVip {
+    /// Two Services answer at one address, port and protocol, or at one node port.
+    #[error("Services {first} and {second} both {what}")]
+    Clash {
         /// The Service that comes first in the Cluster.
         first: ServiceName,
         /// The Service that comes later.
         second: ServiceName,
-        /// The VIP or external IP both have.
-        address: Ipv4Addr,
-        /// The port both have.
-        port: u16,
-        /// The protocol both have.
-        protocol: Protocol,
+        /// Where both answer, and what to change.
+        what: String,
     },
-    /// Two Services have one node port.
-    #[error("Services {first} and {second} both have node port {node_port}/{protocol}: change one")]
-    DuplicateNodePort {
-        /// The Service that comes first in the Cluster.
-        first: ServiceName,
-        /// The Service that comes later.
-        second: ServiceName,
-        /// The node port both have.
-        node_port: u16,
-        /// The protocol both have.
-        protocol: Protocol,
-    },
-    /// An Endpoint has the address of a VIP, so translation would not end there.
-    #[error(
-        "Service {service}: endpoint {endpoint} has the address of a VIP: \
-         take endpoints and VIPs from separate ranges"
-    )]
-    EndpointIsVip {
-        /// The Service that has the Endpoint.
-        service: ServiceName,
-        /// The Endpoint whose address is a VIP.
-        endpoint: Endpoint,
-    },
-    /// A Change names a Service that the Cluster does not have.
-    #[error("the Cluster has no Service {name}: was the Change made for another Cluster?")]
-    UnknownService {
-        /// The name that was looked for.
-        name: ServiceName,
-    },
-    /// A Change names an Endpoint that the Service does not have.
-    #[error(
-        "Service {service} has no endpoint {endpoint}: was the Change made for another Cluster?"
-    )]
-    UnknownEndpoint {
-        /// The Service that was looked at.
-        service: ServiceName,
-        /// The Endpoint that was looked for.
-        endpoint: Endpoint,
-    },
+    /// What a Change names is not there: a Service, or an Endpoint of one.
+    #[error("{0}: was the Change made for another Cluster?")]
+    NotThere(String),
+}
+
+impl ClusterError {
+    pub(crate) fn of_service(service: &ServiceName, problem: impl Into<String>) -> Self {
+        Self::Service { service: service.clone(), problem: problem.into() }
+    }
+
+    pub(crate) fn no_service(name: &ServiceName) -> Self {
+        Self::NotThere(format!("the Cluster has no Service {name}"))
+    }
+
+    pub(crate) fn endpoint_is_vip(service: &ServiceName, endpoint: Endpoint) -> Self {
+        let remedy = "take endpoints and VIPs from separate ranges";
+        Self::of_service(service, format!("endpoint {endpoint} has the address of a VIP: {remedy}"))
+    }
 }

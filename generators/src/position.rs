@@ -1,7 +1,5 @@
 //! Where a Service stands in its Cluster, by the names that reports use.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::random::scale;
@@ -9,6 +7,8 @@ use crate::random::scale;
 /// A place in the list of Services: rules that are tried one by one make it matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Position {
     /// The first Service.
     First,
@@ -30,15 +30,8 @@ impl Position {
         [Self::First, Self::P25, Self::P50, Self::P75, Self::Last, Self::Random];
 
     /// The name in scenarios, on the command line and in results.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::First => "first",
-            Self::P25 => "p25",
-            Self::P50 => "p50",
-            Self::P75 => "p75",
-            Self::Last => "last",
-            Self::Random => "random",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// The index of this Position in a list of `len`, rounded towards the first; 0 if `len` is 0.
@@ -57,12 +50,6 @@ impl Position {
             Self::Last => last,
             Self::Random => scale(draw, len as u64) as usize,
         }
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 

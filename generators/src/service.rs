@@ -22,6 +22,8 @@ const ENDPOINT_TEXT_MAX: usize = 21;
 /// Transport protocol of a Service port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[derive(strum::Display)]
+#[strum(serialize_all = "lowercase")]
 pub enum Protocol {
     /// TCP
     Tcp,
@@ -53,12 +55,6 @@ impl Protocol {
     /// The protocol of a number.
     pub fn of_number(number: u8) -> Option<Self> {
         [Self::Tcp, Self::Udp, Self::Sctp].into_iter().find(|protocol| protocol.number() == number)
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 
@@ -199,8 +195,8 @@ impl Service {
     /// 10.0.0.10:80 comes before 10.0.0.2:80.
     ///
     /// # Errors
-    /// [`ClusterError::ZeroPort`], [`ClusterError::NotUnicast`] or
-    /// [`ClusterError::DuplicateEndpoint`].
+    /// [`ClusterError::Service`] for a port 0, an address that is not unicast, or an Endpoint that
+    /// is given twice.
     pub fn new(
         name: ServiceName,
         vip: Ipv4Addr,
@@ -225,8 +221,8 @@ impl Service {
     /// The same Service, also reachable at `node_port` on every address of the node.
     ///
     /// # Errors
-    /// [`ClusterError::ZeroPort`]. Kubernetes' usual range 30000-32767 is a setting of a cluster
-    /// and is not asked for.
+    /// [`ClusterError::Service`] for port 0. Kubernetes' usual range 30000-32767 is a setting of a
+    /// cluster and is not asked for.
     pub fn with_node_port(mut self, node_port: u16) -> Result<Self, ClusterError> {
         check_port(&self.name, node_port, format_args!("node port"))?;
         self.node_port = Some(node_port);
@@ -236,7 +232,7 @@ impl Service {
     /// The same Service, also reachable at these addresses at its port. Their order is kept.
     ///
     /// # Errors
-    /// [`ClusterError::NotUnicast`] or [`ClusterError::DuplicateExternalIp`].
+    /// [`ClusterError::Service`] for an address that is not unicast, or given twice.
     pub fn with_external_ips(mut self, addresses: Vec<Ipv4Addr>) -> Result<Self, ClusterError> {
         for &address in &addresses {
             check_unicast(&self.name, "external IP", address)?;
@@ -245,7 +241,8 @@ impl Service {
         sorted.push(self.vip);
         sorted.sort_unstable();
         if let Some(address) = first_repeated(&sorted) {
-            return Err(ClusterError::DuplicateExternalIp { service: self.name, address });
+            let problem = format!("external IP {address} is given twice or is the VIP: keep one");
+            return Err(ClusterError::Service { service: self.name, problem });
         }
         self.external_ips = addresses.into_boxed_slice();
         Ok(self)
@@ -259,7 +256,7 @@ impl Service {
     ) -> Result<Self, ClusterError> {
         let mut endpoints = self.endpoints.to_vec();
         let slot = endpoints.iter_mut().find(|endpoint| **endpoint == old).ok_or_else(|| {
-            ClusterError::UnknownEndpoint { service: self.name.clone(), endpoint: old }
+            ClusterError::NotThere(format!("Service {} has no endpoint {old}", self.name))
         })?;
         *slot = new;
         let endpoints = checked_endpoints(&self.name, endpoints)?;
@@ -332,8 +329,8 @@ fn check_port(
     which: fmt::Arguments<'_>,
 ) -> Result<(), ClusterError> {
     if port == 0 {
-        let service = service.clone();
-        return Err(ClusterError::ZeroPort { service, part: which.to_string() });
+        let problem = format!("{which} is 0: write a port from 1 to 65535");
+        return Err(ClusterError::of_service(service, problem));
     }
     Ok(())
 }
@@ -348,7 +345,11 @@ fn check_unicast(
         || address.is_multicast()
         || address.is_broadcast()
     {
-        return Err(ClusterError::NotUnicast { service: service.clone(), part, address });
+        let problem = format!(
+            "{part} {address} is not a unicast address: unspecified, loopback, multicast and \
+             broadcast addresses cannot be a VIP or an Endpoint"
+        );
+        return Err(ClusterError::of_service(service, problem));
     }
     Ok(())
 }
@@ -365,7 +366,8 @@ fn checked_endpoints(
     }
     endpoints.sort_by_cached_key(|endpoint| endpoint.text_key());
     if let Some(endpoint) = first_repeated(&endpoints) {
-        return Err(ClusterError::DuplicateEndpoint { service: service.clone(), endpoint });
+        let problem = format!("endpoint {endpoint} is given twice: keep one");
+        return Err(ClusterError::of_service(service, problem));
     }
     Ok(endpoints.into())
 }
@@ -515,7 +517,8 @@ mod tests {
     #[test]
     fn zero_ports_are_refused() {
         let error = |part: &str| {
-            Err(ClusterError::ZeroPort { service: name("ns/a:p"), part: part.to_owned() })
+            let problem = format!("{part} is 0: write a port from 1 to 65535");
+            Err(ClusterError::of_service(&name("ns/a:p"), problem))
         };
         let vip = Ipv4Addr::new(10, 0, 0, 1);
         assert_eq!(Service::new(name("ns/a:p"), vip, 0, Protocol::Tcp, vec![]), error("port"));
@@ -527,8 +530,13 @@ mod tests {
     fn addresses_that_are_not_unicast_are_refused() {
         for text in ["0.0.0.0", "127.0.0.1", "224.0.0.1", "239.255.255.255", "255.255.255.255"] {
             let address: Ipv4Addr = text.parse().unwrap();
-            let error =
-                |part| Err(ClusterError::NotUnicast { service: name("ns/a:p"), part, address });
+            let error = |part| {
+                let problem = format!(
+                    "{part} {address} is not a unicast address: unspecified, loopback, multicast \
+                     and broadcast addresses cannot be a VIP or an Endpoint"
+                );
+                Err(ClusterError::of_service(&name("ns/a:p"), problem))
+            };
             let vip = Service::new(name("ns/a:p"), address, 80, Protocol::Tcp, vec![]);
             assert_eq!(vip, error("VIP"));
             assert_eq!(with_endpoints(&[&format!("{text}:80")]), error("endpoint"));
@@ -543,16 +551,17 @@ mod tests {
     fn doubles_are_refused() {
         assert_eq!(
             with_endpoints(&["10.0.0.2:80", "10.0.0.3:80", "10.0.0.2:80"]),
-            Err(ClusterError::DuplicateEndpoint {
-                service: name("ns/a:p"),
-                endpoint: endpoint("10.0.0.2:80")
-            })
+            Err(ClusterError::of_service(
+                &name("ns/a:p"),
+                "endpoint 10.0.0.2:80 is given twice: keep one"
+            ))
         );
         let (vip, other) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(192, 0, 2, 1));
         for (addresses, address) in [(vec![other, other], other), (vec![other, vip], vip)] {
+            let problem = format!("external IP {address} is given twice or is the VIP: keep one");
             assert_eq!(
                 with_endpoints(&[]).unwrap().with_external_ips(addresses),
-                Err(ClusterError::DuplicateExternalIp { service: name("ns/a:p"), address })
+                Err(ClusterError::of_service(&name("ns/a:p"), problem))
             );
         }
     }

@@ -282,17 +282,15 @@ impl Collector {
             self.summary.count(Finding::SliceWithoutService, 1);
             return Ok(());
         };
-        match object.address_type.as_deref() {
-            Some("IPv4") => {}
-            Some("IPv6") => {
-                self.summary.count(Finding::Ipv6Slice, 1);
-                return Ok(());
-            }
-            Some("FQDN") => {
-                self.summary.count(Finding::FqdnSlice, 1);
-                return Ok(());
-            }
+        let other = match object.address_type.as_deref() {
+            Some("IPv4") => None,
+            Some("IPv6") => Some(Finding::Ipv6Slice),
+            Some("FQDN") => Some(Finding::FqdnSlice),
             _ => return Err(Fault::new("addressType", "must be IPv4, IPv6 or FQDN")),
+        };
+        if let Some(finding) = other {
+            self.summary.count(finding, 1);
+            return Ok(());
         }
         let endpoints = object.endpoints.as_deref().unwrap_or_default();
         let seen = SeenSlice {

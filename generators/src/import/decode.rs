@@ -3,7 +3,10 @@
 //! known here.
 
 use std::cell::Cell;
-use std::io::{self, BufReader, Bytes, Cursor, Read};
+use std::char::DecodeUtf16;
+use std::io::{self, BufReader, Cursor, Read};
+use std::iter;
+use std::rc::Rc;
 
 use flate2::read::MultiGzDecoder;
 
@@ -87,8 +90,8 @@ pub(super) fn text<'a>(
         return Err(K8sError::Form(format!("it is {what}: {remedy}")));
     }
     let text: Box<dyn Read + 'a> = match head[..] {
-        [0xff, 0xfe, ..] | [1..=0xff, 0, ..] => Box::new(Utf16::new(input, u16::from_le_bytes)),
-        [0xfe, 0xff, ..] | [0, 1..=0xff, ..] => Box::new(Utf16::new(input, u16::from_be_bytes)),
+        [0xff, 0xfe, ..] | [1..=0xff, 0, ..] => utf16(input, u16::from_le_bytes),
+        [0xfe, 0xff, ..] | [0, 1..=0xff, ..] => utf16(input, u16::from_be_bytes),
         _ => Box::new(input),
     };
     let (head, mut text) = peeked(text, 3)?;
@@ -126,49 +129,31 @@ fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
 
 /// UTF-16 as UTF-8. What is no character becomes U+FFFD, and a byte too many at the end is left
 /// out.
-struct Utf16<R> {
-    bytes: Bytes<BufReader<R>>,
-    unit: fn([u8; 2]) -> u16,
-    /// Read, but no part of the last character.
-    next: Option<u16>,
+struct Utf16<I: Iterator<Item = u16>> {
+    characters: DecodeUtf16<I>,
+    /// Why there are no more of them, if not because the input ended.
+    failure: Rc<Cell<Option<io::Error>>>,
     /// UTF-8 that is not given out yet.
     text: Vec<u8>,
 }
 
-impl<R: Read> Utf16<R> {
-    fn new(input: R, unit: fn([u8; 2]) -> u16) -> Self {
-        Self { bytes: BufReader::new(input).bytes(), unit, next: None, text: Vec::new() }
-    }
-
-    fn unit(&mut self) -> io::Result<Option<u16>> {
-        if let Some(unit) = self.next.take() {
-            return Ok(Some(unit));
-        }
-        let (Some(first), Some(second)) = (self.bytes.next(), self.bytes.next()) else {
-            return Ok(None);
-        };
-        Ok(Some((self.unit)([first?, second?])))
-    }
-
-    fn character(&mut self) -> io::Result<Option<char>> {
-        let Some(first) = self.unit()? else { return Ok(None) };
-        let is_half = matches!(first, 0xd800..0xdc00);
-        let second = if is_half { self.unit()? } else { None };
-        let mut decoded = char::decode_utf16([Some(first), second].into_iter().flatten());
-        let character = decoded.next().and_then(Result::ok);
-        if character.is_none() {
-            self.next = second;
-        }
-        Ok(Some(character.unwrap_or(char::REPLACEMENT_CHARACTER)))
-    }
+fn utf16<'a>(input: impl Read + 'a, unit: fn([u8; 2]) -> u16) -> Box<dyn Read + 'a> {
+    let failure = Rc::new(Cell::new(None));
+    let failed = Rc::clone(&failure);
+    let bytes = BufReader::new(input).bytes();
+    let mut bytes = bytes.map_while(move |byte| byte.map_err(|why| failed.set(Some(why))).ok());
+    let units = iter::from_fn(move || Some(unit([bytes.next()?, bytes.next()?])));
+    Box::new(Utf16 { characters: char::decode_utf16(units), failure, text: Vec::new() })
 }
 
-impl<R: Read> Read for Utf16<R> {
+impl<I: Iterator<Item = u16>> Read for Utf16<I> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.text.len() < buffer.len() {
-            let Some(character) = self.character()? else { break };
+            let Some(character) = self.characters.next() else { break };
+            let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
             self.text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
         }
+        self.failure.take().map_or(Ok(()), Err)?;
         let count = self.text.len().min(buffer.len());
         for (to, from) in buffer.iter_mut().zip(self.text.drain(..count)) {
             *to = from;

@@ -18,29 +18,22 @@ pub const BAD_OBJECTS_NAMED: usize = 20;
 const TEXT_MAX: usize = 200;
 
 /// What became of a part of the input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
     /// It is no part of what a Service proxy programs.
+    #[strum(to_string = "skipped")]
     Skipped,
     /// A Service proxy would program it; vipbench cannot yet, and the Service is imported without
     /// it.
+    #[strum(to_string = "left out")]
     LeftOut,
     /// It is in the Cluster and programmed like the rest, but no client dials it.
+    #[strum(to_string = "kept, not dialled")]
     NotDialled,
     /// It is in the Cluster, in a way that a reader should know.
+    #[strum(to_string = "kept")]
     Noted,
-}
-
-impl fmt::Display for Fate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Skipped => "skipped",
-            Self::LeftOut => "left out",
-            Self::NotDialled => "kept, not dialled",
-            Self::Noted => "kept",
-        })
-    }
 }
 
 macro_rules! findings {

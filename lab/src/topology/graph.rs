@@ -6,7 +6,6 @@
 //! [`Topology`]: super::Topology
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
@@ -41,7 +40,8 @@ const WITH_IPV6: &[(&str, &str)] = &[
 ];
 
 /// Who dials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Source {
     /// A machine outside of the cluster, one link away from the node.
     Outside,
@@ -53,18 +53,6 @@ pub enum Source {
     OtherNodePod,
     /// A pod that is an Endpoint.
     Endpoint,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Outside => "outside",
-            Self::Pod => "pod",
-            Self::Node => "node",
-            Self::OtherNodePod => "other-node-pod",
-            Self::Endpoint => "endpoint",
-        })
-    }
 }
 
 /// Hosts and what joins them. Order counts: hosts and links are made in it.
