@@ -2,25 +2,13 @@
 //! trying is in `proxies`.
 
 use linux::netns::Namespace;
-use serde::{Deserialize, Serialize};
+use proxies::features::Feature;
 
 /// The payload by which the host asks PID 1; a cell's is JSON.
 pub const QUESTION: &str = "features";
 
-/// One thing that was tried in a kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Tried {
-    /// What it belongs to: `proxy`, `legacy match`, `scheduler`, ...
-    pub group: String,
-    /// Its name as users write it.
-    pub name: String,
-    /// Why it does not work there; nothing when it does.
-    pub missing: Option<String>,
-}
-
 /// The guest's side: tries everything in a throw-away namespace; the answer is a JSON list of
-/// [`Tried`].
+/// [`Feature`].
 ///
 /// # Errors
 /// Namespaces cannot be made.
@@ -28,19 +16,11 @@ pub fn answer() -> Result<String, String> {
     let tried = Namespace::new("features")
         .and_then(|namespace| namespace.enter(proxies::features::try_all))
         .map_err(|error| error.to_string())?;
-    let tried: Vec<Tried> = tried
-        .into_iter()
-        .map(|feature| Tried {
-            group: feature.group.to_owned(),
-            name: feature.name,
-            missing: feature.missing,
-        })
-        .collect();
     serde_json::to_string(&tried).map_err(|error| error.to_string())
 }
 
 /// Groups in the order in which they were tried.
-pub fn groups(tried: &[Tried]) -> Vec<&str> {
+pub fn groups(tried: &[Feature]) -> Vec<&str> {
     let mut groups: Vec<&str> = Vec::new();
     for one in tried {
         if !groups.contains(&one.group.as_str()) {
@@ -51,8 +31,8 @@ pub fn groups(tried: &[Tried]) -> Vec<&str> {
 }
 
 /// A group in a word or two: `all 14`, `none of 4`, or what is missing of it.
-pub fn summary(tried: &[Tried], group: &str) -> String {
-    let all: Vec<&Tried> = tried.iter().filter(|one| one.group == group).collect();
+pub fn summary(tried: &[Feature], group: &str) -> String {
+    let all: Vec<&Feature> = tried.iter().filter(|one| one.group == group).collect();
     let missing: Vec<&str> =
         all.iter().filter(|one| one.missing.is_some()).map(|one| one.name.as_str()).collect();
     match missing.len() {
@@ -66,9 +46,9 @@ pub fn summary(tried: &[Tried], group: &str) -> String {
 mod tests {
     use super::*;
 
-    fn tried(group: &str, name: &str, works: bool) -> Tried {
+    fn tried(group: &str, name: &str, works: bool) -> Feature {
         let missing = (!works).then(|| "no module".to_owned());
-        Tried { group: group.into(), name: name.into(), missing }
+        Feature { group: group.into(), name: name.into(), missing }
     }
 
     #[test]

@@ -7,7 +7,6 @@
 use generators::{Cluster, Step};
 use linux::CpuTime;
 
-use crate::descriptor::Descriptor;
 use crate::error::ProxyError;
 use crate::program::{Program, SyncRequest};
 
@@ -18,23 +17,27 @@ use crate::program::{Program, SyncRequest};
 /// a namespace that holds the same Cluster changes nothing that an audit sees; `stop` leaves a
 /// namespace like the one `start` met, and may be repeated.
 pub trait Backend {
-    /// What is true of this backend wherever it runs.
-    fn descriptor(&self) -> &'static Descriptor;
     /// Tries, in the current namespace, whether this kernel and these tools can do it at all.
     ///
     /// # Errors
     /// [`ProxyError`] with what is missing and where it would come from.
     fn probe(&mut self) -> Result<(), ProxyError>;
     /// Programs the whole Cluster, whatever the namespace holds already: a full sync, or a restart.
+    /// A backend without stages says how.
     ///
     /// # Errors
     /// Any refusal by the kernel or a tool, named.
-    fn start(&mut self, cluster: &Cluster) -> Result<(), ProxyError>;
-    /// Programs the Changes of a Step, whose Cluster before is programmed.
+    fn start(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+        sync(self.staged(), &SyncRequest::Full(cluster))
+    }
+    /// Programs the Changes of a Step, whose Cluster before is programmed. A backend without
+    /// stages says how.
     ///
     /// # Errors
     /// Any refusal by the kernel or a tool, named.
-    fn apply(&mut self, step: &Step<'_>) -> Result<(), ProxyError>;
+    fn apply(&mut self, step: &Step<'_>) -> Result<(), ProxyError> {
+        sync(self.staged(), &SyncRequest::Incremental(step))
+    }
     /// Finishes what earlier syncs left to later ones, so that the next is not charged for it.
     /// `programmed` is the Cluster in the kernel.
     ///
@@ -90,10 +93,9 @@ pub trait Audit {
 }
 
 /// One whole sync by its stages.
-///
-/// # Errors
-/// What a stage refuses.
-pub fn sync(staged: &mut dyn Staged, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
+fn sync(staged: Option<&mut dyn Staged>, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
+    let no_stages = || ProxyError::Request { reason: "the backend has no stages".into() };
+    let staged = staged.ok_or_else(no_stages)?;
     staged.prepare(request)?;
     let program = staged.render(request)?;
     staged.submit(&program)?;

@@ -58,14 +58,19 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::error::ProxyError;
     use crate::options::Options;
+    use crate::program::{Program, Size};
 
     #[test]
     fn every_backend_is_found_by_its_name_and_opens_under_it() {
         for backend in backends() {
             assert_eq!(find(backend.name).expect("it is listed").name, backend.name);
-            let opened = (backend.open)(&Options::default());
-            assert_eq!(opened.descriptor().name, backend.name);
+            let mut opened = (backend.open)(&Options::default());
+            let strangers = Program::of(Size::default(), "a stranger's");
+            let refused = opened.staged().expect("it has stages").submit(&strangers);
+            let Err(ProxyError::ForeignProgram { proxy }) = refused else { panic!("{refused:?}") };
+            assert_eq!(proxy, backend.name);
         }
     }
 

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use linux::Tool;
+use serde::{Deserialize, Serialize};
 
 use crate::backends::backends;
 use crate::error::ProxyError;
@@ -59,11 +60,12 @@ const SCHEDULERS: [&str; 14] =
     ["rr", "wrr", "lc", "wlc", "fo", "ovf", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "twos"];
 
 /// One thing that was tried.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Feature {
     /// What it belongs to: `proxy`, `legacy table`, `legacy match`, `nft target`, `set`,
     /// `scheduler`, ...
-    pub group: &'static str,
+    pub group: String,
     /// Its name as users write it.
     pub name: String,
     /// Why it does not work here; nothing when it does.
@@ -74,9 +76,9 @@ pub struct Feature {
 /// there.
 pub fn try_all() -> Vec<Feature> {
     let mut features = Vec::new();
-    let mut note = |group, name: &str, tried: Result<(), ProxyError>| {
+    let mut note = |group: &str, name: &str, tried: Result<(), ProxyError>| {
         let missing = tried.err().map(|error| error.to_string());
-        features.push(Feature { group, name: name.to_owned(), missing });
+        features.push(Feature { group: group.to_owned(), name: name.to_owned(), missing });
     };
     for backend in backends() {
         note("proxy", backend.name, (backend.open)(&Options::default()).probe());

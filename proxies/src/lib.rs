@@ -23,7 +23,7 @@ mod options;
 mod program;
 mod text;
 
-pub use backend::{Audit, Backend, Staged, sync};
+pub use backend::{Audit, Backend, Staged};
 pub use backends::{UnknownProxy, also_known, backends, find};
 pub use counters::{CountedRule, Counters, Target};
 pub use descriptor::{Admin, Append, Cost, Descriptor, Reading, Tool};

@@ -1,6 +1,6 @@
 //! The control: no proxy at all. Every stage of a sync succeeds and does nothing.
 
-use generators::{Cluster, Step};
+use generators::Cluster;
 use linux::CpuTime;
 
 use crate::backend::{Audit, Backend, Staged};
@@ -26,20 +26,8 @@ struct NoProxy;
 struct Nothing;
 
 impl Backend for NoProxy {
-    fn descriptor(&self) -> &'static Descriptor {
-        &NONE
-    }
-
     /// Works everywhere.
     fn probe(&mut self) -> Result<(), ProxyError> {
-        Ok(())
-    }
-
-    fn start(&mut self, _cluster: &Cluster) -> Result<(), ProxyError> {
-        Ok(())
-    }
-
-    fn apply(&mut self, _step: &Step<'_>) -> Result<(), ProxyError> {
         Ok(())
     }
 

@@ -2,11 +2,11 @@
 //! besides.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
-use crate::iptables::options::IptablesOptions;
 use crate::ipvs::options::IpvsOptions;
 use crate::nftables::options::NftablesOptions;
 
@@ -27,8 +27,11 @@ pub struct Options {
     /// Program an empty namespace the quickest way there is, for measures that start from a synced
     /// node. No sync that is measured has this.
     pub quick_start: bool,
-    /// What only the iptables backends take.
-    pub iptables: IptablesOptions,
+    /// Lock file for `iptables-legacy-restore` (`XTABLES_LOCKFILE`), so that namespaces that have
+    /// nothing to do with each other do not wait for each other. Nothing: `/run/xtables.lock`, one
+    /// for the whole mount namespace. The short `iptables` calls of `prepare` take the lock file of
+    /// the process's own environment.
+    pub xtables_lock: Option<PathBuf>,
     /// What only the IPVS backend takes.
     pub ipvs: IpvsOptions,
     /// What only the nftables backends take.
@@ -51,7 +54,7 @@ impl Default for Options {
             masquerade_all: false,
             node_addresses: Vec::new(),
             quick_start: false,
-            iptables: IptablesOptions::default(),
+            xtables_lock: None,
             ipvs: IpvsOptions::default(),
             nftables: NftablesOptions::default(),
         }

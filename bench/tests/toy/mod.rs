@@ -22,10 +22,6 @@ struct Toy;
 const REMOVAL: &str = "add table ip toy\ndelete table ip toy\n";
 
 impl Backend for Toy {
-    fn descriptor(&self) -> &'static Descriptor {
-        &TOY
-    }
-
     fn probe(&mut self) -> Result<(), ProxyError> {
         nft(REMOVAL)
     }

@@ -10,7 +10,6 @@ mod counters;
 pub(crate) mod dump;
 mod jumps;
 mod names;
-pub(crate) mod options;
 mod render;
 mod saved;
 mod teardown;
@@ -18,11 +17,11 @@ mod text;
 pub(crate) mod tool;
 pub(crate) mod verify;
 
-use generators::{Cluster, Step};
+use generators::Cluster;
 use linux::CpuTime;
 use linux::sysctl::Sysctls;
 
-use crate::backend::{Audit, Backend, Staged, sync};
+use crate::backend::{Audit, Backend, Staged};
 use crate::descriptor::{Admin, Append, Cost, Descriptor, Tool};
 use crate::differences::Differences;
 use crate::error::ProxyError;
@@ -178,10 +177,6 @@ impl Iptables {
 }
 
 impl Backend for Iptables {
-    fn descriptor(&self) -> &'static Descriptor {
-        self.descriptor
-    }
-
     /// Loads one rule of every kind into chains that nothing leads to, and removes them.
     fn probe(&mut self) -> Result<(), ProxyError> {
         self.tool.try_rules(PROBE).map_err(|error| {
@@ -193,14 +188,6 @@ impl Backend for Iptables {
             );
             error.of_trial(self.descriptor.name, remedy)
         })
-    }
-
-    fn start(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        sync(self, &SyncRequest::Full(cluster))
-    }
-
-    fn apply(&mut self, step: &Step<'_>) -> Result<(), ProxyError> {
-        sync(self, &SyncRequest::Incremental(step))
     }
 
     /// Removes every chain called `KUBE-*` and every jump to one, in one text, then resets

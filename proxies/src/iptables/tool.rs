@@ -51,7 +51,7 @@ impl Variant {
 #[derive(Debug)]
 pub(crate) struct IptablesTool {
     pub(super) variant: Variant,
-    /// [`super::options::IptablesOptions::lock_file`].
+    /// [`Options::xtables_lock`].
     lock_file: Option<PathBuf>,
 }
 
@@ -65,7 +65,7 @@ impl From<Variant> for IptablesTool {
 impl IptablesTool {
     /// Nothing is run.
     pub(crate) fn new(variant: Variant, options: &Options) -> Self {
-        Self { variant, lock_file: options.iptables.lock_file.clone() }
+        Self { variant, lock_file: options.xtables_lock.clone() }
     }
 
     /// Loads rules into chains called `KUBE-PROBE`, which nothing leads to, and removes them.

@@ -24,11 +24,11 @@ mod text;
 mod verify;
 mod wire;
 
-use generators::{Cluster, Step};
+use generators::Cluster;
 use linux::CpuTime;
 use linux::netlink::route;
 
-use crate::backend::{Audit, Backend, Staged, sync};
+use crate::backend::{Audit, Backend, Staged};
 use crate::descriptor::{Admin, Descriptor, Tool};
 use crate::differences::Differences;
 use crate::error::ProxyError;
@@ -195,23 +195,11 @@ impl Ipvs {
 }
 
 impl Backend for Ipvs {
-    fn descriptor(&self) -> &'static Descriptor {
-        &IPVS
-    }
-
     /// Asks the kernel for IPVS, and unless masquerading is off for ipset and the rules around it.
     fn probe(&mut self) -> Result<(), ProxyError> {
         // Listing needs the right to, which asking for the family does not.
         observe::keys_as_listed(family_number()?)?;
         self.setup.probe()
-    }
-
-    fn start(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        sync(self, &SyncRequest::Full(cluster))
-    }
-
-    fn apply(&mut self, step: &Step<'_>) -> Result<(), ProxyError> {
-        sync(self, &SyncRequest::Incremental(step))
     }
 
     /// Makes the state that incremental syncs start from, which the first after a full sync would

@@ -22,10 +22,10 @@ mod verify;
 
 use std::collections::BTreeSet;
 
-use generators::{Cluster, Step};
+use generators::Cluster;
 use linux::{CpuTime, ToolError};
 
-use crate::backend::{Audit, Backend, Staged, sync};
+use crate::backend::{Audit, Backend, Staged};
 use crate::descriptor::{Admin, Cost, Descriptor, Tool};
 use crate::error::ProxyError;
 use crate::modules::{CONNTRACK, NF_TABLES};
@@ -187,10 +187,6 @@ impl Nftables {
 }
 
 impl Backend for Nftables {
-    fn descriptor(&self) -> &'static Descriptor {
-        self.descriptor
-    }
-
     /// Loads one rule of every kind into a table that it then removes, all in one transaction, and
     /// lists what is there.
     fn probe(&mut self) -> Result<(), ProxyError> {
@@ -200,14 +196,6 @@ impl Backend for Nftables {
                       nf_tables, nft_chain_nat, nft_ct, nft_fib_ipv4, nft_masq, nft_nat, \
                       nft_numgen and nft_reject_ipv4";
         listed.map(drop).map_err(|error| error.of_trial(self.descriptor.name, remedy))
-    }
-
-    fn start(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        sync(self, &SyncRequest::Full(cluster))
-    }
-
-    fn apply(&mut self, step: &Step<'_>) -> Result<(), ProxyError> {
-        sync(self, &SyncRequest::Incremental(step))
     }
 
     /// Deletes the chains that the syncs so far emptied, which the next one would do.

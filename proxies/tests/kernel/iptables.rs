@@ -70,7 +70,7 @@ fn the_lock_file_is_the_one_of_the_options() {
     in_new_namespace(|| {
         let path = std::path::Path::new("/run/another.lock");
         let mut options = options();
-        options.iptables.lock_file = Some(path.to_owned());
+        options.xtables_lock = Some(path.to_owned());
         let mut proxy = open("iptables-legacy", &options);
         assert!(!path.exists());
         full_sync(&mut *proxy, &golden::overall());

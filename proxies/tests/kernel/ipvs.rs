@@ -26,7 +26,7 @@ pub fn local_route() -> Options {
     options.ipvs.iptables = IptablesVariant::Legacy;
     // One lock a thread: a test has its own namespace, so it need not wait for another's.
     let lock = format!("vipbench-test-{:?}.lock", std::thread::current().id());
-    options.iptables.lock_file = Some(std::env::temp_dir().join(lock));
+    options.xtables_lock = Some(std::env::temp_dir().join(lock));
     options
 }
 

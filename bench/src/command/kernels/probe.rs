@@ -2,20 +2,20 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
-use lab::guest::{Bounds, Job, Limit, Task};
+use lab::guest::{Limit, Task};
 use lab::image::{Cache, KernelSpec};
+use proxies::features::Feature;
 use serde::Serialize;
 
 use super::selected;
 use crate::cli::KernelsProbeArgs;
 use crate::console;
-use crate::features::{self, Tried, groups, summary};
-use crate::place::{GuestOptions, GuestPlace, WorkDir, ended_well};
-use crate::run::progress::Progress;
+use crate::features::{self, groups, summary};
+use crate::place::{GuestOptions, GuestPlace, WorkDir, answer_of};
+use crate::run::progress::during;
 use crate::scenario::Limits;
 
 /// Some sixty tries take an emulated guest 10 s.
@@ -28,20 +28,15 @@ const PROXIES: &str = "proxy";
 struct Probed {
     spec: String,
     kernel: String,
-    features: Vec<Tried>,
+    features: Vec<Feature>,
 }
 
 pub(super) fn run(args: &KernelsProbeArgs) -> anyhow::Result<ExitCode> {
     let specs = selected(&args.specs, &Cache::open()?)?;
-    let progress = Progress::new();
-    let probed: anyhow::Result<Vec<Probed>> = specs
-        .iter()
-        .map(|spec| {
-            probe(spec, &|what| progress.preparing(what)).with_context(|| format!("kernel {spec}"))
-        })
-        .collect();
-    progress.clear();
-    let probed = probed?;
+    let probed = during(|progress| {
+        let named = |spec| probe(spec, progress).with_context(|| format!("kernel {spec}"));
+        specs.iter().map(named).collect::<anyhow::Result<Vec<Probed>>>()
+    })?;
     if args.json {
         console::json(&probed)?;
     } else {
@@ -56,13 +51,8 @@ fn probe(spec: &KernelSpec, progress: &dyn Fn(&str)) -> anyhow::Result<Probed> {
     let mut place = GuestPlace::open(spec, &options, progress)?;
     place.prepare(work.path(), progress)?;
     progress(&format!("probing {}", place.release()));
-    let dir = tempfile::tempdir_in(work.path())?;
-    let bounds = Bounds { dir: dir.path(), limit: LIMIT, aborted: &AtomicBool::new(false) };
-    let job =
-        Job { seed: 1, limit_s: None, task: Task::Call { payload: features::QUESTION.to_owned() } };
-    let report = place.run_job(&job, bounds, &mut |_| {})?;
-    let answer = ended_well(report)?.context("the guest ended well but gave no answer")?;
-    let features = serde_json::from_str(&answer).context("the guest's answer is not understood")?;
+    let task = Task::Call { payload: features::QUESTION.to_owned() };
+    let features = answer_of(place.ask(task, 1, work.path(), LIMIT, &mut |_| {})?)?;
     Ok(Probed { spec: spec.to_string(), kernel: place.release().to_owned(), features })
 }
 
@@ -97,7 +87,7 @@ fn in_words(probed: &[Probed]) -> String {
 }
 
 /// What does not work and why: neighbours of one group with the same reason together.
-fn reasons(features: &[Tried]) -> Vec<(&str, Vec<&str>, &str)> {
+fn reasons(features: &[Feature]) -> Vec<(&str, Vec<&str>, &str)> {
     let mut all: Vec<(&str, Vec<&str>, &str)> = Vec::new();
     for one in features {
         let Some(reason) = one.missing.as_deref() else { continue };
@@ -111,7 +101,7 @@ fn reasons(features: &[Tried]) -> Vec<(&str, Vec<&str>, &str)> {
     all
 }
 
-fn of_group<'k>(kernel: &'k Probed, group: &'k str) -> impl Iterator<Item = &'k Tried> {
+fn of_group<'k>(kernel: &'k Probed, group: &'k str) -> impl Iterator<Item = &'k Feature> {
     kernel.features.iter().filter(move |one| one.group == group)
 }
 
@@ -125,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_kernel_is_a_row_and_what_it_lacks_has_a_reason() {
-        let tried = |group: &str, name: &str, missing: Option<&str>| Tried {
+        let tried = |group: &str, name: &str, missing: Option<&str>| Feature {
             group: group.into(),
             name: name.into(),
             missing: missing.map(str::to_owned),
