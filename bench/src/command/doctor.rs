@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::cli::DoctorArgs;
 use crate::console;
 use crate::place::{self, Probed, WorkDir, known_kvm, missing_on_host, probe_kvm};
-use crate::run::progress::Progress;
+use crate::run::progress::during;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -84,17 +84,11 @@ fn kvm_finding(again: bool, no_qemu: bool) -> Finding {
     if no_qemu {
         return Finding { what, good: false, detail: "not probed: QEMU is not installed".into() };
     }
-    let progress = Progress::new();
-    let probed = probed_kvm(again, &|what| progress.preparing(what));
-    progress.clear();
-    match probed {
-        Ok(probed) => Finding { what, good: probed.works, detail: probed.in_words() },
-        Err(error) => Finding {
-            what,
-            good: false,
-            detail: format!("could not be probed: {}", crate::in_words(&error)),
-        },
-    }
+    let (good, detail) = match during(|progress| probed_kvm(again, progress)) {
+        Ok(probed) => (probed.works, probed.in_words()),
+        Err(error) => (false, format!("could not be probed: {}", crate::in_words(&error))),
+    };
+    Finding { what, good, detail }
 }
 
 fn probed_kvm(again: bool, progress: &dyn Fn(&str)) -> anyhow::Result<Probed> {

@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use super::page;
 use crate::cli::ExplainArgs;
 use crate::explain::{Choice, Lens, choose};
-use crate::run::progress::Progress;
+use crate::run::progress::during;
 
 /// The parts do not add up: nothing can be concluded from them.
 const INVALID: u8 = 4;
@@ -26,10 +26,7 @@ pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
             Some(choose(&run, like).context("--against")?)
         }
     };
-    let progress = Progress::new();
-    let show = |what: &str| progress.preparing(what);
-    let explanation = Lens::new(&run, only, &show)?.explain(&cell, against.as_ref())?;
-    progress.clear();
+    let explanation = during(|show| Lens::new(&run, only, show)?.explain(&cell, against.as_ref()))?;
     let document = results::explain::document(&explanation, args.top)?;
     let files = results::explain::write(&explanation, &document, &args.run)?;
     page::print(&document, &explanation, args.form)?;

@@ -4,14 +4,14 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use lab::guest::{Bounds, Job, Limit, Task};
+use lab::guest::{Limit, Task};
 
 use crate::cli::GuestArgs;
 use crate::place::{GuestOptions, GuestPlace, WorkDir, ended_well};
+use crate::run::progress::during;
 use crate::scenario::Limits;
 
 /// Where the program is found inside the guest.
@@ -34,15 +34,12 @@ pub(super) fn run(args: &GuestArgs) -> anyhow::Result<ExitCode> {
         ..GuestOptions::emulated(&Limits::default())
     };
     let work = WorkDir::new()?;
-    let progress = crate::run::progress::Progress::new();
     let kernel = args.kernel.parse().with_context(|| format!("kernel {:?}", args.kernel))?;
-    let place = GuestPlace::open(&kernel, &options, &|what| progress.preparing(what))?;
-    progress.clear();
+    let place = during(|progress| GuestPlace::open(&kernel, &options, progress))?;
     let mut line = vec![there.display().to_string()];
     line.extend(arguments.iter().cloned());
-    let job = Job { seed: args.seed, limit_s: None, task: Task::Exec { argv: line } };
-    let bounds = Bounds { dir: work.path(), limit, aborted: &AtomicBool::new(false) };
-    let report = place.run_job(&job, bounds, &mut |text| {
+    let task = Task::Exec { argv: line };
+    let report = place.ask(task, args.seed, work.path(), limit, &mut |text| {
         // A reader who has enough of the program's output does not end the program.
         let _ = write!(io::stdout(), "{text}");
     })?;

@@ -3,10 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use lab::guest::{Accelerator, Bounds, Job, Limit, Task};
+use lab::guest::{Accelerator, Limit, Task};
 use lab::image::Cache;
 use serde::{Deserialize, Serialize};
 
@@ -111,15 +110,9 @@ fn boot(kernel: &str, work: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<(b
         ..GuestOptions::emulated(&Limits::default())
     };
     let place = GuestPlace::open(&kernel.parse()?, &options, progress)?;
-    let dir = tempfile::tempdir_in(work)?;
-    let bounds = Bounds { dir: dir.path(), limit: LIMIT, aborted: &AtomicBool::new(false) };
-    let job = Job {
-        seed: 1,
-        limit_s: None,
-        task: Task::Exec { argv: vec!["/usr/sbin/ipset".into(), "--version".into()] },
-    };
+    let task = Task::Exec { argv: vec!["/usr/sbin/ipset".into(), "--version".into()] };
     let started = Instant::now();
-    Ok(match place.run_job(&job, bounds, &mut |_| {}) {
+    Ok(match place.ask(task, 1, work, LIMIT, &mut |_| {}) {
         Ok(report) if report.error.is_none() => {
             (true, format!("a guest booted and ended in {:.1} s", started.elapsed().as_secs_f64()))
         }

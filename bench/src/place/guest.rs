@@ -16,6 +16,7 @@ use lab::guest::{
 };
 use lab::image::{Cache, Held, InitramfsSpec, Kernel, KernelSpec, Kernels};
 use results::{GuestRecord, Outcome};
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::tools::{guest_modules, guest_tools};
@@ -232,11 +233,24 @@ impl GuestPlace {
         Ok(format!("{}-{digest:.24}", self.kernel.release))
     }
 
-    /// Runs one job.
+    /// Runs a task that is no cell, in a folder of its own in `work`.
     ///
     /// # Errors
     /// [`lab::guest::GuestError`].
-    pub fn run_job(
+    pub fn ask(
+        &self,
+        task: Task,
+        seed: u64,
+        work: &Path,
+        limit: Limit,
+        on_output: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<GuestReport> {
+        let dir = tempfile::tempdir_in(work)?;
+        let bounds = Bounds { dir: dir.path(), limit, aborted: &AtomicBool::new(false) };
+        self.run_job(&Job { seed, limit_s: None, task }, bounds, on_output)
+    }
+
+    fn run_job(
         &self,
         job: &Job,
         bounds: Bounds<'_>,
@@ -297,12 +311,9 @@ impl GuestPlace {
     /// # Errors
     /// A guest that does not run, a list that is not understood.
     pub fn symbols(&self, work: &Path) -> anyhow::Result<Symbols> {
-        let dir = tempfile::tempdir_in(work)?;
-        let bounds =
-            Bounds { dir: dir.path(), limit: self.boot_limit, aborted: &AtomicBool::new(false) };
         let mut text = String::new();
-        let job = Job { seed: 1, limit_s: None, task: Task::Symbols };
-        let report = self.run_job(&job, bounds, &mut |piece| text.push_str(piece))?;
+        let mut add = |piece: &str| text.push_str(piece);
+        let report = self.ask(Task::Symbols, 1, work, self.boot_limit, &mut add)?;
         match report.error.or(report.splat) {
             Some(error) => bail!("reading /proc/kallsyms in the guest: {error}"),
             None => Ok(Symbols::parse(&text)?),
@@ -324,6 +335,14 @@ fn answer(report: GuestReport) -> anyhow::Result<CellAnswer> {
             ..CellAnswer::without_numbers(outcome)
         });
     }
+    answer_of(report)
+}
+
+/// The answer of a guest whose kernel and job both ended well.
+///
+/// # Errors
+/// What [`ended_well`] says, or an answer that is not one.
+pub fn answer_of<T: DeserializeOwned>(report: GuestReport) -> anyhow::Result<T> {
     let answer = ended_well(report)?.context("the guest ended well but gave no answer")?;
     serde_json::from_str(&answer).context("the guest's answer is not understood")
 }

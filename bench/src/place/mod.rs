@@ -18,7 +18,7 @@ use results::{Clock, GuestRecord, Metric, Outcome};
 
 pub use accelerator::{Probed, known_kvm, probe_kvm};
 pub use choose::{Asked, Setting, choose, select_kernels};
-pub use guest::{GuestOptions, GuestPlace, ended_well};
+pub use guest::{GuestOptions, GuestPlace, answer_of, ended_well};
 pub use host::{HostPlace, missing_on_host, run_child};
 pub use tools::{Tool, require_emulator, tool_versions, tools};
 pub use work::{WorkDir, abandoned, remove_work_folders};

@@ -20,26 +20,21 @@ pub struct Tool {
 
 /// Every program that vipbench starts: its own, then those of the backends.
 pub fn tools() -> Vec<Tool> {
-    let own = |program, package, purpose: &str| Tool { program, package, purpose: purpose.into() };
-    let mut tools =
-        vec![own(lab::guest::QEMU, "qemu-system-x86", "guest kernels and the instructions clock")];
-    for tool in proxies::backends().flat_map(|backend| backend.tools) {
-        if tools.iter().all(|known| known.program != tool.program) {
-            tools.push(Tool {
-                program: tool.program,
-                package: tool.package,
-                purpose: users_of(tool.program),
-            });
-        }
-    }
-    for admin in proxies::backends().filter_map(|backend| backend.admin) {
-        if tools.iter().all(|known| known.program != admin.program) {
-            let purpose = format!("comparison with {} {}", admin.program, admin.args.join(" "));
-            tools.push(Tool { program: admin.program, package: admin.package, purpose });
-        }
-    }
-    tools.push(own("apt-get", "apt", "fetching guest kernels"));
-    tools
+    let tool = |program, package, purpose: String| Tool { program, package, purpose };
+    let emulation = "guest kernels and the instructions clock".into();
+    let started = proxies::backends()
+        .flat_map(|backend| backend.tools)
+        .map(|one| tool(one.program, one.package, users_of(one.program)));
+    let compared = proxies::backends().filter_map(|backend| backend.admin).map(|admin| {
+        let purpose = format!("comparison with {} {}", admin.program, admin.args.join(" "));
+        tool(admin.program, admin.package, purpose)
+    });
+    let all = [tool(lab::guest::QEMU, "qemu-system-x86", emulation)].into_iter();
+    let all = all.chain(started).chain(compared);
+    let mut seen = BTreeSet::new();
+    all.chain([tool("apt-get", "apt", "fetching guest kernels".into())])
+        .filter(|tool| seen.insert(tool.program))
+        .collect()
 }
 
 /// `proxies A, B and C`: the backends that start a program.

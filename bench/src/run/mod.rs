@@ -90,7 +90,7 @@ pub fn run(request: &RunRequest, interrupt: &Interrupt) -> anyhow::Result<Ended>
     if !request.resume && !request.dry_run {
         folder::must_be_ours(&folder)?;
     }
-    let progress = Progress::new();
+    let progress = Progress::start();
     let preparing = |what: &str| progress.preparing(what);
     let asked = Asked { place: request.place, clock: request.clock, only_look: request.dry_run };
     let chosen = choose(&mut scenario, asked, &preparing)?;

@@ -16,7 +16,7 @@ const PLAIN_EVERY: Duration = Duration::from_secs(10);
 const COLUMNS_OF_COUNTS: usize = 50;
 
 /// What is done and what is left of something that takes minutes.
-pub struct Progress {
+pub(super) struct Progress {
     bar: ProgressBar,
     /// What runs, by the ids of the cells.
     running: Arc<Mutex<Vec<(String, String)>>>,
@@ -24,15 +24,17 @@ pub struct Progress {
     _plain: Option<mpsc::Sender<()>>,
 }
 
-impl Default for Progress {
-    fn default() -> Self {
-        Self::new()
-    }
+/// Shows what `work` says that it is doing, until it is done.
+pub fn during<T>(work: impl FnOnce(&dyn Fn(&str)) -> T) -> T {
+    let progress = Progress::start();
+    let done = work(&|what| progress.preparing(what));
+    progress.clear();
+    done
 }
 
 impl Progress {
     /// Nothing is counted yet.
-    pub fn new() -> Self {
+    pub(super) fn start() -> Self {
         let running = Arc::default();
         let (bar, plain) = if console::is_watched() {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
@@ -50,7 +52,7 @@ impl Progress {
     }
 
     /// How many cells there will be.
-    pub fn expect(&self, total: usize) {
+    pub(super) fn expect(&self, total: usize) {
         let counts = style("{msg}  {pos}/{len} cells, {elapsed} so far{left}");
         self.bar.set_style(counts.with_key(
             "left",
@@ -70,19 +72,19 @@ impl Progress {
     }
 
     /// Shows what is being prepared before the first cell.
-    pub fn preparing(&self, what: &str) {
+    pub(super) fn preparing(&self, what: &str) {
         self.bar.set_message(what.to_owned());
     }
 
     /// A cell has started.
-    pub fn started(&self, spec: &CellSpec) {
+    pub(super) fn started(&self, spec: &CellSpec) {
         let labels = &spec.labels;
         let words = format!("{} {} {}", labels.proxy, labels.services, labels.measure);
         self.change(|running| running.push((spec.id(), words)));
     }
 
     /// A cell has ended.
-    pub fn finished(&self, record: &CellRecord) {
+    pub(super) fn finished(&self, record: &CellRecord) {
         self.change(|running| running.retain(|(id, _)| *id != record.id));
         if !matches!(record.outcome, Outcome::Measured) {
             let reason = record.outcome.reason().unwrap_or_default();
@@ -92,7 +94,7 @@ impl Progress {
     }
 
     /// Removes the line.
-    pub fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.bar.finish_and_clear();
     }
 

@@ -15,7 +15,7 @@ use results::{CellRecord, Labels, Outcome, RunWriter};
 use super::progress::Progress;
 use super::signals::Interrupt;
 use crate::measure::cost_ms;
-use crate::measure::spec::CellSpec;
+use crate::measure::spec::{CellAnswer, CellSpec};
 use crate::place::Places;
 use crate::scenario::Limits;
 
@@ -115,12 +115,15 @@ impl Runner<'_> {
     ) {
         while !stop.load(Ordering::Relaxed) {
             let Some((spec, too_slow)) = next(queue) else { return };
-            let record = if too_slow {
-                skipped(&spec)
+            let started = Instant::now();
+            let answer = if too_slow {
+                let reason = "a smaller cell of this series already exceeded its budget".into();
+                CellAnswer::without_numbers(Outcome::Skipped { reason })
             } else {
                 progress.started(&spec);
-                self.run_cell(&spec)
+                self.places.run(&spec, self.limits)
             };
+            let record = record(&spec, answer, started.elapsed());
             if matches!(record.outcome, Outcome::Censored { .. }) {
                 note_censored(&mut lock(queue).censored, &spec.labels);
             }
@@ -129,19 +132,17 @@ impl Runner<'_> {
             }
         }
     }
+}
 
-    fn run_cell(&self, spec: &CellSpec) -> CellRecord {
-        let started = Instant::now();
-        let answer = self.places.run(spec, self.limits);
-        CellRecord {
-            id: spec.id(),
-            labels: spec.labels.clone(),
-            outcome: answer.outcome,
-            verified: answer.verified,
-            metrics: answer.metrics,
-            warnings: answer.warnings,
-            duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        }
+fn record(spec: &CellSpec, answer: CellAnswer, taken: Duration) -> CellRecord {
+    CellRecord {
+        id: spec.id(),
+        labels: spec.labels.clone(),
+        outcome: answer.outcome,
+        verified: answer.verified,
+        metrics: answer.metrics,
+        warnings: answer.warnings,
+        duration_ms: u64::try_from(taken.as_millis()).unwrap_or(u64::MAX),
     }
 }
 
@@ -169,18 +170,4 @@ fn next(queue: &Mutex<Queue>) -> Option<(CellSpec, bool)> {
 
 fn lock(queue: &Mutex<Queue>) -> std::sync::MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn skipped(spec: &CellSpec) -> CellRecord {
-    CellRecord {
-        id: spec.id(),
-        labels: spec.labels.clone(),
-        outcome: Outcome::Skipped {
-            reason: "a smaller cell of this series already exceeded its budget".into(),
-        },
-        verified: 0,
-        metrics: Vec::new(),
-        warnings: Vec::new(),
-        duration_ms: 0,
-    }
 }

@@ -7,7 +7,7 @@ use lab::image::{Cache, Kernels};
 use super::{megabytes, selected};
 use crate::cli::KernelsFetchArgs;
 use crate::console;
-use crate::run::progress::Progress;
+use crate::run::progress::during;
 
 pub(super) fn run(args: &KernelsFetchArgs) -> anyhow::Result<ExitCode> {
     let cache = Cache::open()?;
@@ -15,13 +15,15 @@ pub(super) fn run(args: &KernelsFetchArgs) -> anyhow::Result<ExitCode> {
         cache.forget_ranges()?;
     }
     let specs = selected(&args.specs, &cache)?;
-    let progress = Progress::new();
     let mut table = console::table(["SPEC", "kernel", "source", "cached, MB"]);
     let mut failures = Vec::new();
     for spec in specs {
-        let said = |what: &str| progress.preparing(&format!("{spec}: {what}"));
-        let kernels = Kernels { cache: &cache, progress: &said };
-        match if args.update { kernels.refresh(&spec) } else { kernels.resolve(&spec) } {
+        let fetched = during(|progress| {
+            let said = |what: &str| progress(&format!("{spec}: {what}"));
+            let kernels = Kernels { cache: &cache, progress: &said };
+            if args.update { kernels.refresh(&spec) } else { kernels.resolve(&spec) }
+        });
+        match fetched {
             Ok(kernel) => {
                 let bytes = megabytes(kernel.bytes());
                 table.add_row([spec.to_string(), kernel.release, kernel.source, bytes]);
@@ -30,7 +32,6 @@ pub(super) fn run(args: &KernelsFetchArgs) -> anyhow::Result<ExitCode> {
             Err(error) => failures.push(error),
         }
     }
-    progress.clear();
     if table.row_count() > 0 {
         console::line(table.trim_fmt())?;
     }

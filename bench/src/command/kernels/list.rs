@@ -1,5 +1,6 @@
 //! `vipbench kernels list`: kernels that the package sources offer, and those in the cache.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -9,10 +10,10 @@ use serde::Serialize;
 use super::megabytes;
 use crate::cli::KernelsListArgs;
 use crate::console;
-use crate::run::progress::Progress;
+use crate::run::progress::during;
 
 /// One line of the list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 struct Line {
     release: String,
     flavour: String,
@@ -32,9 +33,7 @@ struct Line {
 
 pub(super) fn run(args: &KernelsListArgs) -> anyhow::Result<ExitCode> {
     let cache = Cache::open()?;
-    let progress = Progress::new();
-    let offered = Kernels { cache: &cache, progress: &|what| progress.preparing(what) }.offered();
-    progress.clear();
+    let offered = during(|progress| Kernels { cache: &cache, progress }.offered());
     let cached = cached_kernels(&cache);
     let offered = match offered {
         Ok(offered) => offered,
@@ -79,14 +78,9 @@ fn lines(offered: &[OfferedKernel], cached: &[Kernel]) -> Vec<Line> {
         .filter(|kernel| !offered.iter().any(|offered| is_of(kernel, offered)))
         .map(|kernel| Line {
             release: kernel.release.clone(),
-            flavour: String::new(),
             version: kernel.source.clone(),
-            suite: None,
-            download_bytes: None,
             cached_bytes: Some(kernel.bytes()),
-            missing: None,
-            is_candidate: false,
-            series: (0, 0),
+            ..Line::default()
         });
     from_source.chain(here_only).collect()
 }
@@ -98,19 +92,16 @@ fn newest_only(lines: Vec<Line>) -> Vec<Line> {
         let flavour = ["generic", "amd64", "cloud-amd64"].iter().position(|f| *f == line.flavour);
         (line.missing.is_none(), flavour)
     };
-    let is_best = |at: usize, line: &Line| {
-        let rivals = lines.iter().enumerate().filter(|(_, other)| other.series == line.series);
+    let mut best = BTreeMap::new();
+    for (at, line) in lines.iter().enumerate() {
         // The list goes from old to new: of equals, the last is the newest.
-        rivals
-            .max_by_key(|&(place, other)| (rank(other), place))
-            .is_some_and(|(best, _)| best == at)
-    };
-    let keep: Vec<bool> = lines
-        .iter()
-        .enumerate()
-        .map(|(at, line)| line.cached_bytes.is_some() || is_best(at, line))
-        .collect();
-    lines.into_iter().zip(keep).filter_map(|(line, keep)| keep.then_some(line)).collect()
+        let ranked = (rank(line), at);
+        best.entry(line.series).and_modify(|known| *known = ranked.max(*known)).or_insert(ranked);
+    }
+    let best: BTreeSet<usize> = best.into_values().map(|(_, at)| at).collect();
+    let mut kept = lines.into_iter().enumerate().collect::<Vec<_>>();
+    kept.retain(|(at, line)| line.cached_bytes.is_some() || best.contains(at));
+    kept.into_iter().map(|(_, line)| line).collect()
 }
 
 fn in_words(lines: &[Line]) -> String {

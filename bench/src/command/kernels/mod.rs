@@ -10,7 +10,7 @@ use lab::image::{Cache, KernelSpec};
 
 use crate::cli::{KernelsArgs, KernelsCommand};
 use crate::place::select_kernels;
-use crate::run::progress::Progress;
+use crate::run::progress::during;
 
 pub(super) fn run(args: &KernelsArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
@@ -22,10 +22,7 @@ pub(super) fn run(args: &KernelsArgs) -> anyhow::Result<ExitCode> {
 
 /// The kernels that `lists` name; what is passed over is said on standard error.
 fn selected(lists: &[String], cache: &Cache) -> anyhow::Result<Vec<KernelSpec>> {
-    let progress = Progress::new();
-    let found = select_kernels(lists, cache, &|what| progress.preparing(what));
-    progress.clear();
-    found
+    during(|progress| select_kernels(lists, cache, progress))
 }
 
 /// Bytes as megabytes, with one decimal below ten.
