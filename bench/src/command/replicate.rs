@@ -11,9 +11,9 @@ use anyhow::{Context, bail, ensure};
 use results::Run;
 use results::replicate::{self, JudgedClaim};
 
-use crate::cli::{PageArgs, ReplicateArgs};
+use crate::cli::{PageArgs, ReplicateArgs, RunArgs};
 use crate::console;
-use crate::run::{Ended, Interrupt, RunRequest};
+use crate::run::{Ended, Interrupt};
 use crate::scenario::Scenario;
 
 /// Where the scenarios of published claims are.
@@ -78,13 +78,13 @@ fn tested(
     folder: &Path,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Vec<JudgedClaim>> {
-    let request = RunRequest {
+    let args = RunArgs {
         scenario: file.to_owned(),
         output: Some(folder.to_owned()),
         resume: folder.exists(),
-        ..RunRequest::default()
+        ..RunArgs::default()
     };
-    match crate::run::run(&request, interrupt) {
+    match crate::run::run(&args, interrupt) {
         Ok(Ended::Complete(folder)) => judge(&folder),
         Ok(Ended::Planned { .. }) => Ok(Vec::new()),
         Ok(Ended::Interrupted { left, .. }) => {
