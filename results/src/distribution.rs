@@ -26,6 +26,8 @@ const VALUES_MAX: usize = 100_000;
 const V2_COOKIE: u32 = 0x1c84_9303 | 0x10;
 /// Bytes before the counts: cookie, length, offset, digits (4 each), low, high, ratio (8 each).
 const V2_HEADER_BYTES: usize = 40;
+/// Standard deviations that hold the middle 95 % of a normal distribution.
+const TWO_SIDED_95: f64 = 1.96;
 /// Where the highest trackable value stands in the header.
 const HIGHEST_AT: usize = 24;
 
@@ -105,9 +107,28 @@ impl Samples {
     }
 
     /// The smallest value that at least `quantile` (0 to 1, clamped; NaN counts as 0) of all values
-    /// do not exceed: the nearest-rank percentile. `None` when there is no value.
+    /// do not exceed: the nearest-rank percentile. `None` when there are fewer values than
+    /// [`values_needed`].
     pub fn percentile(&self, quantile: f64) -> Option<u64> {
-        let rank = rank(quantile, self.count);
+        (self.count >= values_needed(quantile)).then(|| self.at_rank(rank(quantile, self.count)))?
+    }
+
+    /// The values between which the percentile of all connections like these lies, 95 times of 100:
+    /// those at the ranks that the binomial distribution leaves (its normal approximation, good
+    /// from [`values_needed`] values on). `None` when there are fewer, and for extremes.
+    pub fn percentile_interval(&self, quantile: f64) -> Option<(u64, u64)> {
+        if self.count < values_needed(quantile) || !(quantile > 0.0 && quantile < 1.0) {
+            return None;
+        }
+        let count = self.count as f64;
+        let reach = TWO_SIDED_95 * (quantile * (1.0 - quantile) / count).sqrt();
+        let low = self.at_rank(rank(quantile - reach, self.count))?;
+        let high = self.at_rank(rank(quantile + reach, self.count).saturating_add(1))?;
+        Some((low, high))
+    }
+
+    /// The value at a rank from 1 up; beyond the last one the largest.
+    fn at_rank(&self, rank: u64) -> Option<u64> {
         let mut seen = 0_u64;
         for &(value, count) in &self.buckets {
             seen = seen.saturating_add(count);
@@ -147,6 +168,25 @@ impl Samples {
             max: sorted.last().copied().unwrap_or(0),
             sum: sorted.iter().map(|&value| u128::from(value)).sum(),
         }
+    }
+}
+
+/// How many values have to lie beyond a percentile: of fewer it is one of the very largest, which
+/// chance moves.
+pub(crate) const VALUES_BEYOND: f64 = 10.0;
+
+/// Fewest values that a percentile is told from, [`VALUES_BEYOND`] above it. The median and what lies below it, and the maximum, are
+/// what they are of any number of values.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "from 20 up, and a share so near to 1 that it does not fit saturates"
+)]
+pub(crate) fn values_needed(quantile: f64) -> u64 {
+    if quantile > 0.5 && quantile < 1.0 {
+        (VALUES_BEYOND / (1.0 - quantile)).round() as u64
+    } else {
+        1
     }
 }
 
@@ -296,21 +336,41 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn up_to(largest: u64) -> Samples {
+        Distribution::Values { values: (1..=largest).collect() }.samples().unwrap()
+    }
+
     fn histogram(values: &[u64]) -> Distribution {
         Distribution::histogram(values).unwrap()
     }
 
     #[test]
     fn percentiles_are_nearest_rank() {
-        let values: Vec<u64> = (1..=100).collect();
-        let samples = Distribution::Values { values }.samples().unwrap();
+        let samples = up_to(1000);
         assert_eq!(samples.percentile(0.0), Some(1));
-        assert_eq!(samples.percentile(0.07), Some(7));
-        assert_eq!(samples.percentile(0.5), Some(50));
-        assert_eq!(samples.percentile(0.99), Some(99));
-        assert_eq!(samples.percentile(1.0), Some(100));
+        assert_eq!(samples.percentile(0.07), Some(70));
+        assert_eq!(samples.percentile(0.5), Some(500));
+        assert_eq!(samples.percentile(0.99), Some(990));
+        assert_eq!(samples.percentile(1.0), Some(1000));
         assert_eq!(samples.percentile(f64::NAN), Some(1));
-        assert_eq!(samples.mean(), Some(50.5));
+        assert_eq!(samples.mean(), Some(500.5));
+    }
+
+    #[test]
+    fn a_percentile_needs_ten_values_beyond_it() {
+        let needs = [0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0].map(values_needed);
+        assert_eq!(needs, [1, 1, 100, 200, 1000, 10_000, 1]);
+        let few = up_to(999);
+        assert_eq!((few.percentile(0.99), few.percentile_interval(0.99)), (None, None));
+        assert_eq!((few.percentile(0.9), few.percentile(1.0)), (Some(900), Some(999)));
+    }
+
+    /// Of 1,000 values the 99th percentile lies between the 984th and the 998th.
+    #[test]
+    fn the_interval_of_a_percentile_goes_by_ranks() {
+        assert_eq!(up_to(1000).percentile_interval(0.99), Some((984, 998)));
+        assert_eq!(up_to(1000).percentile_interval(0.5), Some((470, 532)));
+        assert_eq!(up_to(1000).percentile_interval(1.0), None);
     }
 
     #[test]
@@ -410,14 +470,16 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
         #[test]
-        fn what_was_recorded_comes_back(values in prop::collection::vec(0_u64..1 << 37, 1..60)) {
+        fn what_was_recorded_comes_back(values in prop::collection::vec(0_u64..1 << 37, 1..200)) {
             let data = histogram(&values);
             let samples = data.samples().unwrap();
             let exact = Distribution::Values { values: values.clone() }.samples().unwrap();
             prop_assert_eq!(samples.count(), exact.count());
             prop_assert_eq!((samples.min(), samples.max(), samples.mean()), (exact.min(), exact.max(), exact.mean()));
             for quantile in [0.0, 0.5, 0.9, 0.99, 1.0] {
-                let (ours, exact) = (samples.percentile(quantile).unwrap(), exact.percentile(quantile).unwrap());
+                let (ours, exact) = (samples.percentile(quantile), exact.percentile(quantile));
+                prop_assert_eq!(ours.is_some(), values.len() as u64 >= values_needed(quantile));
+                let (ours, exact) = (ours.unwrap_or(0), exact.unwrap_or(0));
                 prop_assert!(ours.abs_diff(exact) <= exact / 100_000 + 1, "{} {}", ours, exact);
             }
         }

@@ -40,6 +40,14 @@ impl Spread {
         (self.count > 1 && self.median != 0.0).then(|| (self.max - self.min) / self.median)
     }
 
+    /// The same, not narrower than `width` around the median.
+    #[must_use]
+    pub fn at_least(self, width: f64) -> Self {
+        let half = width / 2.0;
+        let (min, max) = (self.min.min(self.median - half), self.max.max(self.median + half));
+        Self { min, max, ..self }
+    }
+
     /// How `self` and `other` compare; `Equal` when their ranges touch, so that no order can be
     /// claimed.
     pub fn clearly(&self, other: &Self) -> Ordering {

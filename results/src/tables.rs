@@ -158,7 +158,8 @@ impl<R> Columns<R> {
 pub(crate) type Timing<'a> = (String, &'a str, &'a str, f64);
 
 /// A row for each size and proxy that has any of `columns`, the values in one unit, which follows
-/// the title. Nothing without rows.
+/// the title; a percentile above the median with its interval. Columns without a value are left
+/// out. Nothing without rows.
 pub(crate) fn by_size(
     group: &Group<'_>,
     title: &str,
@@ -166,10 +167,14 @@ pub(crate) fn by_size(
     columns: &[Timing<'_>],
 ) -> Option<Table> {
     let mut rows = BTreeSet::new();
-    for (_, metric, label, _) in columns {
+    let mut shown = Vec::new();
+    for column @ (_, metric, label, quantile) in columns {
         for (rank, proxy) in group.all_proxies().into_iter().enumerate() {
-            let sizes = group.series(metric, label, proxy, 0.5).into_iter();
-            rows.extend(sizes.map(|(size, _)| (size, rank, proxy)));
+            let series = group.series(metric, label, proxy, *quantile);
+            if !series.is_empty() && !shown.contains(&column) {
+                shown.push(column);
+            }
+            rows.extend(series.into_iter().map(|(size, _)| (size, rank, proxy)));
         }
     }
     let rows: Vec<(u64, usize, &str)> = rows.into_iter().collect();
@@ -177,14 +182,23 @@ pub(crate) fn by_size(
                  (size, _, proxy): &(u64, usize, &str)| {
         Some(group.stat(metric, label, proxy, *size, *quantile)?.median)
     };
-    let all = rows.iter().flat_map(|row| columns.iter().filter_map(|column| value(column, row)));
+    let interval = |(_, metric, label, quantile): &Timing<'_>,
+                    (size, _, proxy): &(u64, usize, &str)| {
+        let pooled = group.pooled_in(group.unit(), metric, label, proxy, *size);
+        pooled.percentile_interval(*quantile).filter(|_| *quantile > 0.5)
+    };
+    let all = rows.iter().flat_map(|row| shown.iter().filter_map(|column| value(column, row)));
     let scale = Scale::of(group.unit(), all);
     let mut table = Columns::of(&rows)
         .number("Services", |(size, ..)| format::thousands(*size))
         .text("proxy", |(.., proxy)| (*proxy).to_owned());
-    for column in columns {
+    for column in shown {
         table = table.number(&column.0, |row| {
-            value(column, row).map_or(String::new(), |value| scale.number(value))
+            let Some(value) = value(column, row) else { return String::new() };
+            let between = interval(column, row).map(|(low, high)| {
+                format!(" ({} to {})", scale.number(low as f64), scale.number(high as f64))
+            });
+            scale.number(value) + &between.unwrap_or_default()
         });
     }
     table.titled(format!("{title}, {}", scale.name()), note).unless_empty()

@@ -68,7 +68,8 @@ pub struct ExplainArgs {
     /// The cell: its id, a part of it, or `proxy=ipvs,services=1000,kernel=6.1,seed=1`
     #[arg(long, value_name = "CELL")]
     pub cell: String,
-    /// The cell to set it against
+    /// The cell to set it against: what is explained is the difference from --cell to this one, as
+    /// `compare` has it from its first run to its second
     #[arg(long, value_name = "CELL")]
     pub against: Option<String>,
     /// `connect`, `request`, `close` or `sync.*` [default: `connect`; of a sync cell `sync.full`]

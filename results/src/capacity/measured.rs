@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::cost::MeasuredPoint;
 use super::plan::{Gap, ValueUnit};
 use super::slo::{Condition, Limit};
-use crate::format::plain;
+use crate::format::{plain, thousands};
 use crate::proxies::CONTROL;
 use crate::record::{CellRecord, Outcome, Unit};
 use crate::view::{Group, Replicate, View};
@@ -78,13 +78,14 @@ impl<'a> Subject<'a> {
     /// The statistic of each seed.
     fn numbers(&self, unit: Unit, proxy: &str, size: u64) -> Result<Vec<(u64, f64)>, String> {
         let Condition { metric, statistic, .. } = self.condition;
-        let (name, needs) = statistic.name_and_needs();
+        let (name, needs) = (statistic.name(), statistic.values_needed());
         let replicates = self.group.replicates_in(unit, metric, self.label, proxy, size);
         let number = |Replicate { seed, samples }: &Replicate| {
             if samples.count() < needs {
                 return Err(format!(
-                    "{name} of {} values is just the largest: measure at least {needs} connections a cell, or limit another statistic",
-                    samples.count()
+                    "{name} of {} values is a matter of chance: measure at least {} connections a cell (`connections` of the scenario), or limit another statistic, such as p50 or max",
+                    thousands(samples.count()),
+                    thousands(needs)
                 ));
             }
             statistic

@@ -11,7 +11,7 @@ use winnow::error::{ContextError, StrContext, StrContextValue};
 use winnow::prelude::*;
 use winnow::token::take_while;
 
-use crate::distribution::Samples;
+use crate::distribution::{Samples, values_needed};
 use crate::metrics::{self, MetricKind, Use};
 
 /// Units of one kind of limit, and what they stand for.
@@ -266,7 +266,7 @@ impl Condition {
     /// The metric as it was meant: `connect p99, last Service`, `sync.full total`.
     pub fn subject(&self, label: &str) -> String {
         let Self { metric, statistic, .. } = self;
-        let (name, _) = statistic.name_and_needs();
+        let name = statistic.name();
         if metrics::is_of_a_connection(metric) {
             return format!("{metric} {name}, {} Service", crate::format::position(label));
         }
@@ -308,26 +308,31 @@ fn limit_of(number: f64, unit: Option<&str>, text: &str) -> Result<Limit, SloErr
 
 impl Statistic {
     const MEDIAN: Self = Self::Percentile(0.5);
-    /// By name, each with the fewest values that it can be told from: of fewer, a high percentile
-    /// is just the largest.
-    const ALL: [(&str, Self, u64); 7] = [
-        ("p50", Self::MEDIAN, 1),
-        ("median", Self::MEDIAN, 1),
-        ("p90", Self::Percentile(0.9), 10),
-        ("p95", Self::Percentile(0.95), 20),
-        ("p99", Self::Percentile(0.99), 100),
-        ("mean", Self::Mean, 1),
-        ("max", Self::Max, 1),
+    const ALL: [(&str, Self); 7] = [
+        ("p50", Self::MEDIAN),
+        ("median", Self::MEDIAN),
+        ("p90", Self::Percentile(0.9)),
+        ("p95", Self::Percentile(0.95)),
+        ("p99", Self::Percentile(0.99)),
+        ("mean", Self::Mean),
+        ("max", Self::Max),
     ];
 
     fn named(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(name, ..)| *name == word).map(|(_, statistic, _)| *statistic)
+        Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, statistic)| *statistic)
     }
 
-    /// `p99`, `mean`, `max`; and the fewest values that it can be told from.
-    pub fn name_and_needs(self) -> (&'static str, u64) {
-        let known = Self::ALL.iter().find(|(_, statistic, _)| *statistic == self);
-        known.map_or(("", 1), |(name, _, needs)| (name, *needs))
+    /// `p99`, `mean`, `max`.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, statistic)| *statistic == self).map_or("", |(name, _)| name)
+    }
+
+    /// Fewest values that it can be told from.
+    pub fn values_needed(self) -> u64 {
+        match self {
+            Self::Percentile(share) => values_needed(share),
+            Self::Mean | Self::Max => 1,
+        }
     }
 
     /// The statistic of some values; nothing without any.

@@ -14,7 +14,7 @@ use crate::view::View;
 
 const METRICS: [&str; 6] = [
     "connect.p50",
-    "connect.p99",
+    "connect.p90",
     "connect.p50@p50",
     "sync.full",
     "sync.endpoint_change",
@@ -120,7 +120,7 @@ fn capacity_agrees_with_brute_force_on_sizes_that_it_never_saw() {
     let view = View::new(&runs).unwrap();
     let group = &view.groups[0];
     let mut compared = 0;
-    for metric in ["connect.p50", "connect.p99"] {
+    for metric in ["connect.p50", "connect.p90"] {
         let slo: Slo = format!("{metric}@last < 1").parse().unwrap();
         for proxy in ["iptables-legacy", "iptables-nft", "ipvs", "nftables-1.37"] {
             let (_, ladder) = Subject::of(group, &slo.conditions[0]).points(proxy).unwrap();
@@ -153,7 +153,7 @@ fn capacity_agrees_with_brute_force_on_sizes_that_it_never_saw() {
 #[test]
 fn two_conditions_are_as_tight_as_the_tighter_and_a_censored_size_is_a_ceiling() {
     let runs = [recorded("default-6.1")];
-    let slo = "connect.p99 < 9M and sync.full.total < 1000G";
+    let slo = "connect.p50 < 9M and sync.full.total < 1000G";
     let plan = plan(&runs, slo, &PlanOptions::default()).unwrap();
     let of = |name: &str| plan.groups[0].proxies.iter().find(|one| one.proxy == name).unwrap();
     let Verdict::Largest { largest, binding, .. } = &of("iptables-nft").verdict else { panic!() };
@@ -165,5 +165,5 @@ fn two_conditions_are_as_tight_as_the_tighter_and_a_censored_size_is_a_ceiling()
     assert!(largest.estimate.services == 80_000, "{largest:?}");
     assert!(largest.estimate.or_more && *extrapolated == Some(4.0) && binding.is_none());
     let Verdict::Largest { binding, .. } = &of("iptables-legacy").verdict else { panic!() };
-    assert!(binding.as_deref().is_none_or(|words| words.starts_with("connect p99")), "{binding:?}");
+    assert!(binding.as_deref().is_none_or(|words| words.starts_with("connect p50")), "{binding:?}");
 }

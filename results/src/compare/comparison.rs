@@ -92,7 +92,7 @@ pub enum Statistic {
     Value,
     /// Median, nearest rank.
     P50,
-    /// 99th percentile, nearest rank; only of 100 values or more, for of fewer it is the largest.
+    /// 99th percentile, nearest rank; only of 1,000 values or more, ten of which lie beyond it.
     P99,
 }
 

@@ -9,9 +9,6 @@ use super::side::{Cell, MetricKey, Numbers, Side};
 use crate::metrics;
 use crate::proxies::CONTROL;
 
-/// Fewest values whose p99 is not simply the largest of them.
-const P99_VALUES_MIN: u64 = 100;
-
 /// One seed of a series, base and new.
 struct SeedPair<'a> {
     cells: [&'a Cell; 2],
@@ -87,12 +84,10 @@ fn control_of(subject: &Subject) -> Option<Subject> {
 
 /// What can be told of all seeds alike.
 fn statistics(seeds: &[SeedPair<'_>]) -> &'static [Statistic] {
-    let all = |fits: fn(u64) -> bool| {
-        seeds.iter().flat_map(|seed| seed.numbers).all(|numbers| fits(numbers.count))
-    };
-    if all(|count| count == 1) {
+    let all = |fits: fn(Numbers) -> bool| seeds.iter().flat_map(|seed| seed.numbers).all(fits);
+    if all(|numbers| numbers.count == 1) {
         &[Statistic::Value]
-    } else if all(|count| count >= P99_VALUES_MIN) {
+    } else if all(|numbers| numbers.p99.is_some()) {
         &[Statistic::P50, Statistic::P99]
     } else {
         &[Statistic::P50]
@@ -101,9 +96,10 @@ fn statistics(seeds: &[SeedPair<'_>]) -> &'static [Statistic] {
 
 fn pairs(seeds: &[SeedPair<'_>], statistic: Statistic) -> Vec<Pair> {
     let is_tail = statistic == Statistic::P99;
+    let value = |numbers: Numbers| if is_tail { numbers.p99 } else { Some(numbers.p50) };
     let pair = |one: &SeedPair<'_>| {
-        let [base, new] = one.numbers.map(|one| if is_tail { one.p99 } else { one.p50 });
-        Pair { seed: one.cells[0].labels.seed, base, new }
+        let [base, new] = one.numbers.map(value);
+        Some(Pair { seed: one.cells[0].labels.seed, base: base?, new: new? })
     };
-    seeds.iter().map(pair).collect()
+    seeds.iter().filter_map(pair).collect()
 }

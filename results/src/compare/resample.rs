@@ -51,7 +51,7 @@ impl Side {
             let unit = cell.labels.clock.unit();
             for (_, numbers) in cell.metrics.iter_mut().filter(|(key, _)| key.unit == unit) {
                 numbers.p50 *= factor;
-                numbers.p99 *= factor;
+                numbers.p99 = numbers.p99.map(|p99| p99 * factor);
             }
         }
         side

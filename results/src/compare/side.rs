@@ -54,7 +54,8 @@ pub(crate) struct MetricKey {
 pub(crate) struct Numbers {
     pub count: u64,
     pub p50: f64,
-    pub p99: f64,
+    /// Where there are values enough for one.
+    pub p99: Option<f64>,
 }
 
 impl Side {
@@ -186,9 +187,10 @@ impl Cell {
         let mut metrics = BTreeMap::new();
         for metric in &cell.metrics {
             let samples = decoded(cell, metric)?;
-            if let (Some(p50), Some(p99)) = (samples.percentile(0.5), samples.percentile(0.99)) {
+            if let Some(p50) = samples.percentile(0.5) {
                 let (name, label) = (metric.name.clone(), metric.label.clone());
-                let numbers = Numbers { count: samples.count(), p50: p50 as f64, p99: p99 as f64 };
+                let p99 = samples.percentile(0.99).map(|value| value as f64);
+                let numbers = Numbers { count: samples.count(), p50: p50 as f64, p99 };
                 metrics.insert(MetricKey { name, label, unit: metric.unit }, numbers);
             }
         }

@@ -11,6 +11,10 @@ use crate::facts::{GUEST, HOST, LOAD, differing};
 use crate::format::plain;
 use crate::record::Clock;
 
+/// Facts that differ with every kernel: where it came from, its content, and the image with its
+/// modules, whose programs are facts of their own.
+const OF_EVERY_KERNEL: [&str; 3] = ["source", "kernel_sha256", "initramfs_sha256"];
+
 /// Dimensions of a scenario: a difference there shows up as cells without a partner.
 const DIMENSIONS: [&str; 8] =
     ["name", "description", "services", "proxies", "measures", "seeds", "kernels", "only"];
@@ -36,8 +40,7 @@ fn in_words(values: Option<&BTreeSet<String>>) -> String {
 }
 
 /// All facts of the runs of a side. Across two kernels those of the side's guest kernel lose the
-/// release in their key, so that they meet those of the other one, and where the kernel came from
-/// is left out: that is what differs anyway.
+/// release in their key, so that they meet those of the other one, without [`OF_EVERY_KERNEL`].
 fn facts(side: &Side, across_kernels: bool) -> BTreeMap<String, BTreeSet<String>> {
     let kernels = side.kernels();
     let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -64,7 +67,7 @@ fn common_key(key: &str, kernels: &[&str], across_kernels: bool) -> Option<Strin
     let of_kernel = |kernel: &&str| release.strip_prefix(*kernel)?.strip_prefix('.');
     match kernels.iter().find_map(of_kernel)? {
         _ if !across_kernels => Some(key.to_owned()),
-        "source" => None,
+        rest if OF_EVERY_KERNEL.contains(&rest) => None,
         rest => Some(format!("{GUEST}kernel.{rest}")),
     }
 }

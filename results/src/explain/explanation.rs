@@ -58,29 +58,31 @@ pub struct Explanation {
     pub only: Option<(u64, u64)>,
     /// The cell that is explained.
     pub cell: Profiled,
-    /// The cell that it is set against.
+    /// The cell that it is set against: differences go from `cell` to this one, as they go from the
+    /// first run to the second in a comparison.
     pub against: Option<Profiled>,
 }
 
-/// One function, or several, in both cells, instructions a sample.
+/// One function, or several, instructions a sample: `from` one cell `to` the other, or from nothing
+/// to the only one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ProfileLine {
     pub function: String,
     pub module: Option<String>,
-    pub cell: f64,
-    pub against: f64,
+    pub from: f64,
+    pub to: f64,
 }
 
 impl ProfileLine {
     /// Several as one.
     pub fn sum(function: String, lines: &[Self]) -> Self {
-        let cell = lines.iter().map(|line| line.cell).sum();
-        Self { function, module: None, cell, against: lines.iter().map(|line| line.against).sum() }
+        let from = lines.iter().map(|line| line.from).sum();
+        Self { function, module: None, from, to: lines.iter().map(|line| line.to).sum() }
     }
 
-    /// How much more the cell spent here than the one it is set against.
+    /// How much more is spent here in the end.
     pub fn difference(&self) -> f64 {
-        self.cell - self.against
+        self.to - self.from
     }
 }
 
@@ -127,29 +129,45 @@ impl Explanation {
 
     fn summed(&self, name: impl Fn(&Part) -> (String, Option<String>)) -> Vec<ProfileLine> {
         let mut sums: BTreeMap<(String, Option<String>), [f64; 2]> = BTreeMap::new();
-        for (at, cell) in self.cells().enumerate() {
+        let (from, to) = self.ends();
+        for (at, cell) in from.into_iter().map(|from| (0, from)).chain([(1, to)]) {
             for part in &cell.parts {
                 sums.entry(name(part)).or_default()[at] += cell.a_sample(part.instructions);
             }
         }
-        let lines = sums.into_iter().map(|((function, module), [cell, against])| ProfileLine {
-            function,
-            module,
-            cell,
-            against,
-        });
+        let lines = sums
+            .into_iter()
+            .map(|((function, module), [from, to])| ProfileLine { function, module, from, to });
         let size = |line: &ProfileLine| line.difference().abs();
         lines.sorted_by(|a, b| size(b).total_cmp(&size(a))).collect()
     }
 
+    /// Between which cells the difference is: from nothing to the only one.
+    fn ends(&self) -> (Option<&Profiled>, &Profiled) {
+        match &self.against {
+            Some(against) => (Some(&self.cell), against),
+            None => (None, &self.cell),
+        }
+    }
+
+    /// Between which cells the difference is: from nothing to the only one.
+    fn ends(&self) -> (Option<&Profiled>, &Profiled) {
+        match &self.against {
+            Some(against) => (Some(&self.cell), against),
+            None => (None, &self.cell),
+        }
+    }
+
     /// What the guest's clock says is to be explained, instructions a sample.
     pub fn measured(&self) -> f64 {
-        self.cell.measured_mean() - self.against.as_ref().map_or(0.0, Profiled::measured_mean)
+        let (from, to) = self.ends();
+        to.measured_mean() - from.map_or(0.0, Profiled::measured_mean)
     }
 
     /// What the parts explain, instructions a sample.
     pub fn explained(&self) -> f64 {
-        self.cell.executed_mean() - self.against.as_ref().map_or(0.0, Profiled::executed_mean)
+        let (from, to) = self.ends();
+        to.executed_mean() - from.map_or(0.0, Profiled::executed_mean)
     }
 
     /// How far the parts are from the measured difference, as a share of it.
@@ -208,21 +226,28 @@ pub(crate) mod tests {
 
     pub(crate) fn example() -> Explanation {
         let tables = Some("ip_tables");
-        let cell = [
+        let legacy = [
             ("ipt_do_table", tables, 30_000),
             ("tcp_connect", None, 9_000),
             ("(user space)", None, 100),
         ];
-        let against =
+        let none =
             [("tcp_connect", None, 10_000), ("schedule", None, 2_000), ("(user space)", None, 200)];
         Explanation {
             schema: EXPLAIN_SCHEMA.into(),
             metric: "connect".into(),
             label: "last".into(),
             only: None,
-            cell: profiled("iptables-legacy", 10, 3_909, &cell),
-            against: Some(profiled("none", 20, 609, &against)),
+            cell: profiled("none", 20, 609, &none),
+            against: Some(profiled("iptables-legacy", 10, 3_909, &legacy)),
         }
+    }
+
+    /// The dearer cell of the example alone.
+    pub(crate) fn alone() -> Explanation {
+        let mut explanation = example();
+        explanation.cell = explanation.against.take().unwrap();
+        explanation
     }
 
     #[test]
@@ -250,7 +275,8 @@ pub(crate) mod tests {
         assert!(explanation.adds_up(), "{}", explanation.sum_error());
         explanation.cell.parts.remove(1);
         assert!(!explanation.adds_up());
-        explanation.against = None;
+        let mut explanation = alone();
+        explanation.cell.parts.remove(1);
         assert!(!explanation.adds_up());
     }
 

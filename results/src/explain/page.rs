@@ -70,8 +70,9 @@ fn name(explanation: &Explanation) -> String {
 
 /// What was profiled, and whether it can be believed.
 fn sentences(explanation: &Explanation) -> Vec<String> {
-    let mut lines = vec![about("cell", &explanation.cell)];
-    lines.extend(explanation.against.iter().map(|other| about("against", other)));
+    let first = if explanation.against.is_some() { "from" } else { "cell" };
+    let mut lines = vec![about(first, &explanation.cell)];
+    lines.extend(explanation.against.iter().map(|other| about("to", other)));
     if let Some((least, most)) = explanation.only {
         let range = format!("{} to {}", thousands(least), thousands(most));
         lines.push(format!("only: samples that took {range} instructions"));
@@ -80,9 +81,9 @@ fn sentences(explanation: &Explanation) -> Vec<String> {
     if let Some(other) = &explanation.against
         && let (Some(cell), Some(against)) = (explanation.cell.stored_p50, other.stored_p50)
     {
-        let difference = i128::from(cell) - i128::from(against);
+        let difference = i128::from(against) - i128::from(cell);
         lines.push(format!(
-            "p50 in the run: {} against {}, a difference of {}",
+            "p50 in the run: from {} to {}, a difference of {}",
             thousands(cell),
             thousands(against),
             tables::signed(difference as f64)
@@ -143,7 +144,7 @@ mod tests {
             .iter()
             .map(|file| file.strip_prefix(dir.path()).unwrap().display().to_string())
             .collect();
-        let other = "6.1.0-56-cloud-amd64.guest.instructions.none.1000.s1.connect";
+        let other = "6.1.0-56-cloud-amd64.guest.instructions.iptables-legacy.1000.s1.connect";
         assert_eq!(names[2], format!("explain/.._up_a--{other}.connect.first.svg"));
         let stored: Explanation =
             serde_json::from_slice(&std::fs::read(&files[3]).unwrap()).unwrap();

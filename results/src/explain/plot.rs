@@ -58,12 +58,17 @@ fn scale(bars: &[(String, f64)]) -> impl Fn(f64) -> i32 + use<> {
 fn draw_on(root: &Area<'_>, explanation: &Explanation, bars: &[(String, f64)]) -> Drawn {
     root.draw_text(&title(explanation), &theme::bold(26.0, theme::TEXT), (24, 18))?;
     let muted = theme::text(TEXT_PX, theme::MUTED);
-    root.draw_text(&explanation.cell.cell, &muted, (24, 58))?;
-    let second = match &explanation.against {
-        Some(other) => format!("against {}", other.cell),
-        None => format!("{} instructions a sample", fixed(explanation.cell.executed_mean(), 0)),
+    let cell = &explanation.cell.cell;
+    let lines = match &explanation.against {
+        Some(other) => [format!("from {cell}"), format!("to {}", other.cell)],
+        None => {
+            let each = fixed(explanation.cell.executed_mean(), 0);
+            [cell.clone(), format!("{each} instructions a sample")]
+        }
     };
-    root.draw_text(&second, &muted, (24, 84))?;
+    for (y, line) in [58, 84].into_iter().zip(&lines) {
+        root.draw_text(line, &muted, (24, y))?;
+    }
     let at = scale(bars);
     for (y, (name, value)) in (TOP..).step_by(PITCH.unsigned_abs() as usize).zip(bars) {
         draw_bar(root, &at, y, name, *value, explanation.against.is_some())?;
@@ -74,7 +79,7 @@ fn draw_on(root: &Area<'_>, explanation: &Explanation, bars: &[(String, f64)]) -
     let foot = match explanation.against {
         None => "instructions a sample".to_owned(),
         Some(_) => format!(
-            "instructions a sample, {} in all; right: more than in the other cell, left: fewer",
+            "instructions a sample, {} in all; right: more in the second cell, left: fewer",
             signed(explanation.explained())
         ),
     };
@@ -102,7 +107,7 @@ fn draw_bar(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::explanation::tests::example;
+    use crate::explain::explanation::tests::{alone, example};
 
     #[test]
     fn more_and_less_have_colours_of_their_own_and_sides() {
@@ -117,8 +122,7 @@ mod tests {
 
     #[test]
     fn one_cell_and_no_difference_at_all_can_be_drawn() {
-        let mut explanation = example();
-        explanation.against = None;
+        let mut explanation = alone();
         assert!(draw(&explanation).unwrap().contains("3,910 instructions a sample"));
         explanation.against = Some(explanation.cell.clone());
         assert!(!draw(&explanation).unwrap().contains("NaN"));

@@ -30,11 +30,11 @@ fn with_numbers(table: Columns<ProfileLine>, explanation: &Explanation) -> Colum
     let whole = explanation.explained();
     let share = |part: f64| if whole == 0.0 { String::new() } else { percent(part / whole) };
     let table = if explanation.against.is_none() {
-        table.number("instructions", |line| fixed(line.cell, 0))
+        table.number("instructions", |line| fixed(line.to, 0))
     } else {
         table
-            .number("cell", |line| fixed(line.cell, 0))
-            .number("against", |line| fixed(line.against, 0))
+            .number("from", |line| fixed(line.from, 0))
+            .number("to", |line| fixed(line.to, 0))
             .number("difference", |line| signed(line.difference()))
     };
     table.number("share", |line| share(line.difference()))
@@ -53,23 +53,22 @@ pub(crate) fn signed(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::explanation::tests::example;
+    use crate::explain::explanation::tests::{alone, example};
 
     #[test]
     fn what_is_not_shown_is_in_the_rest_and_the_total() {
         let rows = functions(&example(), 1).rows;
         let wanted: [&[&str]; 3] = [
-            &["ipt_do_table", "ip_tables", "3,000", "0", "+3,000", "91%"],
-            &["(3 other functions)", "", "910", "610", "+300", "9.1%"],
-            &["total", "", "3,910", "610", "+3,300", "100%"],
+            &["ipt_do_table", "ip_tables", "0", "3,000", "+3,000", "91%"],
+            &["(3 other functions)", "", "610", "910", "+300", "9.1%"],
+            &["total", "", "610", "3,910", "+3,300", "100%"],
         ];
         assert_eq!(rows, wanted);
     }
 
     #[test]
     fn one_cell_alone_has_shares_of_itself() {
-        let mut alone = example();
-        alone.against = None;
+        let alone = alone();
         assert_eq!(functions(&alone, 1).rows[0], ["ipt_do_table", "ip_tables", "3,000", "77%"]);
         assert_eq!(areas(&alone).rows.last().unwrap(), &["total", "3,910", "100%"]);
     }

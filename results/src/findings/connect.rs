@@ -12,20 +12,58 @@ use crate::stats::{self, Crossing, Spread, StraightLine};
 use crate::view::{Group, Timing};
 
 const METRIC: &str = metrics::CONNECT.name;
+
+/// New connections at one position, with how far the control moves on its own.
+#[derive(Clone, Copy)]
+struct Connections<'g> {
+    timing: Timing<'g>,
+    /// By how much a connection without a proxy differs over sizes and seeds, although neither
+    /// reaches it: no smaller difference of times is told from noise. 0 where it was not measured.
+    noise: f64,
+}
+
+impl<'g> Connections<'g> {
+    fn of(group: &'g Group<'_>, position: &'g str) -> Self {
+        let timing = group.timing(METRIC, position);
+        let floors = timing.series(CONTROL).into_iter();
+        let ends = floors.flat_map(|(_, floor)| [floor.min, floor.max]);
+        let ends = Spread::of(ends).filter(|_| group.key.clock == Clock::Wall);
+        Self { timing, noise: ends.map_or(0.0, |all| all.max - all.min) }
+    }
+
+    fn worst(group: &'g Group<'_>) -> Option<Self> {
+        Some(Self::of(group, group.worst_position(METRIC)?))
+    }
+
+    /// What one costs, as wide as the noise at least.
+    fn at(self, proxy: &str, services: u64) -> Option<Spread> {
+        Some(self.timing.at(proxy, services)?.at_least(self.noise))
+    }
+
+    fn of_rivals(self, services: u64) -> Vec<(&'g str, Spread)> {
+        let rivals = self.timing.rivals().into_iter();
+        rivals.filter_map(|proxy| Some((proxy, self.at(proxy, services)?))).collect()
+    }
+}
 /// A line is called one when it explains this share of the variance.
 const R2_MIN: f64 = 0.9;
 /// A change over the whole range of sizes below this share of the cost is called flat.
 const FLAT_BELOW: f64 = 0.02;
 
-/// The largest size, the worst position, every proxy.
+/// The largest size, the worst position, every proxy. Where the control contradicts a figure it is
+/// not said what proxies take, and why.
 pub(super) fn headline(group: &Group<'_>) -> Option<String> {
-    let connect = group.worst_timing(METRIC)?;
-    let sizes = connect.sizes().into_iter().rev();
+    let connect = Connections::worst(group)?;
+    let sizes = connect.timing.sizes().into_iter().rev();
     let (size, costs) =
         sizes.map(|size| (size, connect.of_rivals(size))).find(|(_, costs)| !costs.is_empty())?;
     let seeds = costs.iter().map(|(_, spread)| spread.count).max().unwrap_or(1);
     let over = if seeds > 1 { format!(", median of {seeds} seeds") } else { String::new() };
-    let floor = connect.at(CONTROL, size).map_or(String::new(), |floor| {
+    let floor = connect.at(CONTROL, size);
+    if let Some(refused) = floor.and_then(|floor| contradicted(group, connect, &costs, floor)) {
+        return Some(format!("With {}, {refused}", services(size)));
+    }
+    let floor = floor.map_or(String::new(), |floor| {
         let direct = quantity(group.unit(), floor.median);
         format!(" Dialling the endpoint itself, without any proxy, takes {direct}.")
     });
@@ -34,10 +72,31 @@ pub(super) fn headline(group: &Group<'_>) -> Option<String> {
     Some(format!(
         "With {}, a new connection to {} takes {} (p50{over}).{floor}{}",
         services(size),
-        of_position(connect.label),
+        of_position(connect.timing.label),
         ranked(group.unit(), costs),
         missing.unwrap_or_default()
     ))
+}
+
+/// Why nothing is said of connections that are not clearly dearer than those without a proxy, which
+/// they cannot be cheaper than.
+fn contradicted(
+    group: &Group<'_>,
+    connect: Connections<'_>,
+    costs: &[(&str, Spread)],
+    floor: Spread,
+) -> Option<String> {
+    let drowned: Vec<(&str, Spread)> =
+        costs.iter().copied().filter(|(_, cost)| cost.clearly(&floor).is_le()).collect();
+    (!drowned.is_empty()).then(|| {
+        format!(
+            "it is not told what a proxy adds to a new connection to {}: {} is not clearly more than the {} without a proxy, which vary by {} in this run although no rule reaches them. Measure again on a quieter machine, with more connections and seeds.",
+            of_position(connect.timing.label),
+            ranked(group.unit(), drowned),
+            quantity(group.unit(), floor.median),
+            quantity(group.unit(), connect.noise)
+        )
+    })
 }
 
 /// Proxies whose connections could not be measured at one size, each with the kind of outcome.
@@ -51,7 +110,7 @@ fn missing_at(group: &Group<'_>, size: u64) -> Vec<String> {
 
 /// What one more Service adds to a connection to the last one, where a line says so.
 pub(super) fn cost_of_one_more(group: &Group<'_>) -> Option<String> {
-    let connect = group.worst_timing(METRIC)?;
+    let Connections { timing: connect, noise } = Connections::worst(group)?;
     let (mut sloped, mut flat, mut shapeless) = (Vec::new(), Vec::new(), Vec::new());
     for proxy in connect.rivals() {
         let points = connect.points(proxy);
@@ -64,7 +123,7 @@ pub(super) fn cost_of_one_more(group: &Group<'_>) -> Option<String> {
         let change = format!("{change} from {} to {}", fixed(from, 0), fixed(to, 0));
         let varies = points.iter().map(|(_, y)| (y - first).abs() / first).fold(0.0, f64::max);
         match line.r2 {
-            _ if varies < FLAT_BELOW => flat.push(format!("{proxy} ({change})")),
+            _ if varies < FLAT_BELOW.max(noise / first) => flat.push(format!("{proxy} ({change})")),
             Some(r2) if r2 < R2_MIN => {
                 shapeless.push(format!("{proxy} ({change}, {})", r_squared(r2)));
             }
@@ -100,8 +159,8 @@ fn r_squared(r2: f64) -> String {
 
 /// Who is first at each size, and where two proxies change places.
 pub(super) fn order(group: &Group<'_>) -> Option<String> {
-    let connect = group.worst_timing(METRIC)?;
-    let sizes = connect.sizes();
+    let connect = Connections::worst(group)?;
+    let sizes = connect.timing.sizes();
     let leader =
         |size: &u64| Some((leader(group.key.clock, &connect.of_rivals(*size))?, thousands(*size)));
     let leaders: Vec<(String, String)> = sizes.iter().filter_map(leader).collect();
@@ -117,7 +176,7 @@ pub(super) fn order(group: &Group<'_>) -> Option<String> {
         let over = if sizes.len() == 1 { "" } else { ", by number of Services" };
         sentences.push(format!(
             "For a new connection to {}{over}: {}.",
-            of_position(connect.label),
+            of_position(connect.timing.label),
             phrases.join("; ")
         ));
     }
@@ -141,19 +200,17 @@ fn leader(clock: Clock, costs: &[(&str, Spread)]) -> Option<String> {
     })
 }
 
-fn crossings(connect: Timing<'_>) -> Vec<String> {
-    let proxies = connect.rivals();
+fn crossings(connect: Connections<'_>) -> Vec<String> {
+    let proxies = connect.timing.rivals();
     let pairs = proxies
         .iter()
         .enumerate()
         .flat_map(|(at, a)| proxies[at + 1..].iter().map(move |b| (a, b)));
     let (mut sentences, mut steady) = (Vec::new(), false);
     for (a, b) in pairs {
-        let points: Vec<(f64, Spread, Spread)> = connect
-            .series(a)
-            .into_iter()
-            .filter_map(|(size, cost)| Some((size as f64, cost, connect.at(b, size)?)))
-            .collect();
+        let at = |size| Some((size as f64, connect.at(a, size)?, connect.at(b, size)?));
+        let points: Vec<(f64, Spread, Spread)> =
+            connect.timing.sizes().into_iter().filter_map(at).collect();
         let found = stats::crossings(&points);
         steady |= points.len() > 1 && found.is_empty();
         sentences.extend(found.iter().map(|crossing| match crossing {
@@ -168,7 +225,7 @@ fn crossings(connect: Timing<'_>) -> Vec<String> {
             ),
         }));
     }
-    if let (true, [low, .., high]) = (steady, connect.sizes().as_slice()) {
+    if let (true, [low, .., high]) = (steady, connect.timing.sizes().as_slice()) {
         let which = if sentences.is_empty() { "No two proxies" } else { "No other two proxies" };
         sentences.push(format!(
             "{which} change places between {} and {} Services.",
@@ -182,6 +239,7 @@ fn crossings(connect: Timing<'_>) -> Vec<String> {
 /// Last against first Service at the largest size.
 pub(super) fn position(group: &Group<'_>) -> Option<String> {
     let [first, last] = ["first", "last"].map(|position| group.timing(METRIC, position));
+    let noise = Connections::of(group, "last").noise;
     let size = *last.sizes().last()?;
     let (mut multiples, mut shares) = (Vec::new(), Vec::new());
     for proxy in last.rivals() {
@@ -190,6 +248,10 @@ pub(super) fn position(group: &Group<'_>) -> Option<String> {
         };
         match last.median / first.median {
             ratio if !ratio.is_finite() => {}
+            ratio if (last.median - first.median).abs() < noise => {
+                let change = signed_percent(ratio - 1.0);
+                shares.push(format!("{change}, less than the noise, with {proxy}"));
+            }
             ratio if ratio >= 1.5 => {
                 multiples.push(format!("{} as much with {proxy}", times(ratio)));
             }
@@ -208,4 +270,35 @@ pub(super) fn position(group: &Group<'_>) -> Option<String> {
             phrases.join("; ")
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::record::Distribution;
+    use crate::view::View;
+
+    /// The example on the wall clock with other connections, nanoseconds.
+    fn said_of(costs: &[(&str, u64)]) -> String {
+        let mut run = fixture::wall();
+        for cell in &mut run.cells {
+            let cost = costs.iter().find(|(proxy, _)| *proxy == cell.labels.proxy);
+            for metric in cell.metrics.iter_mut().filter(|metric| metric.name == METRIC) {
+                let values = vec![cost.unwrap().1; 1000];
+                metric.data = Distribution::Values { values };
+            }
+        }
+        headline(&View::new(&[run]).unwrap().groups[0]).unwrap()
+    }
+
+    #[test]
+    fn what_the_control_contradicts_is_not_said() {
+        let loaded = said_of(&[("none", 18_800), ("iptables-nft", 16_400)]);
+        assert!(loaded.contains("it is not told what a proxy adds"), "{loaded}");
+        assert!(loaded.contains("16.4 µs with iptables-nft is not clearly more"), "{loaded}");
+        assert!(loaded.contains("the 18.8 µs without a proxy"), "{loaded}");
+        let quiet = said_of(&[("none", 14_400), ("iptables-nft", 16_400)]);
+        assert!(quiet.contains("takes 16.4 µs with iptables-nft (p50)"), "{quiet}");
+    }
 }

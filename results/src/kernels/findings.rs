@@ -123,7 +123,7 @@ fn command(effect: &Effect) -> Option<String> {
     if subject.clock != Clock::Instructions || new.run != base.run || !known {
         return None;
     }
-    let mut words = vec!["vipbench", "explain", &new.run, "--cell", &new.id, "--against", &base.id];
+    let mut words = vec!["vipbench", "explain", &new.run, "--cell", &base.id, "--against", &new.id];
     if !metrics::is_explained_first(metric, label) {
         words.extend(["--metric", metric, "--label", label]);
     }
@@ -206,12 +206,12 @@ mod tests {
             if cell.labels.kernel.starts_with("5.10") {
                 cell.metrics.clear();
             } else if cell.labels.kernel.starts_with("7.2") {
-                let data = crate::record::Distribution::Values { values: vec![90_000; 300] };
+                let data = crate::record::Distribution::Values { values: vec![90_000; 1000] };
                 cell.metrics.iter_mut().for_each(|metric| metric.data = data.clone());
             }
         }
         let said = findings(&[run]).0.join(" ");
-        assert!(said.contains("moves by +76% from 6.12 to 7.2; there judge a proxy by"), "{said}");
+        assert!(said.contains("moves by +75% from 6.12 to 7.2; there judge a proxy by"), "{said}");
         assert!(said.contains("not on both sides from 5.10 to 6.1;"), "{said}");
     }
 
@@ -235,7 +235,7 @@ mod tests {
         let command = command.as_ref().unwrap();
         assert!(
             command
-                .starts_with(&format!("vipbench explain '{shown}' --cell {new} --against {base}")),
+                .starts_with(&format!("vipbench explain '{shown}' --cell {base} --against {new}")),
             "{command}"
         );
         assert_eq!(*links, [("explained (svg)".to_owned(), name)]);
@@ -246,7 +246,7 @@ mod tests {
         let mut other = fixture::other_kernel();
         other.dir = "runs/other".into();
         for cell in other.cells.iter_mut().filter(|cell| cell.labels.proxy == "ipvs") {
-            let data = crate::record::Distribution::Values { values: vec![90_000; 300] };
+            let data = crate::record::Distribution::Values { values: vec![90_000; 1000] };
             cell.metrics.iter_mut().for_each(|metric| metric.data = data.clone());
         }
         let (_, changes) = findings(&[fixture::stored(), other]);

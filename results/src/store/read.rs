@@ -280,13 +280,13 @@ mod tests {
         let connect = fixture::run().1.iter().position(|cell| cell.labels.measure == "connect");
         let dir = folder(|at, line| {
             if Some(at) == connect {
-                line.replacen("\"count\":300", "\"count\":301", 1)
+                line.replacen("\"count\":1000", "\"count\":1001", 1)
             } else {
                 line
             }
         });
         let error = error_of(&dir);
-        assert!(error.contains("but 301 is stored beside it"), "{error}");
+        assert!(error.contains("but 1001 is stored beside it"), "{error}");
     }
 
     #[test]

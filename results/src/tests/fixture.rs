@@ -284,7 +284,7 @@ fn sync(proxy: &str, services: u64, seed: u64, clock: Clock) -> Vec<Metric> {
     metrics
 }
 
-/// 300 values around `cost`: a narrow body and a slow last percent.
+/// 1,000 values around `cost`: a narrow body and a slow last percent.
 fn histogram(kind: MetricKind, label: &str, clock: Clock, cost: u64) -> Metric {
     let mut state = cost;
     let value = |at: u64| {
@@ -294,7 +294,7 @@ fn histogram(kind: MetricKind, label: &str, clock: Clock, cost: u64) -> Metric {
         let tail = if at % 75 == 74 { cost / 6 } else { 0 };
         cost + noise + tail
     };
-    let values: Vec<u64> = (0..300).map(value).collect();
+    let values: Vec<u64> = (0..1000).map(value).collect();
     let data = Distribution::histogram(&values).unwrap();
     Metric { data, ..kind.of(label, clock, Vec::new()) }
 }

@@ -11,7 +11,8 @@ use crate::record::Unit;
 use crate::tables::{Columns, Table, Timing, by_size};
 use crate::view::Group;
 
-/// `connect` at each position, one table for p50 and one for p99.
+/// `connect` at each position, one table for p50 and, where there are connections enough, one for
+/// p99.
 pub(crate) fn connections(group: &Group<'_>) -> Vec<Table> {
     let note = "Columns: position of the dialled Service in the rules. Median over the seeds.";
     let quantiles = [("p50", 0.5), ("p99", 0.99)].into_iter();
