@@ -31,6 +31,7 @@ mod proxies;
 mod record;
 pub mod replicate;
 pub mod report;
+mod shape;
 pub mod stats;
 mod store;
 mod tables;

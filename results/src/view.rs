@@ -11,6 +11,7 @@ use crate::distribution::Samples;
 use crate::kernel::compare_versions;
 use crate::proxies::{CONTROL, Proxies};
 use crate::record::{CellRecord, Clock, Labels, Outcome, Place, Unit};
+use crate::shape::Shape;
 use crate::stats::Spread;
 use crate::store::Run;
 use crate::values::{ValuesError, decoded};
@@ -40,6 +41,8 @@ pub(crate) struct Group<'a> {
     pub cells: Vec<&'a CellRecord>,
     /// What the runs tell of their proxies.
     pub known: Proxies,
+    /// What their Services look like.
+    pub shape: Shape,
     /// By metric, label and unit.
     points: BTreeMap<(String, String, Unit), Points>,
 }
@@ -130,7 +133,8 @@ impl<'a> View<'a> {
             by_kind(&a.labels).cmp(&by_kind(&b.labels)).then_with(by_kernel)
         });
         let groups = cells.chunk_by(|a, b| GroupKey::of(&a.labels) == GroupKey::of(&b.labels));
-        let groups = groups.map(|cells| Group::of(cells, &known)).collect::<Result<_, _>>()?;
+        let group = |cells| Group::of(cells, &known, Shape::of(runs, cells));
+        let groups = groups.map(group).collect::<Result<_, _>>()?;
         Ok(Self { runs, groups })
     }
 
@@ -147,7 +151,7 @@ impl<'a> View<'a> {
 
 impl<'a> Group<'a> {
     /// Of cells that have one key.
-    fn of(cells: &[&'a CellRecord], known: &Proxies) -> Result<Self, ValuesError> {
+    fn of(cells: &[&'a CellRecord], known: &Proxies, shape: Shape) -> Result<Self, ValuesError> {
         let mut points: BTreeMap<_, Points> = BTreeMap::new();
         for cell in cells {
             let Labels { proxy, services, seed, .. } = &cell.labels;
@@ -159,7 +163,7 @@ impl<'a> Group<'a> {
             }
         }
         let (key, known) = (GroupKey::of(&cells[0].labels), known.clone());
-        Ok(Self { key, cells: cells.to_vec(), known, points })
+        Ok(Self { key, cells: cells.to_vec(), known, shape, points })
     }
 
     /// Unit of the timings here.

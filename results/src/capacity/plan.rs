@@ -48,6 +48,8 @@ pub struct GroupPlan {
     pub clock: Clock,
     /// Endpoints a Service in its cells, least and most.
     pub endpoints_per_service: (f64, f64),
+    /// Kinds, layout and endpoints of its Services in words: the answers hold for these.
+    pub shape: String,
     /// One a proxy; `none` is none.
     pub proxies: Vec<ProxyPlan>,
     /// What moving to each nftables proxy changes.

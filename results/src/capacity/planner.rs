@@ -21,7 +21,6 @@ use super::{budget, moves};
 use crate::format::{list, plain, thousands, three_digits};
 use crate::proxies::CONTROL;
 use crate::record::Unit;
-use crate::stats::Spread;
 use crate::store::Run;
 use crate::view::{Group, View};
 
@@ -95,14 +94,13 @@ impl Planner<'_> {
         let proxies = group.known.sorted(proxies.filter(|proxy| *proxy != CONTROL)).into_iter();
         let proxies: Vec<ProxyPlan> =
             proxies.map(|proxy| self.proxy(group, proxy)).collect::<Result<_, _>>()?;
-        let cells = group.cells.iter().map(|cell| &cell.labels).filter(|one| one.services > 0);
-        let ratios = Spread::of(cells.map(|one| one.endpoints as f64 / one.services as f64));
         let asked = self.options.asked.as_ref().map(|asked| asked.services);
         Ok(GroupPlan {
             kernel: plain(&group.key.kernel),
             place: group.key.place,
             clock: group.key.clock,
-            endpoints_per_service: ratios.map_or((0.0, 0.0), |ratios| (ratios.min, ratios.max)),
+            endpoints_per_service: group.shape.endpoints_per_service,
+            shape: group.shape.in_words(),
             moves: moves::moves(&proxies, &group.known, asked),
             known: group.known.clone(),
             proxies,

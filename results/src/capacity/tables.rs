@@ -9,6 +9,18 @@ use super::sentences::{answer_word, size};
 use crate::format::{fixed, percent, signed_percent, thousands, three_digits};
 use crate::tables::{Columns, Table};
 
+/// For which Services the answer holds; without a Cluster of the reader's own nobody knows whether
+/// they have another shape.
+fn holds_for(plan: &CapacityPlan, group: &GroupPlan) -> String {
+    let knows_theirs = plan.asked.as_ref().is_some_and(|asked| asked.endpoints.is_some());
+    let others = if knows_theirs {
+        ""
+    } else {
+        " Another number of Endpoints, another kind or layout gives another answer: name yours with --cluster, or measure it with `vipbench run SCENARIO --cluster FILE`."
+    };
+    format!("Holds for Services of this shape: {}.{others}", group.shape)
+}
+
 /// The answer, one line a proxy.
 pub(super) fn answer(plan: &CapacityPlan, group: &GroupPlan) -> Table {
     let end = |which: fn(&Largest) -> Size| {
@@ -33,7 +45,7 @@ pub(super) fn answer(plan: &CapacityPlan, group: &GroupPlan) -> Table {
         .number("measured over", |one| measured(one.measured_over))
         .titled(
             format!("Largest number of Services within {}", plan.slo),
-            "from and to: 95% interval",
+            format!("from and to: 95% interval. {}", holds_for(plan, group)),
         )
 }
 

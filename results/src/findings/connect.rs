@@ -61,7 +61,7 @@ pub(super) fn headline(group: &Group<'_>) -> Option<String> {
     let over = if seeds > 1 { format!(", median of {seeds} seeds") } else { String::new() };
     let floor = connect.at(CONTROL, size);
     if let Some(refused) = floor.and_then(|floor| contradicted(group, connect, &costs, floor)) {
-        return Some(format!("With {}, {refused}", services(size)));
+        return Some(format!("With {} ({}), {refused}", services(size), group.shape.in_words()));
     }
     let floor = floor.map_or(String::new(), |floor| {
         let direct = quantity(group.unit(), floor.median);
@@ -70,8 +70,9 @@ pub(super) fn headline(group: &Group<'_>) -> Option<String> {
     let missing = missing_at(group, size);
     let missing = said([(" Without a figure at this size:".to_owned(), missing)]);
     Some(format!(
-        "With {}, a new connection to {} takes {} (p50{over}).{floor}{}",
+        "With {} ({}), a new connection to {} takes {} (p50{over}).{floor}{}",
         services(size),
+        group.shape.in_words(),
         of_position(connect.timing.label),
         ranked(group.unit(), costs),
         missing.unwrap_or_default()

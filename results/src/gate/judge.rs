@@ -9,6 +9,7 @@ use super::verdict::{Across, Verdict};
 use super::{control, environment, lines};
 use crate::compare::{MissingIn, Side, UNFINISHED, Unmatched, compare};
 use crate::format::{list, plain, thousands};
+use crate::metrics;
 use crate::record::Outcome;
 
 /// Facts that are named in a sentence; the table has all.
@@ -103,7 +104,7 @@ fn seeds_once(side: &Side) -> Result<(), GateError> {
 /// Cells that decide, and those that are only named.
 fn sort_unmatched(gate: &mut Gate, unmatched: Vec<Unmatched>, new: &Side) {
     for cell in unmatched {
-        match lost_verdict(&cell, new) {
+        match lost_verdict(&cell, new, gate.across) {
             Some(verdict) => gate.lost.push(Lost { verdict, cell }),
             None => gate.unmatched.push(cell),
         }
@@ -112,10 +113,14 @@ fn sort_unmatched(gate: &mut Gate, unmatched: Vec<Unmatched>, new: &Side) {
 }
 
 /// What it means that the new side has no numbers where the base has; nothing when it was not
-/// planned there.
-fn lost_verdict(cell: &Unmatched, new: &Side) -> Option<Verdict> {
-    if cell.missing_in != MissingIn::New || cell.metric.is_some() {
+/// planned there, and for metrics that are never judged. Another build may measure other things.
+fn lost_verdict(cell: &Unmatched, new: &Side, across: Option<Across>) -> Option<Verdict> {
+    if cell.missing_in != MissingIn::New {
         return None;
+    }
+    if let Some(metric) = &cell.metric {
+        let is_judged = metric.split_whitespace().next().and_then(metrics::kind)?.allowed.is_some();
+        return (is_judged && across != Some(Across::Tool)).then_some(Verdict::Invalid);
     }
     if cell.reason == UNFINISHED {
         return Some(Verdict::Invalid);

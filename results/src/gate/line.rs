@@ -226,12 +226,15 @@ fn seeds(effect: &Effect, judged: Judged) -> Vec<SeedEffect> {
             }
             Some([base, new]) => gross.new / gross.base * (base / new) - 1.0,
         };
+        // Nothing that stays nothing did not change; what grew from nothing has no share.
+        let stays_0 = gross.base.max(gross.new) <= 0.0;
+        let share = if stays_0 { 0.0 } else { share };
         Some(SeedEffect {
             seed: gross.seed,
             base: gross.base,
             new: gross.new,
             floor,
-            effect: (gross.base > 0.0 && share.is_finite()).then_some(share),
+            effect: ((stays_0 || gross.base > 0.0) && share.is_finite()).then_some(share),
         })
     };
     effect.gross.pairs.iter().filter_map(seed).collect()

@@ -248,6 +248,46 @@ fn cells_that_the_new_side_lost_decide_by_how_they_were_lost() {
 }
 
 #[test]
+fn a_measured_cell_without_its_values_is_no_pass() {
+    let base = fixture::stored();
+    let without = |empty: bool| {
+        let mut new = fixture::stored();
+        let wanted =
+            |cell: &&mut CellRecord| cell.labels.cell_id().contains(".ipvs.100.s1.connect");
+        let cell = new.cells.iter_mut().find(wanted).unwrap();
+        let judged = cell.metrics.iter().position(|one| one.name == "connect").unwrap();
+        if empty {
+            cell.metrics[judged].data = Distribution::Values { values: Vec::new() };
+        } else {
+            cell.metrics.remove(judged);
+        }
+        new
+    };
+    for new in [without(true), without(false)] {
+        let one = gate(&base, &new);
+        assert_eq!((one.verdict, one.lost.len()), (Verdict::Invalid, 1));
+        assert!(text(&one, Detail::Top).contains("measured, but without a value of connect"));
+        let new = std::slice::from_ref(&new);
+        let other_build = options(Some(Across::Tool), &[]);
+        let one = judged(std::slice::from_ref(&base), new, &other_build).unwrap();
+        assert_eq!((one.verdict, one.lost.len()), (Verdict::Pass, 0), "it may measure others");
+    }
+}
+
+#[test]
+fn a_seed_that_stays_at_0_hides_no_other() {
+    let base = altered("messages", is("ipvs", 1000, 1), |_| 0);
+    assert_eq!(gate(&base, &base).verdict, Verdict::Pass);
+    let mut new = base.clone();
+    for cell in new.cells.iter_mut().filter(|cell| is("ipvs", 1000, 2)(&cell.labels)) {
+        for one in cell.metrics.iter_mut().filter(|one| one.name == "messages") {
+            one.data = Distribution::Values { values: vec![1 << 40] };
+        }
+    }
+    assert_eq!(gate(&base, &new).verdict, Verdict::Regression);
+}
+
+#[test]
 fn too_few_replicates_are_inconclusive_and_say_how_many_are_missing() {
     let gate = gate(&wall(1..=3, same), &wall(1..=3, same));
     assert_eq!((gate.verdict, gate.verdict.exit_code()), (Verdict::Inconclusive, 3));

@@ -201,9 +201,11 @@ fn unlike(gate: &Gate) -> Option<Table> {
 
 /// Lost cells of one proxy, measure and reason share a row.
 fn lost(gate: &Gate) -> Option<Table> {
-    let mut rows: BTreeMap<(Verdict, [&String; 3], u64), u64> = BTreeMap::new();
+    let mut rows: BTreeMap<(Verdict, [String; 3], u64), u64> = BTreeMap::new();
     for Lost { verdict, cell } in &gate.lost {
-        let words = [&cell.proxy, &cell.measure, &cell.reason];
+        let without = |metric| format!("measured, but without a value of {metric}");
+        let reason = cell.metric.as_ref().map_or_else(|| cell.reason.clone(), without);
+        let words = [cell.proxy.clone(), cell.measure.clone(), reason];
         *rows.entry((*verdict, words, cell.services)).or_default() += 1;
     }
     Columns::of(rows.into_iter().rev())
@@ -213,7 +215,7 @@ fn lost(gate: &Gate) -> Option<Table> {
         .text("reason", |((_, words, _), _)| words[2].clone())
         .number("Services", |((.., services), _)| thousands(*services))
         .number("seeds", |(_, seeds)| thousands(*seeds))
-        .titled("Cells of the base that the new side lost", "")
+        .titled("Cells and values of the base that the new side lost", "")
         .cut()
         .unless_empty()
 }

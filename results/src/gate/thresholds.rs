@@ -52,6 +52,9 @@ impl Thresholds {
         if !number.is_finite() || number < 0.0 {
             return Err(wrong("the share is negative or not finite"));
         }
+        if number >= 1.0 && divisor == 1.0 {
+            return Err(wrong("1 and more without `%` would be 100 % and more"));
+        }
         self.named.insert(metric.to_owned(), number / divisor);
         Ok(())
     }
@@ -110,9 +113,16 @@ mod tests {
 
     #[test]
     fn what_is_no_threshold_is_refused_with_an_example() {
-        for text in
-            ["connect", "=1%", "connect=", "connect=-1%", "connect=NaN", "connect=inf", "a=1%%"]
-        {
+        for text in [
+            "connect",
+            "=1%",
+            "connect=",
+            "connect=-1%",
+            "connect=NaN",
+            "a=inf",
+            "a=1%%",
+            "connect=5",
+        ] {
             let error = Thresholds::default().set(text).unwrap_err().to_string();
             assert!(error.contains("connect=0.5%"), "{text}: {error}");
         }

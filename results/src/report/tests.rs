@@ -178,7 +178,7 @@ fn several_kernels_are_compared_with_the_control_first_and_a_command_each() {
     assert!(text.contains("](plots/kernels-map.guest.instructions.svg)"));
     assert!(text.contains("\n    vipbench explain runs/example --cell 6.1.0-56-cloud-amd64.guest"));
     assert!(text.contains("unsupported: the kernel has no ip_tables"), "{text}");
-    let headline = text.find("With 1,000 Services, a new connection").unwrap();
+    let headline = text.find("With 1,000 Services (").unwrap();
     assert!(headline > text.find("## Kernel 5.10.0").unwrap(), "four headlines are too many");
 }
 

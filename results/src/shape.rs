@@ -1,0 +1,115 @@
+//! What the Services of some cells look like: every answer holds for this shape, and another one
+//! may have another answer.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::format::{fixed, list, plain};
+use crate::record::CellRecord;
+use crate::stats::Spread;
+use crate::store::Run;
+
+/// Begins the keys of facts about an imported Cluster.
+const IMPORTED: &str = "cluster.";
+
+/// Kind, endpoints and layout of Services.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Shape {
+    /// Endpoints a Service, least and most.
+    pub endpoints_per_service: (f64, f64),
+    /// Kinds and layout in words, one for each way in which the runs were made.
+    made: BTreeSet<String>,
+}
+
+impl Shape {
+    /// Of cells, and of the runs that may hold them.
+    pub fn of(runs: &[Run], cells: &[&CellRecord]) -> Self {
+        let labels = cells.iter().map(|cell| &cell.labels).filter(|one| one.services > 0);
+        let ratios = Spread::of(labels.map(|one| one.endpoints as f64 / one.services as f64));
+        let endpoints_per_service = ratios.map_or((0.0, 0.0), |ratios| (ratios.min, ratios.max));
+        Self { endpoints_per_service, made: runs.iter().filter_map(made).collect() }
+    }
+
+    /// `ClusterIP over TCP, VIPs consecutive, 1 Endpoint each`.
+    pub fn in_words(&self) -> String {
+        let made = self.made.iter().map(String::as_str).collect::<Vec<_>>().join(" or ");
+        let comma = if made.is_empty() { "" } else { ", " };
+        format!("{made}{comma}{} each", self.endpoints_in_words())
+    }
+
+    /// `1 Endpoint`, `2.5 Endpoints`, `1 to 100 Endpoints`.
+    pub fn endpoints_in_words(&self) -> String {
+        let (least, most) = self.endpoints_per_service;
+        let number = |value: f64| fixed(value, usize::from(value.fract() != 0.0));
+        let numbers = if number(least) == number(most) {
+            number(least)
+        } else {
+            format!("{} to {}", number(least), number(most))
+        };
+        format!("{numbers} Endpoint{}", if numbers == "1" { "" } else { "s" })
+    }
+}
+
+/// How the Services of a run were made, as far as its scenario tells.
+fn made(run: &Run) -> Option<String> {
+    if run.record.environment.facts.keys().any(|key| key.starts_with(IMPORTED)) {
+        return Some("an imported Cluster".to_owned());
+    }
+    let cluster = run.record.scenario.get("cluster")?;
+    let shares = cluster.get("protocols")?.as_object()?.iter();
+    let used = shares.filter(|(_, share)| share.as_f64().is_some_and(|share| share > 0.0));
+    let protocols: Vec<String> = used.map(|(name, _)| plain(&name.to_uppercase())).collect();
+    Some(format!(
+        "ClusterIP over {}, VIPs {}",
+        list(&protocols),
+        layout(cluster.get("vip_layout")?)
+    ))
+}
+
+/// `consecutive`, or `strided` with its parameters.
+fn layout(layout: &Value) -> String {
+    match layout {
+        Value::String(name) => plain(name),
+        other => {
+            let text = plain(&other.to_string()).replace(['{', '}', '"', ':'], " ");
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn shape(cluster: Value) -> String {
+        let mut run = fixture::stored();
+        run.record.scenario = serde_json::json!({ "cluster": cluster });
+        let cells: Vec<CellRecord> = run.cells.clone();
+        Shape::of(&[run], &cells.iter().collect::<Vec<_>>()).in_words()
+    }
+
+    #[test]
+    fn kinds_layout_and_endpoints_are_told() {
+        let protocols = serde_json::json!({"tcp": 1, "udp": 0, "sctp": 0});
+        assert_eq!(
+            shape(serde_json::json!({"protocols": protocols, "vip_layout": "consecutive"})),
+            "ClusterIP over TCP, VIPs consecutive, 1 Endpoint each"
+        );
+        let strided = serde_json::json!({"strided": {"step": 256}});
+        let words = shape(serde_json::json!({"protocols": protocols, "vip_layout": strided}));
+        assert!(words.contains("VIPs strided step 256"), "{words}");
+        assert_eq!(shape(Value::Null), "1 Endpoint each");
+    }
+
+    #[test]
+    fn an_imported_cluster_and_uneven_endpoints_are_told() {
+        let mut run = fixture::stored();
+        run.record.environment.facts.insert("cluster.sha256".into(), "ab".into());
+        run.cells[0].labels.endpoints = run.cells[0].labels.services * 3;
+        let cells = run.cells.clone();
+        let shape = Shape::of(&[run], &cells.iter().collect::<Vec<_>>());
+        assert_eq!(shape.in_words(), "an imported Cluster, 1 to 3 Endpoints each");
+    }
+}
