@@ -119,7 +119,7 @@ fn the_same_scenario_gives_the_same_bytes_on_an_idle_and_on_a_busy_machine() {
     succeeded(desk.run("idle", &["--jobs", "1"]));
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..4 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     std::hint::black_box(0);
@@ -170,6 +170,28 @@ fn a_run_on_the_host_leaves_the_hosts_own_rules_alone() {
     let rows = desk.export("host");
     assert!(rows.contains(",host,wall,iptables-nft,30,60,1,connect,last,ns,10,"), "{rows}");
     assert_eq!(host_state(), before);
+}
+
+/// Services without Endpoints refuse connections and are in the way of others; a sync writes
+/// several Changes.
+#[test]
+#[ignore = "needs root and netfilter; run by scripts/test"]
+fn services_without_endpoints_and_batches_of_changes_are_measured() {
+    let desk = Desk::new();
+    let scenario = "name = 'odd'\nservices = [20]\nproxies = ['none', 'iptables-nft', 'nftables-1.37']\n\
+                    measures = ['sync', 'connect']\n[cluster]\nendpoints = { uniform = { min = 0, max = 2 } }\n\
+                    [load]\nconnections = 10\nkeepalive_requests = 2\nfull_syncs = 1\nchanges = 8\nchanges_per_sync = 4\n";
+    fs::write(desk.folder("odd.toml"), scenario).unwrap();
+    succeeded(desk.call(&["run", "odd.toml", "--place", "host", "-o", "odd"]));
+    let rows = desk.export("odd");
+    for proxy in ["iptables-nft", "nftables-1.37"] {
+        // Twenty Services with 20 Endpoints, a connection to the last that has any, and two syncs of
+        // four Changes each.
+        let begin = format!(",host,wall,{proxy},20,20,1,");
+        assert!(rows.contains(&format!("{begin}connect,last,ns,10,")), "{rows}");
+        assert!(rows.contains(&format!("{begin}sync.endpoint_change,total,ns,2,")), "{rows}");
+    }
+    assert!(!rows.contains("outcome"), "every cell is measured: {rows}");
 }
 
 #[test]

@@ -85,7 +85,7 @@ pub enum EndpointCount {
     Fixed(u32),
     /// Each number from `min` to `max` is equally frequent.
     Uniform {
-        /// Fewest Endpoints of a Service, at least 1.
+        /// Fewest Endpoints of a Service. A Service without any refuses connections.
         min: u32,
         /// Most Endpoints of a Service, at most [`MAX_ENDPOINTS_PER_SERVICE`].
         max: u32,
@@ -188,12 +188,10 @@ impl EndpointCount {
         };
         match self {
             Self::Fixed(count) => checked("endpoints.fixed", count),
-            Self::Uniform { min, max } => checked("endpoints.uniform.min", min)
-                .or_else(|| checked("endpoints.uniform.max", max))
-                .or_else(|| {
-                    let words = format!("endpoints.uniform.min = {min} is above max = {max}");
-                    (min > max).then(|| format!("{words}: exchange them"))
-                }),
+            Self::Uniform { min, max } => checked("endpoints.uniform.max", max).or_else(|| {
+                let words = format!("endpoints.uniform.min = {min} is above max = {max}");
+                (min > max).then(|| format!("{words}: exchange them"))
+            }),
             Self::Zipf { max, exponent } => checked("endpoints.zipf.max", max).or_else(|| {
                 let words = "write 0.25 to 4 in steps of 0.25";
                 let is_exact = quarters(exponent).is_some();
@@ -338,7 +336,7 @@ mod tests {
         let cases = [
             (EndpointCount::Fixed(0), "endpoints.fixed", 0),
             (EndpointCount::Fixed(too_many), "endpoints.fixed", too_many),
-            (EndpointCount::Uniform { min: 0, max: 1 }, "endpoints.uniform.min", 0),
+            (EndpointCount::Uniform { min: 0, max: 0 }, "endpoints.uniform.max", 0),
             (EndpointCount::Uniform { min: 1, max: too_many }, "endpoints.uniform.max", too_many),
             (EndpointCount::Zipf { max: 0, exponent: 1.0 }, "endpoints.zipf.max", 0),
             (EndpointCount::Zipf { max: too_many, exponent: 1.0 }, "endpoints.zipf.max", too_many),

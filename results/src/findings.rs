@@ -42,6 +42,7 @@ fn of_group(group: &Group<'_>) -> Findings {
         ("One more Service", connect::cost_of_one_more(group)),
         (order, connect::order(group)),
         ("Position", connect::position(group)),
+        ("Slowest", connect::slowest(group)),
         ("Full sync", sync::full(group)),
         ("One endpoint replaced", sync::incremental(group)),
         ("Local VIPs", sync::vip_bind(group)),

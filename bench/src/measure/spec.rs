@@ -85,6 +85,9 @@ pub struct LoadSpec {
     pub full_syncs: u32,
     /// Changes of each kind.
     pub changes: u32,
+    /// How many of them one sync writes, as kube-proxy does with those that come within its
+    /// minSyncPeriod.
+    pub changes_per_sync: u32,
 }
 
 impl Default for LoadSpec {
@@ -98,6 +101,7 @@ impl Default for LoadSpec {
             http_connections: 50,
             full_syncs: 5,
             changes: 5,
+            changes_per_sync: 1,
         }
     }
 }

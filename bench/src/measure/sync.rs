@@ -217,7 +217,7 @@ impl Syncs<'_> {
         self.sync(proxy, &SyncRequest::Full(cluster), Some(dialled), series)
     }
 
-    /// `count` Changes of one kind, each a sync of its own.
+    /// Changes of one kind, so many of them in each sync.
     fn changes(
         &mut self,
         proxy: &mut dyn Backend,
@@ -237,8 +237,8 @@ impl Syncs<'_> {
             generators::changes(&part, &shape, spec.labels.seed, kind, Position::Random, count)?;
         drop(part);
         let mut series = Series::default();
-        for change in changes {
-            let step = cluster.step(vec![change])?;
+        for batch in changes.chunks(spec.load.changes_per_sync.max(1) as usize) {
+            let step = cluster.step(batch.to_vec())?;
             let dialled = self.answer_to(&step)?;
             self.sync(proxy, &SyncRequest::Incremental(&step), dialled, &mut series)?;
             Sample::Change(kind).keep();
@@ -247,15 +247,18 @@ impl Syncs<'_> {
         Ok(series)
     }
 
-    /// Whom to dial after a Step of one Change, if a new connection can show that it is in effect.
+    /// Whom to dial after a Step, if a new connection can show that its last Change is in effect.
     fn answer_to(&self, step: &Step<'_>) -> anyhow::Result<Option<Dialled>> {
-        let [change] = step.changes() else { bail!("a Step of one Change is measured") };
-        if matches!(change, Change::ServiceRemoved(_)) {
+        let last = step.changes().last().context("a Step without Changes")?;
+        if matches!(last, Change::ServiceRemoved(_)) {
             return Ok(None);
         }
-        let service = step.after().get(change.service_name());
+        let service = step.after().get(last.service_name());
         let service = service.context("the changed Service is gone")?;
-        Ok(Some(expected_answer(service, change, self.lab)?))
+        if service.endpoints().is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(expected_answer(service, step.changes(), self.lab)?))
     }
 
     fn sync(
@@ -358,17 +361,19 @@ fn dialable_part(cluster: &Cluster) -> anyhow::Result<Cow<'_, Cluster>> {
     Ok(Cow::Owned(Cluster::new(dialable)?))
 }
 
-/// After a replaced Endpoint any Endpoint of the Service may answer, so only the old one must not.
+/// After a replaced Endpoint any Endpoint of the Service may answer, so only the old ones must not.
 fn expected_answer(
     service: &generators::Service,
-    change: &Change,
+    changes: &[Change],
     lab: &BenchLab,
 ) -> anyhow::Result<Dialled> {
     let mut dialled = Dialled::of(service, lab.backend)?;
-    if let Change::EndpointReplaced { old, .. } = change {
-        dialled
-            .allowed
-            .retain(|endpoint| (*endpoint.ip(), endpoint.port()) != (old.address, old.port));
+    for change in changes.iter().filter(|change| change.service_name() == service.name()) {
+        if let Change::EndpointReplaced { old, .. } = change {
+            dialled
+                .allowed
+                .retain(|endpoint| (*endpoint.ip(), endpoint.port()) != (old.address, old.port));
+        }
     }
     Ok(dialled)
 }
@@ -406,10 +411,8 @@ impl Series {
         size(metrics::MESSAGES, |size| size.messages);
         size(metrics::BYTES, |size| size.bytes);
         // The kernel accounts in its own nanoseconds, which on the instructions clock are
-        // instructions. Its ticks decide what is user and what system time (kernel/sched/cputime.c,
-        // `cputime_adjust`, Linux 6.1), so only the sum is told; of a short tool that varies by
-        // ticks too.
-        let spent = self.spent.iter().map(|cpu| cpu.user_ns + cpu.system_ns).collect();
+        // instructions.
+        let spent = self.spent.iter().map(|cpu| cpu.ns).collect();
         metrics.push(metrics::CPU.of(sync.name, clock, spent));
     }
 }

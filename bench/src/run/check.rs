@@ -78,6 +78,11 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
         scenario.name
     );
     import(&mut scenario)?;
+    ensure!(
+        scenario.imported.is_some() || scenario.cluster.protocols.tcp > 0,
+        "cluster.protocols: {:?} makes no Service of TCP, and no other is dialled yet: give tcp a share, such as {{ tcp = 1 }}",
+        scenario.cluster.protocols
+    );
     scenario.services = distinct("services", &scenario.services)?;
     scenario.proxies = distinct("proxies", &scenario.proxies)?;
     scenario.kernels = distinct("kernels", &scenario.kernels)?;
@@ -179,6 +184,7 @@ fn check_load(scenario: &Scenario) -> anyhow::Result<()> {
         ("load.keepalive_requests", load.keepalive_requests, 1, 100_000),
         ("load.full_syncs", load.full_syncs, 1, 1_000),
         ("load.changes", load.changes, 1, 1_000),
+        ("load.changes_per_sync", load.changes_per_sync, 1, load.changes),
         ("inject.rules_per_chain", scenario.inject.rules_per_chain, 0, 1_000),
         ("limits.guest_memory_mib", scenario.limits.guest_memory_mib, 512, 65_536),
     ];
@@ -235,6 +241,14 @@ mod tests {
             (
                 "name = 'x'\nservices = [1]\nproxies = ['none']\n[inject]\nrules_per_chain = 1001",
                 "inject.rules_per_chain = 1001",
+            ),
+            (
+                "name = 'x'\nservices = [1]\nproxies = ['none']\n[cluster]\nprotocols = { udp = 1 }",
+                "no Service of TCP",
+            ),
+            (
+                "name = 'x'\nservices = [9]\nproxies = ['none']\n[load]\nchanges = 2\nchanges_per_sync = 3",
+                "load.changes_per_sync = 3: choose 1 to 2",
             ),
         ];
         for (text, wanted) in cases {

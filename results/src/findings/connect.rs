@@ -47,6 +47,8 @@ impl<'g> Connections<'g> {
 }
 /// A line is called one when it explains this share of the variance.
 const R2_MIN: f64 = 0.9;
+/// A connection stands out that takes so many times the median and the slowest without a proxy.
+const STANDS_OUT: u64 = 3;
 /// A change over the whole range of sizes below this share of the cost is called flat.
 const FLAT_BELOW: f64 = 0.02;
 
@@ -271,6 +273,40 @@ pub(super) fn position(group: &Group<'_>) -> Option<String> {
             phrases.join("; ")
         )
     })
+}
+
+/// Where the slowest connection of a cell stands out: neither the median nor the p99 shows a pause
+/// that hits one of thousands.
+pub(super) fn slowest(group: &Group<'_>) -> Option<String> {
+    let connect = group.worst_timing(METRIC)?;
+    let unit = group.unit();
+    let mut phrases = Vec::new();
+    for size in connect.sizes() {
+        let samples = |proxy: &str| group.pooled_in(unit, METRIC, connect.label, proxy, size);
+        let floor = samples(CONTROL).max().unwrap_or(0);
+        for proxy in connect.rivals() {
+            let (all, worst) = (samples(proxy), samples(proxy).max()?);
+            let usual = all.percentile(0.5)?;
+            if worst < usual.max(floor).saturating_mul(STANDS_OUT) {
+                continue;
+            }
+            phrases.push(format!(
+                "{} of {} with {proxy} and {}, {} times the median",
+                quantity(unit, worst as f64),
+                thousands(all.count()),
+                services(size),
+                two_digits(worst as f64 / usual as f64)
+            ));
+        }
+    }
+    let beginning = "One connection can take far longer than any without a proxy:".to_owned();
+    let said = said([(beginning, phrases)])?;
+    let remedy = if unit == Unit::Instructions {
+        " `vipbench explain RUN --cell CELL --between LEAST..` tells what such a one waited for; the measure `standing` has the longest pause."
+    } else {
+        ""
+    };
+    Some(said + remedy)
 }
 
 #[cfg(test)]
