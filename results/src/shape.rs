@@ -18,6 +18,10 @@ const IMPORTED: &str = "cluster.";
 pub(crate) struct Shape {
     /// Endpoints a Service, least and most.
     pub endpoints_per_service: (f64, f64),
+    /// Changes that one sync writes, at most.
+    pub changes_per_sync: u64,
+    /// Whether the Endpoints a Service are an average.
+    varies: bool,
     /// Kinds and layout in words, one for each way in which the runs were made.
     made: BTreeSet<String>,
 }
@@ -28,14 +32,26 @@ impl Shape {
         let labels = cells.iter().map(|cell| &cell.labels).filter(|one| one.services > 0);
         let ratios = Spread::of(labels.map(|one| one.endpoints as f64 / one.services as f64));
         let endpoints_per_service = ratios.map_or((0.0, 0.0), |ratios| (ratios.min, ratios.max));
-        Self { endpoints_per_service, made: runs.iter().filter_map(made).collect() }
+        let scenarios = || runs.iter().map(|run| &run.record.scenario);
+        let per_sync = |scenario: &Value| scenario.get("load")?.get("changes_per_sync")?.as_u64();
+        let is_drawn = |scenario: &Value| {
+            let counts = scenario.get("cluster").and_then(|cluster| cluster.get("endpoints"));
+            counts.is_some_and(|counts| counts.get("fixed").is_none())
+        };
+        Self {
+            endpoints_per_service,
+            changes_per_sync: scenarios().filter_map(per_sync).max().unwrap_or(1),
+            varies: scenarios().any(is_drawn) || runs.iter().any(is_imported),
+            made: runs.iter().filter_map(made).collect(),
+        }
     }
 
     /// `ClusterIP over TCP, VIPs consecutive, 1 Endpoint each`.
     pub fn in_words(&self) -> String {
         let made = self.made.iter().map(String::as_str).collect::<Vec<_>>().join(" or ");
         let comma = if made.is_empty() { "" } else { ", " };
-        format!("{made}{comma}{} each", self.endpoints_in_words())
+        let average = if self.varies { " on average" } else { "" };
+        format!("{made}{comma}{} each{average}", self.endpoints_in_words())
     }
 
     /// `1 Endpoint`, `2.5 Endpoints`, `1 to 100 Endpoints`.
@@ -53,7 +69,7 @@ impl Shape {
 
 /// How the Services of a run were made, as far as its scenario tells.
 fn made(run: &Run) -> Option<String> {
-    if run.record.environment.facts.keys().any(|key| key.starts_with(IMPORTED)) {
+    if is_imported(run) {
         return Some("an imported Cluster".to_owned());
     }
     let cluster = run.record.scenario.get("cluster")?;
@@ -65,6 +81,10 @@ fn made(run: &Run) -> Option<String> {
         list(&protocols),
         layout(cluster.get("vip_layout")?)
     ))
+}
+
+fn is_imported(run: &Run) -> bool {
+    run.record.environment.facts.keys().any(|key| key.starts_with(IMPORTED))
 }
 
 /// `consecutive`, or `strided` with its parameters.
@@ -110,6 +130,6 @@ mod tests {
         run.cells[0].labels.endpoints = run.cells[0].labels.services * 3;
         let cells = run.cells.clone();
         let shape = Shape::of(&[run], &cells.iter().collect::<Vec<_>>());
-        assert_eq!(shape.in_words(), "an imported Cluster, 1 to 3 Endpoints each");
+        assert_eq!(shape.in_words(), "an imported Cluster, 1 to 3 Endpoints each on average");
     }
 }

@@ -80,8 +80,7 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     import(&mut scenario)?;
     ensure!(
         scenario.imported.is_some() || scenario.cluster.protocols.tcp > 0,
-        "cluster.protocols: {:?} makes no Service of TCP, and no other is dialled yet: give tcp a share, such as {{ tcp = 1 }}",
-        scenario.cluster.protocols
+        "cluster.protocols makes no Service of TCP, and no other is dialled yet: give tcp a share, such as {{ tcp = 1 }}"
     );
     scenario.services = distinct("services", &scenario.services)?;
     scenario.proxies = distinct("proxies", &scenario.proxies)?;

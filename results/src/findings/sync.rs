@@ -65,8 +65,12 @@ pub(super) fn incremental(group: &Group<'_>) -> Option<String> {
         Some(format!("{} with {proxy}{note}", quantity(group.unit(), change)))
     };
     let among = thousands(size);
+    let what = match group.shape.changes_per_sync {
+        0 | 1 => "Replacing one endpoint of one Service".to_owned(),
+        many => format!("Replacing {many} endpoints by one sync,"),
+    };
     let phrases = replaced.rivals().into_iter().filter_map(phrase).collect();
-    said([(format!("Replacing one endpoint of one Service among {among} takes"), phrases)])
+    said([(format!("{what} among {among} takes"), phrases)])
 }
 
 /// The two ways of making all VIPs local, at the largest size.

@@ -16,8 +16,11 @@ pub(crate) fn sync_totals(group: &Group<'_>) -> Option<Table> {
         .filter(|kind| !group.sizes(kind.name, TOTAL).is_empty())
         .map(|kind| (kind.title.to_owned(), kind.name, TOTAL, 0.5))
         .collect();
-    let note = "full: the whole Cluster into an empty namespace; restart: onto identical state; the others: one change. Median over the seeds.";
-    by_size(group, "Syncs", note, &columns)
+    let changes = crate::format::counted(group.shape.changes_per_sync, "change");
+    let note = format!(
+        "full: the whole Cluster into an empty namespace; restart: onto identical state; the others: {changes}. Median over the seeds."
+    );
+    by_size(group, "Syncs", &note, &columns)
 }
 
 /// The parts of a full sync.
