@@ -135,19 +135,14 @@ impl Explanation {
                 sums.entry(name(part)).or_default()[at] += cell.a_sample(part.instructions);
             }
         }
-        let lines = sums
-            .into_iter()
-            .map(|((function, module), [from, to])| ProfileLine { function, module, from, to });
+        let lines = sums.into_iter().map(|((function, module), [from, to])| ProfileLine {
+            function,
+            module,
+            from,
+            to,
+        });
         let size = |line: &ProfileLine| line.difference().abs();
         lines.sorted_by(|a, b| size(b).total_cmp(&size(a))).collect()
-    }
-
-    /// Between which cells the difference is: from nothing to the only one.
-    fn ends(&self) -> (Option<&Profiled>, &Profiled) {
-        match &self.against {
-            Some(against) => (Some(&self.cell), against),
-            None => (None, &self.cell),
-        }
     }
 
     /// Between which cells the difference is: from nothing to the only one.
