@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    fn shape(cluster: Value) -> String {
+    fn shape(cluster: &Value) -> String {
         let mut run = fixture::stored();
         run.record.scenario = serde_json::json!({ "cluster": cluster });
         let cells: Vec<CellRecord> = run.cells.clone();
@@ -114,13 +114,13 @@ mod tests {
     fn kinds_layout_and_endpoints_are_told() {
         let protocols = serde_json::json!({"tcp": 1, "udp": 0, "sctp": 0});
         assert_eq!(
-            shape(serde_json::json!({"protocols": protocols, "vip_layout": "consecutive"})),
+            shape(&serde_json::json!({"protocols": protocols, "vip_layout": "consecutive"})),
             "ClusterIP over TCP, VIPs consecutive, 1 Endpoint each"
         );
         let strided = serde_json::json!({"strided": {"step": 256}});
-        let words = shape(serde_json::json!({"protocols": protocols, "vip_layout": strided}));
+        let words = shape(&serde_json::json!({"protocols": protocols, "vip_layout": strided}));
         assert!(words.contains("VIPs strided step 256"), "{words}");
-        assert_eq!(shape(Value::Null), "1 Endpoint each");
+        assert_eq!(shape(&Value::Null), "1 Endpoint each");
     }
 
     #[test]

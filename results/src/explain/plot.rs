@@ -59,12 +59,11 @@ fn draw_on(root: &Area<'_>, explanation: &Explanation, bars: &[(String, f64)]) -
     root.draw_text(&title(explanation), &theme::bold(26.0, theme::TEXT), (24, 18))?;
     let muted = theme::text(TEXT_PX, theme::MUTED);
     let cell = &explanation.cell.cell;
-    let lines = match &explanation.against {
-        Some(other) => [format!("from {cell}"), format!("to {}", other.cell)],
-        None => {
-            let each = fixed(explanation.cell.executed_mean(), 0);
-            [cell.clone(), format!("{each} instructions a sample")]
-        }
+    let lines = if let Some(other) = &explanation.against {
+        [format!("from {cell}"), format!("to {}", other.cell)]
+    } else {
+        let each = fixed(explanation.cell.executed_mean(), 0);
+        [cell.clone(), format!("{each} instructions a sample")]
     };
     for (y, line) in [58, 84].into_iter().zip(&lines) {
         root.draw_text(line, &muted, (24, y))?;

@@ -44,7 +44,8 @@ impl Thresholds {
             return Err(wrong("there is no metric"));
         }
         let share = share.trim();
-        let (number, divisor) = match share.strip_suffix('%') {
+        let percent = share.strip_suffix('%');
+        let (number, divisor) = match percent {
             Some(percent) => (percent.trim_end(), 100.0),
             None => (share, 1.0),
         };
@@ -52,7 +53,7 @@ impl Thresholds {
         if !number.is_finite() || number < 0.0 {
             return Err(wrong("the share is negative or not finite"));
         }
-        if number >= 1.0 && divisor == 1.0 {
+        if number >= 1.0 && percent.is_none() {
             return Err(wrong("1 and more without `%` would be 100 % and more"));
         }
         self.named.insert(metric.to_owned(), number / divisor);
