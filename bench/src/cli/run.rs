@@ -17,10 +17,9 @@ A claim holds, holds only under the conditions that are named, does not hold, or
 that cannot run on this machine is no error: its claims say why they could not be tested.";
 
 /// Where cells run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PlaceChoice {
     /// The host if its kernel has what the scenario's proxies need, else a guest
-    #[default]
     Auto,
     /// This machine's own kernel, in throw-away namespaces
     Host,
@@ -29,10 +28,9 @@ pub enum PlaceChoice {
 }
 
 /// What timings count.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ClockChoice {
     /// Wall time where it means something (host, or a guest under KVM), else instructions
-    #[default]
     Auto,
     /// Nanoseconds
     Wall,
@@ -40,8 +38,8 @@ pub enum ClockChoice {
     Instructions,
 }
 
-/// `vipbench run`: what to run, where, and into which folder.
-#[derive(Debug, Clone, Default, Args)]
+/// `vipbench run`.
+#[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct RunArgs {
     /// The scenario, a TOML file (see scenarios/)

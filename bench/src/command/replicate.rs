@@ -11,9 +11,9 @@ use anyhow::{Context, bail, ensure};
 use results::Run;
 use results::replicate::{self, JudgedClaim};
 
-use crate::cli::{PageArgs, ReplicateArgs, RunArgs};
+use crate::cli::{PageArgs, ReplicateArgs};
 use crate::console;
-use crate::run::{Ended, Interrupt};
+use crate::run::{Ended, Interrupt, RunRequest};
 use crate::scenario::Scenario;
 
 /// Where the scenarios of published claims are.
@@ -78,13 +78,13 @@ fn tested(
     folder: &Path,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Vec<JudgedClaim>> {
-    let args = RunArgs {
+    let request = RunRequest {
         scenario: file.to_owned(),
         output: Some(folder.to_owned()),
         resume: folder.exists(),
-        ..RunArgs::default()
+        ..RunRequest::default()
     };
-    match crate::run::run(&args, interrupt) {
+    match crate::run::run(&request, interrupt) {
         Ok(Ended::Complete(folder)) => judge(&folder),
         Ok(Ended::Planned { .. }) => Ok(Vec::new()),
         Ok(Ended::Interrupted { left, .. }) => {

@@ -1,14 +1,17 @@
-//! `vipbench run`: from how a run ended to what is printed.
+//! `vipbench run`: from the arguments to a request, and from how it ended to what is printed.
 
 use std::process::ExitCode;
 
+use results::{Clock, Place};
+
 use super::conclude::conclude;
-use crate::cli::RunArgs;
+use crate::cli::{ClockChoice, PlaceChoice, RunArgs};
 use crate::console;
-use crate::run::{Ended, Interrupt, how_to_resume};
+use crate::run::check::Overrides;
+use crate::run::{Ended, Interrupt, RunRequest, how_to_resume};
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    match crate::run::run(args, &*Interrupt::catch()?)? {
+    match crate::run::run(&request(args)?, &*Interrupt::catch()?)? {
         Ended::Planned { cells, setting } => {
             console::line(format_args!(
                 "{} cells on the {} clock, in this order:",
@@ -27,4 +30,40 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         }
         Ended::Complete(folder) => conclude(&folder, args.json, args.keep_going),
     }
+}
+
+/// The arguments as a request.
+///
+/// # Errors
+/// A shard that is none.
+pub(super) fn request(args: &RunArgs) -> anyhow::Result<RunRequest> {
+    Ok(RunRequest {
+        scenario: args.scenario.clone(),
+        overrides: Overrides {
+            proxies: args.proxies.clone(),
+            services: args.services.clone(),
+            kernels: args.kernels.clone(),
+            kernel_cmdline: args.kernel_cmdline.clone(),
+            cluster_file: args.cluster.clone(),
+            seeds: args.seeds.concat(),
+            inject_rules: args.inject_rules,
+            inject_delay_ns: args.inject_delay_ns,
+        },
+        place: match args.place {
+            PlaceChoice::Auto => None,
+            PlaceChoice::Host => Some(Place::Host),
+            PlaceChoice::Guest => Some(Place::Guest),
+        },
+        clock: match args.clock {
+            ClockChoice::Auto => None,
+            ClockChoice::Wall => Some(Clock::Wall),
+            ClockChoice::Instructions => Some(Clock::Instructions),
+        },
+        output: args.output.clone(),
+        resume: args.resume,
+        retry: args.retry.clone(),
+        shard: args.shard.as_deref().map(str::parse).transpose()?,
+        jobs: args.jobs,
+        dry_run: args.dry_run,
+    })
 }

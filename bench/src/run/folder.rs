@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use results::{CellRecord, Outcome, RunRecord, RunWriter};
 
-use crate::cli::RunArgs;
+use super::RunRequest;
 use crate::console;
 use crate::measure::spec::CellSpec;
 
@@ -14,12 +14,12 @@ use crate::measure::spec::CellSpec;
 const RUNS: &str = "runs";
 
 /// The folder as named, the newest of this scenario to resume, or a new one.
-pub(super) fn choose(args: &RunArgs, scenario: &str) -> anyhow::Result<PathBuf> {
-    if let Some(folder) = &args.output {
+pub(super) fn choose(request: &RunRequest, scenario: &str) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = &request.output {
         return Ok(folder.clone());
     }
     let prefix = format!("{scenario}-");
-    if args.resume {
+    if request.resume {
         let entries = fs::read_dir(RUNS).with_context(|| format!("--resume: no folder {RUNS}/"))?;
         let named = |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with(&prefix);
         let newest = entries.filter_map(Result::ok).filter(named).map(|entry| entry.path()).max();
@@ -36,12 +36,12 @@ pub(super) fn open(
     folder: &Path,
     record: &RunRecord,
     cells: Vec<CellSpec>,
-    args: &RunArgs,
+    request: &RunRequest,
 ) -> anyhow::Result<(RunWriter, Vec<CellSpec>)> {
-    if !args.resume {
+    if !request.resume {
         return Ok((RunWriter::create(folder, record)?, cells));
     }
-    let is_again = |cell: &CellRecord| is_retried(&cell.outcome, &args.retry);
+    let is_again = |cell: &CellRecord| is_retried(&cell.outcome, &request.retry);
     let writer = RunWriter::resume(folder, record, is_again)?;
     for warning in writer.warnings() {
         console::warn(warning);

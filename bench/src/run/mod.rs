@@ -1,5 +1,5 @@
-//! A run: from what `vipbench run` is asked for to a results folder with every cell of the plan.
-//! Prints no result.
+//! A run: from a request to a results folder with every cell of the plan. Knows no command line and
+//! prints no result.
 
 pub mod check;
 mod folder;
@@ -15,7 +15,6 @@ use anyhow::{Context, bail, ensure};
 use proxies::Descriptor;
 use results::{Clock, Environment, Place, ProxyRecord, RunRecord, ShardRecord};
 
-use crate::cli::{ClockChoice, PlaceChoice, RunArgs};
 use crate::console;
 use crate::imported::CLUSTER_FACT;
 use crate::measure::node::sysctl_facts;
@@ -29,6 +28,31 @@ use runner::Runner;
 use shard::Shard;
 
 pub use signals::{Interrupt, how_to_resume};
+
+/// What to run, where, and into which folder.
+#[derive(Debug, Clone, Default)]
+pub struct RunRequest {
+    /// The scenario's file.
+    pub scenario: PathBuf,
+    /// What to change in it.
+    pub overrides: Overrides,
+    /// Where cells run [default: as the scenario says, else by what this machine can do].
+    pub place: Option<Place>,
+    /// What timings count [default: by what this machine can do].
+    pub clock: Option<Clock>,
+    /// Results folder [default: one in `runs`, by scenario and date].
+    pub output: Option<PathBuf>,
+    /// Keep the finished cells of the folder.
+    pub resume: bool,
+    /// Ends of cells (`Outcome::kind`) that are no reason to keep them.
+    pub retry: Vec<String>,
+    /// Run only this part of the plan.
+    pub shard: Option<Shard>,
+    /// Cells at a time [default: by clock and cores].
+    pub jobs: Option<usize>,
+    /// Plan and create nothing.
+    pub dry_run: bool,
+}
 
 /// How far a run came.
 #[derive(Debug)]
@@ -55,44 +79,33 @@ pub enum Ended {
 ///
 /// # Errors
 /// What is wrong with scenario, options, machine or folder.
-pub fn run(args: &RunArgs, interrupt: &Interrupt) -> anyhow::Result<Ended> {
-    let own_shard = args.shard.as_deref().map(str::parse).transpose()?;
-    let file = &args.scenario;
-    let mut scenario = validated(Scenario::read(file)?, overrides(args))
+pub fn run(request: &RunRequest, interrupt: &Interrupt) -> anyhow::Result<Ended> {
+    let file = &request.scenario;
+    let mut scenario = validated(Scenario::read(file)?, request.overrides.clone())
         .with_context(|| format!("scenario {}", file.display()))?;
     for warning in scenario.imported.iter().flat_map(|imported| imported.warnings()) {
         console::warn(format_args!("cluster file: {warning}"));
     }
-    let folder = folder::choose(args, &scenario.name)?;
-    if !args.resume && !args.dry_run {
+    let folder = folder::choose(request, &scenario.name)?;
+    if !request.resume && !request.dry_run {
         folder::must_be_ours(&folder)?;
     }
     let progress = Progress::start();
     let preparing = |what: &str| progress.preparing(what);
-    let place = match args.place {
-        PlaceChoice::Auto => None,
-        PlaceChoice::Host => Some(Place::Host),
-        PlaceChoice::Guest => Some(Place::Guest),
-    };
-    let clock = match args.clock {
-        ClockChoice::Auto => None,
-        ClockChoice::Wall => Some(Clock::Wall),
-        ClockChoice::Instructions => Some(Clock::Instructions),
-    };
-    let asked = Asked { place, clock, only_look: args.dry_run };
+    let asked = Asked { place: request.place, clock: request.clock, only_look: request.dry_run };
     let chosen = choose(&mut scenario, asked, &preparing)?;
     let setting = chosen.setting;
-    let jobs = jobs(args.jobs, setting)?;
-    if args.dry_run {
+    let jobs = jobs(request.jobs, setting)?;
+    if request.dry_run {
         let releases = chosen.releases(&preparing)?;
-        let (cells, _) = part(expand(&scenario, setting, &releases)?, own_shard)?;
+        let (cells, _) = part(expand(&scenario, setting, &releases)?, request.shard)?;
         progress.clear();
         return Ok(Ended::Planned { cells, setting });
     }
     let mut places = chosen.open(&preparing)?;
-    let (cells, shard) = part(expand(&scenario, setting, &places.releases())?, own_shard)?;
+    let (cells, shard) = part(expand(&scenario, setting, &places.releases())?, request.shard)?;
     let record = RunRecord { shard, ..run_record(&scenario, &cells, &places)? };
-    let (mut writer, cells) = folder::open(&folder, &record, cells, args)?;
+    let (mut writer, cells) = folder::open(&folder, &record, cells, request)?;
     interrupt.resumes_in(&folder);
     places.prepare(&cells, &preparing)?;
     let runner = Runner { places: &places, jobs, limits: &scenario.limits, interrupt };
@@ -102,20 +115,6 @@ pub fn run(args: &RunArgs, interrupt: &Interrupt) -> anyhow::Result<Ended> {
     drop(writer);
     progress.clear();
     Ok(if left > 0 { Ended::Interrupted { folder, left } } else { Ended::Complete(folder) })
-}
-
-/// What the command line changes in the scenario.
-fn overrides(args: &RunArgs) -> Overrides {
-    Overrides {
-        proxies: args.proxies.clone(),
-        services: args.services.clone(),
-        kernels: args.kernels.clone(),
-        kernel_cmdline: args.kernel_cmdline.clone(),
-        cluster_file: args.cluster.clone(),
-        seeds: args.seeds.concat(),
-        inject_rules: args.inject_rules,
-        inject_delay_ns: args.inject_delay_ns,
-    }
 }
 
 /// The cells of a plan that are to run here, and what is stored of the division.

@@ -13,11 +13,13 @@ use anyhow::{Context, bail, ensure};
 use results::Run;
 use results::capacity::{self, PlanOptions, Slo};
 
-use crate::cli::{CapacitySearchArgs, PageArgs, PrintArgs, RunArgs};
+use crate::cli::{CapacitySearchArgs, PageArgs, PrintArgs};
+use crate::command::run::request;
 use crate::console;
 use crate::measure;
 use crate::measure::spec::Measure;
-use crate::run::{Ended, Interrupt};
+use crate::run::check::Overrides;
+use crate::run::{Ended, Interrupt, RunRequest};
 use crate::scenario::Scenario;
 
 /// The control; a budget may be relative to it.
@@ -43,7 +45,7 @@ struct Bracket {
 struct Search<'a> {
     slo: &'a str,
     /// What each step is, but for proxy, size and folder.
-    args: &'a RunArgs,
+    request: RunRequest,
     interrupt: &'a Interrupt,
     runs: BTreeMap<PathBuf, Run>,
 }
@@ -51,20 +53,21 @@ struct Search<'a> {
 pub(super) fn run(args: &CapacitySearchArgs) -> anyhow::Result<ExitCode> {
     // A mistake in it is found before anything is measured.
     let slo: Slo = args.slo.parse()?;
-    let asked = &args.run;
-    let scenario = Scenario::read(&asked.scenario)?;
+    let request = request(&args.run)?;
+    let scenario = Scenario::read(&request.scenario)?;
     must_be_measured(&slo, &scenario.measures)?;
+    let asked = &request.overrides;
     let sizes = if asked.services.is_empty() { &scenario.services } else { &asked.services };
     let bounds = bounds(sizes, args.within)?;
     let proxies = if asked.proxies.is_empty() { scenario.proxies } else { asked.proxies.clone() };
-    let folder = asked.output.clone().unwrap_or_else(|| Path::new("runs/capacity").to_owned());
+    let folder = request.output.clone().unwrap_or_else(|| Path::new("runs/capacity").to_owned());
     ensure!(
         proxies.iter().any(|proxy| proxy != CONTROL),
         "--proxy: {CONTROL} has no capacity; name another as well"
     );
     let interrupt = Interrupt::catch()?;
     let mut search =
-        Search { slo: &args.slo, args: asked, interrupt: &interrupt, runs: BTreeMap::new() };
+        Search { slo: &args.slo, request, interrupt: &interrupt, runs: BTreeMap::new() };
     let with_control = slo.is_relative();
     for proxy in proxies.iter().filter(|proxy| *proxy != CONTROL) {
         search.proxy(proxy, with_control, bounds, &folder)?;
@@ -147,14 +150,17 @@ impl Search<'_> {
         if self.runs.contains_key(&output) {
             return Ok(output);
         }
-        let args = RunArgs {
+        let request = RunRequest {
             output: Some(output.clone()),
             resume: output.exists(),
-            proxies: vec![proxy.to_owned()],
-            services: vec![services],
-            ..self.args.clone()
+            overrides: Overrides {
+                proxies: vec![proxy.to_owned()],
+                services: vec![services],
+                ..self.request.overrides.clone()
+            },
+            ..self.request.clone()
         };
-        match crate::run::run(&args, self.interrupt)? {
+        match crate::run::run(&request, self.interrupt)? {
             Ended::Complete(done) => self.runs.insert(output.clone(), Run::read(&done)?),
             Ended::Planned { .. } => {
                 bail!("--dry-run: what is measured next depends on what was found")
