@@ -74,7 +74,10 @@ fn sentences(explanation: &Explanation) -> Vec<String> {
     let mut lines = vec![about(first, &explanation.cell)];
     lines.extend(explanation.against.iter().map(|other| about("to", other)));
     if let Some((least, most)) = explanation.only {
-        let range = format!("{} to {}", thousands(least), thousands(most));
+        let range = match most {
+            u64::MAX => format!("{} and more", thousands(least)),
+            most => format!("{} to {}", thousands(least), thousands(most)),
+        };
         lines.push(format!("only: samples that took {range} instructions"));
     }
     lines.push(check(explanation));
