@@ -291,11 +291,11 @@ pub(super) fn slowest(group: &Group<'_>) -> Option<String> {
                 continue;
             }
             phrases.push(format!(
-                "{} of {} with {proxy} and {}, {} times the median",
+                "{} with {proxy} and {}, {} the median of {}",
                 quantity(unit, worst as f64),
-                thousands(all.count()),
                 services(size),
-                two_digits(worst as f64 / usual as f64)
+                times(worst as f64 / usual as f64),
+                thousands(all.count())
             ));
         }
     }
@@ -313,7 +313,7 @@ pub(super) fn slowest(group: &Group<'_>) -> Option<String> {
 mod tests {
     use super::*;
     use crate::fixture;
-    use crate::record::Distribution;
+    use crate::record::{CellRecord, Distribution};
     use crate::view::View;
 
     /// The example on the wall clock with other connections, nanoseconds.
@@ -327,6 +327,28 @@ mod tests {
             }
         }
         headline(&View::new(&[run]).unwrap().groups[0]).unwrap()
+    }
+
+    #[test]
+    fn a_connection_that_waited_for_something_is_told() {
+        let mut run = fixture::stored();
+        let ipvs = |cell: &&mut CellRecord| {
+            (cell.labels.proxy.as_str(), cell.labels.services) == ("ipvs", 10_000)
+        };
+        for metric in run.cells.iter_mut().filter(ipvs).flat_map(|cell| &mut cell.metrics) {
+            if metric.name == METRIC {
+                let values = [vec![70_000; 999], vec![615_270]].concat();
+                metric.data = Distribution::Values { values };
+            }
+        }
+        let runs = [run];
+        let view = View::new(&runs).unwrap();
+        let told = slowest(&view.groups[0]).unwrap();
+        let wanted =
+            "615,270 instructions with ipvs and 10,000 Services, 8.8 times the median of 2,000";
+        assert!(told.contains(wanted) && told.contains("--between LEAST.."), "{told}");
+        let quiet = [fixture::stored()];
+        assert_eq!(slowest(&View::new(&quiet).unwrap().groups[0]), None);
     }
 
     #[test]
