@@ -504,7 +504,7 @@ fn a_capacity_plan_is_tables_json_or_files_and_a_wrong_budget_is_an_error() {
     let plan: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(plan["schema"], "vipbench.capacity/1");
     assert!(["capacity.html", "capacity.md"].iter().all(|name| dir.path().join(name).is_file()));
-    let (code, _, error) = capacity(&["--slo", "connect.p99 < 500us"]);
+    let (code, _, error) = capacity(&["--slo", "connect.p50 < 500us"]);
     assert_eq!(code, Some(1));
     assert!(error.contains("--instructions-per-ns"), "{error}");
 }
