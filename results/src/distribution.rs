@@ -110,7 +110,8 @@ impl Samples {
     /// do not exceed: the nearest-rank percentile. `None` when there are fewer values than
     /// [`values_needed`].
     pub fn percentile(&self, quantile: f64) -> Option<u64> {
-        (self.count >= values_needed(quantile)).then(|| self.at_rank(rank(quantile, self.count)))?
+        let is_told = self.count >= values_needed(quantile);
+        is_told.then(|| self.at_rank(rank(quantile, self.count))).flatten()
     }
 
     /// The values between which the percentile of all connections like these lies, 95 times of 100:
@@ -175,8 +176,8 @@ impl Samples {
 /// chance moves.
 pub(crate) const VALUES_BEYOND: f64 = 10.0;
 
-/// Fewest values that a percentile is told from, [`VALUES_BEYOND`] above it. The median and what lies below it, and the maximum, are
-/// what they are of any number of values.
+/// Fewest values that a percentile is told from, [`VALUES_BEYOND`] above it. The median and what
+/// lies below it, and the maximum, are what they are of any number of values.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

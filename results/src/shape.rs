@@ -55,7 +55,7 @@ impl Shape {
     }
 
     /// `1 Endpoint`, `2.5 Endpoints`, `1 to 100 Endpoints`.
-    pub fn endpoints_in_words(&self) -> String {
+    fn endpoints_in_words(&self) -> String {
         let (least, most) = self.endpoints_per_service;
         let number = |value: f64| fixed(value, usize::from(value.fract() != 0.0));
         let numbers = if number(least) == number(most) {

@@ -184,8 +184,8 @@ pub(crate) fn by_size(
     };
     let interval = |(_, metric, label, quantile): &Timing<'_>,
                     (size, _, proxy): &(u64, usize, &str)| {
-        let pooled = group.pooled_in(group.unit(), metric, label, proxy, *size);
-        pooled.percentile_interval(*quantile).filter(|_| *quantile > 0.5)
+        let pooled = || group.pooled_in(group.unit(), metric, label, proxy, *size);
+        (*quantile > 0.5).then(|| pooled().percentile_interval(*quantile)).flatten()
     };
     let all = rows.iter().flat_map(|row| shown.iter().filter_map(|column| value(column, row)));
     let scale = Scale::of(group.unit(), all);

@@ -69,14 +69,7 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
         scenario.kernel_cmdline = words;
     }
     check_kernel_cmdline(&scenario.kernel_cmdline)?;
-    let name_fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    ensure!(
-        !scenario.name.is_empty()
-            && scenario.name.len() <= 64
-            && scenario.name.chars().all(name_fits),
-        "name = {:?}: use 1 to 64 letters, digits, `-` and `_`, it becomes part of a folder name",
-        scenario.name
-    );
+    check_name(&scenario.name)?;
     import(&mut scenario)?;
     ensure!(
         scenario.imported.is_some() || scenario.cluster.protocols.tcp > 0,
@@ -115,6 +108,15 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     check_sysctls(&scenario.sysctl)?;
     scenario.claims.iter().try_for_each(Claim::check)?;
     Ok(scenario)
+}
+
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    ensure!(
+        (1..=64).contains(&name.len()) && name.chars().all(fits),
+        "name = {name:?}: use 1 to 64 letters, digits, `-` and `_`, it becomes part of a folder name"
+    );
+    Ok(())
 }
 
 /// Reads the imported Cluster, if there is to be one, and checks that it can be measured at each

@@ -13,6 +13,13 @@ use crate::view::{Group, Timing};
 
 const METRIC: &str = metrics::CONNECT.name;
 
+/// A line is called one when it explains this share of the variance.
+const R2_MIN: f64 = 0.9;
+/// A connection stands out that takes so many times the median and the slowest without a proxy.
+const STANDS_OUT: u64 = 3;
+/// A change over the whole range of sizes below this share of the cost is called flat.
+const FLAT_BELOW: f64 = 0.02;
+
 /// New connections at one position, with how far the control moves on its own.
 #[derive(Clone, Copy)]
 struct Connections<'g> {
@@ -45,12 +52,6 @@ impl<'g> Connections<'g> {
         rivals.filter_map(|proxy| Some((proxy, self.at(proxy, services)?))).collect()
     }
 }
-/// A line is called one when it explains this share of the variance.
-const R2_MIN: f64 = 0.9;
-/// A connection stands out that takes so many times the median and the slowest without a proxy.
-const STANDS_OUT: u64 = 3;
-/// A change over the whole range of sizes below this share of the cost is called flat.
-const FLAT_BELOW: f64 = 0.02;
 
 /// The largest size, the worst position, every proxy. Where the control contradicts a figure it is
 /// not said what proxies take, and why.
@@ -285,8 +286,9 @@ pub(super) fn slowest(group: &Group<'_>) -> Option<String> {
         let samples = |proxy: &str| group.pooled_in(unit, METRIC, connect.label, proxy, size);
         let floor = samples(CONTROL).max().unwrap_or(0);
         for proxy in connect.rivals() {
-            let (all, worst) = (samples(proxy), samples(proxy).max()?);
-            let usual = all.percentile(0.5)?;
+            let all = samples(proxy);
+            // Not every proxy was measured at every size.
+            let (Some(worst), Some(usual)) = (all.max(), all.percentile(0.5)) else { continue };
             if worst < usual.max(floor).saturating_mul(STANDS_OUT) {
                 continue;
             }
@@ -347,6 +349,12 @@ mod tests {
         let wanted =
             "615,270 instructions with ipvs and 10,000 Services, 8.8 times the median of 2,000";
         assert!(told.contains(wanted) && told.contains("--between LEAST.."), "{told}");
+        let mut lacking = runs.clone();
+        lacking[0].cells.retain(|cell| {
+            (cell.labels.proxy.as_str(), cell.labels.services) != ("iptables-legacy", 100)
+        });
+        let without_one = slowest(&View::new(&lacking).unwrap().groups[0]);
+        assert_eq!(without_one, Some(told), "a cell that was not measured hides no other");
         let quiet = [fixture::stored()];
         assert_eq!(slowest(&View::new(&quiet).unwrap().groups[0]), None);
     }
