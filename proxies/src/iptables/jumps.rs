@@ -15,26 +15,26 @@ use super::tool::Variant;
 use crate::error::ProxyError;
 
 /// The chain whose disappearance would tell kube-proxy that somebody flushed the tables.
-pub(super) const CANARY: &str = "KUBE-PROXY-CANARY";
+const CANARY: &str = "KUBE-PROXY-CANARY";
 /// The tables that hold a canary.
-pub(super) const CANARY_TABLES: [&str; 3] = ["mangle", "nat", "filter"];
+const CANARY_TABLES: [&str; 3] = ["mangle", "nat", "filter"];
 
 /// One rule in a built-in chain.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Jump {
+struct Jump {
     /// Its table.
-    pub table: &'static str,
+    table: &'static str,
     /// The built-in chain it is put in front of.
-    pub from: &'static str,
+    from: &'static str,
     /// kube-proxy's chain.
-    pub to: &'static str,
+    to: &'static str,
     /// What comes before the target, as `iptables-save` prints it too.
     matches: &'static str,
 }
 
 impl Jump {
     /// The rule, without its chain. Written and saved form are the same.
-    pub(super) fn rule(&self) -> String {
+    fn rule(&self) -> String {
         format!("{}-j {}", self.matches, self.to)
     }
 }
@@ -60,7 +60,7 @@ const FORWARDING: &str = "-m comment --comment \"kubernetes forwarding rules\" "
 const POSTROUTING: &str = "-m comment --comment \"kubernetes postrouting rules\" ";
 
 /// All jumps in the order in which they are made; each goes to the front of its chain.
-pub(super) const JUMPS: [Jump; 14] = [
+const JUMPS: [Jump; 14] = [
     jump("filter", "INPUT", "KUBE-EXTERNAL-SERVICES", NEW_EXTERNAL),
     jump("filter", "FORWARD", "KUBE-EXTERNAL-SERVICES", NEW_EXTERNAL),
     jump("filter", "INPUT", "KUBE-NODEPORTS", HEALTH),
@@ -76,6 +76,20 @@ pub(super) const JUMPS: [Jump; 14] = [
     jump("filter", "INPUT", "KUBE-FIREWALL", ""),
     jump("filter", "OUTPUT", "KUBE-FIREWALL", ""),
 ];
+
+/// All of this as `iptables-save` prints it: the jump made last is in front.
+pub(super) fn saved() -> String {
+    let mut text = String::new();
+    for table in CANARY_TABLES {
+        text.extend(["*", table, "\n:", CANARY, " - [0:0]\n"]);
+        for jump in JUMPS.iter().rev().filter(|jump| jump.table == table) {
+            text.extend([":", jump.to, " - [0:0]\n:", jump.from, " ACCEPT [0:0]\n"]);
+            text.extend(["-A ", jump.from, " ", &jump.rule(), "\n"]);
+        }
+        text.push_str("COMMIT\n");
+    }
+    text
+}
 
 /// Makes what is missing of the canary chains and the jumps. 31 processes if all is there.
 ///

@@ -1,249 +1,303 @@
-//! What `iptables-save` prints of a namespace that holds a Cluster: the expectation of `verify`.
+//! What `iptables-save` prints of the rules that a text for `iptables-restore` holds.
 //!
-//! Written from the Cluster, not from the text of a sync, so that a mistake in one shows against
-//! the other. Legacy and nft print rules alike (iptables 1.8.9): addresses with their prefix length
-//! come first, `-p` before the matches, marks and probabilities as the kernel keeps them.
+//! Legacy and nft print rules alike (iptables 1.8.9): addresses with their prefix length come first
+//! and `-p` before the matches, which stay in their order; options of a match or target have an
+//! order of their own, defaults are spelled out, and numbers are as the kernel keeps them.
 
-use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::borrow::Cow;
+use std::net::IpAddr;
 
-use generators::{Cluster, Service};
+use ipnet::IpNet;
 
-use super::jumps::{CANARY, JUMPS};
-use super::names::ServiceChains;
-use crate::options::Options;
+/// How the value of an option is printed.
+#[derive(Clone, Copy)]
+enum Value {
+    /// As it was given.
+    Word,
+    /// In quotes where it has to be.
+    Text,
+    /// The same after a second space, which `libxt_nfacct` prints.
+    SpacedText,
+    /// `VALUE/MASK`, without leading zeros.
+    Mark,
+    /// As a 31-bit fraction, 11 decimals.
+    Probability,
+    /// `--or-mark`, as the `--set-xmark` that it is.
+    OrMark,
+    /// `--xor-mark`, the same.
+    XorMark,
+}
 
-const FILTER_CHAINS: [&str; 7] = [
-    "KUBE-EXTERNAL-SERVICES",
-    "KUBE-FIREWALL",
-    "KUBE-FORWARD",
-    "KUBE-NODEPORTS",
-    CANARY,
-    "KUBE-PROXY-FIREWALL",
-    "KUBE-SERVICES",
+/// The name of an option, and how its value is printed.
+type Known = (&'static str, Value);
+
+/// A match or target: its name, its options in the order in which they are printed, and what it
+/// prints where it was not given, for IPv4 and IPv6.
+type Extension = (&'static str, &'static [Known], &'static [[&'static str; 2]]);
+
+/// Those that kube-proxy uses and that print something else than was written (`extensions/`,
+/// iptables 1.8.9).
+const EXTENSIONS: [Extension; 10] = [
+    ("comment", &[("--comment", Value::Text)], &[]),
+    ("tcp", PORTS, &[]),
+    ("udp", PORTS, &[]),
+    ("sctp", PORTS, &[]),
+    ("mark", &[("--mark", Value::Mark)], &[]),
+    ("statistic", &[("--mode", Value::Word), ("--probability", Value::Probability)], &[]),
+    ("nfacct", &[("--nfacct-name", Value::SpacedText)], &[]),
+    ("recent", RECENT, &[RECENT_MASK, ["--rsource", "--rsource"]]),
+    ("MARK", MARK, &[]),
+    ("REJECT", &[("--reject-with", Value::Word)], &[REJECT_WITH]),
 ];
+const PORTS: &[Known] = &[("--sport", Value::Word), ("--dport", Value::Word)];
+const RECENT: &[Known] = &[
+    ("--set", Value::Word),
+    ("--rcheck", Value::Word),
+    ("--update", Value::Word),
+    ("--remove", Value::Word),
+    ("--seconds", Value::Word),
+    ("--reap", Value::Word),
+    ("--hitcount", Value::Word),
+    ("--name", Value::Word),
+    ("--mask", Value::Word),
+    ("--rsource", Value::Word),
+];
+const RECENT_MASK: [&str; 2] =
+    ["--mask 255.255.255.255", "--mask ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"];
+const REJECT_WITH: [&str; 2] =
+    ["--reject-with icmp-port-unreachable", "--reject-with icmp6-port-unreachable"];
+const MARK: &[Known] =
+    &[("--set-xmark", Value::Mark), ("--or-mark", Value::OrMark), ("--xor-mark", Value::XorMark)];
 
-const NAT_CHAINS: [&str; 5] =
-    ["KUBE-MARK-MASQ", "KUBE-NODEPORTS", "KUBE-POSTROUTING", CANARY, "KUBE-SERVICES"];
-
-const LOCALNET_FIREWALL: &str = "\
--A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 \
--m comment --comment \"block incoming localnet connections\" \
--m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
-";
-
-const FORWARD_RULES: &str = "\
--A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
--A KUBE-FORWARD -m comment --comment \"kubernetes forwarding rules\" \
--m mark --mark 0x4000/0x4000 -j ACCEPT
--A KUBE-FORWARD -m comment --comment \"kubernetes forwarding conntrack rule\" \
--m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-";
-
-const MASQUERADE_RULES: &str = "\
--A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000
--A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN
--A KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0
--A KUBE-POSTROUTING -m comment --comment \"kubernetes service traffic requiring SNAT\" \
--j MASQUERADE --random-fully
-";
-
-const NODE_PORTS_COMMENT: &str = "-m comment --comment \
-\"kubernetes service nodeports; NOTE: this must be the last rule in this chain\"";
-
-const REJECT: &str = "-j REJECT --reject-with icmp-port-unreachable";
-
-/// Everything this backend has in a namespace, as text in the format of `iptables-save`. Built-in
-/// chains hold its own rules only; Endpoint rules always have their comments.
-pub(super) fn text(options: &Options, cluster: &Cluster) -> String {
-    let mut writer = Writer { options, text: String::new() };
-    writer.mangle();
-    writer.filter(cluster);
-    writer.nat(cluster);
-    writer.text
-}
-
-struct Writer<'a> {
-    options: &'a Options,
-    text: String,
-}
-
-/// Writes one line. A `String` takes whatever it is given.
-macro_rules! line {
-    ($writer:expr, $($args:tt)*) => {{
-        let _ = writeln!($writer.text, $($args)*);
-    }};
-}
-
-impl Writer<'_> {
-    fn mangle(&mut self) {
-        line!(self, "*mangle\n:{CANARY} - [0:0]\nCOMMIT");
-    }
-
-    fn filter(&mut self, cluster: &Cluster) {
-        self.begin("filter", ["INPUT", "FORWARD", "OUTPUT"], &FILTER_CHAINS);
-        if self.options.has_localhost_node_ports() {
-            self.text.push_str(LOCALNET_FIREWALL);
-        }
-        self.text.push_str(FORWARD_RULES);
-        for service in cluster.services().iter().filter(|service| service.endpoints().is_empty()) {
-            self.rejects(service);
-        }
-        line!(self, "COMMIT");
-    }
-
-    fn nat(&mut self, cluster: &Cluster) {
-        self.begin("nat", ["PREROUTING", "OUTPUT", "POSTROUTING"], &NAT_CHAINS);
-        let with_endpoints = |service: &&Service| !service.endpoints().is_empty();
-        for service in cluster.services().iter().filter(with_endpoints) {
-            let chains = ServiceChains::all(service);
-            for chain in chains.written() {
-                line!(self, ":{chain} - [0:0]");
+/// The saved form of a text for `iptables-restore`, or `ip6tables-restore`: the same tables and
+/// chains, with their rules as the tool of the same family prints them. Lines that are neither a
+/// table nor a chain nor a rule at the end of one are left out.
+pub(crate) fn text(restore: &str, is_ipv6: bool) -> String {
+    let mut saved = String::with_capacity(restore.len() * 5 / 4);
+    for line in restore.lines() {
+        match line.strip_prefix("-A ").map(|rule| rule.split_once(' ').unwrap_or((rule, ""))) {
+            Some((chain, rule)) => {
+                saved.extend(["-A ", chain]);
+                Rule::parse(rule, is_ipv6).write(&mut saved);
             }
-            self.entrances(&chains);
-            self.service_chains(&chains);
+            None if line.starts_with(['*', ':']) || line == "COMMIT" => saved.push_str(line),
+            None => continue,
         }
-        self.text.push_str(MASQUERADE_RULES);
-        self.node_port_jumps();
-        line!(self, "COMMIT");
+        saved.push('\n');
+    }
+    saved
+}
+
+/// One rule, taken apart.
+#[derive(Default)]
+struct Rule<'a> {
+    /// What every rule may match, in the order of [`BASICS`].
+    basics: [Option<String>; BASICS.len()],
+    /// Matches and the target.
+    parts: Vec<Part<'a>>,
+}
+
+/// Matches without an extension, in the order in which they are printed.
+const BASICS: [&str; 5] = ["-s", "-d", "-i", "-o", "-p"];
+
+/// A match or target.
+struct Part<'a> {
+    /// `-m`, `-j` or `-g`.
+    flag: Cow<'a, str>,
+    name: Cow<'a, str>,
+    known: &'static [Known],
+    /// Options as they are printed, with their place among the known.
+    options: Vec<(usize, String)>,
+}
+
+impl<'a> Rule<'a> {
+    fn parse(text: &'a str, is_ipv6: bool) -> Self {
+        let mut rule = Self::default();
+        let mut words = words(text).into_iter().peekable();
+        let mut not = "";
+        while let Some(word) = words.next() {
+            if word == "!" {
+                not = "! ";
+                continue;
+            }
+            if let Some(basic) = BASICS.iter().position(|basic| *basic == word) {
+                let printed = format!("{not}{word} {}", network(&words.next().unwrap_or_default()));
+                rule.basics[basic] = Some(printed);
+            } else if matches!(&*word, "-m" | "-j" | "-g") {
+                rule.parts.push(Part::new(word, words.next().unwrap_or_default()));
+            } else if word.starts_with("--") {
+                let is_value = |next: &Cow<'_, str>| !next.starts_with('-') && next != "!";
+                let values = std::iter::from_fn(|| words.next_if(is_value));
+                rule.add_option(not, &word, &values.collect::<Vec<_>>().join(" "));
+            }
+            not = "";
+        }
+        rule.parts.iter_mut().for_each(|part| part.complete(usize::from(is_ipv6)));
+        rule
     }
 
-    /// The table, its chains, and the jumps: the one made last is in front.
-    fn begin(&mut self, table: &str, built_in: [&str; 3], chains: &[&str]) {
-        line!(self, "*{table}");
-        for chain in built_in {
-            line!(self, ":{chain} ACCEPT [0:0]");
-        }
-        for chain in chains {
-            line!(self, ":{chain} - [0:0]");
-        }
-        for jump in JUMPS.iter().rev().filter(|jump| jump.table == table) {
-            line!(self, "-A {} {}", jump.from, jump.rule());
-        }
+    /// Gives an option to the last match or target that has it, or to the last of all.
+    fn add_option(&mut self, not: &str, name: &str, value: &str) {
+        let place = |part: &Part<'_>| part.known.iter().position(|(known, _)| *known == name);
+        let owner = self.parts.iter().rposition(|part| place(part).is_some());
+        let owner = owner.unwrap_or(self.parts.len().saturating_sub(1));
+        let Some(part) = self.parts.get_mut(owner) else { return };
+        let place = place(part);
+        let kind = place.and_then(|at| part.known.get(at)).map(|(_, kind)| *kind);
+        let printed = option(name, value, kind.unwrap_or(Value::Word));
+        part.options.push((place.unwrap_or(usize::MAX), format!("{not}{printed}")));
     }
 
-    fn rejects(&mut self, service: &Service) {
-        let (name, protocol, port) = (service.name(), service.protocol(), service.port());
-        let vip = std::iter::once(("KUBE-SERVICES", service.vip()));
-        let external = service.external_ips().iter().map(|ip| ("KUBE-EXTERNAL-SERVICES", *ip));
-        for (chain, address) in vip.chain(external) {
-            let matches = destination(service, Some(address), port, " has no endpoints");
-            line!(self, "-A {chain} {matches} {REJECT}");
+    fn write(&self, text: &mut String) {
+        for basic in self.basics.iter().flatten() {
+            text.extend([" ", basic]);
         }
-        if let Some(node_port) = service.node_port() {
-            line!(
-                self,
-                "-A KUBE-EXTERNAL-SERVICES -p {protocol} -m comment --comment \
-                 \"{name} has no endpoints\" -m addrtype --dst-type LOCAL \
-                 -m {protocol} --dport {node_port} {REJECT}"
-            );
-        }
-    }
-
-    fn entrances(&mut self, chains: &ServiceChains<'_>) {
-        let (service, port) = (chains.service, chains.service.port());
-        let (own, external) = (chains.hash.chain("KUBE-SVC-"), chains.hash.chain("KUBE-EXT-"));
-        let matches = destination(service, Some(service.vip()), port, " cluster IP");
-        line!(self, "-A KUBE-SERVICES {matches} -j {own}");
-        for &address in service.external_ips() {
-            let matches = destination(service, Some(address), port, " external IP");
-            line!(self, "-A KUBE-SERVICES {matches} -j {external}");
-        }
-        if let Some(node_port) = service.node_port() {
-            let matches = destination(service, None, node_port, "");
-            line!(self, "-A KUBE-NODEPORTS {matches} -j {external}");
-        }
-    }
-
-    fn service_chains(&mut self, chains: &ServiceChains<'_>) {
-        let service = chains.service;
-        let (name, protocol) = (service.name(), service.protocol());
-        let (own, external) = (chains.hash.chain("KUBE-SVC-"), chains.hash.chain("KUBE-EXT-"));
-        if let Some(from) = self.masqueraded_sources() {
-            let matches = destination(service, Some(service.vip()), service.port(), " cluster IP");
-            line!(self, "-A {own} {from}{matches} -j KUBE-MARK-MASQ");
-        }
-        if chains.has_external_chain() {
-            line!(
-                self,
-                "-A {external} -m comment --comment \
-                 \"masquerade traffic for {name} external destinations\" -j KUBE-MARK-MASQ\n\
-                 -A {external} -j {own}"
-            );
-        }
-        let hashes = chains.endpoints.as_deref().unwrap_or_default();
-        for (at, (endpoint, hash)) in service.endpoints().iter().zip(hashes).enumerate() {
-            let chain = hash.chain("KUBE-SEP-");
-            let share = share(hashes.len() - at);
-            line!(self, "-A {own} -m comment --comment \"{name} -> {endpoint}\" {share}-j {chain}");
-            line!(
-                self,
-                "-A {chain} -s {}/32 -m comment --comment \"{name}\" -j KUBE-MARK-MASQ\n\
-                 -A {chain} -p {protocol} -m comment --comment \"{name}\" -m {protocol} \
-                 -j DNAT --to-destination {endpoint}",
-                endpoint.address
-            );
-        }
-    }
-
-    /// The match on the source of VIP traffic that is masqueraded; nothing if none is.
-    fn masqueraded_sources(&self) -> Option<String> {
-        if self.options.masquerade_all {
-            return Some(String::new());
-        }
-        Some(format!("! -s {} ", self.options.local_cidr?.trunc()))
-    }
-
-    fn node_port_jumps(&mut self) {
-        let addresses = &self.options.node_addresses;
-        if addresses.is_empty() {
-            line!(
-                self,
-                "-A KUBE-SERVICES {NODE_PORTS_COMMENT} -m addrtype --dst-type LOCAL \
-                 -j KUBE-NODEPORTS"
-            );
-        }
-        for address in addresses {
-            line!(self, "-A KUBE-SERVICES -d {address}/32 {NODE_PORTS_COMMENT} -j KUBE-NODEPORTS");
+        for part in &self.parts {
+            text.extend([" ", &part.flag, " ", &part.name]);
+            for (_, option) in &part.options {
+                text.extend([" ", option]);
+            }
         }
     }
 }
 
-/// The match on where a packet goes, with the name of the Service and more as its comment.
-fn destination(service: &Service, to: Option<Ipv4Addr>, port: u16, comment: &str) -> String {
-    let (name, protocol) = (service.name(), service.protocol());
-    let to = to.map(|address| format!("-d {address}/32 ")).unwrap_or_default();
-    let comment = format!("-m comment --comment \"{name}{comment}\"");
-    format!("{to}-p {protocol} {comment} -m {protocol} --dport {port}")
+impl<'a> Part<'a> {
+    fn new(flag: Cow<'a, str>, name: Cow<'a, str>) -> Self {
+        let known = extension(&name).map_or(&[] as &[_], |(_, known, _)| known);
+        Self { flag, name, known, options: Vec::new() }
+    }
+
+    /// Puts the options in their order, and what was not given behind them.
+    fn complete(&mut self, family: usize) {
+        self.options.sort_by_key(|(place, _)| *place);
+        let Some((_, _, defaults)) = extension(&self.name) else { return };
+        for default in defaults.iter().filter_map(|of_families| of_families.get(family)) {
+            let name = default.split(' ').next().unwrap_or_default();
+            if !self.options.iter().any(|(_, option)| option.starts_with(name)) {
+                self.options.push((usize::MAX, (*default).to_owned()));
+            }
+        }
+    }
 }
 
-/// The share of the first of `left` Endpoints. The kernel keeps it in 31 bits and `iptables-save`
-/// prints 11 decimals (`extensions/libxt_statistic.c`, iptables 1.8.9).
-fn share(left: usize) -> String {
+fn extension(name: &str) -> Option<&'static Extension> {
+    EXTENSIONS.iter().find(|(known, ..)| *known == name)
+}
+
+fn option(name: &str, value: &str, kind: Value) -> String {
+    match kind {
+        _ if value.is_empty() => name.to_owned(),
+        Value::Word => format!("{name} {value}"),
+        Value::Text => format!("{name} {}", quoted(value)),
+        Value::SpacedText => format!("{name}  {}", quoted(value)),
+        Value::Mark => {
+            let parts = value.split('/').map(number);
+            format!("{name} {}", parts.collect::<Vec<_>>().join("/"))
+        }
+        Value::OrMark => format!("--set-xmark {0}/{0}", number(value)),
+        Value::XorMark => format!("--set-xmark {}/0x0", number(value)),
+        Value::Probability => format!("{name} {}", probability(value)),
+    }
+}
+
+/// An address or network as a network without host bits; anything else as it is.
+fn network(word: &str) -> String {
+    let network = word.parse::<IpNet>().or_else(|_| word.parse::<IpAddr>().map(IpNet::from));
+    network.map_or_else(|_| word.to_owned(), |network| network.trunc().to_string())
+}
+
+/// A number in hexadecimal without leading zeros; anything else as it is.
+fn number(word: &str) -> String {
+    let parsed = match word.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => word.parse(),
+    };
+    parsed.map_or_else(|_| word.to_owned(), |number| format!("{number:#x}"))
+}
+
+/// A share as the kernel keeps it, in 31 bits (`extensions/libxt_statistic.c`, iptables 1.8.9).
+fn probability(word: &str) -> String {
     const ONE: f64 = 2_147_483_648.0;
-    if left <= 1 {
-        return String::new();
+    let parsed = word.parse::<f64>();
+    parsed.map_or_else(|_| word.to_owned(), |share| format!("{:.11}", (share * ONE).round() / ONE))
+}
+
+/// Text in quotes, unless all of it is letters, digits, `_` and `-` (`xtables_save_string`,
+/// libxtables/xtables.c, iptables 1.8.9).
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
     }
-    // The rule was written with ten decimals; rounding is of what was written.
-    let written = (1e10 / left as f64).round() / 1e10;
-    let kept = (written * ONE).round() / ONE;
-    format!("-m statistic --mode random --probability {kept:.11} ")
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        if matches!(c, '"' | '\\' | '\'') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted + "\""
+}
+
+/// The words of a rule. Double quotes hold words together; a backslash in them makes the next
+/// character a plain one (`add_param_to_argv`, iptables/xshared.c, iptables 1.8.9).
+fn words(rule: &str) -> Vec<Cow<'_, str>> {
+    let mut words = Vec::new();
+    let mut rest = rule.trim_start();
+    while !rest.is_empty() {
+        let word;
+        if let Some(inner) = rest.strip_prefix('"') {
+            (word, rest) = quoted_word(inner);
+        } else {
+            let (plain, behind) = rest.split_once(' ').unwrap_or((rest, ""));
+            (word, rest) = (plain.into(), behind);
+        }
+        words.push(word);
+        rest = rest.trim_start();
+    }
+    words
+}
+
+/// A word up to the quote that closes it, and what is behind it.
+fn quoted_word(inner: &str) -> (Cow<'_, str>, &str) {
+    match inner.split_once('"') {
+        Some((word, rest)) if !word.contains('\\') => return (word.into(), rest),
+        _ => {}
+    }
+    let mut word = String::new();
+    let mut characters = inner.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '"' => break,
+            '\\' => word.extend(characters.next()),
+            _ => word.push(c),
+        }
+    }
+    (word.into(), characters.as_str())
 }
 
 #[cfg(test)]
 mod tests {
-    use generators::Ipv4Net;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::golden;
+    use crate::iptables::{jumps, restore_text};
+    use crate::options::Options;
+
+    fn saved(rule: &str) -> String {
+        text(&format!("-A X {rule}\n"), false)
+    }
 
     #[test]
-    fn the_expectation_is_what_iptables_save_is_known_to_print() {
+    fn a_whole_sync_is_saved_as_iptables_save_is_known_to_print_it() {
         let options = Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() };
-        let text = text(&options, &golden::overall());
+        let restore = restore_text(&golden::overall(), &options);
+        let restore = String::from_utf8(restore).expect("rules are ASCII");
         let mut table = "";
         let mut rules = Vec::new();
-        for line in text.lines() {
+        let saved = text(&restore, false) + &jumps::saved();
+        for line in saved.lines() {
             if let Some(name) = line.strip_prefix('*') {
                 table = name;
             } else if line.starts_with("-A ") {
@@ -255,15 +309,49 @@ mod tests {
     }
 
     #[test]
-    fn the_pod_network_is_printed_without_host_bits() {
-        for (address, prefix, printed) in
-            [([10, 140, 1, 2], 9, "10.128.0.0/9"), ([10, 1, 2, 3], 32, "10.1.2.3/32")]
-        {
-            let local_cidr = Ipv4Net::new(address.into(), prefix).ok();
-            let options = Options { local_cidr, ..Options::default() };
-            let writer = Writer { options: &options, text: String::new() };
-            assert_eq!(writer.masqueraded_sources(), Some(format!("! -s {printed} ")));
+    fn written_rules_have_their_saved_form() {
+        for (written, printed) in [
+            ("", ""),
+            ("-d 10.0.0.1 ! -s 10.140.1.2/9", " ! -s 10.128.0.0/9 -d 10.0.0.1/32"),
+            ("-m sctp -p sctp -o eth0 --dport 9", " -o eth0 -p sctp -m sctp --dport 9"),
+            ("-m comment --comment probe", " -m comment --comment probe"),
+            ("-m comment --comment ns/svc:p", " -m comment --comment \"ns/svc:p\""),
+            (r#"-m comment --comment "a 'b\" -j""#, r#" -m comment --comment "a \'b\" -j""#),
+            ("-m mark ! --mark 0x00004000/16384", " -m mark ! --mark 0x4000/0x4000"),
+            ("-j MARK --or-mark 0x00004000", " -j MARK --set-xmark 0x4000/0x4000"),
+            ("-j MARK --xor-mark 0x00004000", " -j MARK --set-xmark 0x4000/0x0"),
+            ("-j REJECT", " -j REJECT --reject-with icmp-port-unreachable"),
+            ("-j REJECT --reject-with tcp-reset", " -j REJECT --reject-with tcp-reset"),
+            ("-j MASQUERADE --random-fully", " -j MASQUERADE --random-fully"),
+            ("-m set --match-set A dst,dst -j RETURN", " -m set --match-set A dst,dst -j RETURN"),
+            ("-m nfacct --nfacct-name a_b -j X", " -m nfacct --nfacct-name  a_b -j X"),
+            (
+                "-m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL",
+                " -m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL",
+            ),
+            (
+                "-m recent --name A --rcheck --seconds 9 --reap -j A",
+                " -m recent --rcheck --seconds 9 --reap --name A --mask 255.255.255.255 --rsource -j A",
+            ),
+            (
+                "-m recent --name A --set -m tcp -p tcp -j DNAT --to-destination 10.0.0.1:80",
+                " -p tcp -m recent --set --name A --mask 255.255.255.255 --rsource -m tcp \
+                 -j DNAT --to-destination 10.0.0.1:80",
+            ),
+        ] {
+            assert_eq!(saved(written), format!("-A X{printed}\n"));
         }
+    }
+
+    #[test]
+    fn ipv6_has_its_own_prefix_mask_and_refusal() {
+        let written = "-A X -m recent --set -d fd00::1 -m tcp -p tcp --dport 80 -j REJECT\n";
+        let mask = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+        let printed = format!(
+            "-A X -d fd00::1/128 -p tcp -m recent --set --mask {mask} --rsource -m tcp --dport 80 \
+             -j REJECT --reject-with icmp6-port-unreachable\n"
+        );
+        assert_eq!(text(written, true), printed);
     }
 
     #[test]
@@ -277,8 +365,24 @@ mod tests {
             (9, "0.11111111101"),
             (10, "0.10000000009"),
         ] {
-            assert_eq!(share(left), format!("-m statistic --mode random --probability {kept} "));
+            assert_eq!(probability(&format!("{:.10}", 1.0 / f64::from(left))), kept);
         }
-        assert_eq!(share(1), "");
+    }
+
+    #[test]
+    fn a_saved_rule_stays_as_it_is() {
+        let rules = golden::OVERALL_SAVED.lines().filter_map(|line| line.split_once(' '));
+        for (_, rule) in rules {
+            assert_eq!(text(rule, false), format!("{rule}\n"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_text_never_panics(at in 0..golden::OVERALL_RESTORE.len(), byte: u8) {
+            let mut restore = golden::OVERALL_RESTORE.as_bytes().to_vec();
+            restore[at] = byte;
+            let _ = text(&String::from_utf8_lossy(&restore), false);
+        }
     }
 }

@@ -13,7 +13,7 @@ pub(super) struct ContainerDump {
     /// `set` or `map`.
     pub kind: String,
     /// What is said of it besides its elements: type, flags, comment.
-    pub head: Vec<String>,
+    pub head: BTreeSet<String>,
     /// Its elements.
     pub elements: BTreeSet<String>,
 }
@@ -59,7 +59,7 @@ impl Dump {
                 (Some(Open::Container(container)), line) => match line.strip_prefix("elements = {")
                 {
                     Some(first) => read_elements(first, &mut lines, &mut container.elements)?,
-                    None => container.head.push(line.to_owned()),
+                    None => drop(container.head.insert(line.to_owned())),
                 },
             }
         }

@@ -6,9 +6,9 @@
 //! transaction of its own; upstream waits a second, which is the least time between two syncs by
 //! default. Clean-up of connection tracking is not part of a sync here.
 
+mod commands;
 mod dump;
 mod elements;
-mod expected;
 mod fixed;
 mod layout;
 mod listing;
@@ -260,9 +260,10 @@ impl Staged for Nftables {
 }
 
 impl Audit for Nftables {
-    /// Compares `nft list table` with what it should print of this Cluster.
+    /// Compares `nft list table` with what it should print after a full sync of this Cluster.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        let expected = expected::table(self.layout, &self.options, cluster);
+        let commands = full_text(self.layout, cluster, &self.options);
+        let expected = Dump::after(&String::from_utf8_lossy(&commands), TABLE);
         match nft::list(&["list", "table", "ip", TABLE_NAME])? {
             Some(text) => verify::compare(&expected, &Dump::parse(&text)?),
             None => Err(ProxyError::Mismatch {
