@@ -11,7 +11,7 @@ pub(crate) mod dump;
 mod jumps;
 mod names;
 mod render;
-mod saved;
+pub(crate) mod saved;
 mod teardown;
 mod text;
 pub(crate) mod tool;
@@ -109,6 +109,12 @@ pub(crate) const TOOL_NFT: Tool = Tool {
 /// What a full sync of an empty namespace hands to `iptables-restore`.
 fn restore_text(cluster: &Cluster, options: &Options) -> Vec<u8> {
     render::full(options, cluster, &[]).into_parts().0
+}
+
+/// What `iptables-save` prints of a namespace that got this and the jumps.
+pub(crate) fn saved_text(cluster: &Cluster, options: &Options) -> String {
+    let restore = restore_text(cluster, options);
+    saved::text(&String::from_utf8_lossy(&restore), false) + &jumps::saved()
 }
 
 /// The backends `iptables-legacy` and `iptables-nft`.
@@ -251,8 +257,7 @@ impl Audit for Iptables {
     /// Compares `iptables-save` with what it should print after a full sync of this Cluster.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
         let found = self.tool.save(&[])?;
-        let restore = restore_text(cluster, &self.options);
-        let expected = saved::text(&String::from_utf8_lossy(&restore), false) + &jumps::saved();
+        let expected = saved_text(cluster, &self.options);
         let (expected, found) = (Dump::parse(expected.as_bytes())?, Dump::parse(&found)?);
         let mut differences = Differences::default();
         verify::compare(&expected, &found, &mut differences);

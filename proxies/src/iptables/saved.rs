@@ -5,69 +5,25 @@
 //! order of their own, defaults are spelled out, and numbers are as the kernel keeps them.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
-/// How the value of an option is printed.
-#[derive(Clone, Copy)]
-enum Value {
-    /// As it was given.
-    Word,
-    /// In quotes where it has to be.
-    Text,
-    /// The same after a second space, which `libxt_nfacct` prints.
-    SpacedText,
-    /// `VALUE/MASK`, without leading zeros.
-    Mark,
-    /// As a 31-bit fraction, 11 decimals.
-    Probability,
-    /// `--or-mark`, as the `--set-xmark` that it is.
-    OrMark,
-    /// `--xor-mark`, the same.
-    XorMark,
-}
+/// Matches without an extension, in the order in which they are printed.
+const BASICS: [&str; 5] = ["-s", "-d", "-i", "-o", "-p"];
 
-/// The name of an option, and how its value is printed.
-type Known = (&'static str, Value);
-
-/// A match or target: its name, its options in the order in which they are printed, and what it
-/// prints where it was not given, for IPv4 and IPv6.
-type Extension = (&'static str, &'static [Known], &'static [[&'static str; 2]]);
-
-/// Those that kube-proxy uses and that print something else than was written (`extensions/`,
-/// iptables 1.8.9).
-const EXTENSIONS: [Extension; 10] = [
-    ("comment", &[("--comment", Value::Text)], &[]),
-    ("tcp", PORTS, &[]),
-    ("udp", PORTS, &[]),
-    ("sctp", PORTS, &[]),
-    ("mark", &[("--mark", Value::Mark)], &[]),
-    ("statistic", &[("--mode", Value::Word), ("--probability", Value::Probability)], &[]),
-    ("nfacct", &[("--nfacct-name", Value::SpacedText)], &[]),
-    ("recent", RECENT, &[RECENT_MASK, ["--rsource", "--rsource"]]),
-    ("MARK", MARK, &[]),
-    ("REJECT", &[("--reject-with", Value::Word)], &[REJECT_WITH]),
+/// Options of the match `recent`, in the order in which they are printed.
+const RECENT: [&str; 9] = [
+    "--set",
+    "--rcheck",
+    "--update",
+    "--remove",
+    "--seconds",
+    "--reap",
+    "--hitcount",
+    "--name",
+    "--mask",
 ];
-const PORTS: &[Known] = &[("--sport", Value::Word), ("--dport", Value::Word)];
-const RECENT: &[Known] = &[
-    ("--set", Value::Word),
-    ("--rcheck", Value::Word),
-    ("--update", Value::Word),
-    ("--remove", Value::Word),
-    ("--seconds", Value::Word),
-    ("--reap", Value::Word),
-    ("--hitcount", Value::Word),
-    ("--name", Value::Word),
-    ("--mask", Value::Word),
-    ("--rsource", Value::Word),
-];
-const RECENT_MASK: [&str; 2] =
-    ["--mask 255.255.255.255", "--mask ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"];
-const REJECT_WITH: [&str; 2] =
-    ["--reject-with icmp-port-unreachable", "--reject-with icmp6-port-unreachable"];
-const MARK: &[Known] =
-    &[("--set-xmark", Value::Mark), ("--or-mark", Value::OrMark), ("--xor-mark", Value::XorMark)];
 
 /// The saved form of a text for `iptables-restore`, or `ip6tables-restore`: the same tables and
 /// chains, with their rules as the tool of the same family prints them. Lines that are neither a
@@ -90,28 +46,15 @@ pub(crate) fn text(restore: &str, is_ipv6: bool) -> String {
 
 /// One rule, taken apart.
 #[derive(Default)]
-struct Rule<'a> {
+struct Rule {
     /// What every rule may match, in the order of [`BASICS`].
-    basics: [Option<String>; BASICS.len()],
-    /// Matches and the target.
-    parts: Vec<Part<'a>>,
+    basics: [String; BASICS.len()],
+    /// Matches and the target, by `-m NAME` or `-j NAME`, each with its options.
+    parts: Vec<(String, Vec<String>)>,
 }
 
-/// Matches without an extension, in the order in which they are printed.
-const BASICS: [&str; 5] = ["-s", "-d", "-i", "-o", "-p"];
-
-/// A match or target.
-struct Part<'a> {
-    /// `-m`, `-j` or `-g`.
-    flag: Cow<'a, str>,
-    name: Cow<'a, str>,
-    known: &'static [Known],
-    /// Options as they are printed, with their place among the known.
-    options: Vec<(usize, String)>,
-}
-
-impl<'a> Rule<'a> {
-    fn parse(text: &'a str, is_ipv6: bool) -> Self {
+impl Rule {
+    fn parse(text: &str, is_ipv6: bool) -> Self {
         let mut rule = Self::default();
         let mut words = words(text).into_iter().peekable();
         let mut not = "";
@@ -120,83 +63,68 @@ impl<'a> Rule<'a> {
                 not = "! ";
                 continue;
             }
-            if let Some(basic) = BASICS.iter().position(|basic| *basic == word) {
-                let printed = format!("{not}{word} {}", network(&words.next().unwrap_or_default()));
-                rule.basics[basic] = Some(printed);
-            } else if matches!(&*word, "-m" | "-j" | "-g") {
-                rule.parts.push(Part::new(word, words.next().unwrap_or_default()));
-            } else if word.starts_with("--") {
-                let is_value = |next: &Cow<'_, str>| !next.starts_with('-') && next != "!";
-                let values = std::iter::from_fn(|| words.next_if(is_value));
-                rule.add_option(not, &word, &values.collect::<Vec<_>>().join(" "));
+            let is_value = |next: &Cow<'_, str>| !next.starts_with('-') && next != "!";
+            let values = std::iter::from_fn(|| words.next_if(is_value));
+            let value = values.collect::<Vec<_>>().join(" ");
+            if let Some(at) = BASICS.iter().position(|basic| *basic == word) {
+                rule.basics[at] = format!(" {not}{word} {}", network(&value));
+            } else if !word.starts_with("--") {
+                rule.parts.push((format!(" {word} {value}"), Vec::new()));
+            } else if let Some((_, options)) = rule.parts.last_mut() {
+                options.push(format!(" {not}{}", option(&word, &value)));
             }
             not = "";
         }
-        rule.parts.iter_mut().for_each(|part| part.complete(usize::from(is_ipv6)));
+        for (name, options) in &mut rule.parts {
+            complete(name, options, is_ipv6);
+        }
         rule
     }
 
-    /// Gives an option to the last match or target that has it, or to the last of all.
-    fn add_option(&mut self, not: &str, name: &str, value: &str) {
-        let place = |part: &Part<'_>| part.known.iter().position(|(known, _)| *known == name);
-        let owner = self.parts.iter().rposition(|part| place(part).is_some());
-        let owner = owner.unwrap_or(self.parts.len().saturating_sub(1));
-        let Some(part) = self.parts.get_mut(owner) else { return };
-        let place = place(part);
-        let kind = place.and_then(|at| part.known.get(at)).map(|(_, kind)| *kind);
-        let printed = option(name, value, kind.unwrap_or(Value::Word));
-        part.options.push((place.unwrap_or(usize::MAX), format!("{not}{printed}")));
-    }
-
     fn write(&self, text: &mut String) {
-        for basic in self.basics.iter().flatten() {
-            text.extend([" ", basic]);
+        text.extend(self.basics.iter().map(String::as_str));
+        for (name, options) in &self.parts {
+            text.push_str(name);
+            text.extend(options.iter().map(String::as_str));
         }
-        for part in &self.parts {
-            text.extend([" ", &part.flag, " ", &part.name]);
-            for (_, option) in &part.options {
-                text.extend([" ", option]);
+    }
+}
+
+/// Puts options in their order, and what was not given behind them.
+fn complete(name: &str, options: &mut Vec<String>, is_ipv6: bool) {
+    match name {
+        " -m recent" => {
+            let place = |option: &String| RECENT.iter().position(|name| option.contains(name));
+            options.sort_by_key(|option| place(option).unwrap_or(RECENT.len()));
+            let mask = [Ipv4Addr::BROADCAST.into(), IpAddr::from([0xff; 16])];
+            let mask = mask[usize::from(is_ipv6)];
+            for default in [format!(" --mask {mask}"), " --rsource".into()] {
+                if !options.contains(&default) {
+                    options.push(default);
+                }
             }
         }
-    }
-}
-
-impl<'a> Part<'a> {
-    fn new(flag: Cow<'a, str>, name: Cow<'a, str>) -> Self {
-        let known = extension(&name).map_or(&[] as &[_], |(_, known, _)| known);
-        Self { flag, name, known, options: Vec::new() }
-    }
-
-    /// Puts the options in their order, and what was not given behind them.
-    fn complete(&mut self, family: usize) {
-        self.options.sort_by_key(|(place, _)| *place);
-        let Some((_, _, defaults)) = extension(&self.name) else { return };
-        for default in defaults.iter().filter_map(|of_families| of_families.get(family)) {
-            let name = default.split(' ').next().unwrap_or_default();
-            if !self.options.iter().any(|(_, option)| option.starts_with(name)) {
-                self.options.push((usize::MAX, (*default).to_owned()));
-            }
+        " -j REJECT" if options.is_empty() => {
+            let icmp = if is_ipv6 { "icmp6" } else { "icmp" };
+            options.push(format!(" --reject-with {icmp}-port-unreachable"));
         }
+        _ => {}
     }
 }
 
-fn extension(name: &str) -> Option<&'static Extension> {
-    EXTENSIONS.iter().find(|(known, ..)| *known == name)
-}
-
-fn option(name: &str, value: &str, kind: Value) -> String {
-    match kind {
+/// An option as its match or target prints it (`extensions/`, iptables 1.8.9).
+fn option(name: &str, value: &str) -> String {
+    match name {
         _ if value.is_empty() => name.to_owned(),
-        Value::Word => format!("{name} {value}"),
-        Value::Text => format!("{name} {}", quoted(value)),
-        Value::SpacedText => format!("{name}  {}", quoted(value)),
-        Value::Mark => {
-            let parts = value.split('/').map(number);
-            format!("{name} {}", parts.collect::<Vec<_>>().join("/"))
+        "--comment" => format!("{name} {}", quoted(value)),
+        "--nfacct-name" => format!("{name}  {}", quoted(value)),
+        "--mark" | "--set-xmark" => {
+            format!("{name} {}", value.split('/').map(number).collect::<Vec<_>>().join("/"))
         }
-        Value::OrMark => format!("--set-xmark {0}/{0}", number(value)),
-        Value::XorMark => format!("--set-xmark {}/0x0", number(value)),
-        Value::Probability => format!("{name} {}", probability(value)),
+        "--or-mark" => format!("--set-xmark {0}/{0}", number(value)),
+        "--xor-mark" => format!("--set-xmark {}/0x0", number(value)),
+        "--probability" => format!("{name} {}", probability(value)),
+        _ => format!("{name} {value}"),
     }
 }
 

@@ -16,9 +16,9 @@ use super::dump::{ContainerDump, Dump};
 const DYNAMIC_SET_SIZE: &str = "size 65535";
 
 impl Dump {
-    /// What `table` (family and name) holds after the commands of a sync. Commands for other tables
-    /// are left out, and so is what is no command of those that kube-proxy gives.
-    pub(crate) fn after(commands: &str, table: &str) -> Self {
+    /// What `table` (family and name) holds after the commands of a full sync. Left out are commands
+    /// for other tables, and those that do nothing where there was nothing before.
+    pub(super) fn after(commands: &str, table: &str) -> Self {
         let mut dump = Self::default();
         for line in commands.lines() {
             let mut words = line.splitn(3, ' ');
@@ -56,18 +56,10 @@ impl Dump {
                 };
             }
             ("delete", "set" | "map") => drop(self.containers.remove(name)),
-            ("flush", "set" | "map") => {
-                self.containers.entry(name.into()).or_default().elements.clear();
-            }
-            ("add" | "delete", "element") => {
-                let elements = &mut self.containers.entry(name.into()).or_default().elements;
-                for element in inner(definition).split(", ").map(str::trim) {
-                    if command.0 == "add" {
-                        elements.insert(element.to_owned());
-                    } else {
-                        elements.retain(|there| key(there) != element);
-                    }
-                }
+            ("add", "element") => {
+                let container = self.containers.entry(name.into()).or_default();
+                let elements = inner(definition).split(", ").map(str::trim);
+                container.elements.extend(elements.map(str::to_owned));
             }
             _ => {}
         }
@@ -91,7 +83,7 @@ fn chain_line(part: &str) -> String {
 }
 
 /// Whether a line of a chain is no rule.
-pub(super) fn is_head(line: &str) -> bool {
+fn is_head(line: &str) -> bool {
     line.starts_with("type ") || line.starts_with("comment ")
 }
 
@@ -122,14 +114,8 @@ fn head_line(part: &str) -> String {
     listed
 }
 
-/// The key of an element as it is listed: what is before its comment and its verdict.
-fn key(element: &str) -> &str {
-    let key = element.split_once(" comment ").map_or(element, |(key, _)| key);
-    key.split_once(" : ").map_or(key, |(key, _)| key)
-}
-
 /// A rule as it is listed.
-fn listed_rule(rule: &str) -> String {
+pub(crate) fn listed_rule(rule: &str) -> String {
     let (rule, comment) = match rule.find(" comment \"") {
         Some(at) => rule.split_at(at),
         None => (rule, ""),
@@ -250,7 +236,6 @@ delete set ip t none
 add map ip t m { type inet_proto . inet_service : verdict ; }
 add element ip t m { tcp . 1 : goto a }
 add element ip t m { tcp . 2 comment \"ns/a:b\" : goto b , udp . 3 : drop }
-delete element ip t m { tcp . 2 }
 ";
         let dump = Dump::after(commands, "ip t");
         let hook = "type nat hook output priority -100; policy accept;";
@@ -261,7 +246,10 @@ delete element ip t m { tcp . 2 }
         assert_eq!(dump.containers.keys().collect::<Vec<_>>(), ["m", "s"]);
         let (map, set) = (&dump.containers["m"], &dump.containers["s"]);
         assert_eq!(map.kind, "map");
-        assert_eq!(map.elements.iter().collect::<Vec<_>>(), ["tcp . 1 : goto a", "udp . 3 : drop"]);
+        assert_eq!(
+            map.elements.iter().collect::<Vec<_>>(),
+            ["tcp . 1 : goto a", "tcp . 2 comment \"ns/a:b\" : goto b", "udp . 3 : drop"]
+        );
         assert_eq!(
             set.head.iter().collect::<Vec<_>>(),
             [

@@ -9,7 +9,7 @@ use crate::error::ProxyError;
 
 /// A set or map.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct ContainerDump {
+pub(crate) struct ContainerDump {
     /// `set` or `map`.
     pub kind: String,
     /// What is said of it besides its elements: type, flags, comment.
@@ -20,7 +20,7 @@ pub(super) struct ContainerDump {
 
 /// One table.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Dump {
+pub(crate) struct Dump {
     /// Sets and maps by name.
     pub containers: BTreeMap<String, ContainerDump>,
     /// What chains hold, line by line: comment, hook, rules.

@@ -4,7 +4,6 @@
 //! (pkg/proxy/nftables/proxier.go, Kubernetes 1.33; `hairpin-connections` since 1.36). How elements
 //! get there is the business of `render`.
 
-use std::fmt;
 use std::net::Ipv4Addr;
 
 use generators::{Protocol, Service};
@@ -142,14 +141,6 @@ impl Key {
             Self::Port(protocol, port) => (protocol, port),
         };
         text.str(protocol.as_str()).str(" . ").number(port);
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = Text::default();
-        self.write(&mut text);
-        f.write_str(&String::from_utf8_lossy(text.as_bytes()))
     }
 }
 

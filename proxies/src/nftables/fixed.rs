@@ -21,27 +21,27 @@ const MASQUERADE_ALL_COMMENT: &str = "masquerade all clusterIP traffic";
 /// Comment of the rule that marks traffic from outside since 1.36.
 pub(super) const EXTERNAL_COMMENT: &str = "masquerade";
 /// Comments of `cluster-ips-check`.
-pub(super) const INVALID_PORT_COMMENT: &str = "Reject traffic to invalid ports of ClusterIPs";
+const INVALID_PORT_COMMENT: &str = "Reject traffic to invalid ports of ClusterIPs";
 /// The same.
-pub(super) const UNALLOCATED_COMMENT: &str = "Drop traffic to unallocated ClusterIPs";
+const UNALLOCATED_COMMENT: &str = "Drop traffic to unallocated ClusterIPs";
 /// Comment of the table.
-pub(super) const TABLE_COMMENT: &str = "rules for kube-proxy";
+const TABLE_COMMENT: &str = "rules for kube-proxy";
 /// Comment of `reject-chain`.
-pub(super) const REJECT_COMMENT: &str = "helper for @no-endpoint-services / @no-endpoint-nodeports";
+const REJECT_COMMENT: &str = "helper for @no-endpoint-services / @no-endpoint-nodeports";
 /// The set of addresses that `NodePort`s answer on.
-pub(super) const NODE_PORT_IPS: Definition = Definition {
+const NODE_PORT_IPS: Definition = Definition {
     kind: "set",
     name: "nodeport-ips",
     of: "ipv4_addr",
     comment: "IPs that accept NodePort traffic",
 };
 /// Destination, protocol and port of a packet.
-pub(super) const DESTINATION: &str = "ip daddr . meta l4proto . th dport";
+const DESTINATION: &str = "ip daddr . meta l4proto . th dport";
 /// Protocol and port of a packet.
-pub(super) const PORT: &str = "meta l4proto . th dport";
+const PORT: &str = "meta l4proto . th dport";
 
 /// Chains that other rules lead to, whatever the Cluster.
-pub(super) fn regular_chains(layout: Layout) -> impl Iterator<Item = &'static str> {
+fn regular_chains(layout: Layout) -> impl Iterator<Item = &'static str> {
     let mark = layout.has_endpoint_chains().then_some("mark-for-masquerade");
     let fixed = [
         "nodeport-endpoints-check",
@@ -56,12 +56,12 @@ pub(super) fn regular_chains(layout: Layout) -> impl Iterator<Item = &'static st
 
 /// Addresses that `NodePort`s answer on, if not all do: loopback is left out, as upstream leaves it
 /// out.
-pub(super) fn node_port_addresses(options: &Options) -> Vec<Ipv4Addr> {
+fn node_port_addresses(options: &Options) -> Vec<Ipv4Addr> {
     options.node_addresses.iter().copied().filter(|address| !address.is_loopback()).collect()
 }
 
 /// Whether every local address answers at `NodePort`s.
-pub(super) fn matches_all_addresses(options: &Options) -> bool {
+fn matches_all_addresses(options: &Options) -> bool {
     options.node_addresses.is_empty()
 }
 
@@ -168,7 +168,7 @@ fn write_shared_masquerading(text: &mut Text, options: &Options) {
 }
 
 /// The comment of the rule that marks traffic to VIPs since 1.36.
-pub(super) const fn masquerade_comment(options: &Options) -> &'static str {
+const fn masquerade_comment(options: &Options) -> &'static str {
     if options.masquerade_all { MASQUERADE_ALL_COMMENT } else { MASQUERADE_COMMENT }
 }
 

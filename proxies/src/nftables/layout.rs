@@ -8,7 +8,7 @@
 
 /// Which version's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
+pub(crate) enum Layout {
     /// A chain for every Endpoint, reached through an anonymous verdict map; every Service marks
     /// what is to be masqueraded by a jump.
     V1_33,

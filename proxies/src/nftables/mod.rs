@@ -33,9 +33,11 @@ use crate::options::Options;
 use crate::program::{Program, SyncRequest};
 use crate::text::Text;
 use dump::Dump;
-use layout::Layout;
+pub(crate) use layout::Layout;
 use render::{Found, Rendered};
 use text::{TABLE, TABLE_NAME};
+#[cfg(test)]
+pub(crate) use {commands::listed_rule, verify::with_number};
 
 /// The backend `nftables-1.33`.
 pub(crate) static V1_33: Descriptor = Descriptor {
@@ -110,6 +112,12 @@ const fn descriptor(
 /// What a full sync of an empty namespace hands to `nft`.
 fn full_text(layout: Layout, cluster: &Cluster, options: &Options) -> Vec<u8> {
     render::full(layout, options, cluster, &Found::default()).text.into_parts().0
+}
+
+/// What `nft list table` prints of a namespace that got this.
+pub(crate) fn listed(layout: Layout, cluster: &Cluster, options: &Options) -> Dump {
+    let commands = full_text(layout, cluster, options);
+    Dump::after(&String::from_utf8_lossy(&commands), TABLE)
 }
 
 /// A rule of every kind that a sync writes, in a table of its own in which nothing leads to them.
@@ -262,8 +270,7 @@ impl Staged for Nftables {
 impl Audit for Nftables {
     /// Compares `nft list table` with what it should print after a full sync of this Cluster.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        let commands = full_text(self.layout, cluster, &self.options);
-        let expected = Dump::after(&String::from_utf8_lossy(&commands), TABLE);
+        let expected = listed(self.layout, cluster, &self.options);
         match nft::list(&["list", "table", "ip", TABLE_NAME])? {
             Some(text) => verify::compare(&expected, &Dump::parse(&text)?),
             None => Err(ProxyError::Mismatch {

@@ -100,7 +100,7 @@ fn replace_element(text: &mut Text, element: &Element, names: &Names<'_>, found:
 }
 
 /// Where an element leads, as it is listed.
-pub(super) fn verdict(element: &Element, names: &Names<'_>) -> String {
+fn verdict(element: &Element, names: &Names<'_>) -> String {
     match element.verdict {
         elements::Verdict::None => String::new(),
         elements::Verdict::Service => format!("goto {SERVICE}{}", names.own),

@@ -91,7 +91,7 @@ fn compare_rules(name: &str, wanted: &[String], there: &[String], differences: &
 
 /// A line with the name of a priority put as its number, since versions of nft name different ones:
 /// `dstnat - 10`, -110 (`std_prios` in src/rule.c, nftables 1.0.6).
-fn with_number(line: &str) -> String {
+pub(crate) fn with_number(line: &str) -> String {
     let parts = line.split_once(" priority ").and_then(|(before, rest)| {
         let (priority, after) = rest.split_once(';')?;
         let mut words = priority.split(' ');
