@@ -15,6 +15,9 @@ pub mod features;
 mod golden;
 mod iptables;
 pub mod ipvs;
+#[cfg(test)]
+#[path = "../tests/kube-proxy/mod.rs"]
+mod kube_proxy;
 mod modules;
 mod netlink;
 mod nftables;
