@@ -1,10 +1,11 @@
-//! Which address comes next: the layout of VIPs and Endpoints, and unused addresses.
+//! Which address comes next: the layout of VIPs and Endpoints.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::family::{Family, bits};
 use crate::random::{Permutation, SplitMix64};
 
 /// How VIPs follow each other. Hash tables in kernels are sensitive to it: before Linux 7.1 IPVS
@@ -26,22 +27,25 @@ pub enum VipLayout {
 }
 
 /// The number of addresses of a range that may be given out: all but the first and the last, which
-/// Kubernetes does not give to Services either (`pkg/registry/core/service/ipallocator`, 1.35).
-pub(crate) fn usable(range: Ipv4Net) -> u64 {
-    (1_u64 << (32 - u32::from(range.prefix_len()))).saturating_sub(2)
+/// Kubernetes does not give to Services either (`pkg/registry/core/service/ipallocator`, 1.35). Of a
+/// range of more than 2^62 only the first so many.
+pub(crate) fn usable(range: IpNet) -> u64 {
+    let bits = range.max_prefix_len() - range.prefix_len();
+    (1_u64 << bits.min(62)).saturating_sub(2)
 }
 
 /// The usable address number `index`, which is taken modulo their number.
-fn nth(range: Ipv4Net, index: u64) -> Ipv4Addr {
+fn nth(range: IpNet, index: u64) -> IpAddr {
     let offset = index.checked_rem(usable(range)).unwrap_or(0) + 1;
-    Ipv4Addr::from_bits(range.network().to_bits() | u32::try_from(offset).unwrap_or(0))
+    let network = range.network();
+    Family::of(network).address(bits(network) | u128::from(offset))
 }
 
 /// The addresses of a range in the order in which they are given out. Those of Endpoints are always
 /// in random order, as Pods of one Service are spread over nodes.
 #[derive(Debug, Clone)]
 pub(crate) struct Addresses {
-    range: Ipv4Net,
+    range: IpNet,
     order: Order,
 }
 
@@ -53,7 +57,7 @@ enum Order {
 }
 
 impl Addresses {
-    pub(crate) fn new(range: Ipv4Net, layout: VipLayout, random: SplitMix64) -> Self {
+    pub(crate) fn new(range: IpNet, layout: VipLayout, random: SplitMix64) -> Self {
         let order = match layout {
             VipLayout::Consecutive => Order::Consecutive,
             VipLayout::Random => Order::Random(Permutation::new(usable(range), random)),
@@ -65,6 +69,11 @@ impl Addresses {
         Self { range, order }
     }
 
+    /// The range that they are in.
+    pub(crate) const fn range(&self) -> &IpNet {
+        &self.range
+    }
+
     /// How many distinct addresses there are.
     pub(crate) fn capacity(&self) -> u64 {
         match self.order {
@@ -74,7 +83,7 @@ impl Addresses {
     }
 
     /// The address number `index`, which is taken modulo the capacity.
-    pub(crate) fn at(&self, index: u64) -> Ipv4Addr {
+    pub(crate) fn at(&self, index: u64) -> IpAddr {
         let index = index.checked_rem(self.capacity()).unwrap_or(0);
         let place = match &self.order {
             Order::Consecutive => index,
@@ -89,49 +98,11 @@ impl Addresses {
     }
 }
 
-/// Gives out addresses that are not in use, each once.
-#[derive(Debug)]
-pub(crate) struct Unused {
-    addresses: Addresses,
-    next: u64,
-    left: u64,
-    used: Vec<Ipv4Addr>,
-}
-
-impl Unused {
-    /// The search begins at number `first` and goes once around. Of the addresses `in_use`, only
-    /// those in the range are remembered.
-    pub(crate) fn new(
-        addresses: Addresses,
-        first: u64,
-        in_use: impl Iterator<Item = Ipv4Addr>,
-    ) -> Self {
-        let in_range = |address: &Ipv4Addr| addresses.range.contains(address);
-        let mut used: Vec<Ipv4Addr> = in_use.filter(in_range).collect();
-        used.sort_unstable();
-        let left = addresses.capacity();
-        Self { addresses, next: first, left, used }
-    }
-
-    /// The next unused address, or none if all are taken.
-    pub(crate) fn take(&mut self) -> Option<Ipv4Addr> {
-        while self.left > 0 {
-            let address = self.addresses.at(self.next);
-            self.next = self.next.wrapping_add(1);
-            self.left -= 1;
-            if self.used.binary_search(&address).is_err() {
-                return Some(address);
-            }
-        }
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn range(text: &str) -> Ipv4Net {
+    fn range(text: &str) -> IpNet {
         text.parse().unwrap()
     }
 
@@ -147,9 +118,17 @@ mod tests {
         assert_eq!(usable(range("10.0.0.0/31")), 0);
         assert_eq!(usable(range("10.0.0.0/32")), 0);
         assert_eq!(usable(range("0.0.0.0/0")), 4_294_967_294);
-        assert_eq!(nth(range("10.0.0.0/30"), 0), Ipv4Addr::new(10, 0, 0, 1));
-        assert_eq!(nth(range("10.0.0.0/30"), 1), Ipv4Addr::new(10, 0, 0, 2));
-        assert_eq!(nth(range("0.0.0.0/0"), 4_294_967_293), Ipv4Addr::new(255, 255, 255, 254));
+        assert_eq!(usable(range("fd00::/108")), 1_048_574);
+        assert_eq!([usable(range("fd00::/66")), usable(range("fd00::/8"))], [(1 << 62) - 2; 2]);
+        assert_eq!(usable(range("fd00::1/128")), 0);
+        for (cidr, index, address) in [
+            ("10.0.0.0/30", 0, "10.0.0.1"),
+            ("10.0.0.0/30", 1, "10.0.0.2"),
+            ("0.0.0.0/0", 4_294_967_293, "255.255.255.254"),
+            ("fd00::/108", 1_048_573, "fd00::f:fffe"),
+        ] {
+            assert_eq!(nth(range(cidr), index).to_string(), address);
+        }
     }
 
     #[test]
@@ -170,11 +149,13 @@ mod tests {
 
     #[test]
     fn every_layout_gives_distinct_vips_inside_its_range() {
-        let cidr = range("10.96.0.0/22");
-        for layout in [VipLayout::Consecutive, VipLayout::Random, VipLayout::Strided { step: 100 }]
+        let layouts = [VipLayout::Consecutive, VipLayout::Random, VipLayout::Strided { step: 100 }];
+        let ranges = ["10.96.0.0/22", "fd00::/118"].map(range);
+        for (layout, cidr) in
+            layouts.into_iter().flat_map(|layout| ranges.map(|cidr| (layout, cidr)))
         {
             let vips = Addresses::new(cidr, layout, SplitMix64::new(4));
-            let mut all: Vec<Ipv4Addr> = (0..vips.capacity()).map(|index| vips.at(index)).collect();
+            let mut all: Vec<IpAddr> = (0..vips.capacity()).map(|index| vips.at(index)).collect();
             assert!(all.iter().all(|vip| {
                 cidr.contains(vip) && *vip != cidr.network() && *vip != cidr.broadcast()
             }));
@@ -193,18 +174,5 @@ mod tests {
             SplitMix64::new(4),
         );
         assert_eq!(vips.capacity(), 0);
-    }
-
-    #[test]
-    fn unused_addresses_are_given_once_until_none_is_left() {
-        let cidr = range("10.0.0.0/29");
-        let addresses = Addresses::new(cidr, VipLayout::Random, SplitMix64::new(1));
-        let in_use = [Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(10, 9, 9, 9)];
-        let mut unused = Unused::new(addresses, 4, in_use.into_iter());
-        let mut taken: Vec<u8> =
-            std::iter::from_fn(|| unused.take()).map(|address| address.octets()[3]).collect();
-        taken.sort_unstable();
-        assert_eq!(taken, [1, 2, 4, 5, 6]);
-        assert_eq!(unused.take(), None);
     }
 }

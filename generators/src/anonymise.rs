@@ -6,17 +6,19 @@
 //! other within a network.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::cluster::Cluster;
 use crate::error::ClusterError;
+use crate::family::Family;
 use crate::random::SplitMix64;
 use crate::relocate::{
-    Moves, PREFIX_LENS, endpoint_addresses, networks, networks_of, rebuilt, vips,
+    Moves, PREFIX_LENS, Renames, endpoint_addresses, halves, networks, networks_of, of_ipv4,
+    rebuilt, vips,
 };
-use crate::service::ServiceName;
+use crate::service_name::ServiceName;
 use crate::spec::SyntheticSpec;
 use crate::synthetic::Purpose;
 
@@ -55,7 +57,7 @@ impl Cluster {
         let mut random = Purpose::Anonymous.stream(seed);
         let (vips, endpoints) = moves(self, &mut random)?;
         let mut labels = Labels::new(self, random.split());
-        Ok(rebuilt(self, |name| labels.renamed(name), &vips, &endpoints)?)
+        Ok(rebuilt(self, &mut labels, &vips, &endpoints)?)
     }
 }
 
@@ -63,7 +65,15 @@ impl Cluster {
 /// synthetic Cluster first.
 fn moves(cluster: &Cluster, random: &mut SplitMix64) -> Result<(Moves, Moves), AnonymiseError> {
     let SyntheticSpec { service_cidr, endpoint_cidr, .. } = SyntheticSpec::default();
-    let (vips, endpoints) = (vips(cluster), endpoint_addresses(cluster));
+    let (vips, endpoints) = (vips(cluster), endpoint_addresses(cluster.services().iter()));
+    let (of_vips, of_endpoints) = (upper_halves(&vips), upper_halves(&endpoints));
+    let mut taken: HashSet<u64> = of_vips.union(&of_endpoints).copied().collect();
+    let mut assigned = |from: BTreeSet<u64>, random: &mut SplitMix64| -> HashMap<u64, u64> {
+        from.into_iter().map(|network| (network, unused_upper_half(&mut taken, random))).collect()
+    };
+    let six = [assigned(of_vips, random), assigned(of_endpoints, random)];
+    let flipped_six = random.next_u64();
+    let (vips, endpoints) = (of_ipv4(vips), of_ipv4(endpoints));
     let flipped = (random.next_u64() >> 32) as u32;
     for prefix_len in PREFIX_LENS {
         let (of_vips, of_endpoints) =
@@ -79,10 +89,31 @@ fn moves(cluster: &Cluster, random: &mut SplitMix64) -> Result<(Moves, Moves), A
         };
         let moves = (assigned(of_vips, service_cidr), assigned(of_endpoints, endpoint_cidr));
         if let (Some(vips), Some(endpoints)) = moves {
-            return Ok((vips, endpoints));
+            let [of_vips, of_endpoints] = six;
+            let endpoints = endpoints.with_ipv6(of_endpoints, flipped_six);
+            return Ok((vips.with_ipv6(of_vips, flipped_six), endpoints));
         }
     }
     Err(AnonymiseError::NoRoom)
+}
+
+/// The IPv6 networks of /64 that addresses lie in.
+fn upper_halves(addresses: &BTreeSet<IpAddr>) -> BTreeSet<u64> {
+    let upper = |address: &IpAddr| match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(halves(*address).0),
+    };
+    addresses.iter().filter_map(upper).collect()
+}
+
+/// A network of the private range fd00::/8 (RFC 4193) that is not taken yet, and is from now on.
+fn unused_upper_half(taken: &mut HashSet<u64>, random: &mut SplitMix64) -> u64 {
+    loop {
+        let drawn = 0xfd << 56 | random.next_u64() >> 8;
+        if taken.insert(drawn) {
+            return drawn;
+        }
+    }
 }
 
 /// New labels for old ones, of the same length where there are enough.
@@ -93,6 +124,8 @@ struct Labels {
     /// By namespace, by namespace and name (Services of one name in two namespaces get two), and by
     /// colon and port name.
     given: HashMap<String, String>,
+    /// New ranges of clients.
+    ranges: HashMap<IpNet, IpNet>,
 }
 
 impl Labels {
@@ -102,11 +135,13 @@ impl Labels {
             [name.namespace(), name.name(), name.port_name()].map(str::to_owned)
         });
         let used = originals.collect();
-        Self { random, used, given: HashMap::new() }
+        Self { random, used, given: HashMap::new(), ranges: HashMap::new() }
     }
+}
 
-    fn renamed(&mut self, old: &ServiceName) -> Result<ServiceName, ClusterError> {
-        let Self { random, used, given } = self;
+impl Renames for Labels {
+    fn name(&mut self, old: &ServiceName) -> Result<ServiceName, ClusterError> {
+        let Self { random, used, given, .. } = self;
         let mut renamed = |key: &str, length: usize| {
             given.entry(key.to_owned()).or_insert_with(|| label(length, random, used)).clone()
         };
@@ -118,6 +153,18 @@ impl Labels {
         };
         ServiceName::new(&namespace, &name, &port_name)
     }
+
+    fn source_range(&mut self, range: IpNet) -> IpNet {
+        let random = &mut self.random;
+        *self.ranges.entry(range).or_insert_with(|| random_range(range, random))
+    }
+}
+
+/// A range of as many addresses, anywhere.
+fn random_range(of: IpNet, random: &mut SplitMix64) -> IpNet {
+    let bits = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
+    let address = Family::of(of.addr()).address(bits);
+    IpNet::new(address, of.prefix_len()).map_or(of, |network| network.trunc())
 }
 
 /// A label that was not used yet: random letters, more of them if those of this length seem to be
@@ -141,6 +188,7 @@ fn label(length: usize, random: &mut SplitMix64, used: &mut HashSet<String>) -> 
 mod tests {
     use super::*;
     use crate::export::{from_json, to_json};
+    use crate::family::bits;
     use crate::service::Service;
     use crate::synthetic::generate;
 
@@ -167,7 +215,7 @@ mod tests {
                 .map(str::to_owned)
                 .collect::<Vec<_>>();
             words.extend(service.endpoints().iter().map(|endpoint| endpoint.address.to_string()));
-            words.extend(service.external_ips().iter().map(ToString::to_string));
+            words.extend(service.extras().external_ips.iter().map(ToString::to_string));
             words.push(service.vip().to_string());
             words
         };
@@ -204,8 +252,8 @@ mod tests {
         for (old, new) in original.services().iter().zip(anonymous.services()) {
             assert_eq!(old.name().as_str().len(), new.name().as_str().len());
             assert_eq!((old.port(), old.protocol()), (new.port(), new.protocol()));
-            assert_eq!(old.node_port(), new.node_port());
-            assert_eq!(old.external_ips().len(), new.external_ips().len());
+            assert_eq!(old.extras().node_port, new.extras().node_port);
+            assert_eq!(old.extras().external_ips.len(), new.extras().external_ips.len());
             let ports = |service: &Service| -> Vec<u16> {
                 let mut ports: Vec<u16> = service.endpoints().iter().map(|one| one.port).collect();
                 ports.sort_unstable();
@@ -218,7 +266,7 @@ mod tests {
         assert_eq!(grpc.vip(), metrics.vip());
         assert_eq!(grpc.endpoints()[0].address, metrics.endpoints()[0].address);
         // Hash tables look at the bits in which VIPs differ.
-        let differs = |one: &Service, other: &Service| one.vip().to_bits() ^ other.vip().to_bits();
+        let differs = |one: &Service, other: &Service| bits(one.vip()) ^ bits(other.vip());
         let [old_grpc, _, old_staging, old_dns] = original.services() else { panic!() };
         assert_eq!(differs(grpc, staging), differs(old_grpc, old_staging));
         assert_eq!(differs(staging, dns), differs(old_staging, old_dns));

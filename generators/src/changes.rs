@@ -2,21 +2,26 @@
 //!
 //! Choosing what changes is done here; making the next Cluster is [`Cluster::apply`].
 
-use std::collections::HashSet;
-use std::net::Ipv4Addr;
-
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::addresses::{Addresses, Unused, VipLayout};
-use crate::cluster::{Change, Cluster, answers_at};
+use crate::addresses::{Addresses, VipLayout};
+use crate::cluster::{Change, Cluster};
+use crate::endpoint::Endpoint;
 use crate::error::ClusterError;
-use crate::names::Names;
+use crate::extras::Extras;
+use crate::family::Family;
+use crate::kinds::Kind;
 use crate::position::Position;
 use crate::random::SplitMix64;
-use crate::service::{Endpoint, Protocol, Service, ServiceName};
+use crate::service::{Protocol, Service};
+use crate::service_name::{ServiceId, ServiceName};
 use crate::spec::{SpecErrors, SyntheticSpec};
-use crate::synthetic::Purpose;
+use crate::synthetic::{Purpose, external_addresses, part};
+use crate::unused::{UnusedAddresses, UnusedNames, UnusedNodePorts, in_use};
+
+/// Parts of a whole in which a share is drawn.
+const REMOTE_PARTS: u64 = 1 << 32;
 
 /// The kinds of [`Change`], by the names of their metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -58,7 +63,20 @@ pub enum ChangesError {
         /// The key of the spec that has the range.
         key: &'static str,
         /// The range.
-        range: Ipv4Net,
+        range: IpNet,
+        /// The kind of Change that was wanted.
+        kind: ChangeKind,
+        /// Which Change could not be made, counted from 1.
+        number: u32,
+    },
+    /// All that kinds of Services can have is in use.
+    #[error(
+        "no {what} is left for {kind} number {number}: give the kinds that have one less weight, \
+         or take fewer changes"
+    )]
+    NoneLeft {
+        /// What is used up: node ports, or external addresses.
+        what: &'static str,
         /// The kind of Change that was wanted.
         kind: ChangeKind,
         /// Which Change could not be made, counted from 1.
@@ -82,10 +100,12 @@ pub enum ChangesError {
 
 /// `count` Changes of one kind, each to be applied to the Cluster that the ones before it lead to.
 ///
-/// `position` says which Service changes: an Endpoint is replaced in the first Service from there
-/// on that has one, going around at the end; an added Service always comes last. A new Endpoint
-/// keeps the port of the old one. New addresses come from `spec`'s ranges, and none of them is used
-/// in `cluster` or by an earlier Change. `cluster` need not have been generated from `spec`.
+/// `position` says which Service changes: an Endpoint that takes traffic is replaced in the first
+/// Service from there on that has one, going around at the end; an added Service always comes last.
+/// A new Endpoint keeps all of the old one but its address. Added Services are of the families and
+/// kinds of `spec`; with both families, each name is added to one after the other. New addresses
+/// come from `spec`'s ranges, and none of them is used in `cluster` or by an earlier Change.
+/// `cluster` need not have been generated from `spec`.
 ///
 /// ```
 /// # use generators::{ChangeKind, Position, SyntheticSpec, changes, generate};
@@ -111,22 +131,35 @@ pub fn changes(
     count: u32,
 ) -> Result<Vec<Change>, ChangesError> {
     spec.validate()?;
-    let random = Purpose::Changes.stream(seed);
     match kind {
-        ChangeKind::EndpointChange => replacements(cluster, spec, random, position, count),
-        ChangeKind::ServiceAdd => additions(cluster, spec, random, count),
-        ChangeKind::ServiceRemove => removals(cluster, random, position, count),
+        ChangeKind::EndpointChange => replacements(cluster, spec, seed, position, count),
+        ChangeKind::ServiceAdd => additions(cluster, spec, seed, count),
+        ChangeKind::ServiceRemove => {
+            removals(cluster, Purpose::Changes.stream(seed), position, count)
+        }
     }
 }
 
 fn replacements(
     cluster: &Cluster,
     spec: &SyntheticSpec,
-    mut random: SplitMix64,
+    seed: u64,
     position: Position,
     count: u32,
 ) -> Result<Vec<Change>, ChangesError> {
-    let mut unused = unused_endpoints(cluster, spec, random.split());
+    let mut random = Purpose::Changes.stream(seed);
+    let mut unused = |family| {
+        unused_endpoints(
+            cluster,
+            spec,
+            family,
+            match family {
+                Family::V4 => random.split(),
+                Family::V6 => Purpose::ChangesV6.stream(seed),
+            },
+        )
+    };
+    let (mut four, mut six) = (unused(Family::V4), unused(Family::V6));
     let mut services = cluster.services().to_vec();
     let mut changes = Vec::new();
     for number in 1..=count {
@@ -135,47 +168,139 @@ fn replacements(
         let service = from
             .iter_mut()
             .chain(before)
-            .find(|service| !service.endpoints().is_empty())
+            .find(|service| !service.targets().reachable().is_empty())
             .ok_or(ChangesError::NoEndpoint)?;
         let draw = random.next_u64();
-        let place = Position::Random.index(service.endpoints().len(), draw);
-        let old = *service.endpoints().get(place).ok_or(ChangesError::NoEndpoint)?;
-        let (key, range) = ("endpoint_cidr", spec.endpoint_cidr);
+        let old = {
+            let targets = service.targets();
+            let reachable = targets.reachable();
+            let place = Position::Random.index(reachable.len(), draw);
+            *reachable.get(place).ok_or(ChangesError::NoEndpoint)?
+        };
+        let unused = match service.family() {
+            Family::V4 => &mut four,
+            Family::V6 => &mut six,
+        };
+        let [_, (key, range)] = spec.ranges(service.family());
         let kind = ChangeKind::EndpointChange;
         let full = ChangesError::RangeFull { key, range, kind, number };
-        let address = unused.take().ok_or(full)?;
-        let new = Endpoint { address, port: old.port };
+        let new = Endpoint { address: unused.take().ok_or(full)?, ..old };
         *service = service.with_endpoint_replaced(old, new)?;
         changes.push(Change::EndpointReplaced { service: service.name().clone(), old, new });
     }
     Ok(changes)
 }
 
+/// What the Services of one name have in common.
+struct Plan {
+    name: ServiceName,
+    protocol: Protocol,
+    kind: Kind,
+    extras: Extras,
+    /// Which of its Endpoints are on other nodes.
+    remote: Vec<bool>,
+}
+
+/// Unused addresses of one family.
+struct OfFamily {
+    family: Family,
+    vips: UnusedAddresses,
+    endpoints: UnusedAddresses,
+    external: UnusedAddresses,
+}
+
+impl OfFamily {
+    fn new(
+        cluster: &Cluster,
+        spec: &SyntheticSpec,
+        family: Family,
+        [endpoints, vips]: [SplitMix64; 2],
+    ) -> Self {
+        let [(_, range), _] = spec.ranges(family);
+        let vips = Addresses::new(range, spec.vip_layout, vips);
+        // VIPs go on in the layout of the spec, from where a generated Cluster leaves off.
+        let first = cluster.of_family(family).count() as u64;
+        let external = external_addresses(family);
+        Self {
+            family,
+            vips: UnusedAddresses::new(vips, first, in_use(cluster, family)),
+            endpoints: unused_endpoints(cluster, spec, family, endpoints),
+            external: UnusedAddresses::new(external, 0, in_use(cluster, family)),
+        }
+    }
+
+    /// The Service of this family that a plan gives.
+    fn service(
+        &mut self,
+        plan: &Plan,
+        spec: &SyntheticSpec,
+        number: u32,
+    ) -> Result<Service, ChangesError> {
+        let kind = ChangeKind::ServiceAdd;
+        let [of_vips, of_endpoints] = spec.ranges(self.family);
+        let full = |(key, range)| ChangesError::RangeFull { key, range, kind, number };
+        let vip = self.vips.take().ok_or_else(|| full(of_vips))?;
+        let endpoint = |&is_remote: &bool| {
+            let endpoint = Endpoint::new(self.endpoints.take()?, spec.target_port);
+            Some(Endpoint { is_remote, ..endpoint })
+        };
+        let endpoints: Option<Vec<_>> = plan.remote.iter().map(endpoint).collect();
+        let endpoints = endpoints.ok_or_else(|| full(of_endpoints))?;
+        let mut extras = plan.extras.clone();
+        if plan.kind.has_address() {
+            let what = "external address";
+            let none = ChangesError::NoneLeft { what, kind, number };
+            plan.kind.add_address(self.external.take().ok_or(none)?, &mut extras);
+        }
+        let service = Service::new(plan.name.clone(), vip, spec.port, plan.protocol, endpoints)?;
+        Ok(service.with(|own| *own = extras)?)
+    }
+}
+
 fn additions(
     cluster: &Cluster,
     spec: &SyntheticSpec,
-    mut random: SplitMix64,
+    seed: u64,
     count: u32,
 ) -> Result<Vec<Change>, ChangesError> {
+    let mut random = Purpose::Changes.stream(seed);
+    let (mut six, mut kinds) =
+        (Purpose::ChangesV6.stream(seed), Purpose::ChangesOfKinds.stream(seed));
+    let of_four = [random.split(), random.split()];
+    let mut addresses: Vec<OfFamily> = Vec::new();
+    for &family in spec.families.each() {
+        let random = match family {
+            Family::V4 => of_four.clone(),
+            Family::V6 => [six.split(), six.split()],
+        };
+        addresses.push(OfFamily::new(cluster, spec, family, random));
+    }
     let present = cluster.services().len() as u64;
-    let mut addresses = unused_endpoints(cluster, spec, random.split());
-    let mut vips = unused_vips(cluster, spec, random.split());
     let mut names = UnusedNames::new(cluster, present + u64::from(count), random.split());
-    let (endpoint_counts, protocols) = (spec.endpoints.quantiles(), spec.protocols.quantiles());
-    let kind = ChangeKind::ServiceAdd;
-    let full = |key, range, number| ChangesError::RangeFull { key, range, kind, number };
+    let mut node_ports = UnusedNodePorts::new(cluster);
+    let (endpoint_counts, protocols, kind_shares) =
+        (spec.endpoints.quantiles(), spec.protocols.quantiles(), spec.kinds.quantiles());
+    let remote_of = part(spec.remote_endpoints, REMOTE_PARTS);
 
     let mut changes = Vec::new();
-    for number in 1..=count {
+    while changes.len() < count as usize {
+        let number = u32::try_from(changes.len()).unwrap_or(count) + 1;
         let protocol = protocols.draw(&mut random).unwrap_or(Protocol::Tcp);
-        let vip = vips.take().ok_or_else(|| full("service_cidr", spec.service_cidr, number))?;
-        let endpoints = (0..endpoint_counts.draw(&mut random).unwrap_or(0))
-            .map(|_| addresses.take().map(|address| Endpoint { address, port: spec.target_port }))
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| full("endpoint_cidr", spec.endpoint_cidr, number))?;
-        let name = names.take(protocol)?;
-        changes
-            .push(Change::ServiceAdded(Service::new(name, vip, spec.port, protocol, endpoints)?));
+        let endpoints = endpoint_counts.draw(&mut random).unwrap_or(0);
+        let kind = kind_shares.draw(&mut kinds).unwrap_or(Kind::ClusterIp);
+        let endpoints = if kind == Kind::WithoutEndpoints { 0 } else { endpoints };
+        let none =
+            ChangesError::NoneLeft { what: "node port", kind: ChangeKind::ServiceAdd, number };
+        let plan = Plan {
+            name: names.take(protocol)?,
+            protocol,
+            kind,
+            extras: kind.extras(|| node_ports.take()).ok_or(none)?,
+            remote: (0..endpoints).map(|_| kinds.below(REMOTE_PARTS) < remote_of).collect(),
+        };
+        for (number, of_family) in (number..=count).zip(&mut addresses) {
+            changes.push(Change::ServiceAdded(of_family.service(&plan, spec, number)?));
+        }
     }
     Ok(changes)
 }
@@ -186,65 +311,36 @@ fn removals(
     position: Position,
     count: u32,
 ) -> Result<Vec<Change>, ChangesError> {
-    let mut left: Vec<&ServiceName> = cluster.services().iter().map(Service::name).collect();
+    let mut left: Vec<ServiceId> = cluster.services().iter().map(Service::id).collect();
     if u64::from(count) >= left.len() as u64 {
         return Err(ChangesError::NothingLeft { count, services: left.len() });
     }
     let removed = (0..count).map(|_| left.remove(position.index(left.len(), random.next_u64())));
-    Ok(removed.map(|name| Change::ServiceRemoved(name.clone())).collect())
+    Ok(removed.map(Change::ServiceRemoved).collect())
 }
 
-fn unused_endpoints(cluster: &Cluster, spec: &SyntheticSpec, random: SplitMix64) -> Unused {
-    let addresses = Addresses::new(spec.endpoint_cidr, VipLayout::Random, random);
-    Unused::new(addresses, 0, in_use(cluster))
-}
-
-/// Unused VIPs in the layout of the spec, from where a generated Cluster leaves off.
-fn unused_vips(cluster: &Cluster, spec: &SyntheticSpec, random: SplitMix64) -> Unused {
-    let vips = Addresses::new(spec.service_cidr, spec.vip_layout, random);
-    Unused::new(vips, cluster.services().len() as u64, in_use(cluster))
-}
-
-/// Every address of a Cluster: VIPs, external IPs, Endpoints.
-fn in_use(cluster: &Cluster) -> impl Iterator<Item = Ipv4Addr> {
-    cluster.services().iter().flat_map(|service| {
-        let endpoints = service.endpoints().iter().map(|endpoint| endpoint.address);
-        answers_at(service).map(|((address, ..), _)| address).chain(endpoints)
-    })
-}
-
-/// Gives out names that no Service of a Cluster has, each once.
-struct UnusedNames<'a> {
-    names: Names,
-    next: u64,
-    used: HashSet<&'a str>,
-}
-
-impl<'a> UnusedNames<'a> {
-    /// There are more than `count` names: those of the Cluster and those that will be taken.
-    fn new(cluster: &'a Cluster, count: u64, random: SplitMix64) -> Self {
-        let names = Names::more_than(count, random);
-        let used =
-            cluster.services().iter().map(|service| service.name().namespaced_name()).collect();
-        Self { names, next: 0, used }
-    }
-
-    /// Always finds one, since there are more names than `count`.
-    fn take(&mut self, protocol: Protocol) -> Result<ServiceName, ClusterError> {
-        loop {
-            let name = self.names.at(self.next, protocol)?;
-            self.next += 1;
-            if !self.used.contains(name.namespaced_name()) || self.next >= self.names.capacity() {
-                return Ok(name);
-            }
-        }
-    }
+fn unused_endpoints(
+    cluster: &Cluster,
+    spec: &SyntheticSpec,
+    family: Family,
+    random: SplitMix64,
+) -> UnusedAddresses {
+    let [_, (_, range)] = spec.ranges(family);
+    let addresses = Addresses::new(range, VipLayout::Random, random);
+    UnusedAddresses::new(addresses, 0, in_use(cluster, family))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::net::IpAddr;
+
+    use ipnet::Ipv4Net;
+
     use super::*;
-    use crate::spec::EndpointCount;
+    use crate::endpoint::EndpointState;
+    use crate::kinds::Kinds;
+    use crate::spec::{EndpointCount, Families};
     use crate::synthetic::generate;
 
     const SEED: u64 = 11;
@@ -277,11 +373,11 @@ mod tests {
     fn endpoints_are_replaced_by_unused_addresses_of_the_same_port() {
         let before = cluster();
         let made = made(ChangeKind::EndpointChange, Position::Random, 100);
-        let mut seen: HashSet<Ipv4Addr> = in_use(&before).collect();
+        let mut seen: HashSet<IpAddr> = in_use(&before, Family::V4).collect();
         for change in &made {
             let Change::EndpointReplaced { old, new, .. } = change else { panic!("{change:?}") };
             assert!(seen.insert(new.address), "{new} was in use before");
-            assert!(spec().endpoint_cidr.contains(&new.address));
+            assert!(IpNet::from(spec().endpoint_cidr).contains(&new.address));
             assert_eq!(new.port, old.port);
         }
         let after = after(&before, &made);
@@ -296,30 +392,30 @@ mod tests {
     fn the_position_says_which_service_changes() {
         let services = cluster();
         for (position, index) in [(Position::First, 0), (Position::P50, 9), (Position::Last, 19)] {
-            let name = services.services()[index].name();
+            let id = services.services()[index].id();
             for change in made(ChangeKind::EndpointChange, position, 3) {
-                assert_eq!(change.service_name(), name);
+                assert_eq!(change.service_id(), id);
             }
-            assert_eq!(made(ChangeKind::ServiceRemove, position, 1)[0].service_name(), name);
+            assert_eq!(made(ChangeKind::ServiceRemove, position, 1)[0].service_id(), id);
         }
         let random = made(ChangeKind::EndpointChange, Position::Random, 50);
-        let distinct: HashSet<_> = random.iter().map(Change::service_name).collect();
+        let distinct: HashSet<_> = random.iter().map(Change::service_id).collect();
         assert!(distinct.len() > 10, "{} Services of 20 in 50 draws", distinct.len());
     }
 
     #[test]
     fn a_service_without_endpoints_is_passed_over() {
-        let empty = |name: &str, vip| {
-            Service::new(name.parse().unwrap(), vip, 80, Protocol::Tcp, vec![]).unwrap()
+        let empty = |name: &str, vip: [u8; 4]| {
+            Service::new(name.parse().unwrap(), vip.into(), 80, Protocol::Tcp, vec![]).unwrap()
         };
         let full = cluster().services()[0].clone();
-        let first = empty("ns/a", Ipv4Addr::new(192, 0, 2, 1));
-        let last = empty("ns/b", Ipv4Addr::new(192, 0, 2, 2));
+        let first = empty("ns/a", [192, 0, 2, 1]);
+        let last = empty("ns/b", [192, 0, 2, 2]);
         let mixed = Cluster::new(vec![first.clone(), full.clone(), last]).unwrap();
         for position in Position::ALL {
             let made =
                 changes(&mixed, &spec(), SEED, ChangeKind::EndpointChange, position, 1).unwrap();
-            assert_eq!(made[0].service_name(), full.name(), "{position}");
+            assert_eq!(made[0].service_id(), full.id(), "{position}");
         }
         let bare = Cluster::new(vec![first]).unwrap();
         assert_eq!(
@@ -356,7 +452,7 @@ mod tests {
             assert_eq!(after(&before, &add(10).unwrap()).services().len(), 30);
             let full = ChangesError::RangeFull {
                 key: "service_cidr",
-                range: spec.service_cidr,
+                range: spec.service_cidr.into(),
                 kind: ChangeKind::ServiceAdd,
                 number: 11,
             };
@@ -375,9 +471,90 @@ mod tests {
         let full_cluster = generate(&spec, SEED).unwrap();
         for kind in [ChangeKind::EndpointChange, ChangeKind::ServiceAdd] {
             let made = changes(&full_cluster, &spec, SEED, kind, Position::First, 1);
-            let (key, range) = ("endpoint_cidr", spec.endpoint_cidr);
+            let (key, range) = ("endpoint_cidr", spec.endpoint_cidr.into());
             assert_eq!(made, Err(ChangesError::RangeFull { key, range, kind, number: 1 }));
         }
+    }
+
+    fn mixed(families: Families) -> SyntheticSpec {
+        SyntheticSpec {
+            families,
+            kinds: Kinds { load_balancer: 1, external_local: 1, affinity: 1, ..Kinds::NONE },
+            remote_endpoints: 0.5,
+            ..spec()
+        }
+    }
+
+    #[test]
+    fn changes_apply_to_clusters_of_every_family_and_kind() {
+        for families in [Families::Ipv4, Families::Ipv6, Families::Dual] {
+            let spec = mixed(families);
+            let mut cluster = generate(&spec, SEED).unwrap();
+            let before = cluster.services().len();
+            for kind in [ChangeKind::EndpointChange, ChangeKind::ServiceAdd] {
+                let made = changes(&cluster, &spec, SEED, kind, Position::Random, 30).unwrap();
+                assert_eq!(made.len(), 30);
+                cluster = after(&cluster, &made);
+            }
+            let added = &cluster.services()[before..];
+            let of = |family| added.iter().filter(|one| one.family() == family).count();
+            let counts = match families {
+                Families::Ipv4 => (30, 0),
+                Families::Ipv6 => (0, 30),
+                Families::Dual => (15, 15),
+            };
+            assert_eq!((of(Family::V4), of(Family::V6)), counts);
+            let has = |has: fn(&Extras) -> bool| added.iter().any(|one| has(one.extras()));
+            assert!(has(|extras| extras.affinity_s.is_some()));
+            assert!(has(|extras| extras.health_check_node_port.is_some()));
+            let mut endpoints = added.iter().flat_map(Service::endpoints);
+            assert!(endpoints.clone().any(|endpoint| endpoint.is_remote));
+            assert!(endpoints.any(|endpoint| !endpoint.is_remote));
+            let ids: HashSet<_> = added.iter().map(Service::id).collect();
+            assert_eq!(ids.len(), 30);
+        }
+    }
+
+    #[test]
+    fn a_new_endpoint_keeps_all_but_the_address_and_takes_traffic_as_the_old_one_did() {
+        let endpoint = |last, state, is_remote| Endpoint {
+            state,
+            is_remote,
+            ..Endpoint::new([10, 128, 0, last].into(), 80)
+        };
+        let ready = endpoint(1, EndpointState::Ready, true);
+        let endpoints = vec![
+            endpoint(2, EndpointState::NotReady, false),
+            ready,
+            endpoint(3, EndpointState::Terminating, true),
+        ];
+        let name = "ns/a".parse().unwrap();
+        let vip = [10, 96, 0, 1].into();
+        let service = Service::new(name, vip, 80, Protocol::Tcp, endpoints).unwrap();
+        let mixed = Cluster::new(vec![service]).unwrap();
+        let kind = ChangeKind::EndpointChange;
+        let mut last = ready;
+        for change in changes(&mixed, &spec(), SEED, kind, Position::First, 20).unwrap() {
+            let Change::EndpointReplaced { old, new, .. } = change else { panic!("{change:?}") };
+            assert_eq!(old, last);
+            assert_eq!(new, Endpoint { address: new.address, ..ready });
+            last = new;
+        }
+    }
+
+    #[test]
+    fn node_ports_can_be_used_up() {
+        let kinds = Kinds { node_port: 1, ..Kinds::NONE };
+        let spec =
+            SyntheticSpec { services: 35_535, endpoints: EndpointCount::Fixed(1), kinds, ..spec() };
+        let before = generate(&spec, SEED).unwrap();
+        let kind = ChangeKind::ServiceAdd;
+        let add = |count| changes(&before, &spec, SEED, kind, Position::Last, count);
+        let made = add(1).unwrap();
+        let Change::ServiceAdded(added) = &made[0] else { panic!("{made:?}") };
+        assert_eq!(added.extras().node_port, Some(65_535));
+        let what = "node port";
+        assert_eq!(add(2), Err(ChangesError::NoneLeft { what, kind, number: 2 }));
     }
 
     #[test]
@@ -401,18 +578,6 @@ mod tests {
             changes(&cluster(), &spec, SEED, ChangeKind::ServiceAdd, Position::Last, 1),
             Err(ChangesError::Spec(errors))
         );
-    }
-
-    #[test]
-    fn names_in_use_are_passed_over() {
-        let cluster = cluster();
-        let mut names = UnusedNames::new(&cluster, 21, SplitMix64::new(1));
-        // The order in which the Cluster itself took its names.
-        names.names = Names::more_than(20, Purpose::Names.stream(SEED));
-        let taken = names.take(Protocol::Udp).unwrap();
-        assert_eq!(names.next, 21);
-        let clash = |service: &Service| service.name().namespaced_name() == taken.namespaced_name();
-        assert!(!cluster.services().iter().any(clash));
     }
 
     #[test]

@@ -3,18 +3,22 @@
 //! A value that exists is valid: constructors refuse what a kernel or kube-proxy could not hold.
 //! Making Clusters from a seed is in `synthetic`, text forms are in `export`.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 
+use crate::endpoint::Endpoint;
 use crate::error::ClusterError;
-use crate::service::{Endpoint, Protocol, Service, ServiceName};
+use crate::family::Family;
+use crate::frontend::FrontendKey;
+use crate::service::Service;
+use crate::service_name::{ServiceId, ServiceName};
 
 /// The whole set of Services to program. The order of `services` is their position in the rules.
 ///
-/// It holds at least one Service; names are unique, so are VIP:port/protocol (external IPs count
-/// as VIPs here) and node port/protocol, and no Endpoint has the address of a VIP.
+/// It holds at least one Service. Within a family names are unique, and so are frontends with their
+/// protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cluster {
     services: Vec<Service>,
@@ -35,15 +39,18 @@ pub enum Change {
     /// A Service appears (at the end of the Cluster).
     ServiceAdded(Service),
     /// A Service disappears.
-    ServiceRemoved(ServiceName),
+    ServiceRemoved(ServiceId),
 }
 
 impl Change {
     /// The Service that is changed, added or removed.
-    pub fn service_name(&self) -> &ServiceName {
+    pub fn service_id(&self) -> ServiceId {
         match self {
-            Self::EndpointReplaced { service: name, .. } | Self::ServiceRemoved(name) => name,
-            Self::ServiceAdded(service) => service.name(),
+            Self::EndpointReplaced { service, old, .. } => {
+                ServiceId { name: service.clone(), family: old.family() }
+            }
+            Self::ServiceAdded(service) => service.id(),
+            Self::ServiceRemoved(id) => id.clone(),
         }
     }
 }
@@ -84,17 +91,18 @@ impl Cluster {
     /// A Cluster of these Services, in this order. Takes time linear in Services and Endpoints.
     ///
     /// # Errors
-    /// [`ClusterError::Empty`], [`ClusterError::DuplicateName`], [`ClusterError::Clash`], or
-    /// [`ClusterError::Service`] for an Endpoint that has the address of a VIP.
+    /// [`ClusterError::Empty`], [`ClusterError::DuplicateName`] or [`ClusterError::Clash`].
     pub fn new(services: Vec<Service>) -> Result<Self, ClusterError> {
         if services.is_empty() {
             return Err(ClusterError::Empty);
         }
         // One map after the other, so that only one is in memory.
-        check_unique(services.iter().map(|service| (service.name(), service)))?;
-        check_unique(services.iter().flat_map(answers_at))?;
-        check_unique(services.iter().filter_map(node_port))?;
-        check_endpoints(&services)?;
+        let name = |service| ((Service::name(service), service.family()), service);
+        check_unique(services.len(), services.iter().map(name))?;
+        let frontends = services
+            .iter()
+            .flat_map(|service| service.frontend_keys().map(move |key| (key, service)));
+        check_unique(services.len(), frontends)?;
         Ok(Self { services })
     }
 
@@ -103,47 +111,48 @@ impl Cluster {
         &self.services
     }
 
+    /// The Services of one family, in the same order.
+    pub fn of_family(&self, family: Family) -> impl Iterator<Item = &Service> + Clone {
+        self.services.iter().filter(move |service| service.family() == family)
+    }
+
     /// The number of Endpoints of all Services together.
     pub fn endpoint_count(&self) -> usize {
         self.services.iter().map(|service| service.endpoints().len()).sum()
     }
 
-    /// The Service of this name. Takes time linear in Services: an index would cost every Cluster
-    /// memory that few callers want.
-    pub fn get(&self, name: &ServiceName) -> Option<&Service> {
-        self.services.iter().find(|service| service.name() == name)
+    /// The Service of this name and family. Takes time linear in Services: an index would cost
+    /// every Cluster memory that few callers want.
+    pub fn get(&self, id: &ServiceId) -> Option<&Service> {
+        self.services.iter().find(|service| is(service, id))
     }
 
     /// The Cluster after `change`. It shares names and Endpoints with this one.
     ///
-    /// Takes time linear in Services and, for an added Service, in Endpoints.
+    /// Takes time linear in Services.
     ///
     /// # Errors
-    /// [`ClusterError::NotThere`] if the Change does not fit this Cluster; else what [`Cluster::new`] says of the Cluster that would come out.
+    /// [`ClusterError::NotThere`] if the Change does not fit this Cluster; else what
+    /// [`Cluster::new`] says of the Cluster that would come out.
     pub fn apply(&self, change: &Change) -> Result<Self, ClusterError> {
         let mut services = self.services.clone();
+        let id = change.service_id();
+        let position = services.iter().position(|service| is(service, &id));
+        let position = position.ok_or_else(|| ClusterError::no_service(&id));
         match change {
-            Change::EndpointReplaced { service, old, new } => {
-                if self.services.iter().any(|other| other.vip() == new.address) {
-                    return Err(ClusterError::endpoint_is_vip(service, *new));
+            Change::EndpointReplaced { old, new, .. } => {
+                if let Some(slot) = services.get_mut(position?) {
+                    *slot = slot.with_endpoint_replaced(*old, *new)?;
                 }
-                let slot = services
-                    .iter_mut()
-                    .find(|candidate| candidate.name() == service)
-                    .ok_or_else(|| ClusterError::no_service(service))?;
-                *slot = slot.with_endpoint_replaced(*old, *new)?;
             }
             Change::ServiceAdded(service) => {
-                self.services.iter().try_for_each(|present| check_pair(present, service))?;
+                let added = service.frontend_keys().collect();
+                let mut present = self.services.iter();
+                present.try_for_each(|present| check_pair(present, service, &added))?;
                 services.push(service.clone());
-                check_endpoints(&services)?;
             }
-            Change::ServiceRemoved(name) => {
-                let position = services
-                    .iter()
-                    .position(|service| service.name() == name)
-                    .ok_or_else(|| ClusterError::no_service(name))?;
-                services.remove(position);
+            Change::ServiceRemoved(_) => {
+                services.remove(position?);
                 if services.is_empty() {
                     return Err(ClusterError::Empty);
                 }
@@ -168,94 +177,79 @@ impl Cluster {
     }
 }
 
-/// Every address at which a Service answers, with its port and protocol.
-pub(crate) fn answers_at(
-    service: &Service,
-) -> impl Iterator<Item = ((Ipv4Addr, u16, Protocol), &Service)> {
-    std::iter::once(service.vip())
-        .chain(service.external_ips().iter().copied())
-        .map(move |address| ((address, service.port(), service.protocol()), service))
+fn is(service: &Service, id: &ServiceId) -> bool {
+    *service.name() == id.name && service.family() == id.family
 }
 
-fn node_port(service: &Service) -> Option<((u16, Protocol), &Service)> {
-    service.node_port().map(|node_port| ((node_port, service.protocol()), service))
-}
-
-/// Refuses the first two Services that have one key.
+/// Refuses the first two Services that have one key, of some `count` keys.
 fn check_unique<'a, K: Eq + Hash>(
+    count: usize,
     keys: impl Iterator<Item = (K, &'a Service)>,
 ) -> Result<(), ClusterError> {
-    let mut seen = HashMap::with_capacity(keys.size_hint().0);
+    let mut seen = HashMap::with_capacity(count);
     for (key, service) in keys {
         match seen.entry(key) {
             Entry::Vacant(vacant) => {
                 vacant.insert(service);
             }
-            Entry::Occupied(first) => check_pair(first.get(), service)?,
+            Entry::Occupied(first) => {
+                check_pair(first.get(), service, &service.frontend_keys().collect())?;
+            }
         }
     }
     Ok(())
 }
 
-/// Whether two Services can stand in one Cluster, their Endpoints left aside.
-fn check_pair(first: &Service, second: &Service) -> Result<(), ClusterError> {
+/// Whether two Services can stand in one Cluster, `keys` being the frontends of the second.
+fn check_pair(
+    first: &Service,
+    second: &Service,
+    keys: &HashSet<FrontendKey>,
+) -> Result<(), ClusterError> {
+    if first.family() != second.family() {
+        return Ok(());
+    }
     if first.name() == second.name() {
         return Err(ClusterError::DuplicateName { name: first.name().clone() });
     }
     if first.protocol() != second.protocol() {
         return Ok(());
     }
-    let clash = |what| {
-        let (first, second) = (first.name().clone(), second.name().clone());
-        Err(ClusterError::Clash { first, second, what })
-    };
-    let protocol = first.protocol();
-    if let Some(node_port) = first.node_port()
-        && second.node_port() == Some(node_port)
-    {
-        return clash(format!("have node port {node_port}/{protocol}: change one"));
-    }
-    if first.port() != second.port() {
-        return Ok(());
-    }
-    for (key @ (address, port, _), _) in answers_at(first) {
-        if answers_at(second).any(|(other, _)| other == key) {
-            let remedy = "change the VIP, external IP, port or protocol of one";
-            return clash(format!("answer at {address}:{port}/{protocol}: {remedy}"));
-        }
-    }
-    Ok(())
-}
-
-/// Refuses an Endpoint that has the address of a VIP.
-fn check_endpoints(services: &[Service]) -> Result<(), ClusterError> {
-    let mut vips: Vec<Ipv4Addr> = services.iter().map(Service::vip).collect();
-    vips.sort_unstable();
-    // Endpoints are mostly outside the range of the VIPs, where two comparisons settle it.
-    let (Some(&lowest), Some(&highest)) = (vips.first(), vips.last()) else { return Ok(()) };
-    let range = lowest..=highest;
-    for service in services {
-        for &endpoint in service.endpoints() {
-            if range.contains(&endpoint.address) && vips.binary_search(&endpoint.address).is_ok() {
-                return Err(ClusterError::endpoint_is_vip(service.name(), endpoint));
+    let mut of_both = first.frontend_keys().filter(|key| keys.contains(key));
+    if let Some((_, address, port, protocol)) = of_both.next() {
+        let what = match address {
+            None => format!("have node port {port}/{protocol}: change one"),
+            Some(address) => {
+                let place = SocketAddr::new(address, port);
+                format!(
+                    "answer at {place}/{protocol}: change the VIP, further IPs, port or protocol \
+                     of one"
+                )
             }
-        }
+        };
+        let (first, second) = (first.name().clone(), second.name().clone());
+        return Err(ClusterError::Clash { first, second, what });
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddrV4;
+    use std::net::IpAddr;
 
     use super::*;
+    use crate::service::Protocol;
 
     fn name(text: &str) -> ServiceName {
         text.parse().unwrap()
     }
 
+    fn id(text: &str) -> ServiceId {
+        ServiceId { name: name(text), family: Family::V4 }
+    }
+
     fn endpoint(text: &str) -> Endpoint {
-        text.parse::<SocketAddrV4>().unwrap().into()
+        text.parse::<SocketAddr>().unwrap().into()
     }
 
     fn udp(service_name: &str, vip: &str, endpoints: &[&str]) -> Service {
@@ -287,8 +281,8 @@ mod tests {
         let cluster = two_services();
         assert_eq!(names(&cluster), ["ns/b", "ns/a"]);
         assert_eq!(cluster.endpoint_count(), 3);
-        assert_eq!(cluster.get(&name("ns/a")), cluster.services().last());
-        assert_eq!(cluster.get(&name("ns/a:http")), None);
+        assert_eq!(cluster.get(&id("ns/a")), cluster.services().last());
+        assert_eq!(cluster.get(&id("ns/a:http")), None);
     }
 
     #[test]
@@ -296,7 +290,7 @@ mod tests {
         let before = two_services();
         let changes = vec![
             Change::ServiceAdded(tcp("ns/c", "10.96.0.3", &[])),
-            Change::ServiceRemoved(name("ns/a")),
+            Change::ServiceRemoved(id("ns/a")),
         ];
         let step = before.step(changes.clone()).unwrap();
         assert_eq!((step.before(), step.changes()), (&before, &changes[..]));
@@ -307,7 +301,7 @@ mod tests {
             before.step(twice).unwrap_err(),
             ClusterError::DuplicateName { name: name("ns/c") }
         );
-        let unknown = name("ns9/none:p80");
+        let unknown = id("ns9/none:p80");
         assert_eq!(
             before.step(vec![Change::ServiceRemoved(unknown.clone())]).unwrap_err(),
             ClusterError::no_service(&unknown)
@@ -339,15 +333,16 @@ mod tests {
     fn two_services_at_one_vip_port_and_protocol_are_refused() {
         let clash = |address: &str| {
             format!(
-                "Services ns/a and ns/b both answer at {address}:80/tcp: change the VIP, \
-                 external IP, port or protocol of one"
+                "Services ns/a and ns/b both answer at {address}:80/tcp: change the VIP, further \
+                 IPs, port or protocol of one"
             )
         };
         let refused = |first, second| refused(first, second).to_string();
         let a = || tcp("ns/a", "10.96.0.1", &[]);
         let b = || tcp("ns/b", "10.96.0.2", &[]);
         let external = |service: Service, addresses: &[[u8; 4]]| {
-            service.with_external_ips(addresses.iter().copied().map(Into::into).collect()).unwrap()
+            let addresses = addresses.iter().copied().map(IpAddr::from).collect();
+            service.with(|extras| extras.external_ips = addresses).unwrap()
         };
         assert_eq!(refused(a(), tcp("ns/b", "10.96.0.1", &[])), clash("10.96.0.1"));
         assert_eq!(refused(a(), external(b(), &[[10, 96, 0, 1]])), clash("10.96.0.1"));
@@ -363,9 +358,12 @@ mod tests {
 
     #[test]
     fn two_services_with_one_node_port_are_refused_within_a_protocol() {
-        let a = tcp("ns/a", "10.96.0.1", &[]).with_node_port(30_000).unwrap();
-        let b = tcp("ns/b", "10.96.0.2", &[]).with_node_port(30_000).unwrap();
-        let c = udp("ns/c", "10.96.0.3", &[]).with_node_port(30_000).unwrap();
+        let a =
+            tcp("ns/a", "10.96.0.1", &[]).with(|extras| extras.node_port = Some(30_000)).unwrap();
+        let b =
+            tcp("ns/b", "10.96.0.2", &[]).with(|extras| extras.node_port = Some(30_000)).unwrap();
+        let c =
+            udp("ns/c", "10.96.0.3", &[]).with(|extras| extras.node_port = Some(30_000)).unwrap();
         assert!(Cluster::new(vec![a.clone(), c]).is_ok());
         assert_eq!(
             refused(a, b),
@@ -378,25 +376,16 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_with_the_address_of_a_vip_is_refused() {
-        let clash = |service: &str, text: &str| ClusterError::Service {
-            service: name(service),
-            problem: format!(
-                "endpoint {text} has the address of a VIP: take endpoints and VIPs from separate \
-                 ranges"
-            ),
-        };
-        let plain = || tcp("ns/a", "10.96.0.1", &["10.128.0.1:8080"]);
-        assert_eq!(
-            refused(plain(), tcp("ns/b", "10.96.0.2", &["10.96.0.1:8080"])),
-            clash("ns/b", "10.96.0.1:8080")
-        );
-        assert_eq!(
-            refused(plain(), tcp("ns/b", "10.128.0.1", &[])),
-            clash("ns/a", "10.128.0.1:8080")
-        );
-        let own = tcp("ns/a", "10.96.0.1", &["10.96.0.1:8080"]);
-        assert_eq!(Cluster::new(vec![own]), Err(clash("ns/a", "10.96.0.1:8080")));
+    fn a_name_and_a_node_port_may_be_there_once_in_each_family() {
+        let node_port = |service: Service| service.with(|extras| extras.node_port = Some(30_000));
+        let four = node_port(tcp("ns/a", "10.96.0.1", &[])).unwrap();
+        let six = node_port(tcp("ns/a", "fd00::1", &["[fd01::1]:80"])).unwrap();
+        let cluster = Cluster::new(vec![four.clone(), six.clone()]).unwrap();
+        assert_eq!(cluster.of_family(Family::V6).collect::<Vec<_>>(), [&six]);
+        assert_eq!(cluster.get(&six.id()), Some(&six));
+        let after = cluster.apply(&Change::ServiceRemoved(six.id())).unwrap();
+        assert_eq!(after.services(), [four]);
+        assert_eq!(six.id().to_string(), "ns/a (IPv6)");
     }
 
     #[test]
@@ -406,7 +395,7 @@ mod tests {
         let service = name("ns/b");
         let there = Change::EndpointReplaced { service: service.clone(), old, new };
         let back = Change::EndpointReplaced { service: service.clone(), old: new, new: old };
-        assert_eq!(there.service_name(), &service);
+        assert_eq!(there.service_id(), id("ns/b"));
         let after = cluster.apply(&there).unwrap();
         let text: Vec<String> =
             after.services()[0].endpoints().iter().map(ToString::to_string).collect();
@@ -420,8 +409,8 @@ mod tests {
         let cluster = two_services();
         let added = udp("ns/c:dns", "10.96.0.3", &["10.128.0.9:53"]);
         let there = Change::ServiceAdded(added.clone());
-        let back = Change::ServiceRemoved(added.name().clone());
-        assert_eq!((there.service_name(), back.service_name()), (added.name(), added.name()));
+        let back = Change::ServiceRemoved(added.id());
+        assert_eq!([there.service_id(), back.service_id()], [added.id(), added.id()]);
         let after = cluster.apply(&there).unwrap();
         assert_eq!(names(&after), ["ns/b", "ns/a", "ns/c:dns"]);
         assert_eq!(after.services().last(), Some(&added));
@@ -430,10 +419,10 @@ mod tests {
 
     #[test]
     fn removing_a_service_leaves_the_others_in_order() {
-        let after = two_services().apply(&Change::ServiceRemoved(name("ns/b"))).unwrap();
+        let after = two_services().apply(&Change::ServiceRemoved(id("ns/b"))).unwrap();
         assert_eq!(names(&after), ["ns/a"]);
         assert_eq!(
-            after.apply(&Change::ServiceRemoved(name("ns/a"))),
+            after.apply(&Change::ServiceRemoved(id("ns/a"))),
             Err(ClusterError::Empty),
             "the last Service must stay"
         );
@@ -449,7 +438,7 @@ mod tests {
         let not_there = |what: &str| Err(ClusterError::NotThere(what.into()));
         let unknown = not_there("the Cluster has no Service ns/x");
         assert_eq!(replace("ns/x", "10.128.0.1:8080", "10.128.0.9:8080"), unknown);
-        assert_eq!(cluster.apply(&Change::ServiceRemoved(name("ns/x"))), unknown);
+        assert_eq!(cluster.apply(&Change::ServiceRemoved(id("ns/x"))), unknown);
         assert_eq!(
             replace("ns/a", "10.128.0.1:8080", "10.128.0.9:8080"),
             not_there("Service ns/a has no endpoint 10.128.0.1:8080")
@@ -458,10 +447,6 @@ mod tests {
         assert_eq!(
             replace("ns/b", "10.128.0.1:8080", "10.128.0.2:8080"),
             of_b("endpoint 10.128.0.2:8080 is given twice: keep one")
-        );
-        assert_eq!(
-            replace("ns/b", "10.128.0.1:8080", "10.96.0.1:8080"),
-            Err(ClusterError::endpoint_is_vip(&name("ns/b"), endpoint("10.96.0.1:8080")))
         );
     }
 }

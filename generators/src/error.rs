@@ -1,6 +1,6 @@
 //! Why a Cluster cannot exist. Spec errors are in `synthetic`.
 
-use crate::service::{Endpoint, ServiceName};
+use crate::service_name::{ServiceId, ServiceName};
 
 /// Why a Cluster, or a part of one, cannot exist.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum ClusterError {
         /// The text that was refused, shortened to its first 80 characters.
         text: String,
     },
-    /// One Service is wrong in itself, or has an Endpoint at a VIP of the Cluster.
+    /// One Service is wrong in itself.
     #[error("Service {service}: {problem}")]
     Service {
         /// The Service.
@@ -60,12 +60,7 @@ impl ClusterError {
         Self::Service { service: service.clone(), problem: problem.into() }
     }
 
-    pub(crate) fn no_service(name: &ServiceName) -> Self {
-        Self::NotThere(format!("the Cluster has no Service {name}"))
-    }
-
-    pub(crate) fn endpoint_is_vip(service: &ServiceName, endpoint: Endpoint) -> Self {
-        let remedy = "take endpoints and VIPs from separate ranges";
-        Self::of_service(service, format!("endpoint {endpoint} has the address of a VIP: {remedy}"))
+    pub(crate) fn no_service(id: &ServiceId) -> Self {
+        Self::NotThere(format!("the Cluster has no Service {id}"))
     }
 }

@@ -8,21 +8,26 @@
 //! ]}
 //! ```
 //!
-//! `node_port` (a number) and `external_ips` (a list) follow `protocol` if a Service has them. As a
-//! part of another document a Cluster has the same form.
+//! What else a Service has ([`Extras`](crate::Extras)) follows `protocol` by name, and an Endpoint of
+//! which more is to be said than where it is is an object. As a part of another document a Cluster
+//! has the same form.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, BufReader, Read, Write};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::cluster::Cluster;
+use crate::endpoint::{Endpoint, is_default};
 use crate::error::ClusterError;
-use crate::service::{Endpoint, Protocol, Service, ServiceName};
+use crate::extras::{Extras, TrafficPolicy};
+use crate::service::{Protocol, Service};
+use crate::service_name::ServiceName;
 
 /// The name and version of the form.
 pub const SCHEMA: &str = "vipbench.cluster/1";
@@ -48,7 +53,7 @@ pub enum ExportError {
         first: ServiceName,
         /// The port that comes later.
         second: ServiceName,
-        /// What differs: `VIP` or `external IPs`.
+        /// What differs.
         part: &'static str,
     },
     /// One of several ports of a Kubernetes Service has no name.
@@ -149,25 +154,44 @@ impl<'de> Deserialize<'de> for Cluster {
 #[serde(deny_unknown_fields)]
 struct Line<'a> {
     name: Cow<'a, str>,
-    vip: Ipv4Addr,
+    vip: IpAddr,
     port: u16,
     protocol: Protocol,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     node_port: Option<u16>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
-    external_ips: Cow<'a, [Ipv4Addr]>,
+    external_ips: Cow<'a, [IpAddr]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    load_balancer_ips: Cow<'a, [IpAddr]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    source_ranges: Cow<'a, [IpNet]>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    affinity_s: Option<u32>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    internal_policy: TrafficPolicy,
+    #[serde(default, skip_serializing_if = "is_default")]
+    external_policy: TrafficPolicy,
+    #[serde(default, skip_serializing_if = "is_default")]
+    health_check_node_port: Option<u16>,
     endpoints: Cow<'a, [Endpoint]>,
 }
 
 impl Serialize for Service {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let extras = self.extras();
         let line = Line {
             name: self.name().as_str().into(),
             vip: self.vip(),
             port: self.port(),
             protocol: self.protocol(),
-            node_port: self.node_port(),
-            external_ips: self.external_ips().into(),
+            node_port: extras.node_port,
+            external_ips: (&extras.external_ips).into(),
+            load_balancer_ips: (&extras.load_balancer_ips).into(),
+            source_ranges: (&extras.source_ranges).into(),
+            affinity_s: extras.affinity_s,
+            internal_policy: extras.internal_policy,
+            external_policy: extras.external_policy,
+            health_check_node_port: extras.health_check_node_port,
             endpoints: self.endpoints().into(),
         };
         line.serialize(serializer)
@@ -198,10 +222,21 @@ impl<'de> Visitor<'de> for ServiceVisitor {
 
 impl Line<'_> {
     fn validated(self) -> Result<Service, ClusterError> {
-        let Self { name, vip, port, protocol, node_port, external_ips, endpoints } = self;
-        let service = Service::new(name.parse()?, vip, port, protocol, endpoints.into_owned())?
-            .with_external_ips(external_ips.into_owned())?;
-        node_port.into_iter().try_fold(service, Service::with_node_port)
+        let endpoints = self.endpoints.into_owned();
+        let service =
+            Service::new(self.name.parse()?, self.vip, self.port, self.protocol, endpoints)?;
+        service.with(|extras| {
+            *extras = Extras {
+                node_port: self.node_port,
+                external_ips: self.external_ips.into_owned(),
+                load_balancer_ips: self.load_balancer_ips.into_owned(),
+                source_ranges: self.source_ranges.into_owned(),
+                affinity_s: self.affinity_s,
+                internal_policy: self.internal_policy,
+                external_policy: self.external_policy,
+                health_check_node_port: self.health_check_node_port,
+            };
+        })
     }
 }
 
@@ -233,9 +268,23 @@ mod tests {
         let cluster = from_json(TWO.as_bytes()).unwrap();
         assert_eq!(written(&cluster), TWO);
         let [cart, dns] = cluster.services() else { panic!("two Services") };
-        assert_eq!((cart.node_port(), cart.endpoints().len()), (None, 2));
-        assert_eq!((dns.node_port(), dns.external_ips().len()), (Some(30_053), 2));
+        assert_eq!((cart.extras(), cart.endpoints().len()), (&Extras::NONE, 2));
+        let extras = dns.extras();
+        assert_eq!((extras.node_port, extras.external_ips.len()), (Some(30_053), 2));
         assert_eq!(dns.protocol(), Protocol::Udp);
+    }
+
+    #[test]
+    fn everything_that_a_service_may_have_is_read_and_written_back() {
+        let line = concat!(
+            "{\"name\":\"shop/dns\",\"vip\":\"fd00::2\",\"port\":53,\"protocol\":\"udp\",",
+            "\"load_balancer_ips\":[\"2001:db8::9\"],\"source_ranges\":[\"2001:db8:1::/48\"],",
+            "\"affinity_s\":10800,\"internal_policy\":\"local\",\"external_policy\":\"local\",",
+            "\"health_check_node_port\":32000,",
+            "\"endpoints\":[{\"address\":\"[fd01::1]:53\",\"remote\":true}]}",
+        );
+        let text = format!("{{\"schema\":\"{SCHEMA}\",\"services\":[\n{line}\n]}}\n");
+        assert_eq!(written(&from_json(text.as_bytes()).unwrap()), text);
     }
 
     #[test]
@@ -257,13 +306,14 @@ mod tests {
             (("shop/dns", "dns"), "does not name a Service"),
             (("\"port\":53", "\"port\":0"), "port is 0"),
             (("\"port\":53", "\"port\":65536"), "65536"),
-            (("10.128.0.7:8080", "10.128.0.7"), "invalid IPv4 socket address"),
+            (("10.128.0.7:8080", "10.128.0.7"), "invalid socket address"),
             (("10.128.0.7:8080", "10.128.0.10:8080"), "given twice"),
             (("192.0.2.1", "192.0.2.2"), "given twice"),
             (("\"udp\"", "\"UDP\""), "unknown variant `UDP`"),
             (("30053", "0"), "node port is 0"),
             (("\"node_port\"", "\"nodePort\""), "unknown field `nodePort`"),
-            (("\"vip\":\"10.96.0.2\"", "\"vip\":\"::1\""), "invalid IPv4 address"),
+            (("\"vip\":\"10.96.0.2\"", "\"vip\":\"10.96\""), "invalid IP address"),
+            (("\"vip\":\"10.96.0.2\"", "\"vip\":\"fd00::2\""), "is not of IPv6"),
         ];
         for ((from, to), expected) in cases {
             let text = TWO.replace(from, to);

@@ -1,26 +1,33 @@
 //! A Cluster as Kubernetes objects: one `List` of Services and `EndpointSlice`s, as a stream.
 //!
-//! Written as text: its words are names of DNS labels, addresses and numbers, none of which JSON
-//! would escape. Reading such a list is done in `import`.
+//! Reading such a list is done in `import`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
+use serde_json::{Value, json};
+
 use crate::cluster::Cluster;
+use crate::endpoint::{Endpoint, EndpointState, Hint};
 use crate::export::ExportError;
-use crate::service::{Endpoint, Protocol, Service};
+use crate::extras::{Extras, TrafficPolicy};
+use crate::service::{Protocol, Service};
 
 /// Most Endpoints in one `EndpointSlice`: the controller's default (`maxEndpointsPerSlice`,
 /// `pkg/controller/endpointslice/config/v1alpha1/defaults.go`, Kubernetes 1.35).
 const ENDPOINTS_PER_SLICE: usize = 100;
 
+/// The node that a Cluster is seen from. Endpoints of other nodes name none.
+const NODE: &str = "node";
+
 /// Writes a Cluster as a Kubernetes `List` (JSON) of v1 Services and discovery.k8s.io/v1
 /// `EndpointSlice`s, such as `kubectl get services,endpointslices -A -o json` gives.
 ///
-/// Services that share namespace and name become the ports of one Service; each object stands where
-/// its first port stands in the Cluster, followed by its slices, whose Endpoints are all ready. The
-/// Services have no selector and their `EndpointSlice`s are marked as managed by vipbench, so a
-/// real cluster's controllers leave both alone.
+/// Services that share namespace and name become the ports and families of one Service; each object
+/// stands where its first port stands in the Cluster, followed by its slices. Endpoints of this
+/// node are on the node `node`, in the zone `here`. The Services have no selector and their
+/// `EndpointSlice`s are marked as managed by vipbench, so a real cluster's controllers leave both
+/// alone.
 ///
 /// # Errors
 /// [`ExportError::PortsDisagree`] or [`ExportError::UnnamedPort`] before anything is written, if
@@ -31,19 +38,21 @@ pub fn to_k8s(cluster: &Cluster, mut out: impl Write) -> Result<(), ExportError>
     ports.chunk_by(of_one_service).try_for_each(check_ports)?;
     out.write_all(b"{\"apiVersion\":\"v1\",\"kind\":\"List\",\"metadata\":{},\"items\":[\n")?;
     let mut separator = "";
-    for ports in ports.chunk_by(of_one_service) {
+    let mut write = |object: &Value| {
         out.write_all(separator.as_bytes())?;
-        write_service(ports, &mut out)?;
-        write_slices(ports, &mut out)?;
         separator = ",\n";
+        serde_json::to_writer(&mut out, object).map_err(io::Error::from)
+    };
+    for ports in ports.chunk_by(of_one_service) {
+        write(&service_object(ports))?;
+        slices(ports).iter().try_for_each(&mut write)?;
     }
     out.write_all(b"\n]}\n")?;
     Ok(out.flush()?)
 }
 
-/// One port of a Kubernetes Service: what this crate calls a Service.
+/// One port of a Kubernetes Service in one family: what this crate calls a Service.
 struct Port<'a> {
-    /// Position in the Cluster of the first port of the same Kubernetes Service.
     first: usize,
     service: &'a Service,
 }
@@ -64,109 +73,222 @@ fn by_kubernetes_service(services: &[Service]) -> Vec<Port<'_>> {
 }
 
 /// Whether ports can be those of one Kubernetes Service (`pkg/apis/core/validation/validation.go`,
-/// Kubernetes 1.35). That their names differ, the Cluster has made sure of.
+/// Kubernetes 1.35). That their names differ within a family, the Cluster has made sure of.
 fn check_ports(ports: &[Port]) -> Result<(), ExportError> {
-    let [Port { service: first, .. }, further @ ..] = ports else { return Ok(()) };
-    for Port { service, .. } in further {
-        let disagree = |part| {
-            let (first, second) = (first.name().clone(), service.name().clone());
-            Err(ExportError::PortsDisagree { first, second, part })
-        };
-        if service.vip() != first.vip() {
-            return disagree("VIP");
-        }
-        if service.external_ips() != first.external_ips() {
-            return disagree("external IPs");
-        }
-        for port in [first, service] {
-            if port.name().port_name().is_empty() {
-                return Err(ExportError::UnnamedPort { name: port.name().clone() });
+    let Some(Port { service: first, .. }) = ports.first() else { return Ok(()) };
+    let families = first_of_families(ports);
+    let has_several = ports.iter().any(|port| port.service.name() != first.name());
+    let mut by_name: HashMap<&str, Vec<&Service>> = HashMap::new();
+    for Port { service, .. } in ports {
+        let of_family = families.iter().filter(|other| other.family() == service.family());
+        for other in std::iter::once(first).chain(of_family) {
+            if let Some(part) = disagreement(other, service) {
+                return Err(disagree(other, service, part));
             }
+        }
+        if has_several && service.name().port_name().is_empty() {
+            return Err(ExportError::UnnamedPort { name: service.name().clone() });
+        }
+        by_name.entry(service.name().port_name()).or_default().push(service);
+    }
+    // A port is in every family of its Service, the same in each.
+    let number =
+        |service: &Service| (service.port(), service.protocol(), service.extras().node_port);
+    for Port { service, .. } in ports {
+        let alike = by_name.get(service.name().port_name()).map_or(&[][..], Vec::as_slice);
+        if alike.len() != families.len() {
+            return Err(disagree(first, service, "families: each port is in all of them"));
+        }
+        if let Some(other) = alike.iter().find(|other| number(other) != number(service)) {
+            return Err(disagree(service, other, "port, protocol or node port of two families"));
         }
     }
     Ok(())
 }
 
-/// Writes the Service object that has these ports.
-fn write_service(ports: &[Port], out: &mut impl Write) -> io::Result<()> {
-    let [Port { service: first, .. }, ..] = ports else { return Ok(()) };
-    let (namespace, name, vip) = (first.name().namespace(), first.name().name(), first.vip());
-    let has_node_port = ports.iter().any(|port| port.service.node_port().is_some());
-    let kind = if has_node_port { "NodePort" } else { "ClusterIP" };
-    write!(
-        out,
-        r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"namespace":"{namespace}","name":"{name}"}},"#
-    )?;
-    write!(
-        out,
-        r#""spec":{{"type":"{kind}","clusterIP":"{vip}","clusterIPs":["{vip}"],"ipFamilies":["IPv4"],"#
-    )?;
-    if !first.external_ips().is_empty() {
-        let external = first.external_ips().iter().map(|address| format!("\"{address}\""));
-        write!(out, "\"externalIPs\":[{}],", external.collect::<Vec<_>>().join(","))?;
-    }
-    let ports = ports.iter().map(|Port { service, .. }| {
-        let name = match service.name().port_name() {
-            "" => String::new(),
-            name => format!("\"name\":\"{name}\","),
-        };
-        let (protocol, port) = (protocol_name(service.protocol()), service.port());
-        let node_port = service.node_port().map(|number| format!(",\"nodePort\":{number}"));
-        let node_port = node_port.unwrap_or_default();
-        format!(r#"{{{name}"protocol":"{protocol}","port":{port}{node_port}}}"#)
-    });
-    write!(out, "\"ports\":[{}]}}}}", ports.collect::<Vec<_>>().join(","))
+fn disagree(first: &Service, second: &Service, part: &'static str) -> ExportError {
+    let (first, second) = (first.name().clone(), second.name().clone());
+    ExportError::PortsDisagree { first, second, part }
 }
 
-/// Writes the slices of all ports of one Kubernetes Service. The Endpoints of one slice have one
-/// port number, so a port whose Endpoints differ in it has several slices.
-fn write_slices(ports: &[Port], out: &mut impl Write) -> io::Result<()> {
-    let mut number = 0;
+/// The first Service of each family that there is, in the order of the Cluster.
+fn first_of_families<'a>(ports: &[Port<'a>]) -> Vec<&'a Service> {
+    let mut families: Vec<&Service> = Vec::new();
+    for Port { service, .. } in ports {
+        if families.iter().all(|there| there.family() != service.family()) {
+            families.push(service);
+        }
+    }
+    families
+}
+
+/// In what two ports differ that ports of one Kubernetes Service have in common.
+fn disagreement<'a>(first: &'a Service, second: &'a Service) -> Option<&'static str> {
+    let (one, other) = (first.extras(), second.extras());
+    let of_service = |extras: &Extras| {
+        let Extras { affinity_s, internal_policy, external_policy, .. } = *extras;
+        (affinity_s, internal_policy, external_policy, extras.health_check_node_port)
+    };
+    if of_service(one) != of_service(other) {
+        return Some("policies or affinity");
+    }
+    if first.family() != second.family() {
+        return None;
+    }
+    if first.vip() != second.vip() {
+        return Some("VIP");
+    }
+    let addresses = |extras: &'a Extras| (&extras.external_ips, &extras.load_balancer_ips);
+    if addresses(one) != addresses(other) || one.source_ranges != other.source_ranges {
+        return Some("external IPs, load balancer IPs or source ranges");
+    }
+    None
+}
+
+/// The Service object that has these ports.
+fn service_object(ports: &[Port]) -> Value {
+    let Some(Port { service: first, .. }) = ports.first() else { return Value::Null };
+    let families = first_of_families(ports);
+    let (name, extras) = (first.name(), first.extras());
+    let of_families = |part: fn(&Extras) -> Vec<String>| -> Vec<String> {
+        families.iter().flat_map(|service| part(service.extras())).collect()
+    };
+    let vips: Vec<String> = families.iter().map(|service| service.vip().to_string()).collect();
+    let ingress = of_families(|extras| texts(&extras.load_balancer_ips));
+    let ranges = of_families(|extras| texts(&extras.source_ranges));
+    let has_node_port = ports.iter().any(|port| port.service.extras().node_port.is_some());
+    let is_balanced =
+        !ingress.is_empty() || !ranges.is_empty() || extras.health_check_node_port.is_some();
+    let kind = match (is_balanced, has_node_port) {
+        (true, _) => "LoadBalancer",
+        (false, true) => "NodePort",
+        (false, false) => "ClusterIP",
+    };
+    let mut spec = json!({
+        "type": kind,
+        "clusterIP": vips.first(),
+        "clusterIPs": vips,
+        "ipFamilies": families.iter().map(|service| service.family().to_string()).collect::<Vec<_>>(),
+        "ports": port_objects(ports),
+    });
+    let mut set = |key: &str, value: Value| spec[key] = value;
+    let external = of_families(|extras| texts(&extras.external_ips));
+    if !external.is_empty() {
+        set("externalIPs", external.into());
+    }
+    if !ranges.is_empty() {
+        set("loadBalancerSourceRanges", ranges.into());
+    }
+    if let Some(affinity_s) = extras.affinity_s {
+        set("sessionAffinity", "ClientIP".into());
+        set("sessionAffinityConfig", json!({ "clientIP": { "timeoutSeconds": affinity_s } }));
+    }
+    if extras.internal_policy == TrafficPolicy::Local {
+        set("internalTrafficPolicy", "Local".into());
+    }
+    if extras.external_policy == TrafficPolicy::Local {
+        set("externalTrafficPolicy", "Local".into());
+    }
+    if let Some(port) = extras.health_check_node_port {
+        set("healthCheckNodePort", port.into());
+    }
+    let mut object = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": { "namespace": name.namespace(), "name": name.name() },
+        "spec": spec,
+    });
+    if !ingress.is_empty() {
+        let ingress: Vec<_> =
+            ingress.iter().map(|ip| json!({ "ip": ip, "ipMode": "VIP" })).collect();
+        object["status"] = json!({ "loadBalancer": { "ingress": ingress } });
+    }
+    object
+}
+
+fn texts(parts: &[impl ToString]) -> Vec<String> {
+    parts.iter().map(ToString::to_string).collect()
+}
+
+/// The ports, each once: those of the second family have the same names.
+fn port_objects(ports: &[Port]) -> Vec<Value> {
+    let mut names = HashSet::new();
+    let first_of_name = ports.iter().filter(|port| names.insert(port.service.name().port_name()));
+    let object = |Port { service, .. }: &Port| {
+        let (protocol, port) = (protocol_name(service.protocol()), service.port());
+        let mut object = json!({ "protocol": protocol, "port": port });
+        if !service.name().port_name().is_empty() {
+            object["name"] = service.name().port_name().into();
+        }
+        if let Some(node_port) = service.extras().node_port {
+            object["nodePort"] = node_port.into();
+        }
+        object
+    };
+    first_of_name.map(object).collect()
+}
+
+/// The slices of all ports of one Kubernetes Service. The Endpoints of one slice have one port
+/// number, so a port whose Endpoints differ in it has several slices.
+fn slices(ports: &[Port]) -> Vec<Value> {
+    let mut slices = Vec::new();
     for Port { service, .. } in ports {
         let mut endpoints = service.endpoints().to_vec();
         endpoints.sort_by_key(|endpoint| endpoint.port);
         for of_one_port in endpoints.chunk_by(|left, right| left.port == right.port) {
             for endpoints in of_one_port.chunks(ENDPOINTS_PER_SLICE) {
-                write_slice(service, number, endpoints, out)?;
-                number += 1;
+                slices.push(slice(service, slices.len(), endpoints));
             }
         }
     }
-    Ok(())
+    slices
 }
 
 /// Slice number `number` of a Kubernetes Service; `endpoints` all have one port.
-fn write_slice(
-    service: &Service,
-    number: usize,
-    endpoints: &[Endpoint],
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let (namespace, name) = (service.name().namespace(), service.name().name());
-    let port = endpoints.first().map_or(0, |endpoint| endpoint.port);
-    let (port_name, protocol) = (service.name().port_name(), protocol_name(service.protocol()));
-    out.write_all(b",\n")?;
-    // The number ends the name, so names of slices differ where those of Services do.
-    write!(
-        out,
-        r#"{{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{{"namespace":"{namespace}","name":"{name}-{number}","#
-    )?;
-    write!(
-        out,
-        r#""labels":{{"kubernetes.io/service-name":"{name}","endpointslice.kubernetes.io/managed-by":"vipbench"}}}},"#
-    )?;
-    write!(
-        out,
-        r#""addressType":"IPv4","ports":[{{"name":"{port_name}","protocol":"{protocol}","port":{port}}}],"endpoints":["#
-    )?;
-    for (at, Endpoint { address, .. }) in endpoints.iter().enumerate() {
-        let separator = if at == 0 { "" } else { "," };
-        write!(
-            out,
-            r#"{separator}{{"addresses":["{address}"],"conditions":{{"ready":true,"serving":true,"terminating":false}}}}"#
-        )?;
+fn slice(service: &Service, number: usize, endpoints: &[Endpoint]) -> Value {
+    let name = service.name();
+    json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "namespace": name.namespace(),
+            "name": format!("{}-{number}", name.name()),
+            "labels": {
+                "kubernetes.io/service-name": name.name(),
+                "endpointslice.kubernetes.io/managed-by": "vipbench",
+            },
+        },
+        "addressType": service.family().to_string(),
+        "ports": [{
+            "name": name.port_name(),
+            "protocol": protocol_name(service.protocol()),
+            "port": endpoints.first().map(|endpoint| endpoint.port),
+        }],
+        "endpoints": endpoints.iter().map(endpoint_object).collect::<Vec<_>>(),
+    })
+}
+
+fn endpoint_object(endpoint: &Endpoint) -> Value {
+    let (ready, terminating) = (endpoint.is_ready(), endpoint.state == EndpointState::Terminating);
+    let mut object = json!({
+        "addresses": [endpoint.address],
+        "conditions": { "ready": ready, "serving": ready || terminating, "terminating": terminating },
+    });
+    if !endpoint.is_remote {
+        object["nodeName"] = NODE.into();
+        object["zone"] = "here".into();
     }
-    out.write_all(b"]}")
+    let mut hint = |key: &str, hint: Hint, here: &str| {
+        let name = match hint {
+            Hint::None => return,
+            Hint::Here => here,
+            Hint::Elsewhere => "elsewhere",
+        };
+        object["hints"][key] = json!([{ "name": name }]);
+    };
+    hint("forNodes", endpoint.node_hint, NODE);
+    hint("forZones", endpoint.zone_hint, "here");
+    object
 }
 
 fn protocol_name(protocol: Protocol) -> String {
@@ -179,6 +301,7 @@ mod tests {
 
     use super::*;
     use crate::export::from_json;
+    use crate::import::{OnBadObject, from_k8s};
 
     fn cluster(services: &[&str]) -> Cluster {
         let schema = crate::export::SCHEMA;
@@ -241,7 +364,7 @@ mod tests {
     fn ports_of_one_service_with_other_external_ips_are_refused() {
         let external =
             DNS_TCP.replace("\"endpoints\"", "\"external_ips\":[\"192.0.2.9\"],\"endpoints\"");
-        assert!(refused(&[DNS, &external]).contains("differ in external IPs"));
+        assert!(refused(&[DNS, &external]).contains("differ in external IPs, "));
     }
 
     #[test]
@@ -251,6 +374,23 @@ mod tests {
                         has no name: name it";
         assert_eq!(refused(&[&unnamed, DNS_TCP]), expected);
         assert_eq!(refused(&[DNS_TCP, &unnamed]), expected);
+    }
+
+    #[test]
+    fn what_is_written_is_imported_as_it_was() {
+        let full = r#"{"name":"shop/all:p","vip":"10.96.0.9","port":80,"protocol":"tcp",
+            "node_port":30081,"external_ips":["192.0.2.7"],"load_balancer_ips":["192.0.2.8"],
+            "source_ranges":["203.0.113.0/24"],"affinity_s":60,"internal_policy":"local",
+            "external_policy":"local","health_check_node_port":32000,"endpoints":["10.128.0.7:8080",
+            {"address":"10.128.0.8:8080","remote":true,"zone_hint":"elsewhere"},
+            {"address":"10.128.0.9:8080","state":"terminating","node_hint":"here"}]}"#;
+        let six = r#"{"name":"shop/all:p","vip":"fd00::9","port":80,"protocol":"tcp",
+            "node_port":30081,"affinity_s":60,"internal_policy":"local","external_policy":"local",
+            "health_check_node_port":32000,"endpoints":["[fd01::7]:8080"]}"#;
+        let original = cluster(&[full, six, CART]);
+        let list = written(&original);
+        let imported = from_k8s(list.as_bytes(), OnBadObject::Refuse).unwrap();
+        assert_eq!(imported.cluster, original);
     }
 
     #[test]

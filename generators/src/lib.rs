@@ -33,7 +33,7 @@
 //! for change in changes(&cluster, &spec, 1, ChangeKind::ServiceAdd, Position::Last, 1)? {
 //!     let after = cluster.apply(&change)?;
 //!     assert_eq!(after.services().len(), 3);
-//!     assert_eq!(after.get(change.service_name()), after.services().last());
+//!     assert_eq!(after.get(&change.service_id()), after.services().last());
 //! }
 //! # Ok(())
 //! # }
@@ -43,38 +43,54 @@ mod addresses;
 mod anonymise;
 mod changes;
 mod cluster;
+mod endpoint;
 mod error;
 mod export;
+mod extras;
+mod family;
+mod frontend;
 mod import;
 mod k8s;
+mod kinds;
 mod names;
 mod position;
 mod quantiles;
 mod random;
 mod ranges;
 mod relocate;
+mod selection;
 mod service;
+mod service_name;
 mod spec;
 mod synthetic;
+mod unused;
 
 pub use addresses::VipLayout;
 pub use anonymise::AnonymiseError;
 pub use changes::{ChangeKind, ChangesError, changes};
 pub use cluster::{Change, Cluster, Step};
+pub use endpoint::{Endpoint, EndpointState, Hint};
 pub use error::ClusterError;
 pub use export::{ExportError, ImportError, MAX_JSON_BYTES, SCHEMA, from_json, to_json};
+pub use extras::{Extras, TrafficPolicy};
+pub use family::Family;
+pub use frontend::{Frontend, FrontendKind};
 pub use import::{
     BAD_OBJECTS_NAMED, BadObject, BadObjects, Fate, Finding, ImportSummary, Imported, Importer,
-    K8sError, KUBECTL, OnBadObject, from_k8s,
+    K8sError, KUBECTL, OnBadObject, Viewpoint, from_k8s,
 };
-pub use ipnet::Ipv4Net;
+pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use k8s::to_k8s;
+pub use kinds::Kinds;
 pub use position::Position;
 pub use random::SplitMix64;
 pub use ranges::Ranges;
 pub use relocate::RelocateError;
-pub use service::{Endpoint, Protocol, Service, ServiceName};
+pub use selection::Targets;
+pub use service::{Protocol, Service};
+pub use service_name::{ServiceId, ServiceName};
 pub use spec::{
-    EndpointCount, MAX_ENDPOINTS_PER_SERVICE, MAX_SERVICES, Protocols, SpecErrors, SyntheticSpec,
+    EndpointCount, Families, MAX_ENDPOINTS_PER_SERVICE, MAX_SERVICES, Protocols, SpecErrors,
+    SyntheticSpec,
 };
 pub use synthetic::{GenerateError, generate};

@@ -4,7 +4,8 @@
 
 use crate::error::ClusterError;
 use crate::random::{Permutation, SplitMix64};
-use crate::service::{Protocol, ServiceName};
+use crate::service::Protocol;
+use crate::service_name::ServiceName;
 
 #[rustfmt::skip] // one word a line would be a long way to read
 const TEAMS: [&str; 32] = [

@@ -17,7 +17,7 @@ impl<T: Copy> Quantiles<T> {
     /// The sum of the weights must fit 64 bits.
     pub(crate) fn new(weights: impl IntoIterator<Item = (T, u64)>) -> Self {
         let mut sum = 0_u64;
-        let summed = weights.into_iter().map(|(kind, weight)| {
+        let summed = weights.into_iter().filter(|(_, weight)| *weight > 0).map(|(kind, weight)| {
             sum = sum.saturating_add(weight);
             (sum, kind)
         });
@@ -27,6 +27,9 @@ impl<T: Copy> Quantiles<T> {
     /// The kind of the item with this rank, 0 to `items` - 1: that at quantile (rank + 1/2) /
     /// items. Nothing if no kind has weight.
     pub(crate) fn at_rank(&self, rank: u32, items: u32) -> Option<T> {
+        if let [(_, only)] = self.kinds[..] {
+            return Some(only);
+        }
         let halves = u128::from(rank) * 2 + 1;
         let point = halves * u128::from(self.total()) / (u128::from(items.max(1)) * 2);
         self.kind_at(u64::try_from(point).unwrap_or(u64::MAX))

@@ -4,42 +4,49 @@
 //! Rules that kube-proxy writes have both, and no Service or `EndpointSlice` object does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use crate::cluster::Cluster;
+use crate::family::{Family, bits};
 use crate::relocate::endpoint_addresses;
 use crate::service::Service;
 
 /// Longest prefix of a range that is guessed, unless a longer one keeps Pods and Services apart.
-const PREFIX_LEN: u8 = 16;
+const fn longest_prefix(family: Family) -> u8 {
+    match family {
+        Family::V4 => 16,
+        Family::V6 => 64,
+    }
+}
 
 /// Where Pods and Services are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ranges {
     /// Range of the Pods.
-    pub pods: Option<Ipv4Net>,
+    pub pods: Option<IpNet>,
     /// Range of the VIPs.
-    pub services: Option<Ipv4Net>,
+    pub services: Option<IpNet>,
 }
 
 impl Cluster {
-    /// The smallest network of /16 or larger around the Endpoints, and around the VIPs; of those
-    /// that lie under the first octet that most of them have, so that nodes and single addresses
-    /// elsewhere count for nothing. The range of the VIPs is smaller than /16 where Endpoints would
-    /// be in it, and nothing where they lie among each other.
-    pub fn ranges(&self) -> Ranges {
+    /// The smallest network of /16 (IPv6: /64) or larger around the Endpoints of a family, and
+    /// around its VIPs; of those that lie under the first byte that most of them have, so that nodes
+    /// and single addresses elsewhere count for nothing. The range of the VIPs is smaller where
+    /// Endpoints would be in it, and nothing where they lie among each other.
+    pub fn ranges(&self, family: Family) -> Ranges {
         // Endpoints of the API server are nodes.
-        let pods = self.services().iter().filter(|service| {
+        let pods = self.of_family(family).filter(|service| {
             (service.name().namespace(), service.name().name()) != ("default", "kubernetes")
         });
         let pods = pods.flat_map(Service::endpoints).map(|endpoint| endpoint.address);
-        let pods = around(pods.collect()).map(|network| widened(network, PREFIX_LEN));
-        let endpoints = endpoint_addresses(self);
-        let services = around(self.services().iter().map(Service::vip).collect());
+        let longest = longest_prefix(family);
+        let pods = around(pods.collect()).map(|network| widened(network, longest));
+        let endpoints = endpoint_addresses(self.of_family(family));
+        let services = around(self.of_family(family).map(Service::vip).collect());
         let services = services.and_then(|network| {
-            (PREFIX_LEN.min(network.prefix_len())..=network.prefix_len())
+            (longest.min(network.prefix_len())..=network.prefix_len())
                 .map(|prefix_len| widened(network, prefix_len))
                 .find(|range| endpoints.range(range.network()..=range.broadcast()).next().is_none())
         });
@@ -47,37 +54,45 @@ impl Cluster {
     }
 }
 
-/// The smallest network around the addresses that have the most frequent first octet.
-fn around(addresses: BTreeSet<Ipv4Addr>) -> Option<Ipv4Net> {
-    let mut blocks: BTreeMap<u8, Vec<Ipv4Addr>> = BTreeMap::new();
+/// The smallest network around the addresses, of one family, that have the most frequent first
+/// byte.
+fn around(addresses: BTreeSet<IpAddr>) -> Option<IpNet> {
+    let mut blocks: BTreeMap<u128, Vec<IpAddr>> = BTreeMap::new();
     for address in addresses {
-        blocks.entry(address.octets()[0]).or_default().push(address);
+        let first_byte = bits(address) >> (Family::of(address).address_bits() - 8);
+        blocks.entry(first_byte).or_default().push(address);
     }
     let block = blocks.into_values().rev().max_by_key(Vec::len)?;
-    let (first, last) = (block.first()?, block.last()?);
-    let common = (first.to_bits() ^ last.to_bits()).leading_zeros();
-    Ipv4Net::new(*first, u8::try_from(common).ok()?).ok().map(|network| network.trunc())
+    let (first, last) = (*block.first()?, *block.last()?);
+    let unused = 128 - u32::from(Family::of(first).address_bits());
+    let common = (bits(first) ^ bits(last)).leading_zeros() - unused;
+    IpNet::new(first, u8::try_from(common).ok()?).ok().map(|network| network.trunc())
 }
 
-fn widened(network: Ipv4Net, prefix_len: u8) -> Ipv4Net {
+fn widened(network: IpNet, prefix_len: u8) -> IpNet {
     let prefix_len = network.prefix_len().min(prefix_len);
-    Ipv4Net::new(network.network(), prefix_len).map_or(network, |network| network.trunc())
+    IpNet::new(network.network(), prefix_len).map_or(network, |network| network.trunc())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::{Endpoint, Protocol};
+    use crate::endpoint::Endpoint;
+    use crate::service::Protocol;
 
     /// Ranges of a Cluster of Services with one Endpoint each.
     fn ranges(services: &[(&str, &str, &str)]) -> [String; 2] {
+        ranges_of(Family::V4, services)
+    }
+
+    fn ranges_of(family: Family, services: &[(&str, &str, &str)]) -> [String; 2] {
         let service = |(name, vip, endpoint): &(&str, &str, &str)| {
-            let endpoint = Endpoint { address: endpoint.parse().unwrap(), port: 80 };
+            let endpoint = Endpoint::new(endpoint.parse().unwrap(), 80);
             let (name, vip) = (name.parse().unwrap(), vip.parse().unwrap());
             Service::new(name, vip, 80, Protocol::Tcp, vec![endpoint]).unwrap()
         };
         let Ranges { pods, services } =
-            Cluster::new(services.iter().map(service).collect()).unwrap().ranges();
+            Cluster::new(services.iter().map(service).collect()).unwrap().ranges(family);
         [pods, services].map(|range| range.map_or("-".to_owned(), |range| range.to_string()))
     }
 
@@ -87,6 +102,17 @@ mod tests {
         assert_eq!(ranges(&[one]), ["10.42.0.0/16", "172.20.0.0/16"]);
         let second = ("shop/b", "172.21.0.1", "10.44.1.5");
         assert_eq!(ranges(&[one, second]), ["10.40.0.0/13", "172.20.0.0/15"]);
+    }
+
+    #[test]
+    fn each_family_has_ranges_of_its_own() {
+        let both = [
+            ("shop/a", "172.20.0.7", "10.42.1.5"),
+            ("shop/a", "fd00:20::7", "fd00:42:0:1::5"),
+            ("shop/b", "fd00:20::8", "fd00:42:0:2::5"),
+        ];
+        assert_eq!(ranges_of(Family::V6, &both), ["fd00:42::/62", "fd00:20::/64"]);
+        assert_eq!(ranges_of(Family::V4, &both), ["10.42.0.0/16", "172.20.0.0/16"]);
     }
 
     #[test]

@@ -4,13 +4,15 @@
 //! does up to Linux 7.0 (the last octet and the port), fill as before.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 
-use crate::cluster::{Cluster, answers_at};
+use crate::cluster::Cluster;
+use crate::endpoint::Endpoint;
 use crate::error::ClusterError;
-use crate::service::{Endpoint, Service, ServiceName};
+use crate::service::Service;
+use crate::service_name::ServiceName;
 
 /// Sizes of networks that are moved as one, largest first.
 pub(crate) const PREFIX_LENS: [u8; 2] = [16, 24];
@@ -28,9 +30,9 @@ pub enum RelocateError {
 }
 
 impl Cluster {
-    /// The same Cluster with every VIP and external IP in `services`, and every Endpoint in
-    /// `endpoints`; `None` if they all are already. Addresses that are in their range stay; others
-    /// move there by whole networks.
+    /// The same Cluster with every IPv4 address of a Service in `services`, and every IPv4 Endpoint
+    /// in `endpoints`; `None` if they all are already. Addresses that are in their range stay;
+    /// others move there by whole networks. IPv6 stays as it is.
     ///
     /// # Errors
     /// [`RelocateError::NoRoom`].
@@ -39,31 +41,59 @@ impl Cluster {
         services: Ipv4Net,
         endpoints: Ipv4Net,
     ) -> Result<Option<Self>, RelocateError> {
-        let vips = Moves::into("VIPs", services, &vips(self))?;
-        let endpoints = Moves::into("endpoints", endpoints, &endpoint_addresses(self))?;
+        let vips = Moves::into("VIPs", services, &of_ipv4(vips(self)))?;
+        let addresses = endpoint_addresses(self.services().iter());
+        let endpoints = Moves::into("endpoints", endpoints, &of_ipv4(addresses))?;
         if vips.networks.is_empty() && endpoints.networks.is_empty() {
             return Ok(None);
         }
-        Ok(Some(rebuilt(self, |name| Ok(name.clone()), &vips, &endpoints)?))
+        Ok(Some(rebuilt(self, &mut Kept, &vips, &endpoints)?))
     }
 }
 
-/// VIPs and external IPs.
-pub(crate) fn vips(cluster: &Cluster) -> BTreeSet<Ipv4Addr> {
-    let answers = cluster.services().iter().flat_map(answers_at);
-    answers.map(|((address, ..), _)| address).collect()
+/// Every address at which a Service answers.
+pub(crate) fn vips(cluster: &Cluster) -> BTreeSet<IpAddr> {
+    let frontends = cluster.services().iter().flat_map(Service::frontends);
+    frontends.filter_map(|frontend| frontend.address).collect()
 }
 
 /// Addresses of Endpoints.
-pub(crate) fn endpoint_addresses(cluster: &Cluster) -> BTreeSet<Ipv4Addr> {
-    let endpoints = cluster.services().iter().flat_map(Service::endpoints);
-    endpoints.map(|endpoint| endpoint.address).collect()
+pub(crate) fn endpoint_addresses<'a>(
+    services: impl Iterator<Item = &'a Service>,
+) -> BTreeSet<IpAddr> {
+    services.flat_map(Service::endpoints).map(|endpoint| endpoint.address).collect()
+}
+
+pub(crate) fn of_ipv4(addresses: BTreeSet<IpAddr>) -> BTreeSet<Ipv4Addr> {
+    let four = |address| if let IpAddr::V4(address) = address { Some(address) } else { None };
+    addresses.into_iter().filter_map(four).collect()
+}
+
+/// What becomes of names, and of the clients that a Service admits.
+pub(crate) trait Renames {
+    /// The new name.
+    fn name(&mut self, name: &ServiceName) -> Result<ServiceName, ClusterError>;
+    /// The new range of clients.
+    fn source_range(&mut self, range: IpNet) -> IpNet;
+}
+
+/// They stay.
+struct Kept;
+
+impl Renames for Kept {
+    fn name(&mut self, name: &ServiceName) -> Result<ServiceName, ClusterError> {
+        Ok(name.clone())
+    }
+
+    fn source_range(&mut self, range: IpNet) -> IpNet {
+        range
+    }
 }
 
 /// The Cluster with other names and addresses.
 pub(crate) fn rebuilt(
     cluster: &Cluster,
-    mut name: impl FnMut(&ServiceName) -> Result<ServiceName, ClusterError>,
+    renames: &mut impl Renames,
     vips: &Moves,
     endpoints: &Moves,
 ) -> Result<Cluster, ClusterError> {
@@ -71,15 +101,19 @@ pub(crate) fn rebuilt(
     for service in cluster.services() {
         let moved = |endpoint: &Endpoint| Endpoint {
             address: endpoints.apply(endpoint.address),
-            port: endpoint.port,
+            ..*endpoint
         };
         let moved = service.endpoints().iter().map(moved).collect();
-        let external = service.external_ips().iter().map(|&address| vips.apply(address)).collect();
-        let (name, vip) = (name(service.name())?, vips.apply(service.vip()));
-        let node_port = service.node_port();
-        let service = Service::new(name, vip, service.port(), service.protocol(), moved)?
-            .with_external_ips(external)
-            .and_then(|moved| node_port.into_iter().try_fold(moved, Service::with_node_port))?;
+        let (name, vip) = (renames.name(service.name())?, vips.apply(service.vip()));
+        let service =
+            Service::new(name, vip, service.port(), service.protocol(), moved)?.with(|extras| {
+                extras.clone_from(service.extras());
+                let addresses = extras.external_ips.iter_mut().chain(&mut extras.load_balancer_ips);
+                addresses.for_each(|address| *address = vips.apply(*address));
+                for range in &mut extras.source_ranges {
+                    *range = renames.source_range(*range);
+                }
+            })?;
         services.push(service);
     }
     Cluster::new(services)
@@ -93,6 +127,8 @@ pub(crate) struct Moves {
     /// Flips bits behind the prefix, the same ones in every address: addresses that differ in some
     /// bits still do, in the same ones.
     flipped: u32,
+    /// Of IPv6 networks of /64, their upper halves, and what is flipped in the lower ones.
+    six: (HashMap<u64, u64>, u64),
 }
 
 impl Moves {
@@ -130,10 +166,28 @@ impl Moves {
 
     /// Moves networks as told, and flips bits of every address behind its prefix.
     pub(crate) fn new(prefix_len: u8, networks: HashMap<Ipv4Net, Ipv4Net>, flipped: u32) -> Self {
-        Self { prefix_len, networks, flipped }
+        Self { prefix_len, networks, flipped, six: (HashMap::new(), 0) }
     }
 
-    pub(crate) fn apply(&self, address: Ipv4Addr) -> Ipv4Addr {
+    /// Moves IPv6 networks of /64 too, named by their upper halves.
+    pub(crate) fn with_ipv6(self, networks: HashMap<u64, u64>, flipped: u64) -> Self {
+        Self { six: (networks, flipped), ..self }
+    }
+
+    pub(crate) fn apply(&self, address: IpAddr) -> IpAddr {
+        match address {
+            IpAddr::V4(address) => self.apply_ipv4(address).into(),
+            IpAddr::V6(address) => {
+                let (networks, flipped) = &self.six;
+                let (upper, lower) = halves(address);
+                let upper = networks.get(&upper).unwrap_or(&upper);
+                let bits = u128::from(*upper) << 64 | u128::from(lower ^ flipped);
+                Ipv6Addr::from_bits(bits).into()
+            }
+        }
+    }
+
+    fn apply_ipv4(&self, address: Ipv4Addr) -> Ipv4Addr {
         let network = network_of(address, self.prefix_len);
         let moved = self.networks.get(&network).unwrap_or(&network);
         let behind = (address.to_bits() ^ self.flipped) & network.hostmask().to_bits();
@@ -149,6 +203,13 @@ pub(crate) fn networks(addresses: &BTreeSet<Ipv4Addr>, prefix_len: u8) -> BTreeS
 /// All networks of this size in a range that is not smaller.
 pub(crate) fn networks_of(range: Ipv4Net, prefix_len: u8) -> impl Iterator<Item = Ipv4Net> {
     range.subnets(prefix_len).into_iter().flatten()
+}
+
+/// The network of /64 and what is behind it.
+#[expect(clippy::cast_possible_truncation, reason = "halves of 128 bits")]
+pub(crate) fn halves(address: Ipv6Addr) -> (u64, u64) {
+    let bits = address.to_bits();
+    ((bits >> 64) as u64, bits as u64)
 }
 
 fn network_of(address: Ipv4Addr, prefix_len: u8) -> Ipv4Net {

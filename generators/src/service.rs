@@ -1,23 +1,20 @@
 //! One Service: its name, its VIP, and the Endpoints the VIP is translated to.
 //!
-//! What must hold between Services (unique names and VIPs) is checked in `cluster`.
+//! A Service is one port of one address family, as kube-proxy sees it. What must hold between
+//! Services (unique names and frontends) is checked in `cluster`.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::str::FromStr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::Endpoint;
 use crate::error::ClusterError;
-
-/// Longest DNS-1123 label (`k8s.io/apimachinery/pkg/util/validation/validation.go`,
-/// `DNS1123LabelMaxLength`, Kubernetes 1.35).
-const LABEL_MAX: usize = 63;
-
-/// Longest "ip:port" text: `255.255.255.255:65535`.
-const ENDPOINT_TEXT_MAX: usize = 21;
+use crate::extras::Extras;
+use crate::family::Family;
+use crate::service_name::{ServiceId, ServiceName};
 
 /// Transport protocol of a Service port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -58,137 +55,20 @@ impl Protocol {
     }
 }
 
-/// An address and port that a VIP is translated to. Its text, in JSON too, is `ip:port`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(from = "SocketAddrV4", into = "SocketAddrV4")]
-pub struct Endpoint {
-    /// IPv4 address of the Endpoint.
-    pub address: Ipv4Addr,
-    /// Port of the Endpoint.
-    pub port: u16,
-}
-
-impl Endpoint {
-    /// The "ip:port" text padded with zero bytes, which sorts as the text itself does.
-    fn text_key(self) -> [u8; ENDPOINT_TEXT_MAX] {
-        let mut key = [0; ENDPOINT_TEXT_MAX];
-        // Cannot fail: the buffer holds the longest text.
-        let _ = write!(&mut key[..], "{}:{}", self.address, self.port);
-        key
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        SocketAddrV4::from(*self).fmt(f)
-    }
-}
-
-impl From<SocketAddrV4> for Endpoint {
-    fn from(socket: SocketAddrV4) -> Self {
-        Self { address: *socket.ip(), port: socket.port() }
-    }
-}
-
-impl From<Endpoint> for SocketAddrV4 {
-    fn from(endpoint: Endpoint) -> Self {
-        Self::new(endpoint.address, endpoint.port)
-    }
-}
-
-/// Names one Service port, as kube-proxy's `ServicePortName` does: `namespace/name:port_name`.
-///
-/// Orders and compares as that text. Cloning shares the text.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ServiceName {
-    // One shared text rather than three: a Cluster may hold a million of them.
-    text: Arc<str>,
-    namespace_len: u8,
-    name_len: u8,
-}
-
-impl ServiceName {
-    /// A name from its parts. `port_name` may be empty; the others may not.
-    ///
-    /// # Errors
-    /// [`ClusterError::InvalidLabel`] if a part is not a DNS-1123 label, which Kubernetes asks of
-    /// namespaces, Services and Service ports (`pkg/apis/core/validation/validation.go`, 1.35).
-    pub fn new(namespace: &str, name: &str, port_name: &str) -> Result<Self, ClusterError> {
-        let namespace_len = label_len("namespace", namespace)?;
-        let name_len = label_len("Service name", name)?;
-        let text = if port_name.is_empty() {
-            format!("{namespace}/{name}")
-        } else {
-            label_len("port name", port_name)?;
-            format!("{namespace}/{name}:{port_name}")
-        };
-        Ok(Self { text: text.into(), namespace_len, name_len })
-    }
-
-    /// The whole name, `namespace/name` or `namespace/name:port_name`: what kube-proxy's
-    /// `ServicePortName.String()` gives (`pkg/proxy/types.go`, Kubernetes 1.35).
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// `namespace/name`: what all ports of one Kubernetes Service have in common.
-    pub fn namespaced_name(&self) -> &str {
-        let end = usize::from(self.namespace_len) + 1 + usize::from(self.name_len);
-        self.text.get(..end).unwrap_or_default()
-    }
-
-    /// The namespace.
-    pub fn namespace(&self) -> &str {
-        self.text.get(..usize::from(self.namespace_len)).unwrap_or_default()
-    }
-
-    /// The name of the Service, without namespace and port.
-    pub fn name(&self) -> &str {
-        let start = usize::from(self.namespace_len) + 1;
-        self.text.get(start..start + usize::from(self.name_len)).unwrap_or_default()
-    }
-
-    /// The name of the port; empty if it has none.
-    pub fn port_name(&self) -> &str {
-        let start = usize::from(self.namespace_len) + 1 + usize::from(self.name_len) + 1;
-        self.text.get(start..).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for ServiceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.text)
-    }
-}
-
-impl FromStr for ServiceName {
-    type Err = ClusterError;
-
-    fn from_str(text: &str) -> Result<Self, ClusterError> {
-        let invalid = || ClusterError::InvalidServiceName { text: shortened(text) };
-        let (namespace, rest) = text.split_once('/').ok_or_else(invalid)?;
-        match rest.split_once(':') {
-            Some((_, "")) => Err(invalid()),
-            Some((name, port_name)) => Self::new(namespace, name, port_name),
-            None => Self::new(namespace, rest, ""),
-        }
-    }
-}
-
 /// One VIP:port/protocol and its Endpoints. Cloning shares name and Endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     name: ServiceName,
-    vip: Ipv4Addr,
+    vip: IpAddr,
     port: u16,
     protocol: Protocol,
-    node_port: Option<u16>,
-    external_ips: Box<[Ipv4Addr]>,
+    // Apart, since most of a Cluster's million Services have none.
+    extras: Option<Arc<Extras>>,
     endpoints: Arc<[Endpoint]>,
 }
 
 impl Service {
-    /// A Service without node port and external IPs. It may have no Endpoints, as in Kubernetes.
+    /// A Service with nothing but its cluster IP. It may have no Endpoints, as in Kubernetes.
     ///
     /// Endpoints are kept sorted byte by byte by their "ip:port" text, the order in which
     /// kube-proxy programs them (`pkg/proxy/endpointslicecache.go`, Kubernetes 1.35):
@@ -196,70 +76,51 @@ impl Service {
     ///
     /// # Errors
     /// [`ClusterError::Service`] for a port 0, an address that is not unicast, or an Endpoint that
-    /// is given twice.
+    /// is given twice or of the other family than the VIP.
     pub fn new(
         name: ServiceName,
-        vip: Ipv4Addr,
+        vip: IpAddr,
         port: u16,
         protocol: Protocol,
         endpoints: Vec<Endpoint>,
     ) -> Result<Self, ClusterError> {
         check_unicast(&name, "VIP", vip)?;
         check_port(&name, port, format_args!("port"))?;
-        let endpoints = checked_endpoints(&name, endpoints)?;
-        Ok(Self {
-            name,
-            vip,
-            port,
-            protocol,
-            node_port: None,
-            external_ips: Box::default(),
-            endpoints,
-        })
+        let endpoints = checked_endpoints(&name, Family::of(vip), endpoints)?;
+        Ok(Self { name, vip, port, protocol, extras: None, endpoints })
     }
 
-    /// The same Service, also reachable at `node_port` on every address of the node.
+    /// The same Service after `change` to what it has beyond its cluster IP. The order of addresses
+    /// is kept.
     ///
     /// # Errors
-    /// [`ClusterError::Service`] for port 0. Kubernetes' usual range 30000-32767 is a setting of a
-    /// cluster and is not asked for.
-    pub fn with_node_port(mut self, node_port: u16) -> Result<Self, ClusterError> {
-        check_port(&self.name, node_port, format_args!("node port"))?;
-        self.node_port = Some(node_port);
-        Ok(self)
-    }
-
-    /// The same Service, also reachable at these addresses at its port. Their order is kept.
-    ///
-    /// # Errors
-    /// [`ClusterError::Service`] for an address that is not unicast, or given twice.
-    pub fn with_external_ips(mut self, addresses: Vec<Ipv4Addr>) -> Result<Self, ClusterError> {
-        for &address in &addresses {
-            check_unicast(&self.name, "external IP", address)?;
-        }
-        let mut sorted = addresses.clone();
-        sorted.push(self.vip);
-        sorted.sort_unstable();
-        if let Some(address) = first_repeated(&sorted) {
-            let problem = format!("external IP {address} is given twice or is the VIP: keep one");
-            return Err(ClusterError::Service { service: self.name, problem });
-        }
-        self.external_ips = addresses.into_boxed_slice();
+    /// [`ClusterError::Service`] for a port 0 (Kubernetes' usual range 30000-32767 is a setting of
+    /// a cluster and is not asked for), an affinity of 0 seconds, or an address that is not
+    /// unicast, of the other family than the VIP, or given twice.
+    pub fn with(mut self, change: impl FnOnce(&mut Extras)) -> Result<Self, ClusterError> {
+        let mut extras = self.extras().clone();
+        change(&mut extras);
+        check_extras(&self, &extras)?;
+        self.extras = (extras != Extras::NONE).then(|| extras.into());
         Ok(self)
     }
 
     /// The same Service with `old` replaced by `new`.
-    pub(crate) fn with_endpoint_replaced(
+    ///
+    /// # Errors
+    /// [`ClusterError::NotThere`] without an Endpoint there, else what [`Service::new`] says.
+    pub fn with_endpoint_replaced(
         &self,
         old: Endpoint,
         new: Endpoint,
     ) -> Result<Self, ClusterError> {
         let mut endpoints = self.endpoints.to_vec();
-        let slot = endpoints.iter_mut().find(|endpoint| **endpoint == old).ok_or_else(|| {
-            ClusterError::NotThere(format!("Service {} has no endpoint {old}", self.name))
+        let is_old = |endpoint: &&mut Endpoint| endpoint.socket() == old.socket();
+        let slot = endpoints.iter_mut().find(is_old).ok_or_else(|| {
+            ClusterError::NotThere(format!("Service {} has no endpoint {old}", self.id()))
         })?;
         *slot = new;
-        let endpoints = checked_endpoints(&self.name, endpoints)?;
+        let endpoints = checked_endpoints(&self.name, self.family(), endpoints)?;
         Ok(Self { endpoints, ..self.clone() })
     }
 
@@ -268,8 +129,18 @@ impl Service {
         &self.name
     }
 
+    /// What tells it from every other Service of a Cluster.
+    pub fn id(&self) -> ServiceId {
+        ServiceId { name: self.name.clone(), family: self.family() }
+    }
+
+    /// The family of all its addresses.
+    pub fn family(&self) -> Family {
+        Family::of(self.vip)
+    }
+
     /// The virtual IP.
-    pub fn vip(&self) -> Ipv4Addr {
+    pub fn vip(&self) -> IpAddr {
         self.vip
     }
 
@@ -283,19 +154,10 @@ impl Service {
         self.protocol
     }
 
-    /// The port at every address of the node, if there is one.
-    pub fn node_port(&self) -> Option<u16> {
-        self.node_port
-    }
-
-    /// Further addresses at which the Service answers at its port.
-    pub fn external_ips(&self) -> &[Ipv4Addr] {
-        &self.external_ips
-    }
-
-    /// Whether it also answers at a node port or an external IP.
-    pub fn is_external(&self) -> bool {
-        self.node_port.is_some() || !self.external_ips.is_empty()
+    /// What it has beyond a cluster IP.
+    pub fn extras(&self) -> &Extras {
+        const NONE: &Extras = &Extras::NONE;
+        self.extras.as_deref().unwrap_or(NONE)
     }
 
     /// The Endpoints, sorted byte by byte by their "ip:port" text.
@@ -304,23 +166,40 @@ impl Service {
     }
 }
 
-/// The length of a valid DNS-1123 label; `part` says what the label is, for the error.
-fn label_len(part: &'static str, label: &str) -> Result<u8, ClusterError> {
-    let bytes = label.as_bytes();
-    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let valid = bytes.len() <= LABEL_MAX
-        && bytes.first().is_some_and(alphanumeric)
-        && bytes.last().is_some_and(alphanumeric)
-        && bytes.iter().all(|byte| alphanumeric(byte) || *byte == b'-');
-    match u8::try_from(bytes.len()) {
-        Ok(len) if valid => Ok(len),
-        _ => Err(ClusterError::InvalidLabel { part, value: shortened(label) }),
+fn check_extras(service: &Service, extras: &Extras) -> Result<(), ClusterError> {
+    let name = service.name();
+    for (port, which) in
+        [(extras.node_port, "node port"), (extras.health_check_node_port, "health check node port")]
+    {
+        port.map_or(Ok(()), |port| check_port(name, port, format_args!("{which}")))?;
     }
-}
-
-/// The first 80 characters of untrusted text, for an error message.
-fn shortened(text: &str) -> String {
-    text.chars().take(80).collect()
+    if extras.affinity_s == Some(0) {
+        let problem = "session affinity of 0 seconds: write at least 1, or leave it out";
+        return Err(ClusterError::of_service(name, problem));
+    }
+    let mut own = HashSet::from([service.vip()]);
+    for (part, addresses) in
+        [("external IP", &extras.external_ips), ("load balancer IP", &extras.load_balancer_ips)]
+    {
+        for &address in addresses {
+            check_unicast(name, part, address)?;
+            check_family(name, service.family(), part, address)?;
+            if !own.insert(address) {
+                let problem = format!("{part} {address} is given twice or is the VIP: keep one");
+                return Err(ClusterError::of_service(name, problem));
+            }
+        }
+    }
+    for range in &extras.source_ranges {
+        check_family(name, service.family(), "source range", range.addr())?;
+        if range.addr() != range.network() {
+            let remedy = range.trunc();
+            let problem =
+                format!("source range {range} has bits set behind its prefix: write {remedy}");
+            return Err(ClusterError::of_service(name, problem));
+        }
+    }
+    Ok(())
 }
 
 fn check_port(
@@ -338,13 +217,10 @@ fn check_port(
 fn check_unicast(
     service: &ServiceName,
     part: &'static str,
-    address: Ipv4Addr,
+    address: IpAddr,
 ) -> Result<(), ClusterError> {
-    if address.is_unspecified()
-        || address.is_loopback()
-        || address.is_multicast()
-        || address.is_broadcast()
-    {
+    let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    if address.is_unspecified() || address.is_loopback() || address.is_multicast() || is_broadcast {
         let problem = format!(
             "{part} {address} is not a unicast address: unspecified, loopback, multicast and \
              broadcast addresses cannot be a VIP or an Endpoint"
@@ -354,31 +230,44 @@ fn check_unicast(
     Ok(())
 }
 
+fn check_family(
+    service: &ServiceName,
+    family: Family,
+    part: &'static str,
+    address: IpAddr,
+) -> Result<(), ClusterError> {
+    if Family::of(address) == family {
+        return Ok(());
+    }
+    let problem = format!("{part} {address} is not of {family}, which its VIP is of");
+    Err(ClusterError::of_service(service, problem))
+}
+
 /// The Endpoints in kube-proxy's order, each valid and there once.
 fn checked_endpoints(
     service: &ServiceName,
+    family: Family,
     mut endpoints: Vec<Endpoint>,
 ) -> Result<Arc<[Endpoint]>, ClusterError> {
     for endpoint in &endpoints {
         check_unicast(service, "endpoint", endpoint.address)?;
+        check_family(service, family, "endpoint", endpoint.address)?;
         let which = format_args!("the port of endpoint {}", endpoint.address);
         check_port(service, endpoint.port, which)?;
     }
     endpoints.sort_by_cached_key(|endpoint| endpoint.text_key());
-    if let Some(endpoint) = first_repeated(&endpoints) {
+    let mut pairs = endpoints.iter().zip(endpoints.iter().skip(1));
+    if let Some((endpoint, _)) = pairs.find(|(left, right)| left.socket() == right.socket()) {
         let problem = format!("endpoint {endpoint} is given twice: keep one");
         return Err(ClusterError::of_service(service, problem));
     }
     Ok(endpoints.into())
 }
 
-/// The first value that stands beside its equal.
-fn first_repeated<T: Copy + PartialEq>(sorted: &[T]) -> Option<T> {
-    sorted.iter().zip(sorted.iter().skip(1)).find(|(left, right)| left == right).map(|(t, _)| *t)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
     use super::*;
 
     fn name(text: &str) -> ServiceName {
@@ -386,96 +275,28 @@ mod tests {
     }
 
     fn endpoint(text: &str) -> Endpoint {
-        text.parse::<SocketAddrV4>().unwrap().into()
+        text.parse::<SocketAddr>().unwrap().into()
     }
 
     fn with_endpoints(endpoints: &[&str]) -> Result<Service, ClusterError> {
         let endpoints = endpoints.iter().map(|text| endpoint(text)).collect();
-        Service::new(name("ns/a:p"), Ipv4Addr::new(10, 0, 0, 1), 80, Protocol::Tcp, endpoints)
+        Service::new(
+            name("ns/a:p"),
+            Ipv4Addr::new(10, 0, 0, 1).into(),
+            80,
+            Protocol::Tcp,
+            endpoints,
+        )
     }
 
-    #[test]
-    fn a_name_gives_its_parts_and_kube_proxys_text() {
-        let named = ServiceName::new("kube-system", "kube-dns", "dns-tcp").unwrap();
-        assert_eq!(named.to_string(), "kube-system/kube-dns:dns-tcp");
-        assert_eq!(named.namespaced_name(), "kube-system/kube-dns");
-        assert_eq!(
-            (named.namespace(), named.name(), named.port_name()),
-            ("kube-system", "kube-dns", "dns-tcp")
-        );
-        let unnamed = ServiceName::new("default", "nginx", "").unwrap();
-        assert_eq!(unnamed.to_string(), "default/nginx");
-        assert_eq!(unnamed.namespaced_name(), "default/nginx");
-        assert_eq!(
-            (unnamed.namespace(), unnamed.name(), unnamed.port_name()),
-            ("default", "nginx", "")
-        );
-    }
-
-    #[test]
-    fn a_name_is_read_back_from_its_text() {
-        for text in ["a/b", "a/b:c", "kube-system/kube-dns:dns-tcp", "1/2:3"] {
-            assert_eq!(name(text).as_str(), text);
-        }
-    }
-
-    #[test]
-    fn text_that_is_no_name_is_refused() {
-        for text in ["", "a", "a/b:"] {
-            let error = ClusterError::InvalidServiceName { text: text.to_owned() };
-            assert_eq!(text.parse::<ServiceName>(), Err(error), "{text:?}");
-        }
-        let labels = [
-            ("/b", "namespace", ""),
-            ("a/", "Service name", ""),
-            ("a/:p", "Service name", ""),
-            ("a/b/c", "Service name", "b/c"),
-            ("a/b:c:d", "port name", "c:d"),
-        ];
-        for (text, part, value) in labels {
-            let error = ClusterError::InvalidLabel { part, value: value.to_owned() };
-            assert_eq!(text.parse::<ServiceName>(), Err(error), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn labels_follow_dns_1123() {
-        let longest = "x".repeat(63);
-        for label in ["a", "0", "a-b", "a--b", "9a", longest.as_str()] {
-            assert!(ServiceName::new(label, label, label).is_ok(), "{label:?}");
-        }
-        let too_long = "x".repeat(64);
-        for label in ["-a", "a-", "A", "a_b", "a.b", "ä", "a b", too_long.as_str()] {
-            let error = |part| Err(ClusterError::InvalidLabel { part, value: label.to_owned() });
-            assert_eq!(ServiceName::new(label, "b", ""), error("namespace"));
-            assert_eq!(ServiceName::new("a", label, ""), error("Service name"));
-            assert_eq!(ServiceName::new("a", "b", label), error("port name"));
-        }
-    }
-
-    #[test]
-    fn an_error_quotes_no_more_than_80_characters_of_its_input() {
-        let ClusterError::InvalidLabel { value, .. } =
-            ServiceName::new(&"ä".repeat(1_000), "b", "").unwrap_err()
-        else {
-            panic!("another error");
-        };
-        assert_eq!(value, "ä".repeat(80));
+    fn external(addresses: Vec<IpAddr>) -> Result<Service, ClusterError> {
+        with_endpoints(&[]).unwrap().with(|extras| extras.external_ips = addresses)
     }
 
     #[test]
     fn protocols_are_lower_case() {
         let text = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp].map(|p| format!("{p:>4}"));
         assert_eq!(text, [" tcp", " udp", "sctp"]);
-    }
-
-    #[test]
-    fn an_endpoint_is_its_ip_and_port_in_text_and_json() {
-        let endpoint = Endpoint { address: Ipv4Addr::new(10, 180, 0, 1), port: 80 };
-        assert_eq!(format!("{endpoint:>15}"), "  10.180.0.1:80");
-        assert_eq!(serde_json::to_string(&endpoint).unwrap(), "\"10.180.0.1:80\"");
-        let read: Endpoint = serde_json::from_str("\"10.180.0.1:80\"").unwrap();
-        assert_eq!(read, endpoint);
     }
 
     #[test]
@@ -496,22 +317,23 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_endpoint_text_fits_its_key() {
-        let longest = endpoint("255.255.255.254:65535");
-        assert_eq!(&longest.text_key()[..], longest.to_string().as_bytes());
-    }
-
-    #[test]
     fn a_service_keeps_what_it_is_given() {
         let service = with_endpoints(&[]).unwrap();
-        assert_eq!((service.node_port(), service.external_ips()), (None, &[][..]));
-        let addresses = vec![Ipv4Addr::new(192, 0, 2, 9), Ipv4Addr::new(192, 0, 2, 1)];
-        let service =
-            service.with_node_port(30_080).unwrap().with_external_ips(addresses.clone()).unwrap();
+        assert_eq!(service.extras(), &Extras::NONE);
+        let addresses: Vec<IpAddr> =
+            ["192.0.2.9", "192.0.2.1"].map(|ip| ip.parse().unwrap()).into();
+        let change = |extras: &mut Extras| {
+            extras.node_port = Some(30_080);
+            extras.external_ips.clone_from(&addresses);
+        };
+        let service = service.with(change).unwrap();
         assert_eq!(service.name().as_str(), "ns/a:p");
-        assert_eq!((service.vip(), service.port()), (Ipv4Addr::new(10, 0, 0, 1), 80));
-        assert_eq!((service.protocol(), service.node_port()), (Protocol::Tcp, Some(30_080)));
-        assert_eq!((service.external_ips(), service.endpoints()), (&addresses[..], &[][..]));
+        assert_eq!((service.vip(), service.port()), (Ipv4Addr::new(10, 0, 0, 1).into(), 80));
+        assert_eq!((service.protocol(), service.extras().node_port), (Protocol::Tcp, Some(30_080)));
+        assert_eq!(
+            (&service.extras().external_ips[..], service.endpoints()),
+            (&addresses[..], &[][..])
+        );
     }
 
     #[test]
@@ -520,16 +342,17 @@ mod tests {
             let problem = format!("{part} is 0: write a port from 1 to 65535");
             Err(ClusterError::of_service(&name("ns/a:p"), problem))
         };
-        let vip = Ipv4Addr::new(10, 0, 0, 1);
+        let vip = Ipv4Addr::new(10, 0, 0, 1).into();
         assert_eq!(Service::new(name("ns/a:p"), vip, 0, Protocol::Tcp, vec![]), error("port"));
         assert_eq!(with_endpoints(&["10.0.0.2:0"]), error("the port of endpoint 10.0.0.2"));
-        assert_eq!(with_endpoints(&[]).unwrap().with_node_port(0), error("node port"));
+        let without = with_endpoints(&[]).unwrap().with(|extras| extras.node_port = Some(0));
+        assert_eq!(without, error("node port"));
     }
 
     #[test]
     fn addresses_that_are_not_unicast_are_refused() {
         for text in ["0.0.0.0", "127.0.0.1", "224.0.0.1", "239.255.255.255", "255.255.255.255"] {
-            let address: Ipv4Addr = text.parse().unwrap();
+            let address: IpAddr = text.parse().unwrap();
             let error = |part| {
                 let problem = format!(
                     "{part} {address} is not a unicast address: unspecified, loopback, multicast \
@@ -540,8 +363,7 @@ mod tests {
             let vip = Service::new(name("ns/a:p"), address, 80, Protocol::Tcp, vec![]);
             assert_eq!(vip, error("VIP"));
             assert_eq!(with_endpoints(&[&format!("{text}:80")]), error("endpoint"));
-            let external = with_endpoints(&[]).unwrap().with_external_ips(vec![address]);
-            assert_eq!(external, error("external IP"));
+            assert_eq!(external(vec![address]), error("external IP"));
         }
         // Class E is unicast to Linux, and in use for Pods.
         assert!(with_endpoints(&["240.0.0.1:80"]).is_ok());
@@ -556,13 +378,47 @@ mod tests {
                 "endpoint 10.0.0.2:80 is given twice: keep one"
             ))
         );
-        let (vip, other) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(192, 0, 2, 1));
+        let (vip, other) = (Ipv4Addr::new(10, 0, 0, 1).into(), Ipv4Addr::new(192, 0, 2, 1).into());
         for (addresses, address) in [(vec![other, other], other), (vec![other, vip], vip)] {
             let problem = format!("external IP {address} is given twice or is the VIP: keep one");
             assert_eq!(
-                with_endpoints(&[]).unwrap().with_external_ips(addresses),
+                external(addresses),
                 Err(ClusterError::of_service(&name("ns/a:p"), problem))
             );
         }
+    }
+
+    #[test]
+    fn everything_of_a_service_is_of_one_family() {
+        let mixed = |part: &str| {
+            let problem = format!("{part} is not of IPv4, which its VIP is of");
+            Err(ClusterError::of_service(&name("ns/a:p"), problem))
+        };
+        assert_eq!(with_endpoints(&["[fd00::1]:80"]), mixed("endpoint fd00::1"));
+        assert_eq!(external(vec!["fd00::1".parse().unwrap()]), mixed("external IP fd00::1"));
+        let ranges = vec!["fd00::/64".parse().unwrap()];
+        let service = with_endpoints(&[]).unwrap().with(|extras| extras.source_ranges = ranges);
+        assert_eq!(service, mixed("source range fd00::"));
+    }
+
+    #[test]
+    fn source_ranges_end_with_their_prefix() {
+        let ranges = |text: &str| {
+            let ranges = vec![text.parse().unwrap()];
+            with_endpoints(&[]).unwrap().with(|extras| extras.source_ranges = ranges)
+        };
+        assert!(ranges("192.0.2.0/24").is_ok());
+        let problem =
+            "source range 192.0.2.1/24 has bits set behind its prefix: write 192.0.2.0/24";
+        let error = ClusterError::of_service(&name("ns/a:p"), problem);
+        assert_eq!(ranges("192.0.2.1/24"), Err(error));
+    }
+
+    #[test]
+    fn an_affinity_of_no_time_is_refused() {
+        let affinity =
+            |seconds| with_endpoints(&[]).unwrap().with(|extras| extras.affinity_s = Some(seconds));
+        assert_eq!(affinity(1).unwrap().extras().affinity_s, Some(1));
+        assert!(affinity(0).unwrap_err().to_string().contains("session affinity of 0 seconds"));
     }
 }

@@ -2,12 +2,15 @@
 //!
 //! Nothing is made here; that is `synthetic`.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::addresses::{Addresses, VipLayout, usable};
+use crate::endpoint::is_default;
+use crate::family::Family;
+use crate::kinds::{Kinds, NODE_PORTS, Needs, external_range};
 use crate::quantiles::{Quantiles, zipf_weights};
 use crate::random::SplitMix64;
 use crate::service::Protocol;
@@ -40,7 +43,7 @@ pub const MAX_ENDPOINTS_PER_SERVICE: u32 = 10_000;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SyntheticSpec {
-    /// Number of Services, 1 to [`MAX_SERVICES`]. Default 1000.
+    /// Number of Services, 1 to [`MAX_SERVICES`]; with both families so many of each. Default 1000.
     pub services: u32,
     /// Number of Endpoints of each Service. Default `{ fixed = 10 }`.
     pub endpoints: EndpointCount,
@@ -57,6 +60,37 @@ pub struct SyntheticSpec {
     /// Range of the Endpoints, which get distinct addresses in random order. Default 10.128.0.0/9:
     /// 8,388,606 Endpoints. More fit into 240.0.0.0/4, which Linux routes like any other range.
     pub endpoint_cidr: Ipv4Net,
+    /// Address families. Default `"ipv4"`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub families: Families,
+    /// Range of the IPv6 VIPs. Default fd00:10:96::/108: 1,048,574 VIPs.
+    #[serde(skip_serializing_if = "is_default_service_cidr_v6")]
+    pub service_cidr_v6: Ipv6Net,
+    /// Range of the IPv6 Endpoints. Default fd00:10:128::/104: 16,777,214 Endpoints.
+    #[serde(skip_serializing_if = "is_default_endpoint_cidr_v6")]
+    pub endpoint_cidr_v6: Ipv6Net,
+    /// Shares of the kinds of Services. Default `{ cluster_ip = 1 }`: nothing but a cluster IP.
+    /// Node ports are those from 30000 on; external and load balancer addresses are of
+    /// 198.18.0.0/15 and 2001:2::/48.
+    #[serde(skip_serializing_if = "is_default")]
+    pub kinds: Kinds,
+    /// Share of the Endpoints that are on other nodes, 0.0 to 1.0. Default 0: all are on this one.
+    #[serde(skip_serializing_if = "is_default")]
+    pub remote_endpoints: f64,
+}
+
+const SERVICE_CIDR_V6: Ipv6Net =
+    Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, 0), 108);
+const ENDPOINT_CIDR_V6: Ipv6Net =
+    Ipv6Net::new_assert(Ipv6Addr::new(0xfd00, 0x10, 0x128, 0, 0, 0, 0, 0), 104);
+
+// Records of runs name the newer keys where they say something.
+fn is_default_service_cidr_v6(range: &Ipv6Net) -> bool {
+    *range == SERVICE_CIDR_V6
+}
+
+fn is_default_endpoint_cidr_v6(range: &Ipv6Net) -> bool {
+    *range == ENDPOINT_CIDR_V6
 }
 
 impl Default for SyntheticSpec {
@@ -70,6 +104,36 @@ impl Default for SyntheticSpec {
             vip_layout: VipLayout::Consecutive,
             service_cidr: Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 12),
             endpoint_cidr: Ipv4Net::new_assert(Ipv4Addr::new(10, 128, 0, 0), 9),
+            families: Families::Ipv4,
+            service_cidr_v6: SERVICE_CIDR_V6,
+            endpoint_cidr_v6: ENDPOINT_CIDR_V6,
+            kinds: Kinds::default(),
+            remote_endpoints: 0.0,
+        }
+    }
+}
+
+/// The address families of a synthetic Cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Families {
+    /// IPv4 alone.
+    #[default]
+    Ipv4,
+    /// IPv6 alone.
+    Ipv6,
+    /// Both: each name is that of an IPv4 Service and of an IPv6 Service after it, with the same
+    /// port, protocol, kind, node port and number of Endpoints.
+    Dual,
+}
+
+impl Families {
+    /// The families, in the order of their Services.
+    pub const fn each(self) -> &'static [Family] {
+        match self {
+            Self::Ipv4 => &[Family::V4],
+            Self::Ipv6 => &[Family::V6],
+            Self::Dual => &Family::ALL,
         }
     }
 }
@@ -140,31 +204,112 @@ impl SyntheticSpec {
         }
         // Room is counted only where every number that goes into it makes sense.
         let sizes_are_sound = errors.is_empty();
-        let (vips, endpoints) = (self.service_cidr, self.endpoint_cidr);
-        errors.extend(range_error("service_cidr", vips));
-        errors.extend(range_error("endpoint_cidr", endpoints));
-        if vips.contains(&endpoints) || endpoints.contains(&vips) {
-            errors.push(format!(
-                "service_cidr = {vips} and endpoint_cidr = {endpoints} overlap: separate them"
-            ));
+        Family::ALL.iter().for_each(|&family| self.check_ranges(family, &mut errors));
+        if self.kinds == Kinds::NONE {
+            let example = "write at least one, such as { cluster_ip = 1 }";
+            errors.push(format!("kinds gives every kind weight 0: {example}"));
         }
-        if sizes_are_sound {
-            let room = Addresses::new(vips, self.vip_layout, SplitMix64::new(0)).capacity();
-            errors.extend(room_error("service_cidr", vips, room, self.services.into()));
-            let room = usable(endpoints);
-            errors.extend(room_error("endpoint_cidr", endpoints, room, self.endpoint_count()));
+        if !(0.0..=1.0).contains(&self.remote_endpoints) {
+            let share = self.remote_endpoints;
+            errors.push(format!("remote_endpoints = {share}: write a share from 0.0 to 1.0"));
+        }
+        if sizes_are_sound && self.kinds != Kinds::NONE {
+            self.check_room(&mut errors);
         }
         if errors.is_empty() { Ok(()) } else { Err(SpecErrors(errors)) }
+    }
+
+    fn check_ranges(&self, family: Family, errors: &mut Vec<String>) {
+        let [(vips_key, vips), (endpoints_key, endpoints)] = self.ranges(family);
+        errors.extend(range_error(vips_key, vips));
+        errors.extend(range_error(endpoints_key, endpoints));
+        if overlap(vips, endpoints) {
+            errors.push(format!(
+                "{vips_key} = {vips} and {endpoints_key} = {endpoints} overlap: separate them"
+            ));
+        }
+    }
+
+    /// Whether there is room for all that is wanted.
+    fn check_room(&self, errors: &mut Vec<String>) {
+        let needs = Needs::of(self.kinds, self.services);
+        for &family in self.families.each() {
+            let [(vips_key, vips), (endpoints_key, endpoints)] = self.ranges(family);
+            let room = Addresses::new(vips, self.vip_layout, SplitMix64::new(0)).capacity();
+            errors.extend(room_error(vips_key, vips, room, self.services.into()));
+            let wanted = self.endpoints_of_each_family();
+            errors.extend(room_error(endpoints_key, endpoints, usable(endpoints), wanted));
+            let external = external_range(family);
+            let ranges = [(vips_key, vips), (endpoints_key, endpoints)];
+            let over = ranges.into_iter().filter(|(_, range)| overlap(*range, external));
+            errors.extend(over.filter(|_| needs.addresses > 0).map(|(key, range)| {
+                format!(
+                    "{key} = {range} overlaps {external}, where kinds have external addresses: \
+                     take another range"
+                )
+            }));
+            let (room, wanted) = (usable(external), needs.addresses);
+            if wanted > room {
+                errors.push(format!(
+                    "kinds gives {wanted} Services an external address, and {external} has {room}: \
+                     give external_ip, load_balancer, source_ranges and external_local less \
+                     weight, or ask for fewer services"
+                ));
+            }
+        }
+        let (room, wanted) = (NODE_PORTS.len() as u64, needs.node_ports);
+        if wanted > room {
+            errors.push(format!(
+                "kinds wants {wanted} node ports, and from {} to {} there are {room}: give \
+                 node_port, load_balancer, source_ranges and external_local less weight, or ask \
+                 for fewer services",
+                NODE_PORTS.start(),
+                NODE_PORTS.end()
+            ));
+        }
+    }
+
+    /// The ranges of VIPs and of Endpoints, with their keys.
+    pub(crate) fn ranges(&self, family: Family) -> [(&'static str, IpNet); 2] {
+        let Self { service_cidr, endpoint_cidr, service_cidr_v6, endpoint_cidr_v6, .. } = *self;
+        match family {
+            Family::V4 => {
+                [("service_cidr", service_cidr.into()), ("endpoint_cidr", endpoint_cidr.into())]
+            }
+            Family::V6 => [
+                ("service_cidr_v6", service_cidr_v6.into()),
+                ("endpoint_cidr_v6", endpoint_cidr_v6.into()),
+            ],
+        }
+    }
+
+    /// The number of Services of the whole Cluster.
+    pub fn service_count(&self) -> u64 {
+        u64::from(self.services) * self.families.each().len() as u64
     }
 
     /// The number of Endpoints of the whole Cluster, the same for every seed.
     ///
     /// Means nothing unless [`SyntheticSpec::validate`] passes.
     pub fn endpoint_count(&self) -> u64 {
-        let counts = self.endpoints.quantiles();
-        let of_service = |rank| counts.at_rank(rank, self.services);
-        (0..self.services).filter_map(of_service).map(u64::from).sum()
+        self.endpoints_of_each_family() * self.families.each().len() as u64
     }
+
+    pub(crate) fn endpoints_of_each_family(&self) -> u64 {
+        let services = self.services_with_endpoints();
+        let counts = self.endpoints.quantiles();
+        let of_service = |rank| counts.at_rank(rank, services);
+        (0..services).filter_map(of_service).map(u64::from).sum()
+    }
+
+    /// Services of each family that have the Endpoints that `endpoints` gives them.
+    pub(crate) fn services_with_endpoints(&self) -> u32 {
+        self.services - Needs::of(self.kinds, self.services).without_endpoints
+    }
+}
+
+fn overlap(one: IpNet, other: IpNet) -> bool {
+    one.contains(&other) || other.contains(&one)
 }
 
 impl EndpointCount {
@@ -215,28 +360,34 @@ impl Protocols {
     }
 }
 
-fn range_error(key: &str, range: Ipv4Net) -> Option<String> {
+fn range_error(key: &str, range: IpNet) -> Option<String> {
     if range.addr() != range.network() {
         let remedy = range.trunc();
         return Some(format!("{key} = {range} has bits set behind its prefix: write {remedy}"));
     }
     let reserved = [
-        Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8),
-        Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4),
+        IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+        IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(224, 0, 0, 0), 4)),
+        IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+        IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8)),
     ];
-    let touched = |reserved: &Ipv4Net| reserved.contains(&range) || range.contains(reserved);
-    reserved.into_iter().find(touched).map(|reserved| {
+    let touched = reserved.into_iter().find(|&reserved| overlap(reserved, range));
+    touched.map(|reserved| {
         format!(
             "{key} = {range} touches {reserved}, which is loopback or multicast: take another range"
         )
     })
 }
 
-fn room_error(key: &str, range: Ipv4Net, room: u64, wanted: u64) -> Option<String> {
+fn room_error(key: &str, range: IpNet, room: u64, wanted: u64) -> Option<String> {
+    let example = match range {
+        IpNet::V4(_) => " (240.0.0.0/4 has 268435454)",
+        IpNet::V6(_) => "",
+    };
     (wanted > room).then(|| {
         format!(
             "{key} = {range} has room for {room} addresses in this layout, {wanted} are wanted: \
-             take a larger range (240.0.0.0/4 has 268435454) or ask for less"
+             take a larger range{example} or ask for less"
         )
     })
 }
@@ -291,6 +442,11 @@ mod tests {
             vip_layout = "random"
             service_cidr = "172.16.0.0/16"
             endpoint_cidr = "240.0.0.0/4"
+            families = "dual"
+            service_cidr_v6 = "fd01::/112"
+            endpoint_cidr_v6 = "fd02::/96"
+            kinds = { node_port = 3, external_local = 1 }
+            remote_endpoints = 0.75
         "#;
         let spec: SyntheticSpec = toml::from_str(text).unwrap();
         let expected = SyntheticSpec {
@@ -302,6 +458,11 @@ mod tests {
             vip_layout: VipLayout::Random,
             service_cidr: range("172.16.0.0/16"),
             endpoint_cidr: range("240.0.0.0/4"),
+            families: Families::Dual,
+            service_cidr_v6: "fd01::/112".parse().unwrap(),
+            endpoint_cidr_v6: "fd02::/96".parse().unwrap(),
+            kinds: Kinds { node_port: 3, external_local: 1, ..Kinds::NONE },
+            remote_endpoints: 0.75,
         };
         assert_eq!(spec, expected);
         assert_eq!(errors(&spec), NONE);
@@ -317,6 +478,8 @@ mod tests {
             "endpoints = { zipf = { max = 3, exponent = 1.0, min = 1 } }",
             "vip_layout = { strided = { step = 2, offset = 1 } }",
             "vip_layout = \"scattered\"",
+            "families = \"both\"",
+            "kinds = { headless = 1 }",
         ] {
             assert!(toml::from_str::<SyntheticSpec>(text).is_err(), "{text}");
         }
@@ -467,8 +630,111 @@ mod tests {
             vip_layout: VipLayout::Strided { step: 1 },
             service_cidr: range("127.0.0.0/8"),
             endpoint_cidr: range("127.0.0.1/8"),
+            families: Families::Ipv6,
+            service_cidr_v6: "ff02::/16".parse().unwrap(),
+            endpoint_cidr_v6: "::/8".parse().unwrap(),
+            kinds: Kinds::NONE,
+            remote_endpoints: -0.5,
         };
         insta::assert_snapshot!(spec.validate().unwrap_err());
+    }
+
+    #[test]
+    fn records_name_the_newer_keys_only_where_they_say_something() {
+        let json = serde_json::to_string(&SyntheticSpec::default()).unwrap();
+        assert!(json.ends_with(r#""endpoint_cidr":"10.128.0.0/9"}"#), "{json}");
+    }
+
+    #[test]
+    fn a_million_services_of_both_families_fit_the_default_ranges_of_ipv6() {
+        let million = |families| {
+            after(|spec| {
+                spec.services = MAX_SERVICES;
+                spec.families = families;
+                spec.endpoint_cidr = range("240.0.0.0/4");
+            })
+        };
+        assert_eq!([million(Families::Ipv6), million(Families::Dual)], [NONE, NONE]);
+    }
+
+    #[test]
+    fn a_range_of_ipv6_counts_if_the_family_is_asked_for() {
+        let small = |families| {
+            after(|spec| {
+                spec.families = families;
+                spec.service_cidr_v6 = "fd00:10:96::/120".parse().unwrap();
+            })
+        };
+        let expected = "service_cidr_v6 = fd00:10:96::/120 has room for 254 addresses in this \
+                        layout, 1000 are wanted: take a larger range or ask for less";
+        assert_eq!(small(Families::Ipv4), NONE);
+        assert_eq!([small(Families::Ipv6), small(Families::Dual)], [[expected], [expected]]);
+        let inside = after(|spec| spec.endpoint_cidr_v6 = "fd00:10:96::/112".parse().unwrap());
+        let expected = "service_cidr_v6 = fd00:10:96::/108 and endpoint_cidr_v6 = \
+                        fd00:10:96::/112 overlap: separate them";
+        assert_eq!(inside, [expected]);
+    }
+
+    #[test]
+    fn kinds_that_need_more_than_there_is_are_refused() {
+        let kinds = |services, kinds: Kinds| {
+            after(|spec| {
+                (spec.services, spec.kinds) = (services, kinds);
+                spec.endpoints = EndpointCount::Fixed(1);
+            })
+        };
+        let node_ports = Kinds { node_port: 1, ..Kinds::NONE };
+        assert_eq!(kinds(35_536, node_ports), NONE);
+        let expected = "kinds wants 35537 node ports, and from 30000 to 65535 there are 35536: \
+                        give node_port, load_balancer, source_ranges and external_local less \
+                        weight, or ask for fewer services";
+        assert_eq!(kinds(35_537, node_ports), [expected]);
+        let two_each = kinds(17_769, Kinds { external_local: 1, ..Kinds::NONE });
+        assert!(two_each[0].starts_with("kinds wants 35538 node ports"), "{two_each:?}");
+        let external = Kinds { external_ip: 1, ..Kinds::NONE };
+        assert_eq!(kinds(131_070, external), NONE);
+        let expected = "kinds gives 131071 Services an external address, and 198.18.0.0/15 has \
+                        131070: give external_ip, load_balancer, source_ranges and external_local \
+                        less weight, or ask for fewer services";
+        assert_eq!(kinds(131_071, external), [expected]);
+    }
+
+    #[test]
+    fn ranges_do_not_overlap_those_of_external_addresses() {
+        let inside = |kinds| {
+            after(|spec| {
+                spec.kinds = kinds;
+                spec.service_cidr = range("198.19.0.0/16");
+            })
+        };
+        assert_eq!(inside(Kinds::default()), NONE);
+        let expected = "service_cidr = 198.19.0.0/16 overlaps 198.18.0.0/15, where kinds have \
+                        external addresses: take another range";
+        assert_eq!(inside(Kinds { load_balancer: 1, ..Kinds::NONE }), [expected]);
+    }
+
+    #[test]
+    fn shares_that_are_none_are_refused() {
+        for share in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+            let expected = format!("remote_endpoints = {share}: write a share from 0.0 to 1.0");
+            assert_eq!(after(|spec| spec.remote_endpoints = share), [expected]);
+        }
+        assert_eq!(after(|spec| spec.remote_endpoints = 1.0), NONE);
+        let expected = "kinds gives every kind weight 0: write at least one, such as \
+                        { cluster_ip = 1 }";
+        assert_eq!(after(|spec| spec.kinds = Kinds::NONE), [expected]);
+    }
+
+    #[test]
+    fn endpoints_are_counted_of_all_families_and_of_services_that_have_them() {
+        let spec = SyntheticSpec {
+            services: 100,
+            endpoints: EndpointCount::Fixed(3),
+            families: Families::Dual,
+            kinds: Kinds { cluster_ip: 3, without_endpoints: 1, ..Kinds::NONE },
+            ..SyntheticSpec::default()
+        };
+        assert_eq!((spec.service_count(), spec.endpoint_count()), (200, 450));
     }
 
     #[test]

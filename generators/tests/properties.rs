@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 
 use generators::{
-    AnonymiseError, ChangeKind, ChangesError, Cluster, EndpointCount, GenerateError, Ipv4Net,
-    OnBadObject, Position, Protocols, Service, SyntheticSpec, VipLayout, changes, from_json,
-    from_k8s, generate, to_json, to_k8s,
+    AnonymiseError, ChangeKind, ChangesError, Cluster, EndpointCount, Families, Family,
+    GenerateError, IpNet, Ipv4Net, Kinds, OnBadObject, Position, Protocols, Service, SyntheticSpec,
+    VipLayout, changes, from_json, from_k8s, generate, to_json, to_k8s,
 };
 use proptest::prelude::*;
 
@@ -34,9 +34,13 @@ fn any_spec() -> impl Strategy<Value = SyntheticSpec> {
     let service_cidr = prop_oneof![4 => Just("10.96.0.0/20".parse().unwrap()), 1 => cidr.clone()];
     let endpoint_cidr = prop_oneof![4 => Just("10.128.0.0/19".parse().unwrap()), 1 => cidr];
     let sizes = (0..300_u32, endpoints, protocols, 0..3_u16, 0..3_u16);
-    (sizes, vip_layout, service_cidr, endpoint_cidr).prop_map(
-        |(sizes, vip_layout, service_cidr, endpoint_cidr)| {
+    let families = prop::sample::select(&[Families::Ipv4, Families::Ipv6, Families::Dual][..]);
+    let remote = prop_oneof![3 => Just(0.0), 2 => 0.0..1.0, 1 => -0.1..1.1];
+    let others = (families, any_kinds(), remote);
+    (sizes, vip_layout, service_cidr, endpoint_cidr, others).prop_map(
+        |(sizes, vip_layout, service_cidr, endpoint_cidr, others)| {
             let (services, endpoints, protocols, port, target_port) = sizes;
+            let (families, kinds, remote_endpoints) = others;
             SyntheticSpec {
                 services,
                 endpoints,
@@ -46,13 +50,43 @@ fn any_spec() -> impl Strategy<Value = SyntheticSpec> {
                 vip_layout,
                 service_cidr,
                 endpoint_cidr,
+                families,
+                kinds,
+                remote_endpoints,
+                ..SyntheticSpec::default()
             }
         },
     )
 }
 
+fn any_kinds() -> impl Strategy<Value = Kinds> {
+    let mixed = prop::array::uniform9(0..3_u32).prop_map(|weights| {
+        let [cluster_ip, node_port, external_ip, load_balancer, source_ranges, rest @ ..] = weights;
+        let [affinity, internal_local, external_local, without_endpoints] = rest;
+        Kinds {
+            cluster_ip,
+            node_port,
+            external_ip,
+            load_balancer,
+            source_ranges,
+            affinity,
+            internal_local,
+            external_local,
+            without_endpoints,
+        }
+    });
+    prop_oneof![2 => Just(Kinds::default()), 3 => mixed]
+}
+
 fn valid_spec() -> impl Strategy<Value = SyntheticSpec> {
     any_spec().prop_filter("valid specs only", |spec| spec.validate().is_ok())
+}
+
+fn ranges(spec: &SyntheticSpec, family: Family) -> (IpNet, IpNet) {
+    match family {
+        Family::V4 => (spec.service_cidr.into(), spec.endpoint_cidr.into()),
+        Family::V6 => (spec.service_cidr_v6.into(), spec.endpoint_cidr_v6.into()),
+    }
 }
 
 fn json(cluster: &Cluster) -> Vec<u8> {
@@ -80,7 +114,7 @@ proptest! {
                 prop_assert_eq!(found, repeated);
             }
             (Ok(()), Ok(cluster)) => {
-                prop_assert_eq!(cluster.services().len() as u64, u64::from(spec.services));
+                prop_assert_eq!(cluster.services().len() as u64, spec.service_count());
                 prop_assert_eq!(cluster.endpoint_count() as u64, spec.endpoint_count());
                 // Built anew, so that the constructors judge every value again.
                 let again = Cluster::new(cluster.services().to_vec()).unwrap();
@@ -94,10 +128,11 @@ proptest! {
     fn addresses_come_from_their_ranges(spec in valid_spec(), seed: u64) {
         let cluster = generate(&spec, seed).unwrap();
         for service in cluster.services() {
-            prop_assert!(spec.service_cidr.contains(&service.vip()));
+            let (vips, endpoints) = ranges(&spec, service.family());
+            prop_assert!(vips.contains(&service.vip()));
             prop_assert_eq!(service.port(), spec.port);
             for endpoint in service.endpoints() {
-                prop_assert!(spec.endpoint_cidr.contains(&endpoint.address));
+                prop_assert!(endpoints.contains(&endpoint.address));
                 prop_assert_eq!(endpoint.port, spec.target_port);
             }
         }
@@ -131,7 +166,7 @@ proptest! {
         let list: serde_json::Value = serde_json::from_slice(&list).unwrap();
         let items = list["items"].as_array().unwrap();
         let services = items.iter().filter(|item| item["kind"] == "Service").count();
-        prop_assert_eq!(services, cluster.services().len());
+        prop_assert_eq!(services as u64, u64::from(spec.services));
         let endpoints: usize = items
             .iter()
             .filter(|item| item["kind"] == "EndpointSlice")
@@ -160,7 +195,7 @@ proptest! {
                 prop_assert_eq!(anonymous.endpoint_count(), cluster.endpoint_count());
                 prop_assert_eq!(by_protocol(&anonymous), by_protocol(&cluster));
                 for service in anonymous.services() {
-                    prop_assert_eq!(cluster.get(service.name()), None);
+                    prop_assert_eq!(cluster.get(&service.id()), None);
                 }
             }
             Err(error) => prop_assert_eq!(error, AnonymiseError::NoRoom),
@@ -178,7 +213,11 @@ proptest! {
         let before = generate(&spec, seed).unwrap();
         let made = match changes(&before, &spec, seed, kind, position, count) {
             Ok(made) => made,
-            Err(ChangesError::RangeFull { .. } | ChangesError::NothingLeft { .. }) => {
+            Err(
+                ChangesError::RangeFull { .. }
+                | ChangesError::NothingLeft { .. }
+                | ChangesError::NoEndpoint,
+            ) => {
                 return Ok(());
             }
             Err(error) => panic!("{error}"),

@@ -40,15 +40,6 @@ pub enum K8sError {
         /// Which, and why.
         bad: BadObjects,
     },
-    /// There are Services, and nothing is known of their endpoints.
-    #[error(
-        "there are {services} Services, but no EndpointSlice and no Endpoints object, so nothing is known of their \
-         endpoints; write both with `{KUBECTL}`"
-    )]
-    NoEndpoints {
-        /// Service objects that were read.
-        services: u64,
-    },
     /// There is no Service to program.
     #[error("{0}")]
     Nothing(String),

@@ -1,26 +1,33 @@
 //! Joins Services with their `EndpointSlice`s into a Cluster, the way kube-proxy does. Where a
 //! Service has none, its `Endpoints` object counts, of which a cluster would make slices.
 
-use std::collections::{HashMap, HashSet};
-use std::net::Ipv4Addr;
+use std::collections::HashMap;
+use std::net::SocketAddr;
 
-use super::collect::{Collector, Fault, SeenEndpoints, SeenPort, SeenService, SeenSlice, State};
-use super::summary::{BadObject, Finding, ImportSummary, Place};
-use crate::cluster::answers_at;
-use crate::service::{Endpoint, Protocol, Service, ServiceName};
+use super::collect::{Collector, Fault, SeenEndpoints, SeenService, SeenSlice};
+use super::node::Viewpoint;
+use super::summary::{BadObject, Finding, ImportSummary};
+use crate::endpoint::{Endpoint, EndpointState, Hint};
+use crate::extras::{Extras, TrafficPolicy};
+use crate::family::Family;
+use crate::frontend::FrontendKey;
+use crate::service::{Protocol, Service};
+use crate::service_name::ServiceId;
 
 /// The Services that can stand together, in the order in which they were read, and what was found
 /// on the way.
-pub(super) fn join(collected: Collector) -> (Vec<Service>, ImportSummary) {
+pub(super) fn join(collected: Collector, from: Viewpoint) -> (Vec<Service>, ImportSummary) {
     let Collector {
         mut summary, services: seen, mut slices, mut endpoints, mut passed_over, ..
     } = collected;
+    let subsets = endpoints.values().flat_map(|endpoints| &endpoints.subsets);
+    let from = from.or_from(slices.values().flatten().chain(subsets));
     let mut taken = Taken::new();
     let mut services = Vec::new();
     for (seen, place) in seen {
         let old = endpoints.remove(&seen.name);
         let slices = slices_of(slices.remove(&seen.name), old, &mut summary);
-        let made = made(&seen, &slices, &mut summary)
+        let made = made(&seen, &slices, &from, &mut summary)
             .and_then(|ports| Ok((added(&taken, &ports)?, ports)));
         match made {
             Ok((added, ports)) => {
@@ -43,8 +50,11 @@ pub(super) fn join(collected: Collector) -> (Vec<Service>, ImportSummary) {
         summary.count(finding, slices.len());
     }
     summary.count(Finding::OtherEndpoints, endpoints.len());
-    leave_out_endpoints_at_vips(&mut services, &mut summary);
+    if summary.slices + summary.endpoints == 0 {
+        summary.count(Finding::NoEndpointObjects, services.len());
+    }
     count_kept(&services, &mut summary);
+    summary.from = from;
     (services, summary)
 }
 
@@ -68,30 +78,46 @@ fn slices_of(
     }
 }
 
-/// The ports of a Kubernetes Service, each of which is a Service here.
+/// The ports of a Kubernetes Service, each of which is a Service here, once for each family.
 fn made(
     seen: &SeenService,
     slices: &[SeenSlice],
+    from: &Viewpoint,
     summary: &mut ImportSummary,
 ) -> Result<Vec<Service>, Fault> {
-    let mut ports = Vec::with_capacity(seen.ports.len());
-    for (at, port) in seen.ports.iter().enumerate() {
-        let found = endpoints_of(port, slices);
-        let faulty =
-            |error: &dyn std::fmt::Display, field: String| Fault::new(field, error.to_string());
-        let service =
-            Service::new(port.name.clone(), seen.vip, port.port, port.protocol, found.endpoints)
-                .map_err(|error| faulty(&error, format!("spec.ports[{at}]")))?
-                .with_external_ips(seen.external_ips.clone())
-                .map_err(|error| faulty(&error, "spec.externalIPs".to_owned()))?;
-        let service = port.node_port.into_iter().try_fold(service, Service::with_node_port);
-        ports.push(service.map_err(|error| faulty(&error, format!("spec.ports[{at}].nodePort")))?);
-        summary.count(Finding::RepeatedEndpoint, found.repeated);
-        summary.count(Finding::Terminating, usize::from(found.is_terminating && at == 0));
+    let faulty =
+        |error: &dyn std::fmt::Display, field: String| Fault::new(field, error.to_string());
+    let by_port = by_port(slices);
+    let mut ports = Vec::with_capacity(seen.ports.len() * seen.families.len());
+    for (vip, extras) in &seen.families {
+        for (at, port) in seen.ports.iter().enumerate() {
+            let key = (Family::of(*vip), port.name.port_name(), port.protocol);
+            let found = endpoints_of(by_port.get(&key).map_or(&[], Vec::as_slice), from);
+            let service =
+                Service::new(port.name.clone(), *vip, port.port, port.protocol, found.endpoints)
+                    .map_err(|error| faulty(&error, format!("spec.ports[{at}]")))?
+                    .with(|own| own.external_ips.clone_from(&extras.external_ips))
+                    .map_err(|error| faulty(&error, "spec.externalIPs".to_owned()))?
+                    .with(|own| *own = Extras { node_port: port.node_port, ..extras.clone() })
+                    .map_err(|error| faulty(&error, "spec".to_owned()))?;
+            ports.push(service);
+            summary.count(Finding::RepeatedEndpoint, found.repeated);
+        }
     }
-    let states = slices.iter().flat_map(|slice| &slice.endpoints);
-    summary.count(Finding::NotReady, states.filter(|(_, state)| *state == State::NotReady).count());
     Ok(ports)
+}
+
+/// By family, name and protocol of a port, the slices that have it and its number there.
+type ByPort<'a> = HashMap<(Family, &'a str, Protocol), Vec<(&'a SeenSlice, u16)>>;
+
+fn by_port(slices: &[SeenSlice]) -> ByPort<'_> {
+    let mut by_port = ByPort::new();
+    for slice in slices {
+        for (name, protocol, number) in &slice.ports {
+            by_port.entry((slice.family, name, *protocol)).or_default().push((slice, *number));
+        }
+    }
+    by_port
 }
 
 /// Endpoints of one port.
@@ -99,85 +125,49 @@ struct Found {
     endpoints: Vec<Endpoint>,
     /// How many stood in more than one slice.
     repeated: usize,
-    is_terminating: bool,
 }
 
-/// Those that are ready; if there are none, those that serve until they end.
-fn endpoints_of(port: &SeenPort, slices: &[SeenSlice]) -> Found {
-    let mut states: HashMap<Endpoint, State> = HashMap::new();
+/// Each Endpoint once, in the best state that a slice gives it.
+fn endpoints_of(slices: &[(&SeenSlice, u16)], from: &Viewpoint) -> Found {
+    let mut found: HashMap<SocketAddr, Endpoint> = HashMap::new();
     let mut given = 0;
-    for slice in slices {
-        let is_ours = |(name, protocol, _): &&(String, Protocol, u16)| {
-            name == port.name.port_name() && *protocol == port.protocol
-        };
-        for (_, _, number) in slice.ports.iter().filter(is_ours) {
-            for &(address, state) in &slice.endpoints {
-                let endpoint = Endpoint { address, port: *number };
-                let known = states.entry(endpoint).or_insert(state);
-                *known = state.max(*known);
-                given += 1;
-            }
+    for (slice, number) in slices {
+        for seen in &slice.endpoints {
+            let endpoint = from.endpoint(seen, *number);
+            let known = found.entry(endpoint.socket()).or_insert(endpoint);
+            known.state = known.state.max(endpoint.state);
+            known.is_remote &= endpoint.is_remote;
+            given += 1;
         }
     }
-    let best = states.values().copied().max().unwrap_or(State::NotReady);
-    let usable = states.iter().filter(|(_, state)| **state == best && best != State::NotReady);
-    Found {
-        endpoints: usable.map(|(endpoint, _)| *endpoint).collect(),
-        repeated: given - states.len(),
-        is_terminating: best == State::Terminating,
-    }
+    let repeated = given - found.len();
+    Found { endpoints: found.into_values().collect(), repeated }
 }
 
-/// Who answers at an address (nothing: at every address of a node), port and protocol.
-type Taken = HashMap<(Option<Ipv4Addr>, u16, Protocol), ServiceName>;
+/// Who answers at a frontend.
+type Taken = HashMap<FrontendKey, ServiceId>;
 
 /// What the ports of a Kubernetes Service take, if they can stand beside those that are there, and
 /// beside each other.
 fn added(taken: &Taken, ports: &[Service]) -> Result<Taken, Fault> {
     let mut own = Taken::new();
-    let mut names = HashSet::new();
     for (at, port) in ports.iter().enumerate() {
         let fault = |field: &str, why: String| Fault::new(format!("spec.ports[{at}]{field}"), why);
-        if !names.insert(port.name()) {
-            return Err(fault(".name", "another port has this name: rename one".to_owned()));
-        }
-        let answers = answers_at(port)
-            .map(|((address, number, protocol), _)| (Some(address), number, protocol));
-        let node_port = port.node_port().map(|number| (None, number, port.protocol()));
-        let keys: Vec<_> = answers.chain(node_port).collect();
-        for key @ (address, number, protocol) in &keys {
-            let Some(other) = taken.get(key).or_else(|| own.get(key)) else { continue };
+        for key @ (_, address, number, protocol) in port.frontend_keys() {
+            let Some(other) = taken.get(&key).or_else(|| own.get(&key)) else {
+                own.insert(key, port.id());
+                continue;
+            };
             return Err(match address {
                 Some(address) => {
-                    let place = format!("{address}:{number}/{protocol}");
-                    fault(".port", format!("{other} answers at {place} too: keep one"))
+                    let place = SocketAddr::new(address, number);
+                    fault(".port", format!("{other} answers at {place}/{protocol} too: keep one"))
                 }
                 None => fault(".nodePort", format!("{other} has node port {number} too: keep one")),
             });
         }
-        own.extend(keys.into_iter().map(|key| (key, port.name().clone())));
     }
     Ok(own)
-}
-
-/// An Endpoint at a VIP is none: what is translated to a VIP is not translated again. Its Service
-/// is at fault.
-fn leave_out_endpoints_at_vips(services: &mut Vec<Service>, summary: &mut ImportSummary) {
-    let vips: HashSet<Ipv4Addr> = services.iter().map(Service::vip).collect();
-    let mut faulty: HashSet<String> = HashSet::new();
-    for service in services.iter() {
-        let at_vip = service.endpoints().iter().find(|endpoint| vips.contains(&endpoint.address));
-        let name = service.name().namespaced_name();
-        if let Some(endpoint) = at_vip
-            && faulty.insert(name.to_owned())
-        {
-            let why =
-                format!("{endpoint} has the address of a cluster IP: take it out of its slice");
-            let place = Place::default();
-            summary.bad.add(BadObject::new("Service", name, &place, "endpoints", &why));
-        }
-    }
-    services.retain(|service| !faulty.contains(service.name().namespaced_name()));
 }
 
 fn count_kept(services: &[Service], summary: &mut ImportSummary) {
@@ -185,9 +175,33 @@ fn count_kept(services: &[Service], summary: &mut ImportSummary) {
         summary.count(finding, services.iter().map(has).sum());
     };
     let speaks = |service: &Service, protocol| usize::from(service.protocol() == protocol);
+    let states = |service: &Service, state| {
+        service.endpoints().iter().filter(|endpoint| endpoint.state == state).count()
+    };
     count(Finding::UdpPort, &|service| speaks(service, Protocol::Udp));
     count(Finding::SctpPort, &|service| speaks(service, Protocol::Sctp));
-    count(Finding::NodePort, &|service| usize::from(service.node_port().is_some()));
-    count(Finding::ExternalIp, &|service| service.external_ips().len());
-    count(Finding::WithoutEndpoints, &|service| usize::from(service.endpoints().is_empty()));
+    count(Finding::Ipv6Port, &|service| usize::from(service.family() == Family::V6));
+    count(Finding::NodePort, &|service| usize::from(service.extras().node_port.is_some()));
+    count(Finding::ExternalIp, &|service| service.extras().external_ips.len());
+    count(Finding::LoadBalancerIp, &|service| service.extras().load_balancer_ips.len());
+    count(Finding::SourceRanges, &|service| {
+        usize::from(!service.extras().source_ranges.is_empty())
+    });
+    count(Finding::SessionAffinity, &|service| usize::from(service.extras().affinity_s.is_some()));
+    count(Finding::InternalTrafficPolicyLocal, &|service| {
+        usize::from(service.extras().internal_policy == TrafficPolicy::Local)
+    });
+    count(Finding::ExternalTrafficPolicyLocal, &|service| {
+        usize::from(service.extras().external_policy == TrafficPolicy::Local)
+    });
+    count(Finding::TopologyHints, &|service| {
+        let is_hinted = |one: &&Endpoint| [one.node_hint, one.zone_hint] != [Hint::None; 2];
+        service.endpoints().iter().filter(is_hinted).count()
+    });
+    count(Finding::RemoteEndpoint, &|service| {
+        service.endpoints().iter().filter(|endpoint| endpoint.is_remote).count()
+    });
+    count(Finding::NotReady, &|service| states(service, EndpointState::NotReady));
+    count(Finding::Terminating, &|service| states(service, EndpointState::Terminating));
+    count(Finding::WithoutEndpoints, &|service| usize::from(!service.targets().has_any));
 }

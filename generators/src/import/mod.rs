@@ -12,6 +12,7 @@ mod documents;
 mod error;
 mod join;
 mod json;
+mod node;
 mod objects;
 mod summary;
 mod yaml;
@@ -24,6 +25,7 @@ use decode::Budget;
 use summary::Place;
 
 pub use error::{K8sError, KUBECTL};
+pub use node::Viewpoint;
 pub use summary::{BAD_OBJECTS_NAMED, BadObject, BadObjects, Fate, Finding, ImportSummary};
 
 /// What becomes of objects that are wrong.
@@ -49,17 +51,24 @@ pub struct Imported {
 /// by one, in one document or several; JSON, YAML or a `kubectl cluster-info dump`; in UTF-8 or
 /// UTF-16; also packed with gzip.
 ///
-/// Each port of a Service with an IPv4 cluster IP becomes a [`crate::Service`]; its Endpoints are
-/// those that kube-proxy would send connections to. Unknown fields are ignored. The input may be
+/// Each port of a Service with a cluster IP becomes a [`crate::Service`], one for each family, with
+/// all its Endpoints. Unknown fields are ignored. The input may be
 /// hostile: its length (unpacked), that of each object, and their number are bounded, and memory is
 /// a fraction of the input's length.
 #[derive(Debug, Default)]
 pub struct Importer {
     collector: Collector,
     budget: Budget,
+    from: Viewpoint,
 }
 
 impl Importer {
+    /// An import that sees the Cluster from a node. What is not given is taken from the Endpoints:
+    /// the node that has most of them, and the zone that it is in.
+    pub fn seen_from(from: Viewpoint) -> Self {
+        Self { from, ..Self::default() }
+    }
+
     /// Reads one input. Errors name objects with the `name` of their input, if it has one.
     ///
     /// # Errors
@@ -84,7 +93,7 @@ impl Importer {
         input: impl Read,
         is_of_folder: bool,
     ) -> Result<(), K8sError> {
-        let Self { collector, budget } = self;
+        let Self { collector, budget, .. } = self;
         collector.place = Place { file: name.into(), number: 0 };
         collector.is_of_folder = is_of_folder;
         let mut sink = |text: &str, list: json::ListHead<'_>| collector.object(text, list);
@@ -103,15 +112,12 @@ impl Importer {
     /// # Errors
     /// [`K8sError`].
     pub fn finish(self, on_bad: OnBadObject) -> Result<Imported, K8sError> {
-        let (services, summary) = join::join(self.collector);
+        let (services, summary) = join::join(self.collector, self.from);
         if summary.bad.count > 0 && on_bad == OnBadObject::Refuse {
             return Err(K8sError::Bad { bad: summary.bad });
         }
         if services.is_empty() {
             return Err(K8sError::Nothing(summary.nothing()));
-        }
-        if summary.slices + summary.endpoints == 0 {
-            return Err(K8sError::NoEndpoints { services: summary.services });
         }
         Ok(Imported { cluster: Cluster::new(services)?, summary })
     }

@@ -70,10 +70,23 @@ pub(super) struct ServiceSpec {
     pub external_ips: Option<Vec<String>>,
     pub ports: Option<Vec<ServicePort>>,
     pub session_affinity: Option<String>,
+    pub session_affinity_config: Option<AffinityConfig>,
     pub internal_traffic_policy: Option<String>,
     pub external_traffic_policy: Option<String>,
-    pub traffic_distribution: Option<String>,
+    pub health_check_node_port: Option<u16>,
     pub load_balancer_source_ranges: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AffinityConfig {
+    #[serde(rename = "clientIP")]
+    pub client_ip: Option<ClientIpConfig>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ClientIpConfig {
+    pub timeout_seconds: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,9 +134,12 @@ pub(super) struct SlicePort {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct SliceEndpoint {
     pub addresses: Option<Vec<String>>,
     pub conditions: Option<Conditions>,
+    pub node_name: Option<String>,
+    pub zone: Option<String>,
     pub hints: Option<Hints>,
 }
 
@@ -144,8 +160,10 @@ pub(super) struct Subset {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct SubsetAddress {
     pub ip: Option<String>,
+    pub node_name: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -160,11 +178,17 @@ pub(super) struct Conditions {
     pub terminating: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+/// Which nodes and zones an Endpoint is meant for.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Hints {
-    pub for_zones: Option<Vec<serde::de::IgnoredAny>>,
-    pub for_nodes: Option<Vec<serde::de::IgnoredAny>>,
+    pub for_zones: Option<Vec<HintName>>,
+    pub for_nodes: Option<Vec<HintName>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+pub(super) struct HintName {
+    pub name: String,
 }
 
 /// A protocol as Kubernetes writes it.
@@ -184,13 +208,5 @@ impl ProtocolName {
             Some(Self::Udp) => Protocol::Udp,
             Some(Self::Sctp) => Protocol::Sctp,
         }
-    }
-}
-
-impl Hints {
-    pub(super) fn are_given(&self) -> bool {
-        [&self.for_zones, &self.for_nodes]
-            .into_iter()
-            .any(|list| list.as_ref().is_some_and(|list| !list.is_empty()))
     }
 }

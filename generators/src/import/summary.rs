@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::error::KUBECTL;
+use super::node::Viewpoint;
 
 /// Most objects at fault that are named; the others are counted.
 pub const BAD_OBJECTS_NAMED: usize = 20;
@@ -24,10 +25,6 @@ pub enum Fate {
     /// It is no part of what a Service proxy programs.
     #[strum(to_string = "skipped")]
     Skipped,
-    /// A Service proxy would program it; vipbench cannot yet, and the Service is imported without
-    /// it.
-    #[strum(to_string = "left out")]
-    LeftOut,
     /// It is in the Cluster and programmed like the rest, but no client dials it.
     #[strum(to_string = "kept, not dialled")]
     NotDialled,
@@ -72,18 +69,6 @@ findings! {
     Headless "Services" Skipped "headless: no cluster IP",
     NoClusterIp "Services" Skipped "without a cluster IP yet",
     OtherProxy "Services" Skipped "that another proxy programs (label service.kubernetes.io/service-proxy-name)",
-    Ipv6Service "Services" LeftOut "with IPv6 cluster IPs alone",
-    Ipv6ClusterIp "Services" LeftOut "with an IPv6 cluster IP beside the IPv4 one",
-    SessionAffinity "Services" LeftOut "with session affinity: imported without it",
-    InternalTrafficPolicyLocal "Services" LeftOut "with internalTrafficPolicy Local: all endpoints are imported",
-    ExternalTrafficPolicyLocal "Services" LeftOut "with externalTrafficPolicy Local: imported as Cluster",
-    TrafficDistribution "Services" LeftOut "with a traffic distribution: all endpoints are imported",
-    SourceRanges "Services" LeftOut "with load balancer source ranges",
-    LoadBalancerIp "addresses" LeftOut "of load balancers",
-    Ipv6ExternalIp "addresses" LeftOut "external IPs of IPv6",
-    Ipv6Endpoint "addresses" LeftOut "of IPv6 in Endpoints objects",
-    TopologyHints "endpoints" LeftOut "with topology hints: imported for every node",
-    Ipv6Slice "slices" LeftOut "of IPv6 addresses",
     FqdnSlice "slices" Skipped "of host names: no proxy programs them",
     SliceWithoutService "slices" Skipped "without the label kubernetes.io/service-name",
     SliceOfUnknownService "slices" Skipped "whose Service is not in the input",
@@ -96,16 +81,26 @@ findings! {
     OtherFile "files" Skipped "of a folder: no Kubernetes objects",
     OtherLine "lines" Skipped "that belong to no object, such as logs",
     FurtherAddress "addresses" Skipped "of endpoints beyond the first, as kube-proxy does",
-    NotReady "endpoints" Skipped "that are not ready",
     FromEndpoints "Services" Noted "without slices: their endpoints are those of `Endpoints` objects",
     TruncatedEndpoints "Endpoints objects" Noted "that the cluster cut off at 1,000 addresses",
+    RepeatedAddress "addresses" Noted "of load balancers that the Service has already: taken once",
     RepeatedEndpoint "endpoints" Noted "that stand in several slices: taken once",
-    Terminating "Services" Noted "with terminating endpoints alone: these are taken, as kube-proxy does",
+    NoEndpointObjects "ports" Noted "of which nothing tells the endpoints: no EndpointSlice is in the input",
+    RemoteEndpoint "endpoints" Noted "that are not on this node",
+    TopologyHints "endpoints" Noted "meant for certain nodes or zones",
+    NotReady "endpoints" Noted "that are not ready: a proxy passes them over",
+    Terminating "endpoints" Noted "that are terminating: taken where no others are ready",
     WithoutEndpoints "ports" Noted "without endpoints: connections are refused",
+    SessionAffinity "ports" Noted "with session affinity",
+    InternalTrafficPolicyLocal "ports" Noted "with internalTrafficPolicy Local",
+    ExternalTrafficPolicyLocal "ports" Noted "with externalTrafficPolicy Local",
+    SourceRanges "ports" Noted "with load balancer source ranges",
     UdpPort "ports" NotDialled "of UDP",
     SctpPort "ports" Noted "of SCTP: in the Cluster, but left out of runs",
+    Ipv6Port "ports" Noted "of IPv6: in the Cluster, but left out of runs",
     NodePort "ports" NotDialled "with a node port",
     ExternalIp "addresses" NotDialled "external IPs",
+    LoadBalancerIp "addresses" NotDialled "of load balancers",
 }
 
 /// Where an object stands.
@@ -208,6 +203,8 @@ pub struct ImportSummary {
     pub found: BTreeMap<Finding, u64>,
     /// Objects that were passed over because they are wrong.
     pub bad: BadObjects,
+    /// The node that the Cluster is seen from.
+    pub from: Viewpoint,
 }
 
 impl ImportSummary {
@@ -225,7 +222,6 @@ impl ImportSummary {
             (Finding::ExternalName, "ExternalName ", ""),
             (Finding::NoClusterIp, "", " without a cluster IP yet"),
             (Finding::OtherProxy, "", " of another proxy"),
-            (Finding::Ipv6Service, "", " of IPv6 alone (which cannot be programmed yet)"),
         ];
         let reasons = reasons.into_iter().filter_map(|(finding, before, after)| {
             let count = found.get(&finding)?;

@@ -1,8 +1,11 @@
 //! What each kind of object becomes.
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 
 use super::*;
+use crate::extras::{Extras, TrafficPolicy};
 use crate::service::Service;
 
 fn service(name: &str, vip: &str) -> Value {
@@ -105,20 +108,27 @@ fn endpoints_are_chosen_as_kube_proxy_does() {
         json!({"addresses": [address],
             "conditions": {"ready": ready, "serving": serving, "terminating": terminating}})
     };
+    // All are kept with their state, and the Service tells which of them take its traffic.
     let chosen = |endpoints_given: Vec<Value>| {
+        let count = endpoints_given.len();
         let slice = with(slice("a", &[]), "/endpoints", endpoints_given.into());
         let found = imported(&[service("a", "10.96.0.1"), slice]);
-        (
-            endpoints(&found.cluster.services()[0]),
-            found.summary.found.into_iter().collect::<Vec<_>>(),
-        )
+        let [service] = found.cluster.services() else { panic!("one port") };
+        assert_eq!(service.endpoints().len(), count);
+        let chosen = service.targets().cluster.iter().map(ToString::to_string).collect();
+        let mut counts = found.summary.found;
+        assert_eq!(counts.remove(&Finding::RemoteEndpoint), Some(count as u64));
+        (chosen, counts.into_iter().collect::<Vec<_>>())
     };
     let unknown = state("10.128.0.1", None, None, false);
     let not_ready = state("10.128.0.2", Some(false), Some(false), false);
     let ending = state("10.128.0.3", Some(false), Some(true), true);
     assert_eq!(
         chosen(vec![unknown, not_ready.clone(), ending.clone()]),
-        (vec!["10.128.0.1:8080".to_owned()], vec![(Finding::NotReady, 1)])
+        (
+            vec!["10.128.0.1:8080".to_owned()],
+            vec![(Finding::NotReady, 1), (Finding::Terminating, 1)]
+        )
     );
     assert_eq!(
         chosen(vec![not_ready.clone(), ending]),
@@ -150,10 +160,6 @@ fn what_is_no_service_of_ours_is_counted_and_skipped() {
         (one("/spec/clusterIP", json!("")), Finding::NoClusterIp),
         (one("/spec/clusterIP", Value::Null), Finding::NoClusterIp),
         (
-            one("/spec", json!({"clusterIP": "fd00::1", "clusterIPs": ["fd00::1"]})),
-            Finding::Ipv6Service,
-        ),
-        (
             one("/metadata/labels", json!({"service.kubernetes.io/service-proxy-name": "other"})),
             Finding::OtherProxy,
         ),
@@ -168,7 +174,10 @@ fn what_is_no_service_of_ours_is_counted_and_skipped() {
         (labels, Finding::SliceWithoutService),
         (slice("nobody", &["10.128.0.1"]), Finding::SliceOfUnknownService),
         (with(slice("x", &[]), "/addressType", json!("FQDN")), Finding::FqdnSlice),
-        (with(slice("x", &["fd00::2"]), "/addressType", json!("IPv6")), Finding::Ipv6Slice),
+        (
+            with(slice("x", &["fd00::2"]), "/addressType", json!("IPv6")),
+            Finding::SliceOfUnknownService,
+        ),
         (json!({"kind": "Pod", "metadata": {}, "spec": {"ports": 3}}), Finding::OtherKind),
     ];
     for (object, finding) in slices {
@@ -177,16 +186,13 @@ fn what_is_no_service_of_ours_is_counted_and_skipped() {
 }
 
 #[test]
-fn what_cannot_be_programmed_yet_is_counted_and_the_service_kept() {
+fn what_a_service_has_beyond_its_cluster_ip_is_counted() {
     let cases = [
         ("/spec/sessionAffinity", json!("ClientIP"), Finding::SessionAffinity),
         ("/spec/internalTrafficPolicy", json!("Local"), Finding::InternalTrafficPolicyLocal),
         ("/spec/externalTrafficPolicy", json!("Local"), Finding::ExternalTrafficPolicyLocal),
-        ("/spec/trafficDistribution", json!("PreferClose"), Finding::TrafficDistribution),
         ("/spec/loadBalancerSourceRanges", json!(["192.0.2.0/24"]), Finding::SourceRanges),
         ("/status/loadBalancer/ingress", json!([{"ip": "192.0.2.7"}]), Finding::LoadBalancerIp),
-        ("/spec/clusterIPs", json!(["10.96.0.1", "fd00::1"]), Finding::Ipv6ClusterIp),
-        ("/spec/externalIPs", json!(["fd00::2"]), Finding::Ipv6ExternalIp),
         ("/spec/externalIPs", json!(["192.0.2.1"]), Finding::ExternalIp),
         ("/spec/ports/0/nodePort", json!(30_080), Finding::NodePort),
     ];
@@ -198,7 +204,7 @@ fn what_cannot_be_programmed_yet_is_counted_and_the_service_kept() {
     let hinted = with(slice("a", &[]), "/endpoints", hinted);
     assert_eq!(
         found(&[service("a", "10.96.0.1"), hinted]),
-        [(Finding::TopologyHints, 1), (Finding::FurtherAddress, 1)]
+        [(Finding::FurtherAddress, 1), (Finding::RemoteEndpoint, 1), (Finding::TopologyHints, 1)]
     );
 }
 
@@ -248,11 +254,37 @@ fn bad_services_are_named_with_field_and_reason() {
             "spec.ports[1].port: shop/a:a answers at 10.96.0.1:1/tcp too",
         ),
         (
-            "/spec/clusterIP",
-            json!("10.96.0.300"),
+            "/spec",
+            json!({"clusterIP": "10.96.0.300", "ports": [{"port": 80}]}),
             "spec.clusterIP: \"10.96.0.300\" is not an IP address",
         ),
-        ("/spec/clusterIP", json!("127.0.0.1"), "VIP 127.0.0.1 is not a unicast address"),
+        (
+            "/spec/clusterIPs",
+            json!(["10.96.0.300"]),
+            "spec.clusterIPs[0]: \"10.96.0.300\" is not an IP address",
+        ),
+        ("/spec/clusterIPs", json!(["127.0.0.1"]), "VIP 127.0.0.1 is not a unicast address"),
+        (
+            "/spec/clusterIPs",
+            json!(["10.96.0.1", "fd00::1", "10.96.0.2"]),
+            "spec.clusterIPs: has more than one address of a family",
+        ),
+        (
+            "/spec/loadBalancerSourceRanges",
+            json!(["192.0.2.0/24", "192.0.2.0/33"]),
+            "spec.loadBalancerSourceRanges[1]: \"192.0.2.0/33\" is not a range of addresses",
+        ),
+        (
+            "/status/loadBalancer/ingress",
+            json!([{"ip": "lb.example"}]),
+            "status.loadBalancer.ingress: \"lb.example\" is not an IP address",
+        ),
+        (
+            "/spec",
+            json!({"clusterIP": "10.96.0.1", "sessionAffinity": "ClientIP", "ports": [{"port": 80}],
+                "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 0}}}),
+            "spec: Service shop/a: session affinity of 0 seconds",
+        ),
         (
             "/spec/externalIPs",
             json!(["192.0.2.1", "192.0.2.1"]),
@@ -265,7 +297,7 @@ fn bad_services_are_named_with_field_and_reason() {
             "metadata.name: Service name \"A\\u{1b}[2J\" is not",
         ),
         ("/metadata/labels", json!(7), "metadata.labels: invalid type"),
-        ("/spec/clusterIP", json!(long), "is not an IP address"),
+        ("/spec/clusterIPs", json!([long]), "is not an IP address"),
     ];
     for (path, value, wanted) in cases {
         let said = refused(&[with(service("a", "10.96.0.1"), path, value)]);
@@ -322,15 +354,126 @@ fn services_that_cannot_be_together_are_named() {
         ),
         "{said}"
     );
-    let said = refused(&[
-        service("a", "10.96.0.1"),
-        slice("a", &["10.96.0.2"]),
-        service("b", "10.96.0.2"),
-    ]);
-    assert!(
-        said.contains("Service shop/a: endpoints: 10.96.0.2:8080 has the address of a cluster IP"),
-        "{said}"
+}
+
+#[test]
+fn an_endpoint_may_be_at_a_cluster_ip() {
+    let services = [service("a", "10.96.0.1"), service("b", "10.96.0.2")];
+    let at_vip = imported(&[&services[..], &[slice("a", &["10.96.0.2"])]].concat());
+    assert_eq!(endpoints(&at_vip.cluster.services()[0]), ["10.96.0.2:8080"]);
+}
+
+/// A Service of both families.
+fn dual(name: &str) -> Value {
+    with(service(name, "10.96.0.1"), "/spec/clusterIPs", json!(["10.96.0.1", "fd00::1"]))
+}
+
+#[test]
+fn a_service_of_two_families_is_two_with_what_is_of_each() {
+    let mut object = with(dual("a"), "/spec/ports/0/nodePort", json!(30_080));
+    object["spec"]["externalIPs"] = json!(["2001:db8::7", "192.0.2.7"]);
+    object["spec"]["loadBalancerSourceRanges"] = json!([" 203.0.113.9/24 ", "2001:db8:1::/48"]);
+    object["status"]["loadBalancer"]["ingress"] = json!([{"ip": "192.0.2.8"}, {"hostname": "lb"}]);
+    let six = with(second_slice("a", &["fd01::1", "fd01::2"]), "/addressType", json!("IPv6"));
+    let found = imported(&[six, object, slice("a", &["10.128.0.1"])]);
+    let [four, six] = found.cluster.services() else { panic!("two Services") };
+    assert_eq!((four.name(), four.id() == six.id()), (six.name(), false));
+    assert_eq!((endpoints(four), endpoints(six).len()), (vec!["10.128.0.1:8080".to_owned()], 2));
+    let texts = |service: &Service| {
+        let Extras { node_port, external_ips, load_balancer_ips, source_ranges, .. } =
+            service.extras();
+        format!("{node_port:?} {external_ips:?} {load_balancer_ips:?} {source_ranges:?}")
+    };
+    assert_eq!(texts(four), "Some(30080) [192.0.2.7] [192.0.2.8] [203.0.113.0/24]");
+    assert_eq!(texts(six), "Some(30080) [2001:db8::7] [] [2001:db8:1::/48]");
+    let counts = [
+        (Finding::SourceRanges, 2),
+        (Finding::Ipv6Port, 1),
+        (Finding::NodePort, 2),
+        (Finding::ExternalIp, 2),
+        (Finding::LoadBalancerIp, 1),
+    ];
+    assert_eq!(found.summary.found, counts.into());
+}
+
+#[test]
+fn policies_and_affinity_are_kept() {
+    let mut object = with(service("a", "10.96.0.1"), "/spec/sessionAffinity", json!("ClientIP"));
+    object["spec"]["internalTrafficPolicy"] = json!("Local");
+    object["spec"]["externalTrafficPolicy"] = json!("Local");
+    object["spec"]["healthCheckNodePort"] = json!(32_000);
+    let extras = |object: &Value| {
+        let found = imported(&[object.clone(), slice("a", &["10.128.0.1"])]);
+        found.cluster.services()[0].extras().clone()
+    };
+    let wanted = Extras {
+        affinity_s: Some(10_800),
+        internal_policy: TrafficPolicy::Local,
+        external_policy: TrafficPolicy::Local,
+        health_check_node_port: Some(32_000),
+        ..Extras::NONE
+    };
+    assert_eq!(extras(&object), wanted);
+    let config = json!({"clientIP": {"timeoutSeconds": 60}});
+    let object = with(object, "/spec/sessionAffinityConfig", config.clone());
+    assert_eq!(extras(&object), Extras { affinity_s: Some(60), ..wanted });
+    let plain = with(service("a", "10.96.0.1"), "/spec/sessionAffinityConfig", config);
+    assert_eq!(extras(&plain), Extras::NONE);
+}
+
+#[test]
+fn an_address_that_a_service_has_already_is_taken_once() {
+    let ingress =
+        json!([{"ip": "192.0.2.1"}, {"ip": "192.0.2.2"}, {"ip": "192.0.2.2"}, {"ip": ""}]);
+    let object = with(service("a", "10.96.0.1"), "/spec/externalIPs", json!(["192.0.2.1"]));
+    let object = with(object, "/status/loadBalancer/ingress", ingress);
+    let found = imported(&[object, slice("a", &["10.128.0.1"])]);
+    let addresses: Vec<IpAddr> = vec!["192.0.2.2".parse().unwrap()];
+    assert_eq!(found.cluster.services()[0].extras().load_balancer_ips, addresses);
+    assert_eq!(found.summary.found[&Finding::RepeatedAddress], 2);
+}
+
+#[test]
+fn an_ipv4_address_written_as_ipv6_is_ipv4() {
+    let object = with(service("a", "10.96.0.1"), "/spec/clusterIPs", json!(["::ffff:10.96.0.1"]));
+    let found = imported(&[object, slice("a", &["::ffff:10.128.0.1"])]);
+    assert_eq!(found.cluster.services()[0].vip().to_string(), "10.96.0.1");
+    assert_eq!(endpoints(&found.cluster.services()[0]), ["10.128.0.1:8080"]);
+}
+
+#[test]
+fn a_list_without_any_slice_is_imported_and_says_so() {
+    let found = imported(
+        &[service("a", "10.96.0.1"), dual("b")]
+            .map(|object| with(object, "/spec/ports/0/port", json!(81)))[1..],
     );
+    let counts =
+        [(Finding::NoEndpointObjects, 2), (Finding::WithoutEndpoints, 2), (Finding::Ipv6Port, 1)];
+    assert_eq!(found.summary.found, counts.into());
+}
+
+#[test]
+fn what_multiplies_in_memory_is_bounded() {
+    let many =
+        |count: u16, one: &dyn Fn(u16) -> Value| -> Vec<Value> { (0..count).map(one).collect() };
+    let addresses =
+        many(4_000, &|number| json!(format!("192.0.{}.{}", number >> 8, number & 0xff)));
+    let object = with(service("a", "10.96.0.1"), "/spec/externalIPs", addresses.into());
+    let ports = many(4_000, &|number| json!({"name": format!("p{number}"), "port": number + 1}));
+    let object = with(object, "/spec/ports", ports.clone().into());
+    let wide = with(slice("a", &[]), "/ports", ports.into());
+    let endpoints = many(
+        20_000,
+        &|number| json!({"addresses": [format!("10.128.{}.{}", number >> 8, number & 0xff)]}),
+    );
+    let wide = with(wide, "/endpoints", endpoints.into());
+    for (object, wanted) in [
+        (object, "there are more than 10000000 addresses of Service ports: import parts"),
+        (wide, "there are more than 50000000 endpoints of ports: import parts"),
+    ] {
+        let error = from_k8s(list(&[object]).as_bytes(), OnBadObject::Skip).unwrap_err();
+        assert_eq!(error.to_string(), wanted);
+    }
 }
 
 #[test]
