@@ -63,6 +63,17 @@ pub struct Tool {
     pub also: &'static [&'static str],
 }
 
+/// A Cluster as text that a tool reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Format {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it is.
+    pub help: &'static str,
+    /// The text, from an empty namespace.
+    pub text: fn(&Cluster, &Options) -> Vec<u8>,
+}
+
 /// How an administrator would program the same Cluster: by a tool that reads text.
 #[derive(Debug, Clone, Copy)]
 pub struct Admin {
@@ -72,8 +83,8 @@ pub struct Admin {
     pub package: &'static str,
     /// Its arguments.
     pub args: &'static [&'static str],
-    /// Name and description of the text for `vipbench generate --format`, if it is offered there.
-    pub format: Option<(&'static str, &'static str)>,
+    /// Texts for `vipbench generate --format`.
+    pub formats: &'static [Format],
     /// The text for a Cluster, from an empty namespace.
     pub text: fn(&Cluster, &Options) -> Vec<u8>,
     /// Whether the text says what the pod network is.
@@ -162,7 +173,7 @@ impl Admin {
             program,
             package,
             args,
-            format: None,
+            formats: &[],
             text,
             says_pods: true,
             says_services: false,

@@ -24,12 +24,13 @@ mod nftables;
 mod none;
 mod options;
 mod program;
+mod routing;
 mod text;
 
 pub use backend::{Audit, Backend, Staged};
 pub use backends::{UnknownProxy, also_known, backends, find};
 pub use counters::{CountedRule, Counters, Target};
-pub use descriptor::{Admin, Append, Cost, Descriptor, Reading, Tool};
+pub use descriptor::{Admin, Append, Cost, Descriptor, Format, Reading, Tool};
 pub use error::ProxyError;
 pub use iptables::tool::Variant as IptablesVariant;
 pub use nftables::options::NftablesOptions;

@@ -1,11 +1,12 @@
 //! The options that backends are opened with: what the node decides, and what each family takes
 //! besides.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use generators::Family;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::ipvs::options::IpvsOptions;
 use crate::nftables::options::NftablesOptions;
@@ -16,14 +17,14 @@ pub(crate) const TOOL_DEADLINE: Duration = Duration::from_mins(10);
 /// How the backends behave. The default is kube-proxy's default configuration, plus a Cluster CIDR.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The pod network (`--cluster-cidr`): VIP traffic from elsewhere is masqueraded (`! -s CIDR`).
-    /// Nothing: no such rule, as in kube-proxy without a local detector.
-    pub local_cidr: Option<Ipv4Net>,
+    /// The pod network of each family (`--cluster-cidr`): VIP traffic from elsewhere is masqueraded
+    /// (`! -s CIDR`). None: no such rule, as in kube-proxy without a local detector.
+    pub local_cidrs: Vec<IpNet>,
     /// Masquerade all VIP traffic (`--masquerade-all`).
     pub masquerade_all: bool,
     /// The addresses that `NodePort`s answer on (`--nodeport-addresses`). Empty: every local
     /// address.
-    pub node_addresses: Vec<Ipv4Addr>,
+    pub node_addresses: Vec<IpAddr>,
     /// Program an empty namespace the quickest way there is, for measures that start from a synced
     /// node. No sync that is measured has this.
     pub quick_start: bool,
@@ -39,18 +40,28 @@ pub struct Options {
 }
 
 impl Options {
+    /// The pod network of a family.
+    pub(crate) fn local_cidr(&self, family: Family) -> Option<IpNet> {
+        self.local_cidrs.iter().copied().find(|cidr| Family::of(cidr.addr()) == family)
+    }
+
+    /// The addresses of a family that `NodePort`s answer on.
+    pub(crate) fn node_addresses(&self, family: Family) -> impl Iterator<Item = IpAddr> {
+        self.node_addresses.iter().copied().filter(move |&one| Family::of(one) == family)
+    }
+
     /// Whether `NodePort`s answer on 127.0.0.1, which kube-proxy makes work with `route_localnet`
     /// (`--iptables-localhost-nodeports`, default true; off if the addresses are restricted to
     /// others: `NewProxier` in pkg/proxy/iptables/proxier.go, Kubernetes 1.35).
     pub(crate) fn has_localhost_node_ports(&self) -> bool {
-        self.node_addresses.is_empty() || self.node_addresses.iter().any(Ipv4Addr::is_loopback)
+        self.node_addresses.is_empty() || self.node_addresses.iter().any(IpAddr::is_loopback)
     }
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            local_cidr: Some(Ipv4Net::new_assert(Ipv4Addr::new(10, 128, 0, 0), 9)),
+            local_cidrs: vec![Ipv4Net::new_assert(Ipv4Addr::new(10, 128, 0, 0), 9).into()],
             masquerade_all: false,
             node_addresses: Vec::new(),
             quick_start: false,

@@ -3,21 +3,24 @@
 //!
 //! `std::fmt` would do the same at several times the cost, and rendering is measured.
 
-use std::net::Ipv4Addr;
+use std::io::Write as _;
+use std::net::IpAddr;
 
-use generators::{Endpoint, Ipv4Net};
+use generators::{Endpoint, Family, IpNet};
 
 /// The text so far and how many rules are in it.
 #[derive(Debug, Default)]
 pub(crate) struct Text {
     bytes: Vec<u8>,
     rules: u64,
+    /// The address family that commands are for, where these name one.
+    pub family: Option<Family>,
 }
 
 impl Text {
     /// An empty text with room for `bytes`.
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), rules: 0 }
+        Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
     }
 
     /// Appends words as they are.
@@ -63,18 +66,31 @@ impl Text {
     }
 
     /// Appends an address.
-    pub fn address(&mut self, address: Ipv4Addr) -> &mut Self {
-        let [a, b, c, d] = address.octets().map(u16::from);
-        self.number(a).str(".").number(b).str(".").number(c).str(".").number(d)
+    pub fn address(&mut self, address: IpAddr) -> &mut Self {
+        match address {
+            IpAddr::V4(address) => {
+                let [a, b, c, d] = address.octets().map(u16::from);
+                self.number(a).str(".").number(b).str(".").number(c).str(".").number(d)
+            }
+            IpAddr::V6(address) => {
+                // Memory never refuses what is written to it.
+                let _ = write!(self.bytes, "{address}");
+                self
+            }
+        }
     }
 
-    /// Appends `ip:port`.
+    /// Appends `ip:port`, or `[ip]:port` of IPv6.
     pub fn endpoint(&mut self, endpoint: Endpoint) -> &mut Self {
-        self.address(endpoint.address).str(":").number(endpoint.port)
+        match endpoint.address {
+            IpAddr::V4(_) => self.address(endpoint.address),
+            IpAddr::V6(_) => self.str("[").address(endpoint.address).str("]"),
+        };
+        self.str(":").number(endpoint.port)
     }
 
     /// Appends a network, host bits and all.
-    pub fn network(&mut self, network: Ipv4Net) -> &mut Self {
+    pub fn network(&mut self, network: IpNet) -> &mut Self {
         self.address(network.addr()).str("/").number(network.prefix_len().into())
     }
 
@@ -113,6 +129,8 @@ impl Text {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]
@@ -126,9 +144,11 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_its_address_and_port() {
-        let endpoint = Endpoint { address: Ipv4Addr::new(10, 0, 200, 1), port: 8080 };
-        let mut text = Text::default();
-        text.endpoint(endpoint);
-        assert_eq!(text.as_bytes(), endpoint.to_string().as_bytes());
+        for written in ["10.0.200.1:8080", "[fd00::1]:80"] {
+            let socket: SocketAddr = written.parse().expect("a socket address");
+            let mut text = Text::default();
+            text.endpoint(socket.into());
+            assert_eq!(text.as_bytes(), written.as_bytes());
+        }
     }
 }

@@ -41,6 +41,10 @@ const DATA: u16 = 2;
 const VALUE: u16 = 1;
 /// `NFTA_DATA_VERDICT`
 const VERDICT: u16 = 2;
+/// `NFTA_VERDICT_CODE`
+const VERDICT_CODE: u16 = 1;
+/// `NF_DROP` (include/uapi/linux/netfilter.h), in network order
+const NF_DROP: [u8; 4] = [0; 4];
 /// `NFTA_VERDICT_CHAIN`
 const VERDICT_CHAIN: u16 = 2;
 
@@ -49,8 +53,17 @@ const VERDICT_CHAIN: u16 = 2;
 pub struct Element {
     /// The key's bytes, as the kernel keeps them.
     pub key: Vec<u8>,
-    /// The chain that a map's verdict names.
-    pub goto: Option<String>,
+    /// Where a map's element leads.
+    pub verdict: Option<Verdict>,
+}
+
+/// Where an element of a verdict map leads, of those verdicts that are in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// `drop`
+    Drop,
+    /// `goto` a chain.
+    Goto(String),
 }
 
 /// The names of a table's chains.
@@ -124,12 +137,18 @@ fn read(message: &Message<'_>) -> Result<Vec<Element>, Malformed> {
 fn read_element(element: &Attributes<'_>) -> Result<Element, Malformed> {
     let key = element.find(KEY)?.ok_or(Malformed("an element has no key"))?;
     let key = Attributes::of(key).find(VALUE)?.ok_or(Malformed("a key has no value"))?;
-    let goto = match element.find(DATA)? {
-        Some(data) => match Attributes::of(data).find(VERDICT)? {
-            Some(verdict) => text(&Attributes::of(verdict), VERDICT_CHAIN)?.map(str::to_owned),
-            None => None,
-        },
+    let verdict = match element.find(DATA)? {
+        Some(data) => Attributes::of(data).find(VERDICT)?,
         None => None,
     };
-    Ok(Element { key: key.to_vec(), goto })
+    let verdict = verdict.map(|verdict| read_verdict(&Attributes::of(verdict))).transpose()?;
+    Ok(Element { key: key.to_vec(), verdict: verdict.flatten() })
+}
+
+fn read_verdict(verdict: &Attributes<'_>) -> Result<Option<Verdict>, Malformed> {
+    if let Some(chain) = text(verdict, VERDICT_CHAIN)? {
+        return Ok(Some(Verdict::Goto(chain.to_owned())));
+    }
+    let code = verdict.find(VERDICT_CODE)?;
+    Ok((code == Some(&NF_DROP[..])).then_some(Verdict::Drop))
 }

@@ -12,17 +12,18 @@ mod jumps;
 mod names;
 mod render;
 pub(crate) mod saved;
+mod service_rules;
 mod teardown;
 mod text;
 pub(crate) mod tool;
 pub(crate) mod verify;
 
-use generators::Cluster;
+use generators::{Cluster, Family};
 use linux::CpuTime;
 use linux::sysctl::Sysctls;
 
 use crate::backend::{Audit, Backend, Staged};
-use crate::descriptor::{Admin, Append, Cost, Descriptor, Tool};
+use crate::descriptor::{Admin, Append, Cost, Descriptor, Format, Tool};
 use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::modules::{CONNTRACK, NF_TABLES, XTABLES};
@@ -53,7 +54,18 @@ pub(crate) static LEGACY: Descriptor = Descriptor {
         XTABLES,
     ],
     admin: Some(Admin {
-        format: Some(("iptables", "Input of `iptables-restore`, as kube-proxy would write it")),
+        formats: &[
+            Format {
+                name: "iptables",
+                help: "Input of `iptables-restore`, as kube-proxy would write it",
+                text: restore_text,
+            },
+            Format {
+                name: "ip6tables",
+                help: "The same for the Services of IPv6, for `ip6tables-restore`",
+                text: |cluster, options| full_text(Family::V6, cluster, options),
+            },
+        ],
         ..Admin::new(Variant::Legacy.restore_tool(), "iptables", RESTORE, restore_text)
     }),
     append: Some(Append {
@@ -108,13 +120,17 @@ pub(crate) const TOOL_NFT: Tool = Tool {
 
 /// What a full sync of an empty namespace hands to `iptables-restore`.
 fn restore_text(cluster: &Cluster, options: &Options) -> Vec<u8> {
-    render::full(options, cluster, &[]).into_parts().0
+    full_text(Family::V4, cluster, options)
+}
+
+fn full_text(family: Family, cluster: &Cluster, options: &Options) -> Vec<u8> {
+    render::full(options, family, cluster, &[]).into_parts().0
 }
 
 /// What `iptables-save` prints of a namespace that got this and the jumps.
-pub(crate) fn saved_text(cluster: &Cluster, options: &Options) -> String {
-    let restore = restore_text(cluster, options);
-    saved::text(&String::from_utf8_lossy(&restore), false) + &jumps::saved()
+pub(crate) fn saved_text(family: Family, cluster: &Cluster, options: &Options) -> String {
+    let restore = full_text(family, cluster, options);
+    saved::text(&String::from_utf8_lossy(&restore), family) + &jumps::saved()
 }
 
 /// The backends `iptables-legacy` and `iptables-nft`.
@@ -233,8 +249,10 @@ impl Staged for Iptables {
     /// The text for `iptables-restore`.
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
         let text = match request {
-            SyncRequest::Full(cluster) => render::full(&self.options, cluster, &self.existing),
-            SyncRequest::Incremental(step) => render::incremental(&self.options, step),
+            SyncRequest::Full(cluster) => {
+                render::full(&self.options, Family::V4, cluster, &self.existing)
+            }
+            SyncRequest::Incremental(step) => render::incremental(&self.options, Family::V4, step),
         };
         let (text, rules) = text.into_parts();
         Ok(Program::of_text(text, rules, RestoreText))
@@ -257,7 +275,7 @@ impl Audit for Iptables {
     /// Compares `iptables-save` with what it should print after a full sync of this Cluster.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
         let found = self.tool.save(&[])?;
-        let expected = saved_text(cluster, &self.options);
+        let expected = saved_text(Family::V4, cluster, &self.options);
         let (expected, found) = (Dump::parse(expected.as_bytes())?, Dump::parse(&found)?);
         let mut differences = Differences::default();
         verify::compare(&expected, &found, &mut differences);

@@ -8,9 +8,10 @@
 use std::fmt;
 
 use data_encoding::BASE32;
-use generators::{Endpoint, Service};
+use generators::{Endpoint, Service, TrafficPolicy};
 use sha2::{Digest, Sha256};
 
+use crate::routing::Routing;
 use crate::text::Text;
 
 /// Characters of the hash in a chain name.
@@ -19,7 +20,7 @@ const HASH_CHARS: usize = 16;
 const HASH_BYTES: usize = HASH_CHARS * 5 / 8;
 
 /// Bytes of the longest `ip:port`.
-const ENDPOINT_BYTES_MAX: usize = 21;
+const ENDPOINT_BYTES_MAX: usize = 53;
 
 /// The kinds of chains that a Service has, which are what a stale-chain sweep may delete
 /// (`isServiceChainName` in pkg/proxy/iptables/proxier.go, Kubernetes 1.35).
@@ -75,51 +76,67 @@ impl fmt::Display for Chain {
 /// The chain names of one Service, as far as a sync needs them.
 #[derive(Debug)]
 pub(super) struct ServiceChains<'a> {
-    /// The Service they are for.
-    pub service: &'a Service,
-    /// Hash of `KUBE-SVC-` and `KUBE-EXT-`.
+    /// The Service they are for, and where traffic to it goes.
+    pub routing: Routing<'a>,
+    /// Hash of `KUBE-SVC-`, `KUBE-SVL-`, `KUBE-FW-` and `KUBE-EXT-`.
     pub hash: ChainHash,
-    /// Hash of each `KUBE-SEP-`, in the order of the Endpoints. Nothing: the Service's own chains
-    /// stay as they are in the kernel, and only the rules that lead to them are written.
-    pub endpoints: Option<Vec<ChainHash>>,
+    /// The Endpoints that this node sends traffic to, and the hash of each `KUBE-SEP-`. Nothing: the
+    /// Service's own chains stay as they are in the kernel, and only the rules that lead to them are
+    /// written.
+    pub endpoints: Option<Vec<(Endpoint, ChainHash)>>,
 }
 
 impl<'a> ServiceChains<'a> {
     /// The names of all chains of a Service.
     pub(super) fn all(service: &'a Service) -> Self {
-        let identity = identity(service);
+        let (identity, routing) = (identity(service), Routing::of(service));
         let mut text = Text::with_capacity(ENDPOINT_BYTES_MAX);
-        let endpoint_hash = |endpoint: &Endpoint| {
+        let hashed = |&endpoint: &Endpoint| {
             text.clear();
-            text.endpoint(*endpoint);
-            ChainHash::of(identity.clone().chain_update(text.as_bytes()))
+            text.endpoint(endpoint);
+            (endpoint, ChainHash::of(identity.clone().chain_update(text.as_bytes())))
         };
-        let endpoints = service.endpoints().iter().map(endpoint_hash).collect();
-        Self { service, hash: ChainHash::of(identity), endpoints: Some(endpoints) }
+        let endpoints = routing.targets.reachable().iter().map(hashed).collect();
+        Self { routing, hash: ChainHash::of(identity), endpoints: Some(endpoints) }
     }
 
     /// The names that rules outside a Service's own chains jump to.
     pub(super) fn entrances(service: &'a Service) -> Self {
-        Self { service, hash: ChainHash::of(identity(service)), endpoints: None }
+        let hash = ChainHash::of(identity(service));
+        Self { routing: Routing::of(service), hash, endpoints: None }
     }
 
-    /// Whether traffic from outside may come in by a NodePort or an external IP, so that the
-    /// Service has a `KUBE-EXT-` chain.
-    pub(super) fn has_external_chain(&self) -> bool {
-        !self.service.endpoints().is_empty() && self.service.is_external()
+    /// The chain that draws an Endpoint under a policy.
+    pub(super) const fn choice(&self, policy: TrafficPolicy) -> Chain {
+        match policy {
+            TrafficPolicy::Cluster => self.hash.chain("KUBE-SVC-"),
+            TrafficPolicy::Local => self.hash.chain("KUBE-SVL-"),
+        }
     }
 
-    /// The chains that a sync writes for the Service: none if they stay as they are, none if there
-    /// are no Endpoints.
+    /// The chain of traffic from outside.
+    pub(super) const fn external(&self) -> Chain {
+        self.hash.chain("KUBE-EXT-")
+    }
+
+    /// The chain that admits clients to the load balancers' addresses.
+    pub(super) const fn firewall(&self) -> Chain {
+        self.hash.chain("KUBE-FW-")
+    }
+
+    /// The chains that a sync writes for the Service: none if they stay as they are.
     pub(super) fn written(&self) -> impl Iterator<Item = Chain> {
-        let endpoints = self.endpoints.as_deref().unwrap_or_default();
-        let own = (!endpoints.is_empty()).then_some(self.hash);
-        let external = own.filter(|_| self.has_external_chain());
-        external
-            .map(|hash| hash.chain("KUBE-EXT-"))
-            .into_iter()
-            .chain(own.map(|hash| hash.chain("KUBE-SVC-")))
-            .chain(endpoints.iter().map(|hash| hash.chain("KUBE-SEP-")))
+        let routing = &self.routing;
+        let own = [
+            (routing.has_external_chain(), self.external()),
+            (routing.has_firewall(), self.firewall()),
+            (routing.has_cluster_chain(), self.choice(TrafficPolicy::Cluster)),
+            (routing.has_local_chain(), self.choice(TrafficPolicy::Local)),
+        ];
+        let is_written = self.endpoints.is_some();
+        let own = own.into_iter().filter(move |(is_there, _)| is_written && *is_there);
+        let endpoints = self.endpoints.iter().flatten().map(|(_, hash)| hash.chain("KUBE-SEP-"));
+        own.map(|(_, chain)| chain).chain(endpoints)
     }
 }
 
@@ -136,14 +153,14 @@ mod tests {
     fn chains(name: [&str; 3], protocol: Protocol, endpoints: &[&str]) -> (String, Vec<String>) {
         let endpoints = endpoints
             .iter()
-            .map(|text| text.parse::<std::net::SocketAddrV4>().expect("ip:port").into())
+            .map(|text| text.parse::<std::net::SocketAddr>().expect("ip:port").into())
             .collect();
         let name = ServiceName::new(name[0], name[1], name[2]).expect("a name");
         let vip = "172.30.0.1".parse().expect("an address");
         let service = Service::new(name, vip, 80, protocol, endpoints).expect("a Service");
         let chains = ServiceChains::all(&service);
         let text = |hash: &ChainHash| String::from_utf8_lossy(&hash.0).into_owned();
-        let endpoints = chains.endpoints.iter().flatten().map(text).collect();
+        let endpoints = chains.endpoints.iter().flatten().map(|(_, hash)| text(hash)).collect();
         (text(&chains.hash), endpoints)
     }
 

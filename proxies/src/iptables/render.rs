@@ -1,22 +1,19 @@
 //! The text of a sync: a Cluster, or a Change of one, as input of `iptables-restore --noflush`.
 //!
 //! `syncProxyRules` in pkg/proxy/iptables/proxier.go, Kubernetes 1.35: same chains, same rules,
-//! same order, same order of arguments. Left out is what needs features a Cluster does not have
-//! (session affinity, Local traffic policies, source ranges, load-balancer IPs, health-check ports)
-//! and the nfacct counters, which upstream leaves out too where the kernel has no `xt_nfacct`.
-//! Nothing here touches a kernel.
+//! same order, same order of arguments. Left out are the nfacct counters, which upstream leaves out
+//! too where the kernel has no `xt_nfacct`. Nothing here touches a kernel; the rules of a Service are
+//! in `service_rules`.
 
 use std::collections::HashSet;
 
-use generators::{Change, Cluster, Service, Step};
+use generators::{Change, Cluster, Family, FrontendKind, Service, Step};
 
-use super::names::{Chain, ChainHash, ServiceChains};
+use super::names::{Chain, ServiceChains};
+use super::service_rules::{ServiceRules, write_protocol};
 use crate::options::Options;
+use crate::routing::{Fate, Routing};
 use crate::text::Text;
-
-/// Above this many Endpoints the comments of Endpoint rules are left out
-/// (`largeClusterEndpointsThreshold`).
-const LARGE_CLUSTER_ENDPOINTS: usize = 1000;
 
 const FILTER_CHAINS: &str = "\
 *filter
@@ -62,37 +59,40 @@ const MASQUERADE_RULES: &str = "\
 const NODE_PORTS_COMMENT: &str = "-m comment --comment \
 \"kubernetes service nodeports; NOTE: this must be the last rule in this chain\"";
 
-/// The text of a full sync. Chains of Services in `existing` that the Cluster does not have are
-/// deleted.
-pub(super) fn full(options: &Options, cluster: &Cluster, existing: &[Chain]) -> Text {
-    let services: Vec<_> = cluster.services().iter().map(ServiceChains::all).collect();
+/// The text of a full sync of one family. Chains of Services in `existing` that the Cluster does not
+/// have are deleted.
+pub(super) fn full(
+    options: &Options,
+    family: Family,
+    cluster: &Cluster,
+    existing: &[Chain],
+) -> Text {
+    let services: Vec<_> = cluster.of_family(family).map(ServiceChains::all).collect();
     let stale = without_written(existing.iter().copied(), &services);
-    Sync { options, cluster, services: &services, stale: &stale }.text()
+    Sync { options, family, services: &services, stale: &stale }.text()
 }
 
-/// The text of a partial sync (KEP-3453): all entrances, but only the chains of changed Services.
+/// The text of a partial sync of one family (KEP-3453): all entrances, but only the chains of
+/// changed Services.
 ///
 /// Chains that lost their Service or Endpoint are deleted at once, as kube-proxy does in small
 /// clusters. In large ones it leaves them, unreachable, to a later sync.
-pub(super) fn incremental(options: &Options, step: &Step<'_>) -> Text {
-    let touched: HashSet<_> = step.changes().iter().map(Change::service_name).collect();
-    let is_touched = |service: &&Service| touched.contains(service.name());
-    let old = step.before().services().iter().filter(is_touched);
+pub(super) fn incremental(options: &Options, family: Family, step: &Step<'_>) -> Text {
+    let touched: Vec<_> = step.changes().iter().map(Change::service_id).collect();
+    let touched: HashSet<_> = touched.iter().map(|id| (&id.name, id.family)).collect();
+    let is_touched = |service: &&Service| touched.contains(&(service.name(), service.family()));
+    let old = step.before().of_family(family).filter(is_touched);
     let old: Vec<_> = old.map(ServiceChains::all).collect();
-    let services: Vec<_> = step
-        .after()
-        .services()
-        .iter()
-        .map(|service| {
-            if is_touched(&service) {
-                ServiceChains::all(service)
-            } else {
-                ServiceChains::entrances(service)
-            }
-        })
-        .collect();
+    let chains = |service| {
+        if is_touched(&service) {
+            ServiceChains::all(service)
+        } else {
+            ServiceChains::entrances(service)
+        }
+    };
+    let services: Vec<_> = step.after().of_family(family).map(chains).collect();
     let stale = without_written(old.iter().flat_map(ServiceChains::written), &services);
-    Sync { options, cluster: step.after(), services: &services, stale: &stale }.text()
+    Sync { options, family, services: &services, stale: &stale }.text()
 }
 
 /// Those of some chains that the sync does not write, so that nothing leads to them any more.
@@ -111,7 +111,7 @@ fn without_written(
 /// One sync, planned.
 struct Sync<'a> {
     options: &'a Options,
-    cluster: &'a Cluster,
+    family: Family,
     services: &'a [ServiceChains<'a>],
     stale: &'a [Chain],
 }
@@ -135,13 +135,17 @@ impl Sync<'_> {
 
     fn write_filter(&self, text: &mut Text) {
         text.str(FILTER_CHAINS);
-        if self.options.has_localhost_node_ports() {
-            text.make_chain("KUBE-FIREWALL");
-            text.rules(LOCALNET_FIREWALL);
+        match self.family {
+            Family::V4 if !self.options.has_localhost_node_ports() => {}
+            Family::V4 => {
+                text.make_chain("KUBE-FIREWALL");
+                text.rules(LOCALNET_FIREWALL);
+            }
+            // kube-proxy makes it with the jump to it, and leaves it empty.
+            Family::V6 => text.make_chain("KUBE-FIREWALL"),
         }
-        let services = self.cluster.services().iter();
-        for service in services.filter(|service| service.endpoints().is_empty()) {
-            write_rejects(text, service);
+        for chains in self.services {
+            write_filter_rules(text, chains);
         }
         text.rules(FORWARD_RULES).str("COMMIT\n");
     }
@@ -155,8 +159,9 @@ impl Sync<'_> {
             text.make_hashed_chain(*chain);
         }
         text.rules(MASQUERADE_RULES);
-        let mut rules = ServiceRules::new(self.options, self.cluster);
-        for chains in self.services.iter().filter(|chains| !chains.service.endpoints().is_empty()) {
+        let endpoints = self.services.iter().map(|chains| chains.routing.service.endpoints().len());
+        let mut rules = ServiceRules::new(self.options, self.family, endpoints.sum());
+        for chains in self.services.iter().filter(|chains| chains.routing.targets.has_any) {
             rules.write(text, chains);
         }
         for chain in self.stale {
@@ -168,186 +173,80 @@ impl Sync<'_> {
 
     /// The end of KUBE-SERVICES, behind every VIP.
     fn write_node_port_jumps(&self, text: &mut Text) {
-        let addresses = &self.options.node_addresses;
-        if addresses.is_empty() {
+        if self.options.node_addresses.is_empty() {
             text.append_to("KUBE-SERVICES ").str(NODE_PORTS_COMMENT);
-            text.str(" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS").end();
+            text.str(" -m addrtype --dst-type LOCAL");
+            // IPv6 has no route_localnet (`NewProxier`).
+            text.str(if self.family == Family::V6 { " ! -d ::1/128" } else { "" });
+            text.str(" -j KUBE-NODEPORTS").end();
         }
-        for address in addresses {
+        for address in self.options.node_addresses(self.family) {
             text.append_to("KUBE-SERVICES ").str(NODE_PORTS_COMMENT);
-            text.str(" -d ").address(*address).str(" -j KUBE-NODEPORTS").end();
+            text.str(" -d ").address(address).str(" -j KUBE-NODEPORTS").end();
         }
     }
 }
 
-/// Refuses connections to a Service without Endpoints, so that clients need not time out.
-fn write_rejects(text: &mut Text, service: &Service) {
-    let mut comment = Text::default();
-    comment.str(" -m comment --comment \"").str(service.name().as_str());
-    comment.str(" has no endpoints\"");
+/// What the filter table says of a Service: where its traffic goes nowhere, which clients it does
+/// not admit, and which port tells load balancers about it.
+fn write_filter_rules(text: &mut Text, chains: &ServiceChains<'_>) {
+    let Routing { service, internal, external, .. } = chains.routing;
+    let extras = service.extras();
+    if (internal, external) != (Fate::Served, Fate::Served) {
+        write_dead_ends(text, &chains.routing);
+    }
+    if chains.routing.has_firewall() {
+        for address in &extras.load_balancer_ips {
+            text.append_to("KUBE-PROXY-FIREWALL -m comment --comment \"");
+            text.str(service.name().as_str()).str(" traffic not accepted by ");
+            text.chain(chains.firewall()).str("\"");
+            write_protocol(text, service);
+            text.str(" -d ").address(*address).str(" --dport ").number(service.port());
+            text.str(" -j DROP").end();
+        }
+    }
+    if let Some(port) = extras.health_check_node_port {
+        text.append_to("KUBE-NODEPORTS -m comment --comment \"").str(service.name().as_str());
+        text.str(" health check node port\" -m tcp -p tcp --dport ").number(port);
+        text.str(" -j ACCEPT").end();
+    }
+}
+
+/// Refuses connections to a Service without Endpoints, so that clients need not time out, and drops
+/// those to one that has none on this node where it must.
+fn write_dead_ends(text: &mut Text, routing: &Routing<'_>) {
+    let service = routing.service;
     let mut protocol = Text::default();
     write_protocol(&mut protocol, service);
-    let vip = std::iter::once(("KUBE-SERVICES", service.vip()));
-    let external = service.external_ips().iter().map(|ip| ("KUBE-EXTERNAL-SERVICES", *ip));
-    for (chain, address) in vip.chain(external) {
-        text.append_to(chain).text(&comment).text(&protocol).str(" -d ").address(address);
-        text.str(" --dport ").number(service.port()).str(" -j REJECT").end();
-    }
-    if let Some(node_port) = service.node_port() {
-        text.append_to("KUBE-EXTERNAL-SERVICES").text(&comment);
-        text.str(" -m addrtype --dst-type LOCAL").text(&protocol);
-        text.str(" --dport ").number(node_port).str(" -j REJECT").end();
-    }
-}
-
-/// ` -m tcp -p tcp`: the match before the protocol it belongs to, as upstream writes it.
-fn write_protocol(text: &mut Text, service: &Service) {
-    let protocol = service.protocol().as_str();
-    text.str(" -m ").str(protocol).str(" -p ").str(protocol);
-}
-
-/// Writes the nat rules of Services, one after the other, reusing what they have in common.
-struct ServiceRules {
-    /// The match on traffic to a VIP that is masqueraded, ` ! -s CIDR` or none, if any is.
-    outside: Option<Text>,
-    /// Whether rules of Endpoints carry comments.
-    endpoint_comments: bool,
-    /// `1/n` by `n`: kube-proxy formats each once, too (`proxier.probability`).
-    probabilities: Vec<String>,
-    protocol: Text,
-}
-
-impl ServiceRules {
-    fn new(options: &Options, cluster: &Cluster) -> Self {
-        let mut outside = Text::default();
-        let is_masqueraded = match options.local_cidr {
-            _ if options.masquerade_all => true,
-            None => false,
-            Some(network) => {
-                outside.str(" ! -s ").network(network);
-                true
-            }
+    for frontend in service.frontends() {
+        let (chain, fate) = match frontend.kind {
+            FrontendKind::ClusterIp => ("KUBE-SERVICES", routing.internal),
+            _ => ("KUBE-EXTERNAL-SERVICES", routing.external),
         };
-        Self {
-            outside: is_masqueraded.then_some(outside),
-            endpoint_comments: cluster.endpoint_count() <= LARGE_CLUSTER_ENDPOINTS,
-            probabilities: Vec::new(),
-            protocol: Text::default(),
-        }
-    }
-
-    /// All nat rules of a Service that has Endpoints.
-    fn write(&mut self, text: &mut Text, chains: &ServiceChains<'_>) {
-        self.protocol.clear();
-        write_protocol(&mut self.protocol, chains.service);
-        self.write_entrances(text, chains);
-        let Some(endpoints) = &chains.endpoints else { return };
-        self.write_masquerade(text, chains);
-        self.write_choice(text, chains, endpoints);
-        self.write_endpoints(text, chains, endpoints);
-    }
-
-    /// The rules by which traffic for a Service leaves the shared chains.
-    fn write_entrances(&self, text: &mut Text, chains: &ServiceChains<'_>) {
-        let service = chains.service;
-        let name = service.name().as_str();
-        text.append_to("KUBE-SERVICES");
-        self.write_vip_match(text, service);
-        text.str(" -j ").chain(chains.hash.chain("KUBE-SVC-")).end();
-        for address in service.external_ips() {
-            text.append_to("KUBE-SERVICES -m comment --comment \"").str(name);
-            text.str(" external IP\"").text(&self.protocol).str(" -d ").address(*address);
-            text.str(" --dport ").number(service.port());
-            text.str(" -j ").chain(chains.hash.chain("KUBE-EXT-")).end();
-        }
-        if let Some(node_port) = service.node_port() {
-            text.append_to("KUBE-NODEPORTS -m comment --comment ").str(name).text(&self.protocol);
-            text.str(" --dport ").number(node_port);
-            text.str(" -j ").chain(chains.hash.chain("KUBE-EXT-")).end();
-        }
-    }
-
-    fn write_vip_match(&self, text: &mut Text, service: &Service) {
-        text.str(" -m comment --comment \"").str(service.name().as_str()).str(" cluster IP\"");
-        text.text(&self.protocol).str(" -d ").address(service.vip());
-        text.str(" --dport ").number(service.port());
-    }
-
-    /// Marks what must return by this node: VIP traffic from outside the Cluster, and all that came
-    /// by an address of this node.
-    fn write_masquerade(&self, text: &mut Text, chains: &ServiceChains<'_>) {
-        let service_chain = chains.hash.chain("KUBE-SVC-");
-        if let Some(outside) = &self.outside {
-            text.append_to_hashed(service_chain);
-            self.write_vip_match(text, chains.service);
-            text.text(outside).str(" -j KUBE-MARK-MASQ").end();
-        }
-        if chains.has_external_chain() {
-            let external_chain = chains.hash.chain("KUBE-EXT-");
-            text.append_to_hashed(external_chain);
-            text.str(" -m comment --comment \"masquerade traffic for ");
-            text.str(chains.service.name().as_str());
-            text.str(" external destinations\" -j KUBE-MARK-MASQ").end();
-            text.append_to_hashed(external_chain).str(" -j ").chain(service_chain).end();
-        }
-    }
-
-    /// The chain that draws one Endpoint: each rule takes its share of what the ones before left.
-    fn write_choice(&mut self, text: &mut Text, chains: &ServiceChains<'_>, hashes: &[ChainHash]) {
-        let service = chains.service;
-        for (at, (endpoint, hash)) in service.endpoints().iter().zip(hashes).enumerate() {
-            text.append_to_hashed(chains.hash.chain("KUBE-SVC-"));
-            if self.endpoint_comments {
-                text.str(" -m comment --comment \"").str(service.name().as_str()).str(" -> ");
-                text.endpoint(*endpoint).str("\"");
-            }
-            let left = hashes.len() - at;
-            if left > 1 {
-                text.str(" -m statistic --mode random --probability ").str(self.probability(left));
-            }
-            text.str(" -j ").chain(hash.chain("KUBE-SEP-")).end();
-        }
-    }
-
-    /// The chains that translate, and mark what comes back to where it came from (hairpin).
-    fn write_endpoints(&self, text: &mut Text, chains: &ServiceChains<'_>, hashes: &[ChainHash]) {
-        let name = chains.service.name().as_str();
-        for (endpoint, hash) in chains.service.endpoints().iter().zip(hashes) {
-            let chain = hash.chain("KUBE-SEP-");
-            self.begin_endpoint_rule(text, chain, name);
-            text.str(" -s ").address(endpoint.address).str(" -j KUBE-MARK-MASQ").end();
-            self.begin_endpoint_rule(text, chain, name);
-            text.text(&self.protocol).str(" -j DNAT --to-destination ").endpoint(*endpoint).end();
-        }
-    }
-
-    fn begin_endpoint_rule(&self, text: &mut Text, chain: Chain, name: &str) {
-        text.append_to_hashed(chain);
-        if self.endpoint_comments {
-            text.str(" -m comment --comment ").str(name);
-        }
-    }
-
-    /// `1/n` as kube-proxy prints it (`%0.10f`).
-    fn probability(&mut self, n: usize) -> &str {
-        for known in self.probabilities.len()..=n {
-            self.probabilities.push(format!("{:.10}", 1.0 / known as f64));
-        }
-        self.probabilities.get(n).map_or("", String::as_str)
+        let target = match fate {
+            Fate::Served => continue,
+            Fate::Refused => "REJECT",
+            Fate::Dropped => "DROP",
+        };
+        text.append_to(chain).str(" -m comment --comment \"").str(service.name().as_str());
+        text.str(" ").str(fate.reason()).str("\"");
+        match frontend.address {
+            Some(address) => text.text(&protocol).str(" -d ").address(address),
+            None => text.str(" -m addrtype --dst-type LOCAL").text(&protocol),
+        };
+        text.str(" --dport ").number(frontend.port).str(" -j ").str(target).end();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
-    use generators::ServiceName;
+    use generators::ServiceId;
 
     use super::*;
     use crate::golden::{self, service};
 
     fn options() -> Options {
-        Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() }
+        Options { local_cidrs: vec![golden::LOCAL_CIDR.into()], ..Options::default() }
     }
 
     fn string(text: Text) -> String {
@@ -355,11 +254,15 @@ mod tests {
     }
 
     fn full_text(options: &Options, cluster: &Cluster) -> String {
-        string(full(options, cluster, &[]))
+        string(full(options, Family::V4, cluster, &[]))
     }
 
     fn incremental_text(before: &Cluster, change: Change) -> String {
-        string(incremental(&options(), &before.step(vec![change]).expect("the Change fits")))
+        string(incremental(
+            &options(),
+            Family::V4,
+            &before.step(vec![change]).expect("the Change fits"),
+        ))
     }
 
     fn lines_with<'a>(text: &'a str, part: &str) -> Vec<&'a str> {
@@ -393,8 +296,8 @@ mod tests {
     #[test]
     fn a_removed_service_loses_its_chains_and_its_entrances() {
         let before = golden::overall();
-        let name: ServiceName = "ns3/svc3:p80".parse().expect("a name");
-        let text = incremental_text(&before, Change::ServiceRemoved(name));
+        let id: ServiceId = "ns3/svc3:p80".parse().expect("a name");
+        let text = incremental_text(&before, Change::ServiceRemoved(id));
         for chain in ["EXT-X27LE4BHSL4DOUIK", "SVC-X27LE4BHSL4DOUIK", "SEP-OYPFS5VJICHGATKP"] {
             let chain = format!("KUBE-{chain}");
             let expected = [format!(":{chain} - [0:0]"), format!("-X {chain}")];
@@ -417,7 +320,7 @@ mod tests {
     fn a_full_sync_deletes_the_chains_that_are_left_from_before() {
         let kept = Chain::parse("KUBE-SVC-XPGD46QRK7WJZT7O").expect("a Service's chain");
         let stale = Chain::parse("KUBE-SEP-BSWRHOQ77KEXZLNL").expect("an Endpoint's chain");
-        let text = string(full(&options(), &golden::overall(), &[kept, stale]));
+        let text = string(full(&options(), Family::V4, &golden::overall(), &[kept, stale]));
         assert_eq!(lines_with(&text, "-X "), [format!("-X {stale}")]);
         assert_eq!(lines_with(&text, &format!(":{stale} - [0:0]")).len(), 1);
         assert_eq!(lines_with(&text, &format!(":{kept} - [0:0]")).len(), 1);
@@ -427,7 +330,7 @@ mod tests {
     fn rules_are_as_many_as_the_formula_says() {
         // Per Service 2 + 3k rules in nat; fixed are 5 in nat and 4 in filter.
         for (services, k) in [(1, 1), (20, 1), (20, 3), (300, 4)] {
-            let (text, rules) = full(&options(), &plain(services, k), &[]).into_parts();
+            let (text, rules) = full(&options(), Family::V4, &plain(services, k), &[]).into_parts();
             assert_eq!(rules, (services * (2 + 3 * k) + 5 + 4) as u64);
             let text = String::from_utf8(text).expect("rules are ASCII");
             assert_eq!(text.lines().filter(|line| line.starts_with("-A ")).count() as u64, rules);
@@ -463,12 +366,12 @@ mod tests {
         };
         let all = marked(&Options { masquerade_all: true, ..options() });
         assert!(all.len() == 1 && all[0].ends_with(" --dport 80 -j KUBE-MARK-MASQ"), "{all:?}");
-        assert!(marked(&Options { local_cidr: None, ..options() }).is_empty());
+        assert!(marked(&Options { local_cidrs: Vec::new(), ..options() }).is_empty());
     }
 
     #[test]
     fn restricted_node_addresses_replace_every_local_address() {
-        let node_addresses = vec![Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)];
+        let node_addresses = vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
         let text = full_text(&Options { node_addresses, ..options() }, &golden::overall());
         assert!(lines_with(&text, "addrtype").is_empty());
         assert!(lines_with(&text, "KUBE-FIREWALL").is_empty());
@@ -480,8 +383,10 @@ mod tests {
     #[test]
     fn a_service_without_endpoints_is_refused_wherever_it_answers() {
         let silent = service("ns6/svc6:p80", "172.30.0.46", &[])
-            .with_node_port(30_006)
-            .and_then(|service| service.with_external_ips(vec![Ipv4Addr::new(192, 0, 2, 6)]))
+            .with(|extras| {
+                extras.node_port = Some(30_006);
+                extras.external_ips = vec![[192, 0, 2, 6].into()];
+            })
             .expect("a Service");
         let text = full_text(&options(), &Cluster::new(vec![silent]).expect("a Cluster"));
         let comment = "-m comment --comment \"ns6/svc6:p80 has no endpoints\"";

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
+use generators::Family;
 use ipnet::IpNet;
 
 /// Matches without an extension, in the order in which they are printed.
@@ -28,13 +29,13 @@ const RECENT: [&str; 9] = [
 /// The saved form of a text for `iptables-restore`, or `ip6tables-restore`: the same tables and
 /// chains, with their rules as the tool of the same family prints them. Lines that are neither a
 /// table nor a chain nor a rule at the end of one are left out.
-pub(crate) fn text(restore: &str, is_ipv6: bool) -> String {
+pub(crate) fn text(restore: &str, family: Family) -> String {
     let mut saved = String::with_capacity(restore.len() * 5 / 4);
     for line in restore.lines() {
         match line.strip_prefix("-A ").map(|rule| rule.split_once(' ').unwrap_or((rule, ""))) {
             Some((chain, rule)) => {
                 saved.extend(["-A ", chain]);
-                Rule::parse(rule, is_ipv6).write(&mut saved);
+                Rule::parse(rule, family).write(&mut saved);
             }
             None if line.starts_with(['*', ':']) || line == "COMMIT" => saved.push_str(line),
             None => continue,
@@ -54,7 +55,7 @@ struct Rule {
 }
 
 impl Rule {
-    fn parse(text: &str, is_ipv6: bool) -> Self {
+    fn parse(text: &str, family: Family) -> Self {
         let mut rule = Self::default();
         let mut words = words(text).into_iter().peekable();
         let mut not = "";
@@ -76,7 +77,7 @@ impl Rule {
             not = "";
         }
         for (name, options) in &mut rule.parts {
-            complete(name, options, is_ipv6);
+            complete(name, options, family);
         }
         rule
     }
@@ -91,7 +92,8 @@ impl Rule {
 }
 
 /// Puts options in their order, and what was not given behind them.
-fn complete(name: &str, options: &mut Vec<String>, is_ipv6: bool) {
+fn complete(name: &str, options: &mut Vec<String>, family: Family) {
+    let is_ipv6 = family == Family::V6;
     match name {
         " -m recent" => {
             let place = |option: &String| RECENT.iter().position(|name| option.contains(name));
@@ -214,17 +216,18 @@ mod tests {
     use crate::options::Options;
 
     fn saved(rule: &str) -> String {
-        text(&format!("-A X {rule}\n"), false)
+        text(&format!("-A X {rule}\n"), Family::V4)
     }
 
     #[test]
     fn a_whole_sync_is_saved_as_iptables_save_is_known_to_print_it() {
-        let options = Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() };
+        let options =
+            Options { local_cidrs: vec![golden::LOCAL_CIDR.into()], ..Options::default() };
         let restore = restore_text(&golden::overall(), &options);
         let restore = String::from_utf8(restore).expect("rules are ASCII");
         let mut table = "";
         let mut rules = Vec::new();
-        let saved = text(&restore, false) + &jumps::saved();
+        let saved = text(&restore, Family::V4) + &jumps::saved();
         for line in saved.lines() {
             if let Some(name) = line.strip_prefix('*') {
                 table = name;
@@ -279,7 +282,7 @@ mod tests {
             "-A X -d fd00::1/128 -p tcp -m recent --set --mask {mask} --rsource -m tcp --dport 80 \
              -j REJECT --reject-with icmp6-port-unreachable\n"
         );
-        assert_eq!(text(written, true), printed);
+        assert_eq!(text(written, Family::V6), printed);
     }
 
     #[test]
@@ -301,7 +304,7 @@ mod tests {
     fn a_saved_rule_stays_as_it_is() {
         let rules = golden::OVERALL_SAVED.lines().filter_map(|line| line.split_once(' '));
         for (_, rule) in rules {
-            assert_eq!(text(rule, false), format!("{rule}\n"));
+            assert_eq!(text(rule, Family::V4), format!("{rule}\n"));
         }
     }
 
@@ -310,7 +313,7 @@ mod tests {
         fn damaged_text_never_panics(at in 0..golden::OVERALL_RESTORE.len(), byte: u8) {
             let mut restore = golden::OVERALL_RESTORE.as_bytes().to_vec();
             restore[at] = byte;
-            let _ = text(&String::from_utf8_lossy(&restore), false);
+            let _ = text(&String::from_utf8_lossy(&restore), Family::V4);
         }
     }
 }

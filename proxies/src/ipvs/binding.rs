@@ -37,7 +37,7 @@ impl VipProgram {
         let mut wanted = NodeObjects::default();
         for service in cluster.services() {
             let label = draft.about(service.name());
-            layout.objects(service, &[], |object| {
+            layout.objects(service, |object| {
                 if matches!(object, NodeObject::Local(_)) {
                     wanted.push(object, label);
                 }

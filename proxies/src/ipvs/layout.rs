@@ -4,16 +4,21 @@
 //! Fixed for a namespace and a Cluster, then a pure function of each Service. How to get there from
 //! what the kernel holds is in `render`.
 
-use std::net::Ipv4Addr;
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use generators::{Cluster, Endpoint, Protocol, Service};
+use generators::{
+    Cluster, Endpoint, Family, FrontendKind, Protocol, Service, Targets, TrafficPolicy,
+};
 use ipnet::Ipv4Net;
 use linux::netlink::ipset::Member;
 
 use super::objects::NodeObject;
 use super::options::{Forwarding, IpvsOptions, VipBinding};
 use super::sets::Set;
-use super::wire::{FLAG_SOURCE_PORT, RealServer, SCHEDULER_MAX, Settings, VirtualKey};
+use super::wire::{
+    FLAG_PERSISTENT, FLAG_SOURCE_PORT, RealServer, SCHEDULER_MAX, Settings, VirtualKey,
+};
 use crate::error::ProxyError;
 use crate::options::Options;
 
@@ -49,7 +54,7 @@ impl Layout {
         let node_addresses = if options.node_addresses.is_empty() {
             own_addresses.clone()
         } else {
-            options.node_addresses.clone()
+            options.node_addresses(Family::V4).filter_map(ipv4).collect()
         };
         let options = options.ipvs.clone();
         let scheduler = options.scheduler.as_str();
@@ -71,9 +76,28 @@ impl Layout {
         Ok(Self { options, settings, range, own_addresses, node_addresses })
     }
 
-    /// The virtual services of a Service in this namespace.
-    pub fn virtual_services(&self, service: &Service) -> impl Iterator<Item = VirtualKey> {
-        virtual_services(service, &self.node_addresses)
+    /// The virtual services of a Service in this namespace, and what each of them stands for.
+    pub fn virtual_services(
+        &self,
+        service: &Service,
+    ) -> impl Iterator<Item = (VirtualKey, FrontendKind)> {
+        let protocol = service.protocol();
+        let nodes = self.node_addresses.iter().copied().map(IpAddr::from);
+        virtual_services(service, nodes).filter_map(move |(at, kind)| {
+            Some((VirtualKey { address: ipv4(at.ip())?, port: at.port(), protocol }, kind))
+        })
+    }
+
+    /// How the virtual services of a Service work: a client comes back to its real server where
+    /// there is session affinity.
+    pub fn settings_of(&self, service: &Service) -> Cow<'_, Settings> {
+        match service.extras().affinity_s {
+            None => Cow::Borrowed(&self.settings),
+            Some(timeout_s) => {
+                let Settings { scheduler, flags, .. } = self.settings.clone();
+                Cow::Owned(Settings { scheduler, flags: flags | FLAG_PERSISTENT, timeout_s })
+            }
+        }
     }
 
     /// The real server for an Endpoint.
@@ -97,23 +121,26 @@ impl Layout {
                 remedy: "give the Endpoint the Service's port, or forward by nat".into(),
             });
         }
-        let (address, port) = (endpoint.address, endpoint.port);
+        let address = ipv4(endpoint.address).ok_or_else(|| ProxyError::Unsupported {
+            what: format!("Endpoint {endpoint} of Service {}", service.name()),
+            reason: "this proxy programs IPv4 alone".into(),
+            remedy: "leave the Service out".into(),
+        })?;
+        let port = endpoint.port;
         Ok(RealServer { address, port, forwarding: forwarding.number(), weight: WEIGHT })
     }
 
-    /// Calls `each` for every local address and set member that a Service needs. Every Endpoint
-    /// counts as local to this node, as the model has no other nodes.
-    pub fn objects(
-        &self,
-        service: &Service,
-        endpoints: &[Endpoint],
-        mut each: impl FnMut(NodeObject),
-    ) {
+    /// Calls `each` for every local address and set member that a Service needs. Addresses of load
+    /// balancers are treated as external IPs are.
+    pub fn objects(&self, service: &Service, mut each: impl FnMut(NodeObject)) {
         let (transport, port) = (service.protocol().number(), service.port());
         let masquerade = self.options.masquerade;
-        let vip = (service.vip(), Set::ClusterIp);
-        let external = service.external_ips().iter().map(|&address| (address, Set::ExternalIp));
-        for (address, set) in std::iter::once(vip).chain(external) {
+        for frontend in service.frontends() {
+            let Some(address) = frontend.address.and_then(ipv4) else { continue };
+            let set = match frontend.kind {
+                FrontendKind::ClusterIp => Set::ClusterIp,
+                _ => Set::ExternalIp,
+            };
             let local = self.local(address);
             each(NodeObject::Local(local));
             if masquerade {
@@ -126,12 +153,13 @@ impl Layout {
         if !masquerade {
             return;
         }
-        for endpoint in endpoints {
-            let (address, port) = (endpoint.address, endpoint.port);
-            let member = Member { address, transport, port, second: address };
+        // Only an Endpoint of this node can reach itself through it.
+        for endpoint in service.targets().reachable().iter().filter(|one| !one.is_remote) {
+            let Some(address) = ipv4(endpoint.address) else { continue };
+            let member = Member { address, transport, port: endpoint.port, second: address };
             each(NodeObject::Member(Set::LoopBack, member));
         }
-        let Some(port) = service.node_port() else { return };
+        let Some(port) = service.extras().node_port else { return };
         let at = Member { port, ..Member::NONE };
         match service.protocol() {
             Protocol::Tcp => each(NodeObject::Member(Set::NodePortTcp, at)),
@@ -163,30 +191,52 @@ impl Layout {
     }
 }
 
-/// The virtual services of a Service: one for its VIP, each external IP and, at its node port, each
-/// node address.
+/// The virtual services of a Service: one for each of its addresses and, at its node port, each
+/// address of the node that is of its family.
 pub(super) fn virtual_services(
     service: &Service,
-    node_addresses: &[Ipv4Addr],
-) -> impl Iterator<Item = VirtualKey> {
-    let (port, protocol) = (service.port(), service.protocol());
-    let vips = std::iter::once(service.vip()).chain(service.external_ips().iter().copied());
-    let node_ports = service.node_port().into_iter().flat_map(move |port| {
-        node_addresses.iter().map(move |&address| VirtualKey { address, port, protocol })
-    });
-    vips.map(move |address| VirtualKey { address, port, protocol }).chain(node_ports)
+    node_addresses: impl Iterator<Item = IpAddr> + Clone,
+) -> impl Iterator<Item = (SocketAddr, FrontendKind)> {
+    let nodes = node_addresses.filter(move |&one| Family::of(one) == service.family());
+    service.frontends().flat_map(move |frontend| {
+        let nodes = frontend.address.is_none().then(|| nodes.clone());
+        let addresses = frontend.address.into_iter().chain(nodes.into_iter().flatten());
+        addresses.map(move |address| (SocketAddr::new(address, frontend.port), frontend.kind))
+    })
+}
+
+/// The Endpoints behind a frontend. Where a policy asks for those of this node and there are none,
+/// traffic goes to those of other nodes (`syncEndpoint`, pkg/proxy/ipvs/proxier.go, Kubernetes
+/// 1.36).
+pub(super) fn served<'a>(
+    service: &Service,
+    targets: &'a Targets<'_>,
+    kind: FrontendKind,
+) -> &'a [Endpoint] {
+    match service.policy_of(kind) {
+        TrafficPolicy::Local if !targets.local.is_empty() => &targets.local,
+        _ => &targets.cluster,
+    }
+}
+
+/// An IPv4 address, which is all that this backend programs.
+pub(super) const fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
 }
 
 /// The range that a local route is to serve: the one given, or the smallest that holds every VIP.
 fn range_of(cluster: &Cluster, given: Option<Ipv4Net>) -> Result<Ipv4Net, ProxyError> {
-    let vips = || cluster.services().iter().map(Service::vip);
+    let vips = || cluster.of_family(Family::V4).map(Service::vip).filter_map(ipv4);
     let range = match (given, vips().min(), vips().max()) {
         (Some(range), ..) => range.trunc(),
         (None, Some(lowest), Some(highest)) => spanning(lowest, highest),
         // A Cluster has a Service.
         _ => Ipv4Net::default(),
     };
-    for service in cluster.services() {
+    for service in cluster.of_family(Family::V4) {
         for &endpoint in service.endpoints() {
             refuse_in_range(range, service, endpoint)?;
         }
@@ -208,7 +258,7 @@ fn refuse_in_range(
     service: &Service,
     endpoint: Endpoint,
 ) -> Result<(), ProxyError> {
-    if !range.contains(&endpoint.address) {
+    if !ipv4(endpoint.address).is_some_and(|address| range.contains(&address)) {
         return Ok(());
     }
     Err(ProxyError::Unsupported {
@@ -291,12 +341,14 @@ mod tests {
 
     #[test]
     fn node_ports_answer_on_the_given_addresses_or_on_those_of_the_node() {
-        let service = service("a", "10.96.0.1", &[]).with_node_port(30_080).expect("a node port");
+        let service = service("a", "10.96.0.1", &[])
+            .with(|extras| extras.node_port = Some(30_080))
+            .expect("a node port");
         let own: Vec<Ipv4Addr> = vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
         let keys = |options: &Options| -> Vec<String> {
             let layout = Layout::of(&cluster(vec![service.clone()]), options, own.clone());
             let layout = layout.expect("a layout");
-            layout.virtual_services(&service).map(|key| key.to_string()).collect()
+            layout.virtual_services(&service).map(|(key, _)| key.to_string()).collect()
         };
         let mut options = Options::default();
         assert_eq!(

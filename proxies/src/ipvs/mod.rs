@@ -29,7 +29,7 @@ use linux::CpuTime;
 use linux::netlink::route;
 
 use crate::backend::{Audit, Backend, Staged};
-use crate::descriptor::{Admin, Descriptor, Tool};
+use crate::descriptor::{Admin, Descriptor, Format, Tool};
 use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::iptables::TOOL_NFT;
@@ -90,7 +90,7 @@ pub(crate) static IPVS: Descriptor = Descriptor {
         ],
     ],
     admin: Some(Admin {
-        format: Some((NAME, "Input of `ipvsadm -R`")),
+        formats: &[Format { name: NAME, help: "Input of `ipvsadm -R`", text: admin_text }],
         says_pods: false,
         needs_node_addresses: true,
         // IPVS alone; VIPs by one route, so that addresses do not hide the rest.
@@ -99,14 +99,16 @@ pub(crate) static IPVS: Descriptor = Descriptor {
             options.ipvs.vip_binding = VipBinding::LocalRoute;
         },
         beside: |cluster, options| bind_vips(cluster, options).map(drop),
-        ..Admin::new("ipvsadm", "ipvsadm", &["-R"], |cluster, options| {
-            save_text(cluster, options).into_bytes()
-        })
+        ..Admin::new("ipvsadm", "ipvsadm", &["-R"], admin_text)
     }),
     bucket_services: Some(buckets::lengths),
     needs_local_vips: true,
     ..Descriptor::new(NAME, "ipvs", |options| Box::new(Ipvs::new(options)))
 };
+
+fn admin_text(cluster: &Cluster, options: &Options) -> Vec<u8> {
+    save_text(cluster, options).into_bytes()
+}
 
 /// The backend `ipvs`.
 #[derive(Debug)]

@@ -7,31 +7,18 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use generators::{Change, Cluster, Endpoint, Service, ServiceName};
+use generators::{Change, Cluster, Family, Service, ServiceName};
 
-use super::layout::Layout;
+use super::layout::{Layout, served};
 use super::objects::{LabelledObject, NodeObject};
 use super::program::{IpvsProgram, KernelIds};
 use super::render::Draft;
 use crate::error::ProxyError;
 
-/// A Service with the Endpoints it has now.
-#[derive(Debug, Clone)]
-struct Placed {
-    service: Service,
-    endpoints: Vec<Endpoint>,
-}
-
-impl Placed {
-    fn of(service: &Service) -> Self {
-        Self { service: service.clone(), endpoints: service.endpoints().to_vec() }
-    }
-}
-
 /// What is in the kernel.
 #[derive(Debug)]
 pub(super) struct ProgrammedState {
-    services: HashMap<ServiceName, Placed>,
+    services: HashMap<ServiceName, Service>,
     uses: HashMap<NodeObject, u32>,
 }
 
@@ -39,7 +26,7 @@ pub(super) struct ProgrammedState {
 /// they are after it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Delta {
-    services: HashMap<ServiceName, Option<Placed>>,
+    services: HashMap<ServiceName, Option<Service>>,
     uses: HashMap<NodeObject, u32>,
     /// The touched objects, in the order in which they were first touched, each with the label of
     /// who did.
@@ -51,18 +38,16 @@ impl ProgrammedState {
     pub fn of(cluster: &Cluster, layout: &Layout) -> Self {
         let mut services = HashMap::with_capacity(cluster.services().len());
         let mut uses = HashMap::new();
-        for service in cluster.services() {
-            layout.objects(service, service.endpoints(), |object| {
-                *uses.entry(object).or_insert(0) += 1;
-            });
-            services.insert(service.name().clone(), Placed::of(service));
+        for service in cluster.of_family(Family::V4) {
+            layout.objects(service, |object| *uses.entry(object).or_insert(0) += 1);
+            services.insert(service.name().clone(), service.clone());
         }
         Self { services, uses }
     }
 
     /// Whether this may be the state of this Cluster. Looks at its size alone.
     pub fn fits(&self, cluster: &Cluster) -> bool {
-        self.services.len() == cluster.services().len()
+        self.services.len() == cluster.of_family(Family::V4).count()
     }
 
     /// The messages for these Changes, in their order, and what to enter when they are taken.
@@ -79,21 +64,29 @@ impl ProgrammedState {
         let mut draft = Draft::new(layout, ids, 2 * changes.len());
         let mut delta = Delta::default();
         for change in changes {
-            let name = change.service_name();
+            let id = change.service_id();
+            if id.family != Family::V4 {
+                continue;
+            }
+            let name = &id.name;
             let label = draft.about(name);
             let before = self.service(&delta, name).cloned();
             let after = match (change, &before) {
                 (Change::EndpointReplaced { old, new, .. }, Some(placed)) => {
-                    Some(replace(&mut draft, placed, *old, *new)?)
+                    let after = placed.with_endpoint_replaced(*old, *new);
+                    let after = after.map_err(|error| contradiction(name, &error.to_string()))?;
+                    draft.change_servers(placed, &after)?;
+                    Some(after)
                 }
                 (Change::ServiceAdded(service), None) => {
-                    for key in layout.virtual_services(service) {
-                        draft.create(key, service, service.endpoints())?;
+                    let targets = service.targets();
+                    for (key, kind) in layout.virtual_services(service) {
+                        draft.create(key, service, served(service, &targets, kind))?;
                     }
-                    Some(Placed::of(service))
+                    Some(service.clone())
                 }
                 (Change::ServiceRemoved(_), Some(placed)) => {
-                    for key in layout.virtual_services(&placed.service) {
+                    for (key, _) in layout.virtual_services(placed) {
                         draft.delete(key);
                     }
                     None
@@ -131,23 +124,13 @@ impl ProgrammedState {
         }
     }
 
-    /// Whether these are the same state, but for the order of Endpoints.
+    /// Whether these are the same state.
     #[cfg(test)]
     pub fn equals(&self, other: &Self) -> bool {
-        let endpoints = |placed: &Placed| {
-            let mut endpoints = placed.endpoints.clone();
-            endpoints.sort_unstable();
-            endpoints
-        };
-        let same = |(name, placed): (&ServiceName, &Placed)| {
-            other.services.get(name).is_some_and(|other| endpoints(other) == endpoints(placed))
-        };
-        self.uses == other.uses
-            && self.services.len() == other.services.len()
-            && self.services.iter().all(same)
+        self.uses == other.uses && self.services == other.services
     }
 
-    fn service<'a>(&'a self, delta: &'a Delta, name: &ServiceName) -> Option<&'a Placed> {
+    fn service<'a>(&'a self, delta: &'a Delta, name: &ServiceName) -> Option<&'a Service> {
         match delta.services.get(name) {
             Some(placed) => placed.as_ref(),
             None => self.services.get(name),
@@ -160,8 +143,8 @@ impl ProgrammedState {
         delta: &mut Delta,
         label: u32,
         layout: &Layout,
-        before: Option<&Placed>,
-        after: Option<&Placed>,
+        before: Option<&Service>,
+        after: Option<&Service>,
     ) {
         let mut step = |object: NodeObject, up: bool| {
             let users = match delta.uses.entry(object) {
@@ -176,29 +159,12 @@ impl ProgrammedState {
             *users = if up { *users + 1 } else { users.saturating_sub(1) };
         };
         if let Some(placed) = after {
-            layout.objects(&placed.service, &placed.endpoints, |object| step(object, true));
+            layout.objects(placed, |object| step(object, true));
         }
         if let Some(placed) = before {
-            layout.objects(&placed.service, &placed.endpoints, |object| step(object, false));
+            layout.objects(placed, |object| step(object, false));
         }
     }
-}
-
-fn replace(
-    draft: &mut Draft<'_>,
-    placed: &Placed,
-    old: Endpoint,
-    new: Endpoint,
-) -> Result<Placed, ProxyError> {
-    let mut after = placed.clone();
-    let name = placed.service.name();
-    if after.endpoints.contains(&new) {
-        return Err(contradiction(name, &format!("it has Endpoint {new} already")));
-    }
-    let slot = after.endpoints.iter_mut().find(|endpoint| **endpoint == old);
-    *slot.ok_or_else(|| contradiction(name, &format!("it has no Endpoint {old}")))? = new;
-    draft.replace(&placed.service, old, new)?;
-    Ok(after)
 }
 
 fn contradiction(name: &ServiceName, what: &str) -> ProxyError {

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use generators::{Cluster, Endpoint, Service, ServiceName};
+use generators::{Cluster, Endpoint, Family as AddressFamily, Service, ServiceName};
 use linux::netlink::ipset::{self, Member};
 use linux::netlink::socket::Family;
 use linux::netlink::{Encoder, route};
 
-use super::layout::Layout;
+use super::layout::{Layout, served};
 use super::objects::{LabelledObject, NO_SERVICE, NodeObject, NodeObjects, Side};
 use super::observe::{Observed, ObservedService};
 use super::options::VipBinding;
@@ -97,7 +97,10 @@ impl<'a> Draft<'a> {
         endpoints: &[Endpoint],
     ) -> Result<(), ProxyError> {
         let mut writer = writer(self.ids, &mut self.services.encoder);
-        writer.service(Verb::Add, key, &self.settings);
+        match service.extras().affinity_s {
+            None => writer.service(Verb::Add, key, &self.settings),
+            Some(_) => writer.service(Verb::Add, key, &self.layout.settings_of(service).written()),
+        }
         for &endpoint in endpoints {
             writer.real(Verb::Add, key, &self.layout.real_server(service, endpoint)?);
         }
@@ -111,15 +114,21 @@ impl<'a> Draft<'a> {
     /// it when its connections have ended, a minute later at the earliest
     /// (`pkg/proxy/ipvs/graceful_termination.go`, Kubernetes 1.30); the end state is the same. New
     /// ones come first, so that a virtual service is never without.
-    fn adjust(&mut self, service: &Service, found: &ObservedService) -> Result<(), ProxyError> {
+    fn adjust(
+        &mut self,
+        service: &Service,
+        endpoints: &[Endpoint],
+        found: &ObservedService,
+    ) -> Result<(), ProxyError> {
         let key = found.key;
         let mut writer = writer(self.ids, &mut self.services.encoder);
-        if found.settings != self.layout.settings {
-            writer.service(Verb::Change, key, &self.settings);
+        let settings = self.layout.settings_of(service);
+        if found.settings != *settings {
+            writer.service(Verb::Change, key, &settings.written());
         }
         let mut stale: HashMap<_, &RealServer> =
             found.reals.iter().map(|real| ((real.address, real.port), real)).collect();
-        for &endpoint in service.endpoints() {
+        for &endpoint in endpoints {
             let wanted = self.layout.real_server(service, endpoint)?;
             match stale.remove(&(wanted.address, wanted.port)) {
                 None => writer.real(Verb::Add, key, &wanted),
@@ -136,19 +145,18 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Puts one Endpoint of a Service in the place of another, new one first.
-    pub fn replace(
-        &mut self,
-        service: &Service,
-        old: Endpoint,
-        new: Endpoint,
-    ) -> Result<(), ProxyError> {
-        let (old, new) =
-            (self.layout.real_server(service, old)?, self.layout.real_server(service, new)?);
+    /// Brings the real servers of a Service from one state of its Endpoints to another, new ones
+    /// first.
+    pub fn change_servers(&mut self, before: &Service, after: &Service) -> Result<(), ProxyError> {
         let mut writer = writer(self.ids, &mut self.services.encoder);
-        for key in self.layout.virtual_services(service) {
-            writer.real(Verb::Add, key, &new);
-            writer.real(Verb::Remove, key, &old);
+        let (old, new) = (before.targets(), after.targets());
+        for (key, kind) in self.layout.virtual_services(after) {
+            let (old, new) = (served(before, &old, kind), served(after, &new, kind));
+            for (verb, endpoints, others) in [(Verb::Add, new, old), (Verb::Remove, old, new)] {
+                for &endpoint in endpoints.iter().filter(|endpoint| !others.contains(endpoint)) {
+                    writer.real(verb, key, &self.layout.real_server(after, endpoint)?);
+                }
+            }
         }
         self.services.label(self.label);
         Ok(())
@@ -231,17 +239,18 @@ pub(super) fn full(
         Draft::new(layout, ids, if observed.services.is_empty() { expected } else { 0 });
     let mut stale = observed.by_key();
     let mut wanted = NodeObjects::with_capacity(cluster.services().len());
-    for service in cluster.services() {
-        let label = draft.about(service.name());
-        for key in layout.virtual_services(service) {
+    for service in cluster.of_family(AddressFamily::V4) {
+        let (label, targets) = (draft.about(service.name()), service.targets());
+        for (key, kind) in layout.virtual_services(service) {
+            let endpoints = served(service, &targets, kind);
             // Hashing costs as much as writing a message, so it is left out where there is nothing
             // to find.
             match if stale.is_empty() { None } else { stale.remove(&key) } {
-                None => draft.create(key, service, service.endpoints())?,
-                Some(found) => draft.adjust(service, found)?,
+                None => draft.create(key, service, endpoints)?,
+                Some(found) => draft.adjust(service, endpoints, found)?,
             }
         }
-        layout.objects(service, service.endpoints(), |object| wanted.push(object, label));
+        layout.objects(service, |object| wanted.push(object, label));
     }
     draft.about_none();
     for found in &observed.services {
@@ -279,7 +288,7 @@ pub(super) mod tests {
     }
 
     pub fn endpoint(text: &str) -> Endpoint {
-        text.parse::<std::net::SocketAddrV4>().expect("ip:port").into()
+        text.parse::<std::net::SocketAddr>().expect("ip:port").into()
     }
 
     pub fn cluster(services: Vec<Service>) -> Cluster {
@@ -294,7 +303,7 @@ pub(super) mod tests {
     fn holding(cluster: &Cluster, layout: &Layout) -> Observed {
         let mut observed = Observed::default();
         for service in cluster.services() {
-            for key in layout.virtual_services(service) {
+            for (key, _) in layout.virtual_services(service) {
                 let real = |at: &Endpoint| layout.real_server(service, *at).expect("a real server");
                 observed.services.push(ObservedService {
                     key,
@@ -302,9 +311,7 @@ pub(super) mod tests {
                     reals: service.endpoints().iter().map(real).collect(),
                 });
             }
-            layout.objects(service, service.endpoints(), |object| {
-                observed.objects.push(object, NO_SERVICE);
-            });
+            layout.objects(service, |object| observed.objects.push(object, NO_SERVICE));
         }
         observed.objects.sort();
         observed
@@ -340,8 +347,10 @@ pub(super) mod tests {
         cluster(vec![
             service("web", "10.96.0.10", &["10.128.0.1:8080", "10.128.0.2:8080"]),
             service("dns", "10.96.0.9", &["10.128.0.1:53"])
-                .with_node_port(30_053)
-                .and_then(|service| service.with_external_ips(vec![[198, 51, 100, 7].into()]))
+                .with(|extras| {
+                    extras.node_port = Some(30_053);
+                    extras.external_ips = vec![[198, 51, 100, 7].into()];
+                })
                 .expect("a node port and an external IP"),
             service("idle", "10.96.0.11", &[]),
         ])
@@ -519,7 +528,7 @@ pub(super) mod tests {
         let lines = incremental(&example(), &changes).expect("it renders");
         assert!(!lines.iter().any(|line| line.contains("10.128.0.5,")), "{lines:?}");
         let [added, replaced] = changes;
-        let back = [added, replaced, Change::ServiceRemoved(name)];
+        let back = [added, replaced, Change::ServiceRemoved("ns/new:p80".parse().expect("a name"))];
         let lines = incremental(&example(), &back).expect("it renders");
         assert!(
             !lines.iter().any(|line| line.contains("KUBE-") || line.contains("address")),
@@ -535,14 +544,17 @@ pub(super) mod tests {
         let programmed = ProgrammedState::of(&example(), &layout);
         let (old, new) = (endpoint("10.128.0.9:80"), endpoint("10.128.0.8:80"));
         for (change, words) in [
-            (Change::ServiceRemoved(name("ns/none:p80")), "ns/none:p80: it is not programmed"),
+            (
+                Change::ServiceRemoved("ns/none:p80".parse().expect("a name")),
+                "ns/none:p80: it is not programmed",
+            ),
             (
                 Change::ServiceAdded(service("web", "10.96.0.10", &[])),
                 "ns/web:p80: it is programmed already",
             ),
             (
                 Change::EndpointReplaced { service: name("ns/web:p80"), old, new },
-                "it has no Endpoint 10.128.0.9:80",
+                "Service ns/web:p80 has no endpoint 10.128.0.9:80",
             ),
         ] {
             let error = programmed.render(&layout, IDS, &[change]).expect_err("a contradiction");

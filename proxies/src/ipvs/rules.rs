@@ -6,7 +6,7 @@
 //! rules for empty sets are left out; chains that only load balancers, source ranges or health
 //! checks would fill are left out too. Nothing here runs a tool.
 
-use generators::{Cluster, Service};
+use generators::{Cluster, Family, Service};
 use ipnet::Ipv4Net;
 
 use crate::iptables::dump::Dump;
@@ -25,12 +25,14 @@ pub(super) struct ServiceKinds {
 impl ServiceKinds {
     /// What a Cluster needs, of whose VIPs this range is local.
     pub fn of(cluster: &Cluster, range: Option<Ipv4Net>) -> Self {
-        cluster.services().iter().fold(Self { range, ..Self::default() }, Self::and)
+        cluster.of_family(Family::V4).fold(Self { range, ..Self::default() }, Self::and)
     }
 
     fn and(mut self, service: &Service) -> Self {
-        self.external_ips |= !service.external_ips().is_empty();
-        if service.node_port().is_some()
+        let extras = service.extras();
+        self.external_ips |=
+            !extras.external_ips.is_empty() || !extras.load_balancer_ips.is_empty();
+        if extras.node_port.is_some()
             && let Some(node_ports) = self.node_ports.get_mut(service.protocol() as usize)
         {
             *node_ports = true;
@@ -130,7 +132,7 @@ fn nat_rules(options: &Options, kinds: ServiceKinds) -> Vec<String> {
 /// is unknown, what has a VIP as its own source, which is how the node's own connections to its
 /// VIPs begin.
 fn cluster_ip_rule(options: &Options, set: &dyn Fn(&str, &str, &str) -> String) -> String {
-    let (fields, source) = match (options.masquerade_all, options.local_cidr) {
+    let (fields, source) = match (options.masquerade_all, options.local_cidr(Family::V4)) {
         (true, _) => ("dst,dst", String::new()),
         (false, Some(cidr)) => ("dst,dst", format!("! -s {} ", cidr.trunc())),
         (false, None) => ("src,dst", String::new()),
@@ -206,9 +208,10 @@ mod tests {
     use crate::ipvs::render::tests::{cluster, service};
 
     fn kinds() -> ServiceKinds {
-        let service = service("a", "10.96.0.1", &[])
-            .with_node_port(30_080)
-            .and_then(|service| service.with_external_ips(vec![[198, 51, 100, 7].into()]));
+        let service = service("a", "10.96.0.1", &[]).with(|extras| {
+            extras.node_port = Some(30_080);
+            extras.external_ips = vec![[198, 51, 100, 7].into()];
+        });
         let range = Ipv4Net::new([10, 96, 0, 0].into(), 12).ok();
         ServiceKinds::of(&cluster(vec![service.expect("a Service")]), range)
     }
@@ -262,8 +265,9 @@ mod tests {
 
     #[test]
     fn the_mark_rule_follows_what_is_known_of_the_pod_network() {
-        let rule = |local_cidr, masquerade_all| {
-            let options = Options { local_cidr, masquerade_all, ..Options::default() };
+        let rule = |local_cidr: Option<Ipv4Net>, masquerade_all| {
+            let local_cidrs = local_cidr.into_iter().map(Into::into).collect();
+            let options = Options { local_cidrs, masquerade_all, ..Options::default() };
             let [nat, _] = tables(&options, ServiceKinds::default());
             let cluster_ip = |rule: &&String| rule.contains(CLUSTER_IP);
             nat.rules.iter().find(cluster_ip).expect("the rule").replace(CLUSTER_IP, "C")

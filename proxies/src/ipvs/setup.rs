@@ -179,9 +179,8 @@ COMMIT
 /// Makes the sets that are not there, each large enough for what the Cluster can put into any of
 /// them.
 fn make_sets(observed: &Observed, cluster: &Cluster) -> Result<(), ProxyError> {
-    let external_ips: usize =
-        cluster.services().iter().map(|service| service.external_ips().len()).sum();
-    let members = cluster.services().len() + external_ips + cluster.endpoint_count();
+    let addresses: usize = cluster.services().iter().map(|one| one.frontends().count()).sum();
+    let members = addresses + cluster.endpoint_count();
     let size = size_for(members);
     let mut missing = Vec::new();
     for set in Set::ALL {

@@ -5,9 +5,8 @@ use std::fmt::Write;
 
 use generators::{Cluster, Protocol};
 
-use super::layout::virtual_services;
+use super::layout::{served, virtual_services};
 use super::options::Forwarding;
-use super::wire::VirtualKey;
 use crate::options::Options;
 
 /// The virtual services and real servers of a Cluster as `ipvsadm -S -n` writes them, in the order
@@ -30,14 +29,15 @@ pub fn save_text(cluster: &Cluster, options: &Options) -> String {
             Protocol::Udp => "-u",
             Protocol::Sctp => "--sctp-service",
         };
-        for VirtualKey { address, port, .. } in virtual_services(service, &options.node_addresses) {
+        let affinity = service.extras().affinity_s;
+        let affinity = affinity.map_or_else(String::new, |seconds| format!(" -p {seconds}"));
+        let targets = service.targets();
+        let nodes = options.node_addresses.iter().copied();
+        for (at, kind) in virtual_services(service, nodes) {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "-A {protocol} {address}:{port} -s {scheduler}{flags}");
-            for endpoint in service.endpoints() {
-                let _ = writeln!(
-                    text,
-                    "-a {protocol} {address}:{port} -r {endpoint} {forwarding} -w 1"
-                );
+            let _ = writeln!(text, "-A {protocol} {at} -s {scheduler}{affinity}{flags}");
+            for endpoint in served(service, &targets, kind) {
+                let _ = writeln!(text, "-a {protocol} {at} -r {endpoint} {forwarding} -w 1");
             }
         }
     }
@@ -56,9 +56,10 @@ mod tests {
         let udp = service("dns", "10.96.0.10", &["10.128.0.2:53"]);
         let udp =
             Service::new(udp.name().clone(), udp.vip(), 53, Protocol::Udp, udp.endpoints().into());
-        let web = service("web", "10.96.0.1", &["10.128.0.1:80", "10.128.0.3:80"])
-            .with_node_port(30_080)
-            .and_then(|service| service.with_external_ips(vec![[198, 51, 100, 7].into()]));
+        let web = service("web", "10.96.0.1", &["10.128.0.1:80", "10.128.0.3:80"]).with(|extras| {
+            extras.node_port = Some(30_080);
+            extras.external_ips = vec![[198, 51, 100, 7].into()];
+        });
         let cluster = cluster(vec![web.expect("a Service"), udp.expect("a Service")]);
         let node_addresses = vec![[192, 0, 2, 1].into()];
         let options = Options { node_addresses, ..Options::default() };

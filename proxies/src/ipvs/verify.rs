@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use generators::{Cluster, Service};
+use generators::{Cluster, Endpoint, Family, Service};
 
-use super::layout::Layout;
+use super::layout::{Layout, served};
 use super::objects::{NodeObjects, Side};
 use super::observe::{Observed, ObservedService};
 use super::wire::RealServer;
@@ -20,15 +20,17 @@ pub(super) fn compare(
 ) -> Result<(), ProxyError> {
     let mut extra = observed.by_key();
     let mut wanted = NodeObjects::default();
-    for (label, service) in (0..).zip(cluster.services()) {
-        for key in layout.virtual_services(service) {
+    for (label, service) in (0..).zip(cluster.of_family(Family::V4)) {
+        let targets = service.targets();
+        for (key, kind) in layout.virtual_services(service) {
+            let endpoints = served(service, &targets, kind);
             match extra.remove(&key) {
-                Some(found) => compare_service(layout, service, found, differences)?,
+                Some(found) => compare_service(layout, service, endpoints, found, differences)?,
                 None => differences
                     .add(|| format!("no virtual service {key} for Service {}", service.name())),
             }
         }
-        layout.objects(service, service.endpoints(), |object| wanted.push(object, label));
+        layout.objects(service, |object| wanted.push(object, label));
     }
     for found in &observed.services {
         if extra.contains_key(&found.key) {
@@ -47,18 +49,19 @@ pub(super) fn compare(
 fn compare_service(
     layout: &Layout,
     service: &Service,
+    endpoints: &[Endpoint],
     found: &ObservedService,
     differences: &mut Differences,
 ) -> Result<(), ProxyError> {
     let (key, name) = (&found.key, service.name());
-    let (wanted, settings) = (&layout.settings, &found.settings);
-    if settings != wanted {
+    let (wanted, settings) = (layout.settings_of(service), &found.settings);
+    if *settings != *wanted {
         differences
             .add(|| format!("virtual service {key} of {name} has {settings:?} for {wanted:?}"));
     }
     let mut extra: HashMap<_, &RealServer> =
         found.reals.iter().map(|real| ((real.address, real.port), real)).collect();
-    for &endpoint in service.endpoints() {
+    for &endpoint in endpoints {
         let wanted = layout.real_server(service, endpoint)?;
         match extra.remove(&(wanted.address, wanted.port)) {
             None => differences.add(|| format!("no real server {endpoint} in {key} of {name}")),

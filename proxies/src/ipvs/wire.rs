@@ -53,6 +53,8 @@ const DESTINATION_LOWER_THRESHOLD: u16 = 6;
 
 /// `AF_INET`
 const IPV4: u16 = 2;
+/// `IP_VS_SVC_F_PERSISTENT`: a client comes back to the same real server for a while.
+pub(super) const FLAG_PERSISTENT: u32 = 0x1;
 /// `IP_VS_SVC_F_HASHED`: set by the kernel on every service.
 const FLAG_HASHED: u32 = 0x2;
 /// `IP_VS_SVC_F_SCHED_MH_PORT`: the scheduler `mh` hashes the source port too.

@@ -4,11 +4,13 @@
 //! (pkg/proxy/nftables/proxier.go, Kubernetes 1.33; `hairpin-connections` since 1.36). How elements
 //! get there is the business of `render`.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use generators::{Protocol, Service};
+use generators::{Family, FrontendKind, Protocol, TrafficPolicy};
 
 use super::layout::Layout;
+use super::names::{EXTERNAL, LOCAL, SERVICE};
+use crate::routing::{Fate, Routing};
 use crate::text::Text;
 
 /// A set or map of the table that Services have elements in.
@@ -18,7 +20,7 @@ pub(super) enum Container {
     ClusterIps,
     /// Where traffic for a VIP or external IP goes.
     ServiceIps,
-    /// Reserved for source ranges, which a Cluster does not have: always empty.
+    /// Addresses of load balancers that admit some clients only.
     FirewallIps,
     /// VIPs and external IPs without Endpoints.
     NoEndpointServices,
@@ -31,7 +33,7 @@ pub(super) enum Container {
 }
 
 /// Address, protocol and port: where a packet goes.
-const DESTINATION: &str = "ipv4_addr . inet_proto . inet_service : verdict";
+const DESTINATION: &str = "ADDRESS . inet_proto . inet_service : verdict";
 const NODE_PORT: &str = "inet_proto . inet_service : verdict";
 
 impl Container {
@@ -58,7 +60,7 @@ impl Container {
     /// How it is made.
     pub(super) const fn definition(self) -> Definition {
         match self {
-            Self::ClusterIps => define("set", "cluster-ips", "ipv4_addr", "Active ClusterIPs"),
+            Self::ClusterIps => define("set", "cluster-ips", "ADDRESS", "Active ClusterIPs"),
             Self::ServiceIps => {
                 let comment = "ClusterIP, ExternalIP and LoadBalancer IP traffic";
                 define("map", "service-ips", DESTINATION, comment)
@@ -80,7 +82,7 @@ impl Container {
                 define("map", "service-nodeports", NODE_PORT, "NodePort traffic")
             }
             Self::HairpinConnections => {
-                let of = "ipv4_addr . ipv4_addr . inet_proto . inet_service";
+                let of = "ADDRESS . ADDRESS . inet_proto . inet_service";
                 define("set", "hairpin-connections", of, "service hairpin connections")
             }
         }
@@ -94,13 +96,26 @@ pub(super) struct Definition {
     pub kind: &'static str,
     /// Its name.
     pub name: &'static str,
-    /// What its elements look like.
-    pub of: &'static str,
+    /// What its elements look like, with `ADDRESS` for an address of the table's family.
+    of: &'static str,
     /// What it is for, in upstream's words.
     pub comment: &'static str,
 }
 
-const fn define(
+impl Definition {
+    /// What its elements look like.
+    pub(super) fn of(&self, family: Family) -> String {
+        self.of.replace(
+            "ADDRESS",
+            match family {
+                Family::V4 => "ipv4_addr",
+                Family::V6 => "ipv6_addr",
+            },
+        )
+    }
+}
+
+pub(super) const fn define(
     kind: &'static str,
     name: &'static str,
     of: &'static str,
@@ -113,13 +128,13 @@ const fn define(
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Key {
     /// An address.
-    Address(Ipv4Addr),
+    Address(IpAddr),
     /// A destination.
-    Destination(Ipv4Addr, Protocol, u16),
+    Destination(IpAddr, Protocol, u16),
     /// A port at any address.
     Port(Protocol, u16),
     /// Source and destination address (the same), and the destination's port.
-    Hairpin(Ipv4Addr, Protocol, u16),
+    Hairpin(IpAddr, Protocol, u16),
 }
 
 impl Key {
@@ -149,12 +164,14 @@ impl Key {
 pub(super) enum Verdict {
     /// Nothing: a set.
     None,
-    /// `goto` the Service's chain.
-    Service,
-    /// `goto` its chain for traffic from outside.
-    External,
+    /// `goto` the Service's chain with this prefix.
+    Goto(&'static str),
+    /// `goto` the chain that admits clients, with the Service's name as comment.
+    Firewall,
     /// `goto reject-chain`, with the Service's name as comment.
     Reject,
+    /// `drop`, with the Service's name as comment.
+    Drop,
 }
 
 /// One element of a Service.
@@ -170,28 +187,46 @@ pub(super) struct Element {
 
 /// All elements of a Service, in the order in which they are written. Several Services may have one
 /// element in common: a VIP with several ports, an Endpoint behind several VIPs.
-pub(super) fn of_service(service: &Service, layout: Layout, each: &mut impl FnMut(Element)) {
-    let (protocol, port) = (service.protocol(), service.port());
-    let has_endpoints = !service.endpoints().is_empty();
-    let (destinations, node_ports, verdict) = if has_endpoints {
-        (Container::ServiceIps, Container::ServiceNodePorts, Verdict::External)
-    } else {
-        (Container::NoEndpointServices, Container::NoEndpointNodePorts, Verdict::Reject)
-    };
+pub(super) fn of_service(routing: &Routing<'_>, layout: Layout, each: &mut impl FnMut(Element)) {
+    let service = routing.service;
+    let protocol = service.protocol();
     let mut add = |container, key, verdict| each(Element { container, key, verdict });
     if !layout.has_endpoint_chains() {
-        for endpoint in service.endpoints() {
+        for endpoint in routing.targets.reachable().iter().filter(|one| !one.is_remote) {
             let key = Key::Hairpin(endpoint.address, protocol, endpoint.port);
             add(Container::HairpinConnections, key, Verdict::None);
         }
     }
     add(Container::ClusterIps, Key::Address(service.vip()), Verdict::None);
-    let at_vip = if has_endpoints { Verdict::Service } else { Verdict::Reject };
-    add(destinations, Key::Destination(service.vip(), protocol, port), at_vip);
-    for address in service.external_ips() {
-        add(destinations, Key::Destination(*address, protocol, port), verdict);
-    }
-    if let Some(node_port) = service.node_port() {
-        add(node_ports, Key::Port(protocol, node_port), verdict);
+    for frontend in service.frontends() {
+        let (key, served, unserved) = match frontend.address {
+            Some(address) => (
+                Key::Destination(address, protocol, frontend.port),
+                Container::ServiceIps,
+                Container::NoEndpointServices,
+            ),
+            None => (
+                Key::Port(protocol, frontend.port),
+                Container::ServiceNodePorts,
+                Container::NoEndpointNodePorts,
+            ),
+        };
+        let (fate, chain) = match (frontend.kind, service.extras().internal_policy) {
+            (FrontendKind::ClusterIp, TrafficPolicy::Cluster) => (routing.internal, SERVICE),
+            (FrontendKind::ClusterIp, TrafficPolicy::Local) => (routing.internal, LOCAL),
+            _ => (routing.external, EXTERNAL),
+        };
+        // From outside, Pods and the node itself are served where others are dropped.
+        if fate == Fate::Served || (chain == EXTERNAL && routing.has_external_chain()) {
+            add(served, key, Verdict::Goto(chain));
+        }
+        if frontend.kind == FrontendKind::LoadBalancerIp && routing.has_firewall() {
+            add(Container::FirewallIps, key, Verdict::Firewall);
+        }
+        match fate {
+            Fate::Served => {}
+            Fate::Refused => add(unserved, key, Verdict::Reject),
+            Fate::Dropped => add(unserved, key, Verdict::Drop),
+        }
     }
 }

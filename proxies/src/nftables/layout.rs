@@ -3,8 +3,7 @@
 //! `setupNFTables` in pkg/proxy/nftables/proxier.go: Kubernetes 1.33 (commit b0f823e6); the changes
 //! after it are those of kubernetes/kubernetes pull requests 131492 and 132456 (1.34), 135800 and
 //! 136499 and commit 475f9622c8 (1.36), and 140723 (1.37), known from their descriptions, tests and
-//! listings of real nodes. Every Endpoint counts as local to the node, as on a cluster of one node:
-//! upstream's set of hairpins has those of its own node only.
+//! listings of real nodes.
 
 /// Which version's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! (feature gate `NFTablesNetlink`). What `nft` prints is not trusted.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use generators::Protocol;
 use linux::netlink::NetlinkError;
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::elements::{Container, Key};
 use super::layout::Layout;
-use super::names::is_service_chain;
+use super::names::{is_affinity_set, is_service_chain};
 use super::nft;
 use super::render::Found;
 use super::text::TABLE_NAME;
@@ -38,7 +38,8 @@ struct Object {
     map: Option<Elements>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Named {
     table: String,
     name: String,
@@ -46,6 +47,8 @@ struct Named {
 
 #[derive(Deserialize)]
 struct Elements {
+    #[serde(flatten)]
+    named: Named,
     #[serde(default)]
     elem: Vec<Value>,
 }
@@ -63,26 +66,38 @@ pub(super) fn found(layout: Layout) -> Result<Found, ProxyError> {
         };
         elements.extend(listed.into_iter().map(|(key, leads_to)| ((container, key), leads_to)));
     }
-    Ok(Found { chains: chains(layout)?, elements })
+    let Listed { chains, affinity_sets } = listed(layout)?;
+    Ok(Found { chains, affinity_sets, elements })
 }
 
-/// The chains of Services and Endpoints that are there. The sets are listed too, as upstream does
-/// to find those of session affinity; there are none.
+/// What Services and Endpoints have in the table, by name.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// Their chains.
+    pub chains: Vec<String>,
+    /// The sets in which Endpoints remember clients.
+    pub affinity_sets: Vec<String>,
+}
+
+/// The chains of Services and Endpoints that are there, and the sets of their clients.
 ///
 /// # Errors
 /// As for [`found`].
-pub(super) fn chains(layout: Layout) -> Result<Vec<String>, ProxyError> {
+pub(super) fn listed(layout: Layout) -> Result<Listed, ProxyError> {
     match layout {
         Layout::V1_33 => {
-            let chains = named(&["--json", "list", "chains", "ip"])?;
-            nft::list(&["--json", "list", "sets", "ip"])?;
-            Ok(chains)
+            let Listed { chains, .. } = named(&["--json", "list", "chains", "ip"])?;
+            let Listed { affinity_sets, .. } = named(&["--json", "list", "sets", "ip"])?;
+            Ok(Listed { chains, affinity_sets })
         }
         Layout::V1_36 => named(&["--json", "--terse", "list", "table", "ip", TABLE_NAME]),
         Layout::V1_37 => {
-            let names = netlink::chains(TABLE_NAME).map_err(unlisted("chains"))?;
-            netlink::sets(TABLE_NAME).map_err(unlisted("sets"))?;
-            Ok(names.into_iter().filter(|name| is_service_chain(name)).collect())
+            let chains = netlink::chains(TABLE_NAME).map_err(unlisted("chains"))?;
+            let sets = netlink::sets(TABLE_NAME).map_err(unlisted("sets"))?;
+            Ok(Listed {
+                chains: chains.into_iter().filter(|name| is_service_chain(name)).collect(),
+                affinity_sets: sets.into_iter().filter(|name| is_affinity_set(name)).collect(),
+            })
         }
     }
 }
@@ -91,11 +106,22 @@ fn unlisted(what: &str) -> impl FnOnce(NetlinkError) -> ProxyError {
     failed("list", format!("{what} of table {TABLE_NAME}"))
 }
 
-fn named(args: &[&str]) -> Result<Vec<String>, ProxyError> {
-    let Some(text) = nft::list(args)? else { return Ok(Vec::new()) };
-    let chains = objects(&text)?.into_iter().filter_map(|object| object.chain);
-    let own = chains.filter(|chain| chain.table == TABLE_NAME && is_service_chain(&chain.name));
-    Ok(own.map(|chain| chain.name).collect())
+fn named(args: &[&str]) -> Result<Listed, ProxyError> {
+    let Some(text) = nft::list(args)? else { return Ok(Listed::default()) };
+    let mut listed = Listed::default();
+    for object in objects(&text)? {
+        let set = object.set.map(|set| set.named);
+        match (object.chain, set) {
+            (Some(Named { table, name }), _) if table == TABLE_NAME && is_service_chain(&name) => {
+                listed.chains.push(name);
+            }
+            (_, Some(Named { table, name })) if table == TABLE_NAME && is_affinity_set(&name) => {
+                listed.affinity_sets.push(name);
+            }
+            _ => {}
+        }
+    }
+    Ok(listed)
 }
 
 fn objects(text: &[u8]) -> Result<Vec<Object>, ProxyError> {
@@ -131,15 +157,18 @@ fn read(element: &Value) -> Result<(Key, String), ProxyError> {
 }
 
 fn verdict_of(verdict: &Value) -> String {
-    let target = verdict.pointer("/goto/target").and_then(Value::as_str);
-    target.map_or_else(|| verdict.to_string(), |target| format!("goto {target}"))
+    match verdict.pointer("/goto/target").and_then(Value::as_str) {
+        Some(target) => format!("goto {target}"),
+        None if verdict.get("drop").is_some() => "drop".to_owned(),
+        None => verdict.to_string(),
+    }
 }
 
 fn key_of(key: &Value) -> Option<Key> {
     if let Some(address) = key.as_str() {
         return Some(Key::Address(address.parse().ok()?));
     }
-    let address = |value: &Value| value.as_str()?.parse::<Ipv4Addr>().ok();
+    let address = |value: &Value| value.as_str()?.parse::<IpAddr>().ok();
     let port = |value: &Value| u16::try_from(value.as_u64()?).ok();
     match key.get("concat")?.as_array()?.as_slice() {
         [at, protocol, number] => {
@@ -169,7 +198,12 @@ fn by_netlink(container: Container) -> Result<Vec<(Key, String)>, ProxyError> {
             let reason = format!("its key is {:?}", element.key);
             ProxyError::malformed(format!("an element of {}", container.name()), reason)
         })?;
-        Ok((key, element.goto.map_or_else(String::new, |chain| format!("goto {chain}"))))
+        let leads_to = match element.verdict {
+            None => String::new(),
+            Some(netlink::Verdict::Goto(chain)) => format!("goto {chain}"),
+            Some(netlink::Verdict::Drop) => "drop".to_owned(),
+        };
+        Ok((key, leads_to))
     };
     listed.into_iter().map(read).collect()
 }
@@ -177,7 +211,7 @@ fn by_netlink(container: Container) -> Result<Vec<(Key, String)>, ProxyError> {
 /// A key as the kernel keeps it: every part in network order, padded to four bytes.
 fn binary_key(container: Container, key: &[u8]) -> Option<Key> {
     let (parts, []) = key.as_chunks::<4>() else { return None };
-    let address = |part: &[u8; 4]| Ipv4Addr::from(*part);
+    let address = |part: &[u8; 4]| IpAddr::from(*part);
     let protocol = |part: &[u8; 4]| Protocol::of_number(part[0]);
     let port = |part: &[u8; 4]| u16::from_be_bytes([part[0], part[1]]);
     match (container, parts) {
@@ -217,7 +251,7 @@ mod tests {
                 "goto service-A-ns/a/tcp/p",
             ),
             (Key::Destination([172, 30, 0, 46].into(), Protocol::Udp, 53), "goto reject-chain"),
-            (Key::Port(Protocol::Sctp, 3003), r#"{"drop":null}"#),
+            (Key::Port(Protocol::Sctp, 3003), "drop"),
         ];
         assert_eq!(read, expected.map(|(key, leads_to)| (key, leads_to.to_owned())));
     }

@@ -16,17 +16,18 @@ mod names;
 mod nft;
 pub(crate) mod options;
 mod render;
+mod service_rules;
 mod slow_down;
 mod text;
 mod verify;
 
 use std::collections::BTreeSet;
 
-use generators::Cluster;
+use generators::{Cluster, Family};
 use linux::{CpuTime, ToolError};
 
 use crate::backend::{Audit, Backend, Staged};
-use crate::descriptor::{Admin, Cost, Descriptor, Tool};
+use crate::descriptor::{Admin, Cost, Descriptor, Format, Tool};
 use crate::error::ProxyError;
 use crate::modules::{CONNTRACK, NF_TABLES};
 use crate::options::Options;
@@ -44,8 +45,11 @@ pub(crate) static V1_33: Descriptor = Descriptor {
     summary: "kube-proxy's nftables mode in the rule layout of Kubernetes 1.33",
     ..descriptor(
         ("nftables-1.33", "green"),
-        ("nft-1.33", "Input of `nft -f`, in kube-proxy's rule layout of Kubernetes 1.33"),
-        |cluster, options| full_text(Layout::V1_33, cluster, options),
+        &[Format {
+            name: "nft-1.33",
+            help: "Input of `nft -f`, in kube-proxy's rule layout of Kubernetes 1.33",
+            text: |cluster, options| full_text(Layout::V1_33, cluster, options),
+        }],
         |options| Box::new(Nftables::new(&V1_33, Layout::V1_33, options)),
     )
 };
@@ -55,8 +59,11 @@ pub(crate) static V1_36: Descriptor = Descriptor {
     summary: "the same in the layout of 1.36",
     ..descriptor(
         ("nftables-1.36", "olive"),
-        ("nft-1.36", "The same in the layout of 1.36"),
-        |cluster, options| full_text(Layout::V1_36, cluster, options),
+        &[Format {
+            name: "nft-1.36",
+            help: "The same in the layout of 1.36",
+            text: |cluster, options| full_text(Layout::V1_36, cluster, options),
+        }],
         |options| Box::new(Nftables::new(&V1_36, Layout::V1_36, options)),
     )
 };
@@ -74,8 +81,11 @@ pub(crate) static V1_37: Descriptor = Descriptor {
     },
     ..descriptor(
         ("nftables-1.37", "violet"),
-        ("nft-1.37", "The same in the layout of 1.37"),
-        |cluster, options| full_text(Layout::V1_37, cluster, options),
+        &[Format {
+            name: "nft-1.37",
+            help: "The same in the layout of 1.37",
+            text: |cluster, options| full_text(Layout::V1_37, cluster, options),
+        }],
         |options| Box::new(Nftables::new(&V1_37, Layout::V1_37, options)),
     )
 };
@@ -90,8 +100,7 @@ const COST: Cost = Cost {
 /// What the three have in common.
 const fn descriptor(
     (name, colour): (&'static str, &'static str),
-    format: (&'static str, &'static str),
-    text: fn(&Cluster, &Options) -> Vec<u8>,
+    formats: &'static [Format; 1],
     open: fn(&Options) -> Box<dyn Backend>,
 ) -> Descriptor {
     Descriptor {
@@ -99,9 +108,9 @@ const fn descriptor(
         tools: &[Tool { program: "nft", package: "nftables", also: &[] }],
         modules: &[CONNTRACK, NF_TABLES],
         admin: Some(Admin {
-            format: Some(format),
+            formats,
             says_services: true,
-            ..Admin::new("nft", "nftables", &["-f", "-"], text)
+            ..Admin::new("nft", "nftables", &["-f", "-"], formats[0].text)
         }),
         slow_down: Some(slow_down::slow_down),
         cost: |_, _| COST,
@@ -111,13 +120,21 @@ const fn descriptor(
 
 /// What a full sync of an empty namespace hands to `nft`.
 fn full_text(layout: Layout, cluster: &Cluster, options: &Options) -> Vec<u8> {
-    render::full(layout, options, cluster, &Found::default()).text.into_parts().0
+    let text = |family| {
+        let rendered = render::full(layout, options, family, cluster, &Found::default());
+        rendered.text.into_parts().0
+    };
+    let mut both = text(Family::V4);
+    if cluster.of_family(Family::V6).next().is_some() {
+        both.extend(text(Family::V6));
+    }
+    both
 }
 
 /// What `nft list table` prints of a namespace that got this.
-pub(crate) fn listed(layout: Layout, cluster: &Cluster, options: &Options) -> Dump {
-    let commands = full_text(layout, cluster, options);
-    Dump::after(&String::from_utf8_lossy(&commands), TABLE)
+pub(crate) fn listed(layout: Layout, family: Family, cluster: &Cluster, options: &Options) -> Dump {
+    let rendered = render::full(layout, options, family, cluster, &Found::default());
+    Dump::after(&String::from_utf8_lossy(rendered.text.as_bytes()), text::table(family))
 }
 
 /// A rule of every kind that a sync writes, in a table of its own in which nothing leads to them.
@@ -188,8 +205,8 @@ impl Nftables {
     /// again.
     fn delete_and_list(&mut self) -> Result<(), ProxyError> {
         self.delete_stale_chains()?;
-        let listed = listing::chains(self.layout)?;
-        self.stale.retain(|chain| listed.contains(chain));
+        let listed = listing::listed(self.layout)?;
+        self.stale.retain(|chain| listed.chains.contains(chain));
         Ok(())
     }
 }
@@ -199,7 +216,7 @@ impl Backend for Nftables {
     /// lists what is there.
     fn probe(&mut self) -> Result<(), ProxyError> {
         let loaded = nft::apply(PROBE.as_bytes());
-        let listed = loaded.and_then(|_| listing::chains(self.layout));
+        let listed = loaded.and_then(|_| listing::listed(self.layout));
         let remedy = "run it as root with nft 1.0.1 or newer, built with JSON, on a kernel with \
                       nf_tables, nft_chain_nat, nft_ct, nft_fib_ipv4, nft_masq, nft_nat, \
                       nft_numgen and nft_reject_ipv4";
@@ -247,10 +264,10 @@ impl Staged for Nftables {
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
         let Rendered { text, stale } = match request {
             SyncRequest::Full(cluster) => {
-                render::full(self.layout, &self.options, cluster, &self.found)
+                render::full(self.layout, &self.options, Family::V4, cluster, &self.found)
             }
             SyncRequest::Incremental(step) => {
-                render::incremental(self.layout, &self.options, step, &self.stale)
+                render::incremental(self.layout, &self.options, Family::V4, step, &self.stale)
             }
         };
         let (text, rules) = text.into_parts();
@@ -270,7 +287,7 @@ impl Staged for Nftables {
 impl Audit for Nftables {
     /// Compares `nft list table` with what it should print after a full sync of this Cluster.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        let expected = listed(self.layout, cluster, &self.options);
+        let expected = listed(self.layout, Family::V4, cluster, &self.options);
         match nft::list(&["list", "table", "ip", TABLE_NAME])? {
             Some(text) => verify::compare(&expected, &Dump::parse(&text)?),
             None => Err(ProxyError::Mismatch {

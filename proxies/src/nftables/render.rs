@@ -2,19 +2,19 @@
 //!
 //! `syncProxyRules` and `writeServiceToEndpointRules` in pkg/proxy/nftables/proxier.go, Kubernetes
 //! 1.33, and their changes up to 1.37 (see `layout`): same chains, rules, elements and order of
-//! commands. Left out is what needs features that a Cluster does not have (session affinity, Local
-//! traffic policies, source ranges, load-balancer IPs). Nothing here touches a kernel.
+//! commands. Nothing here touches a kernel; the rules of a Service are in `service_rules`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use generators::{Change, Cluster, Service, Step};
+use generators::{Change, Cluster, Family, Service, Step};
 
-use super::elements::{self, Container, Element, Key};
-use super::fixed::{self, EXTERNAL_COMMENT, MARK, write_outside};
+use super::elements::{self, Container, Element, Key, Verdict};
+use super::fixed;
 use super::layout::Layout;
-use super::names::{ENDPOINT, EXTERNAL, Names, SERVICE};
-use super::text::TABLE;
+use super::names::{FIREWALL, Names};
+use super::service_rules::{write_chains, write_rules};
 use crate::options::Options;
+use crate::routing::Routing;
 use crate::text::Text;
 
 /// What a full sync finds in the namespace.
@@ -22,6 +22,8 @@ use crate::text::Text;
 pub(super) struct Found {
     /// Chains of Services and Endpoints.
     pub chains: Vec<String>,
+    /// Sets in which Endpoints remember clients.
+    pub affinity_sets: Vec<String>,
     /// Elements, and where those of maps lead: `goto CHAIN`.
     pub elements: HashMap<(Container, Key), String>,
 }
@@ -33,44 +35,35 @@ pub(super) struct Rendered {
     pub stale: BTreeSet<String>,
 }
 
-/// The text of a full sync. What `found` holds and the Cluster does not is emptied or removed;
-/// elements that are as they should be are not written again, chains are.
+/// The text of a full sync of one family. What `found` holds and the Cluster does not is emptied or
+/// removed; elements that are as they should be are not written again, chains are.
 pub(super) fn full(
     layout: Layout,
     options: &Options,
+    family: Family,
     cluster: &Cluster,
     found: &Found,
 ) -> Rendered {
-    let names: Vec<_> = cluster
-        .services()
-        .iter()
-        .map(|service| Names::of(service, layout.has_endpoint_chains()))
-        .collect();
-    let mut text = Text::with_capacity(estimated_bytes(cluster));
-    fixed::write(&mut text, layout, options);
+    let names: Vec<_> =
+        cluster.of_family(family).map(|service| Names::of(service, layout)).collect();
+    let mut text = Text::of_table(family, estimated_bytes(cluster));
+    fixed::write(&mut text, layout, options, family);
     let mut written = HashSet::with_capacity(2 * names.len());
     for names in &names {
         write_chains(&mut text, names);
-        elements::of_service(names.service, layout, &mut |element| {
+        elements::of_service(&names.routing, layout, &mut |element| {
             if written.insert((element.container, element.key)) {
                 replace_element(&mut text, &element, names, found);
             }
         });
         write_rules(&mut text, layout, options, names);
     }
-    let active: HashSet<String> = if found.chains.is_empty() {
-        HashSet::new()
-    } else {
-        names
-            .iter()
-            .flat_map(Names::chains)
-            .map(|(prefix, name)| prefix.to_owned() + name)
-            .collect()
-    };
-    let stale: BTreeSet<String> =
-        found.chains.iter().filter(|chain| !active.contains(*chain)).cloned().collect();
+    let stale = without(&found.chains, names.iter().flat_map(Names::chains));
     for chain in &stale {
         text.flush_chain("", chain);
+    }
+    for set in without(&found.affinity_sets, names.iter().flat_map(Names::affinity_sets)) {
+        text.delete_set("", &set);
     }
     let mut leftover: Vec<_> =
         found.elements.keys().filter(|element| !written.contains(*element)).collect();
@@ -79,6 +72,18 @@ pub(super) fn full(
         text.delete_element(container.name(), |text| key.write(text));
     }
     Rendered { text, stale }
+}
+
+/// Those of some names that are not active, whose names are in two parts.
+fn without<'a>(
+    names: &[String],
+    active: impl Iterator<Item = (&'static str, &'a str)>,
+) -> BTreeSet<String> {
+    if names.is_empty() {
+        return BTreeSet::new();
+    }
+    let active: HashSet<String> = active.map(|(prefix, name)| prefix.to_owned() + name).collect();
+    names.iter().filter(|name| !active.contains(*name)).cloned().collect()
 }
 
 /// Room for the text, so that it is not copied while it grows. Generous: memory that is never
@@ -102,36 +107,37 @@ fn replace_element(text: &mut Text, element: &Element, names: &Names<'_>, found:
 /// Where an element leads, as it is listed.
 fn verdict(element: &Element, names: &Names<'_>) -> String {
     match element.verdict {
-        elements::Verdict::None => String::new(),
-        elements::Verdict::Service => format!("goto {SERVICE}{}", names.own),
-        elements::Verdict::External => format!("goto {EXTERNAL}{}", names.own),
-        elements::Verdict::Reject => "goto reject-chain".to_owned(),
+        Verdict::None => String::new(),
+        Verdict::Goto(prefix) => format!("goto {prefix}{}", names.own),
+        Verdict::Firewall => format!("goto {FIREWALL}{}", names.own),
+        Verdict::Reject => "goto reject-chain".to_owned(),
+        Verdict::Drop => "drop".to_owned(),
     }
 }
 
-/// The text of a partial sync: chains and elements of changed Services only. Chains that lost their
+/// The text of a partial sync of one family: chains and elements of changed Services only. Chains that lost their
 /// Service or Endpoint are emptied now and deleted by a later sync, since kernels before 6.2 notice
 /// late that nothing leads to them. `stale` are chains that earlier syncs left empty.
 pub(super) fn incremental(
     layout: Layout,
     options: &Options,
+    family: Family,
     step: &Step<'_>,
     stale: &BTreeSet<String>,
 ) -> Rendered {
-    let (before, after) = (step.before(), step.after());
-    let touched: BTreeSet<_> = step.changes().iter().map(Change::service_name).collect();
-    let is_touched = |service: &&Service| touched.contains(service.name());
+    let touched: Vec<_> = step.changes().iter().map(Change::service_id).collect();
+    let touched: BTreeSet<_> = touched.iter().map(|id| (&id.name, id.family)).collect();
+    let is_touched = |service: &&Service| touched.contains(&(service.name(), service.family()));
     let names_in = |cluster| -> Vec<Names<'_>> {
-        let services: &[Service] = Cluster::services(cluster);
-        let touched = services.iter().filter(is_touched);
-        touched.map(|service| Names::of(service, layout.has_endpoint_chains())).collect()
+        let touched = Cluster::of_family(cluster, family).filter(is_touched);
+        touched.map(|service| Names::of(service, layout)).collect()
     };
-    let (old, new) = (names_in(before), names_in(after));
-    let untouched = || after.services().iter().filter(|service| !is_touched(service));
+    let (old, new) = (names_in(step.before()), names_in(step.after()));
+    let untouched = step.after().of_family(family).filter(|service| !is_touched(service));
     let mut elements = Elements::of(&old, &new, layout);
-    elements.forget_those_of(untouched(), layout);
+    elements.forget_those_of(untouched, layout);
 
-    let mut text = Text::with_capacity(16 * 1024);
+    let mut text = Text::of_table(family, 16 * 1024);
     for names in &new {
         write_chains(&mut text, names);
         elements.write_of(&mut text, names, layout);
@@ -147,6 +153,12 @@ pub(super) fn incremental(
     for (prefix, name) in old.iter().flat_map(Names::chains).filter(|name| !active.contains(name)) {
         text.flush_chain(prefix, name);
         stale.insert(prefix.to_owned() + name);
+    }
+    let sets: BTreeSet<_> = new.iter().flat_map(Names::affinity_sets).collect();
+    for (prefix, name) in old.iter().flat_map(Names::affinity_sets) {
+        if !sets.contains(&(prefix, name)) {
+            text.delete_set(prefix, name);
+        }
     }
     elements.write_removed(&mut text);
     Rendered { text, stale }
@@ -166,13 +178,13 @@ impl Elements {
     fn of(old: &[Names<'_>], new: &[Names<'_>], layout: Layout) -> Self {
         let mut elements = Self { old: BTreeMap::new(), new: BTreeSet::new() };
         for names in old {
-            elements::of_service(names.service, layout, &mut |element| {
+            elements::of_service(&names.routing, layout, &mut |element| {
                 let leads_to = verdict(&element, names);
                 elements.old.insert((element.container, element.key), leads_to);
             });
         }
         for names in new {
-            elements::of_service(names.service, layout, &mut |element| {
+            elements::of_service(&names.routing, layout, &mut |element| {
                 elements.new.insert((element.container, element.key));
             });
         }
@@ -181,7 +193,7 @@ impl Elements {
 
     fn forget_those_of<'a>(&mut self, services: impl Iterator<Item = &'a Service>, layout: Layout) {
         for service in services {
-            elements::of_service(service, layout, &mut |element| {
+            elements::of_service(&Routing::of(service), layout, &mut |element| {
                 self.old.remove(&(element.container, element.key));
                 self.new.remove(&(element.container, element.key));
             });
@@ -190,7 +202,7 @@ impl Elements {
 
     /// Writes what is new of a Service, each element once.
     fn write_of(&mut self, text: &mut Text, names: &Names<'_>, layout: Layout) {
-        elements::of_service(names.service, layout, &mut |element| {
+        elements::of_service(&names.routing, layout, &mut |element| {
             let at = (element.container, element.key);
             if !self.new.remove(&at) {
                 return;
@@ -214,87 +226,6 @@ impl Elements {
     }
 }
 
-fn write_chains(text: &mut Text, names: &Names<'_>) {
-    for (prefix, name) in names.chains() {
-        text.str("add chain ").str(TABLE).str(" ").str(prefix).str(name).end();
-        text.flush_chain(prefix, name);
-    }
-}
-
-/// All rules in a Service's own chains.
-fn write_rules(text: &mut Text, layout: Layout, options: &Options, names: &Names<'_>) {
-    let service = names.service;
-    if service.endpoints().is_empty() {
-        return;
-    }
-    if layout.has_endpoint_chains() && (options.masquerade_all || options.local_cidr.is_some()) {
-        let rule = text.add_rule_to(SERVICE, &names.own).str("ip daddr ").address(service.vip());
-        rule.str(" ").str(service.protocol().as_str()).str(" dport ").number(service.port());
-        write_outside(rule.str(" "), options).str("jump mark-for-masquerade").end();
-    }
-    if names.has_external_chain() {
-        let rule = text.add_rule_to(EXTERNAL, &names.own);
-        if layout.has_endpoint_chains() {
-            rule.str("jump mark-for-masquerade").end();
-        } else {
-            rule.str("mark set mark or ").str(MARK).comment(EXTERNAL_COMMENT).end();
-        }
-        text.add_rule_to(EXTERNAL, &names.own).str("goto ").str(SERVICE).str(&names.own).end();
-    }
-    if layout.has_endpoint_chains() {
-        write_choice_of_chain(text, names);
-        write_endpoints(text, names);
-    } else {
-        write_choice_of_address(text, layout, names);
-    }
-}
-
-/// Draws a number and goes to the chain of that Endpoint.
-fn write_choice_of_chain(text: &mut Text, names: &Names<'_>) {
-    write_draw(text.add_rule_to(SERVICE, &names.own), names).str("vmap {");
-    for (number, endpoint) in names.endpoints.iter().enumerate() {
-        write_number(text, number).str(" : goto ").str(ENDPOINT).str(endpoint);
-    }
-    text.str(" }").end();
-}
-
-fn write_endpoints(text: &mut Text, names: &Names<'_>) {
-    let service = names.service;
-    for (endpoint, name) in service.endpoints().iter().zip(&names.endpoints) {
-        let rule = text.add_rule_to(ENDPOINT, name).str("ip saddr ").address(endpoint.address);
-        rule.str(" jump mark-for-masquerade").end();
-        let rule = text.add_rule_to(ENDPOINT, name).str("meta l4proto ");
-        rule.str(service.protocol().as_str()).str(" dnat to ").endpoint(*endpoint).end();
-    }
-}
-
-/// Draws a number and translates to the address of that Endpoint, or translates to the only one.
-fn write_choice_of_address(text: &mut Text, layout: Layout, names: &Names<'_>) {
-    let service = names.service;
-    let rule = text.add_rule_to(SERVICE, &names.own).str("meta l4proto ");
-    rule.str(service.protocol().as_str()).str(" dnat ");
-    if !layout.chooses_by_map(service.endpoints().len())
-        && let [only] = service.endpoints()
-    {
-        text.str("to ").endpoint(*only).end();
-        return;
-    }
-    write_draw(text.str("ip addr . port to "), names).str("map {");
-    for (number, endpoint) in service.endpoints().iter().enumerate() {
-        write_number(text, number).str(" : ").address(endpoint.address);
-        text.str(" . ").number(endpoint.port);
-    }
-    text.str(" }").end();
-}
-
-fn write_draw<'a>(text: &'a mut Text, names: &Names<'_>) -> &'a mut Text {
-    text.str("numgen random mod ").count(names.service.endpoints().len()).str(" ")
-}
-
-fn write_number(text: &mut Text, number: usize) -> &mut Text {
-    text.str(if number == 0 { " " } else { " , " }).count(number)
-}
-
 #[cfg(test)]
 mod tests {
     use generators::Ipv4Net;
@@ -307,11 +238,12 @@ mod tests {
     /// The setting of the upstream tests.
     fn options() -> Options {
         let mut options = Options {
-            local_cidr: Some(golden::LOCAL_CIDR),
+            local_cidrs: vec![golden::LOCAL_CIDR.into()],
             node_addresses: vec![[192, 168, 0, 2].into()],
             ..Options::default()
         };
-        options.nftables.service_cidr = Ipv4Net::new([172, 30, 0, 0].into(), 16).ok();
+        options.nftables.service_cidrs =
+            vec![Ipv4Net::new([172, 30, 0, 0].into(), 16).expect("a network").into()];
         options
     }
 
@@ -323,7 +255,7 @@ mod tests {
     fn between(layout: Layout, before: &Cluster, changes: &[Change], stale: &[&str]) -> Rendered {
         let stale = stale.iter().map(|&chain| chain.to_owned()).collect();
         let step = before.step(changes.to_vec()).expect("they fit");
-        incremental(layout, &options(), &step, &stale)
+        incremental(layout, &options(), Family::V4, &step, &stale)
     }
 
     fn changed(layout: Layout, before: &Cluster, change: Change) -> Vec<String> {
@@ -351,8 +283,7 @@ mod tests {
         let before = golden::overall();
         let service = before.services()[0].clone();
         let silent = golden::service("ns1/svc1:p80", "172.30.0.41", &[]);
-        let changes =
-            [Change::ServiceRemoved(service.name().clone()), Change::ServiceAdded(silent)];
+        let changes = [Change::ServiceRemoved(service.id()), Change::ServiceAdded(silent)];
         let after = changes.iter().try_fold(before.clone(), |cluster, one| cluster.apply(one));
         let after = after.expect("they fit");
         let commands = lines(between(Layout::V1_33, &before, &changes, &[]));
@@ -369,7 +300,7 @@ mod tests {
                 format!("delete element ip kube-proxy service-ips {{ {key} }}"),
             ]
         );
-        let back = [Change::ServiceRemoved(service.name().clone()), Change::ServiceAdded(service)];
+        let back = [Change::ServiceRemoved(service.id()), Change::ServiceAdded(service)];
         let commands = lines(between(Layout::V1_37, &after, &back, &[]));
         assert!(
             commands.contains(&format!(
@@ -384,7 +315,7 @@ mod tests {
     #[test]
     fn a_full_sync_writes_what_upstream_writes() {
         for (layout, expected) in LAYOUTS.into_iter().zip(golden::OVERALL_NFT) {
-            let text = full(layout, &options(), &golden::overall(), &Found::default());
+            let text = full(layout, &options(), Family::V4, &golden::overall(), &Found::default());
             let mut added = lines(text);
             let bare = |line: &String| {
                 let base = layout.base_chains().iter();
@@ -429,7 +360,8 @@ mod tests {
 
     #[test]
     fn rules_are_counted() {
-        let rendered = full(Layout::V1_37, &options(), &golden::overall(), &Found::default());
+        let rendered =
+            full(Layout::V1_37, &options(), Family::V4, &golden::overall(), &Found::default());
         let (text, rules) = rendered.text.into_parts();
         let text = String::from_utf8(text).expect("ASCII");
         let written = text.lines().filter(|line| line.starts_with("add rule ")).count();

@@ -4,7 +4,7 @@
 //! `TestSyncProxyRulesRepeated` in `pkg/proxy/iptables/proxier_test.go`, Kubernetes 1.35. Used by
 //! the unit tests of the iptables backends and by the kernel tests.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use generators::{Change, Cluster, Ipv4Net, Protocol, Service};
 
@@ -37,10 +37,8 @@ pub const OVERALL_NFT: [&str; 3] = [
 
 /// A TCP Service at port 80.
 pub fn service(name: &str, vip: &str, endpoints: &[&str]) -> Service {
-    let endpoints = endpoints
-        .iter()
-        .map(|text| text.parse::<SocketAddrV4>().expect("ip:port").into())
-        .collect();
+    let endpoints =
+        endpoints.iter().map(|text| text.parse::<SocketAddr>().expect("ip:port").into()).collect();
     let name = name.parse().expect("namespace/name:port");
     Service::new(name, vip.parse().expect("a VIP"), 80, Protocol::Tcp, endpoints)
         .expect("a Service")
@@ -48,14 +46,14 @@ pub fn service(name: &str, vip: &str, endpoints: &[&str]) -> Service {
 
 /// One Service of each kind: one Endpoint; a NodePort; an external IP and two Endpoints; none.
 pub fn overall() -> Cluster {
-    let external = vec![Ipv4Addr::new(192, 168, 99, 33)];
+    let external = vec![Ipv4Addr::new(192, 168, 99, 33).into()];
     Cluster::new(vec![
         service("ns1/svc1:p80", "172.30.0.41", &["10.180.0.1:80"]),
         service("ns3/svc3:p80", "172.30.0.43", &["10.180.0.3:80"])
-            .with_node_port(3003)
+            .with(|extras| extras.node_port = Some(3003))
             .expect("a NodePort"),
         service("ns4/svc4:p80", "172.30.0.44", &["10.180.0.4:80", "10.180.0.5:80"])
-            .with_external_ips(external)
+            .with(|extras| extras.external_ips = external)
             .expect("an external IP"),
         service("ns6/svc6:p80", "172.30.0.46", &[]),
     ])
@@ -68,7 +66,7 @@ pub fn endpoint_replaced() -> (Cluster, Change) {
     let change = Change::EndpointReplaced {
         service: third.name().clone(),
         old: third.endpoints()[0],
-        new: SocketAddrV4::new(Ipv4Addr::new(10, 0, 3, 2), 80).into(),
+        new: SocketAddr::from(([10, 0, 3, 2], 80)).into(),
     };
     let before = Cluster::new(vec![
         service("ns1/svc1:p80", "172.30.0.41", &["10.0.1.1:80"]),

@@ -63,7 +63,7 @@ fn cluster() -> Cluster {
 /// A Change of each kind, to be applied one after the other.
 fn changes() -> [Change; 4] {
     let name = |text: &str| text.parse().expect("a name");
-    let endpoint = |text: &str| text.parse::<std::net::SocketAddrV4>().expect("ip:port").into();
+    let endpoint = |text: &str| text.parse::<SocketAddr>().expect("ip:port").into();
     [
         Change::EndpointReplaced {
             service: name("ns5/dns:udp"),
@@ -76,7 +76,7 @@ fn changes() -> [Change; 4] {
             new: endpoint("10.180.0.33:80"),
         },
         Change::ServiceAdded(golden::service("ns7/new:p80", "172.30.0.47", &["10.180.0.7:80"])),
-        Change::ServiceRemoved(name("ns4/svc4:p80")),
+        Change::ServiceRemoved("ns4/svc4:p80".parse().expect("a name")),
     ]
 }
 

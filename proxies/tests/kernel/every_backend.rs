@@ -15,9 +15,10 @@ use crate::netns::in_new_namespace;
 const IPVS: &str = "ipvs";
 
 fn options() -> Options {
-    let mut options = Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() };
+    let mut options =
+        Options { local_cidrs: vec![golden::LOCAL_CIDR.into()], ..Options::default() };
     let range = Ipv4Net::new_assert([172, 30, 0, 0].into(), 16);
-    options.nftables.service_cidr = Some(range);
+    options.nftables.service_cidrs = vec![range.into()];
     options
 }
 

@@ -11,7 +11,7 @@ use crate::netns::in_new_namespace;
 use crate::witness::saved;
 
 fn options() -> Options {
-    Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() }
+    Options { local_cidrs: vec![golden::LOCAL_CIDR.into()], ..Options::default() }
 }
 
 /// Rules only, sorted: the format of the golden file.

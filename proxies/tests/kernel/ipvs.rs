@@ -15,7 +15,7 @@ use crate::witness::{self, SYSCTLS, output, sysctl};
 
 /// Dummy link and iptables-nft, as by default.
 pub fn options() -> Options {
-    Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() }
+    Options { local_cidrs: vec![golden::LOCAL_CIDR.into()], ..Options::default() }
 }
 
 /// A local route for the VIPs of the golden Cluster, and iptables-legacy.
@@ -63,7 +63,7 @@ kernel_tests! {
 
     fn ipvsadm_shows_what_the_text_form_says() {
         let mut options = options();
-        options.node_addresses = vec![Ipv4Addr::new(100, 101, 102, 103)];
+        options.node_addresses = vec![Ipv4Addr::new(100, 101, 102, 103).into()];
         let cluster = golden::overall();
         full_sync(&mut *open("ipvs", &options), &cluster);
         let expected = ipvs::save_text(&cluster, &options);
@@ -272,13 +272,12 @@ fn after_interference(command: &str) -> String {
 
 /// Services with VIPs from 10.96.0.1 on, and Endpoints of their own.
 pub fn many(services: u32, endpoints: u32) -> Cluster {
-    let address = |base: [u8; 4], at: u32| Ipv4Addr::from_bits(u32::from_be_bytes(base) + at);
+    let address =
+        |base: [u8; 4], at: u32| Ipv4Addr::from_bits(u32::from_be_bytes(base) + at).into();
     let service = |at: u32| {
         let name = ServiceName::new("ns", &format!("svc-{at}"), "p80").expect("a name");
-        let endpoints = (0..endpoints).map(|which| Endpoint {
-            address: address([10, 128, 0, 1], at * endpoints + which),
-            port: 8080,
-        });
+        let endpoints = (0..endpoints)
+            .map(|which| Endpoint::new(address([10, 128, 0, 1], at * endpoints + which), 8080));
         Service::new(name, address([10, 96, 0, 1], at), 80, Protocol::Tcp, endpoints.collect())
     };
     let services: Result<_, _> = (0..services).map(service).collect();

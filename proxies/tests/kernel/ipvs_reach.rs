@@ -113,16 +113,18 @@ impl Topology {
 
 fn cluster() -> Cluster {
     let service = |name: &str, vip: Ipv4Addr, addresses: &[Ipv4Addr]| -> Service {
-        let endpoints: Vec<_> =
-            addresses.iter().map(|&address| Endpoint { address, port: 8080 }.to_string()).collect();
+        let endpoints: Vec<_> = addresses
+            .iter()
+            .map(|&address| Endpoint::new(address.into(), 8080).to_string())
+            .collect();
         let endpoints: Vec<_> = endpoints.iter().map(String::as_str).collect();
         golden::service(name, &vip.to_string(), &endpoints)
     };
     Cluster::new(vec![
         service("ns/both:p80", BOTH, &[FIRST, SECOND]),
         service("ns/first:p80", ONLY_FIRST, &[FIRST])
-            .with_node_port(NODE_PORT)
-            .and_then(|service| service.with_external_ips(vec![EXTERNAL]))
+            .with(|extras| extras.node_port = Some(NODE_PORT))
+            .and_then(|service| service.with(|extras| extras.external_ips = vec![EXTERNAL.into()]))
             .expect("a NodePort and an external IP"),
         service("ns/second:p80", ONLY_SECOND, &[SECOND]),
         service("ns/nobody:p80", NOBODY, &[]),
@@ -190,7 +192,7 @@ kernel_tests! {
     /// Without a pod network to compare with, only the node's own connections and hairpins are
     /// masqueraded.
     fn the_node_reaches_its_vips_without_a_pod_network_too() {
-        let topology = Topology::with(&Options { local_cidr: None, ..options() });
+        let topology = Topology::with(&Options { local_cidrs: Vec::new(), ..options() });
         assert_eq!(ask(ONLY_FIRST), sees(FIRST, NODE_TO_FIRST));
         assert_eq!(topology.client.run(|| ask(ONLY_FIRST)), sees(FIRST, CLIENT));
         assert_eq!(topology.first.run(|| ask(ONLY_FIRST)), sees(FIRST, NODE_TO_FIRST));

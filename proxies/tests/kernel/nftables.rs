@@ -13,8 +13,10 @@ use crate::netns::in_new_namespace;
 use crate::witness::listed;
 
 fn options() -> Options {
-    let mut options = Options { local_cidr: Some(golden::LOCAL_CIDR), ..Options::default() };
-    options.nftables.service_cidr = Some(Ipv4Net::new_assert(Ipv4Addr::new(172, 30, 0, 0), 16));
+    let mut options =
+        Options { local_cidrs: vec![golden::LOCAL_CIDR.into()], ..Options::default() };
+    options.nftables.service_cidrs =
+        vec![Ipv4Net::new_assert(Ipv4Addr::new(172, 30, 0, 0), 16).into()];
     options
 }
 
@@ -229,13 +231,16 @@ fn restart_writes_differences(name: &str) {
 }
 
 fn options_are_verified(name: &str) {
-    let none = Options { local_cidr: None, ..options() };
+    let none = Options { local_cidrs: Vec::new(), ..options() };
     let mut no_network = options();
-    no_network.nftables.service_cidr = None;
+    no_network.nftables.service_cidrs = Vec::new();
     let all = Options { masquerade_all: true, ..options() };
     let addresses = ["192.0.2.1", "127.0.0.1"].map(|address| address.parse().expect("an address"));
     let restricted = Options { node_addresses: addresses.into(), ..options() };
-    let host = Options { local_cidr: Some(Ipv4Net::from(Ipv4Addr::new(10, 1, 2, 3))), ..options() };
+    let host = Options {
+        local_cidrs: vec![Ipv4Net::from(Ipv4Addr::new(10, 1, 2, 3)).into()],
+        ..options()
+    };
     let cluster = golden::overall();
     for options in [none, no_network, all, restricted, host] {
         // On top of one another: a process restarted with other options.
