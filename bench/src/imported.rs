@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use data_encoding::HEXLOWER;
-use generators::{Cluster, MAX_SERVICES, Protocol, Service, SyntheticSpec};
+use generators::{Cluster, Family, MAX_SERVICES, Protocol, Service, SyntheticSpec};
 use sha2::{Digest, Sha256};
 
 use crate::files;
@@ -42,15 +42,18 @@ impl ImportedCluster {
         let sha256 = HEXLOWER.encode(&file.hash.finalize());
         let mut warnings = Vec::new();
         // No guest loads the module that matches SCTP, and one rule that is refused takes the
-        // others with it.
-        let (kept, sctp): (Vec<Service>, Vec<Service>) = cluster
-            .services()
-            .iter()
-            .cloned()
-            .partition(|service| service.protocol() != Protocol::Sctp);
-        if !sctp.is_empty() {
-            warnings.push(format!("{} Services of SCTP are not programmed", sctp.len()));
-            cluster = Cluster::new(kept)?;
+        // others with it. The lab has no IPv6.
+        let is_left_out: [(&str, fn(&Service) -> bool); 2] = [
+            ("SCTP", |service| service.protocol() == Protocol::Sctp),
+            ("IPv6", |service| service.family() == Family::V6),
+        ];
+        for (what, is_left_out) in is_left_out {
+            let services = cluster.services().iter().cloned();
+            let (gone, kept): (Vec<_>, Vec<_>) = services.partition(|one| is_left_out(one));
+            if !gone.is_empty() {
+                warnings.push(format!("{} Services of {what} are not programmed", gone.len()));
+                cluster = Cluster::new(kept)?;
+            }
         }
         let (services, endpoints) = (lab.service_cidr, lab.endpoint_cidr);
         let moved = cluster.relocated(services, endpoints).context(
@@ -141,7 +144,7 @@ impl<R: Read> Read for Hashing<R> {
 mod tests {
     use std::fs::{self, File};
 
-    use generators::{Protocols, generate, to_json};
+    use generators::{IpNet, Protocols, generate, to_json};
 
     use super::*;
 
@@ -193,10 +196,10 @@ mod tests {
         assert!(sctp.contains("10 Services of SCTP"), "{sctp}");
         assert!(moved.contains("moved"), "{moved}");
         let lab = SyntheticSpec::default();
+        let (vips, endpoints) = (IpNet::V4(lab.service_cidr), IpNet::V4(lab.endpoint_cidr));
         for service in imported.first(10).unwrap().services() {
-            assert!(lab.service_cidr.contains(&service.vip()));
-            let is_there =
-                |endpoint: &generators::Endpoint| lab.endpoint_cidr.contains(&endpoint.address);
+            assert!(vips.contains(&service.vip()));
+            let is_there = |endpoint: &generators::Endpoint| endpoints.contains(&endpoint.address);
             assert!(service.endpoints().iter().all(is_there));
         }
     }

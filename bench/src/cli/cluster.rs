@@ -1,10 +1,10 @@
 //! What makes Clusters, as typed: `generate` and `import`, with their help.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use generators::Ipv4Net;
+use generators::IpNet;
 
 use super::format::ClusterFormat;
 use super::numbers;
@@ -20,6 +20,7 @@ Examples:
 const IMPORT_EXAMPLES: &str = "\
 Examples:
   kubectl get services,endpointslices -A -o json | vipbench import - -o mine.json
+  vipbench import objects.json --node worker-3 --zone eu-west-1b -o mine.json
   vipbench import services.yaml endpoints.json.gz -o mine.json
   vipbench import support-bundle/ -o mine.json
   vipbench import objects.json --anonymise -o shareable.json
@@ -33,11 +34,12 @@ What is read:
   .yaml, .yml or .gz. An object that is there twice counts once if both say the same.
 
 What becomes of the objects:
-  Each port of a Service with an IPv4 cluster IP becomes a Service of the Cluster,
-  in the order of the input, with the endpoints that kube-proxy would use.
+  Each port of a Service with a cluster IP becomes a Service of the Cluster, one for
+  each family, in the order of the input, as the proxy of one node sees it: --node
+  tells which endpoints are local, --zone which are meant for its zone.
   UDP, node ports and external IPs are kept and programmed, but not dialled.
   Services without EndpointSlices take the endpoints of their Endpoints objects.
-  Everything else (headless Services, session affinity, IPv6, ...) is counted in the
+  Everything else (headless Services, other proxies' Services, ...) is counted in the
   summary. It goes to standard output; to standard error if the Cluster goes there.
 
 What --anonymise keeps:
@@ -51,17 +53,18 @@ pub struct FormArgs {
     /// What to write
     #[arg(long, value_parser = ClusterFormat::parser(), default_value = "json")]
     pub format: ClusterFormat,
-    /// Range of the VIPs [default: 10.96.0.0/12; of a file, the network around its VIPs]
-    #[arg(long, value_name = "CIDR")]
-    pub service_cidr: Option<Ipv4Net>,
-    /// Range of the endpoints [default: 10.128.0.0/9, or 240.0.0.0/4 for more than fit; of a file,
-    /// the network around them]
-    #[arg(long, value_name = "CIDR")]
-    pub pod_cidr: Option<Ipv4Net>,
+    /// Range of the VIPs, such as `10.96.0.0/12,fd00:172:30::/112` [default: 10.96.0.0/12; of a
+    /// file, the networks around its VIPs]
+    #[arg(long = "service-cidr", value_name = "CIDR", value_delimiter = ',')]
+    pub service_cidrs: Vec<IpNet>,
+    /// Range of the endpoints, one of each family [default: 10.128.0.0/9, or 240.0.0.0/4 for more
+    /// than fit; of a file, the networks around them]
+    #[arg(long = "pod-cidr", value_name = "CIDR", value_delimiter = ',')]
+    pub pod_cidrs: Vec<IpNet>,
     /// Address of the node that node ports answer at (repeatable) [default: any; `ipvs` has node
     /// ports only with it]
-    #[arg(long = "node-address", value_name = "ADDRESS")]
-    pub node_addresses: Vec<Ipv4Addr>,
+    #[arg(long = "node-address", value_name = "ADDRESS", value_delimiter = ',')]
+    pub node_addresses: Vec<IpAddr>,
 }
 
 /// `vipbench generate`.
@@ -105,6 +108,12 @@ pub struct ImportArgs {
     /// Its form.
     #[command(flatten)]
     pub form: FormArgs,
+    /// Node whose proxy is looked at [default: the one with most endpoints]
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Zone of the node, for topology hints [default: that of its endpoints]
+    #[arg(long, value_name = "NAME")]
+    pub zone: Option<String>,
     /// Leave out objects that are wrong instead of refusing them all
     #[arg(long)]
     pub lenient: bool,

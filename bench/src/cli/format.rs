@@ -2,7 +2,7 @@
 //! administrators would program the backends with.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use proxies::Admin;
+use proxies::{Admin, Format};
 
 /// A text form of a Cluster.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +12,7 @@ pub enum ClusterFormat {
     /// A Kubernetes List of Services and `EndpointSlices`.
     K8s,
     /// Input of an administrator's tool.
-    Admin(Admin),
+    Admin(Admin, Format),
 }
 
 impl ClusterFormat {
@@ -22,26 +22,23 @@ impl ClusterFormat {
             PossibleValue::new("json").help("vipbench's own JSON"),
             PossibleValue::new("k8s").help("A Kubernetes List of Services and `EndpointSlices`"),
         ];
-        let of_backends = formats().map(|(name, help, _)| PossibleValue::new(name).help(help));
+        let of_backends =
+            formats().map(|(_, format)| PossibleValue::new(format.name).help(format.help));
         PossibleValuesParser::new(own.into_iter().chain(of_backends)).map(|name| Self::named(&name))
     }
 
     /// The parser lets no other name pass.
     fn named(name: &str) -> Self {
-        let admin = formats().find(|(known, ..)| *known == name);
-        match (name, admin) {
-            (_, Some((.., admin))) => Self::Admin(admin),
+        match (name, formats().find(|(_, format)| format.name == name)) {
+            (_, Some((admin, format))) => Self::Admin(admin, format),
             ("k8s", None) => Self::K8s,
             _ => Self::Json,
         }
     }
 }
 
-/// Name and description of each form that a backend offers.
-fn formats() -> impl Iterator<Item = (&'static str, &'static str, Admin)> {
-    proxies::backends().filter_map(|backend| {
-        let admin = backend.admin?;
-        let (name, help) = admin.format?;
-        Some((name, help, admin))
-    })
+/// Each form that a backend offers.
+fn formats() -> impl Iterator<Item = (Admin, Format)> {
+    let admins = proxies::backends().filter_map(|backend| backend.admin);
+    admins.flat_map(|admin| admin.formats.iter().map(move |format| (admin, *format)))
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use generators::{Cluster, EndpointCount, Ipv4Net, Ranges, Service, SyntheticSpec};
+use generators::{Cluster, EndpointCount, Family, IpNet, Ipv4Net, Ranges, SyntheticSpec};
 use proxies::{NftablesOptions, Options};
 
 use crate::cli::{ClusterFormat, FormArgs, GenerateArgs};
@@ -45,12 +45,19 @@ fn synthetic(args: &GenerateArgs) -> anyhow::Result<(Cluster, Ranges)> {
     if args.scenario.is_none() && spec.endpoint_count() > room {
         spec.endpoint_cidr = LARGE_CIDR;
     }
-    spec.service_cidr = args.form.service_cidr.unwrap_or(spec.service_cidr);
-    spec.endpoint_cidr = args.form.pod_cidr.unwrap_or(spec.endpoint_cidr);
+    spec.service_cidr = first_ipv4(&args.form.service_cidrs).unwrap_or(spec.service_cidr);
+    spec.endpoint_cidr = first_ipv4(&args.form.pod_cidrs).unwrap_or(spec.endpoint_cidr);
     let cluster = generators::generate(&spec, args.seed)
         .context("--service-cidr sets service_cidr, --pod-cidr sets endpoint_cidr")?;
-    let (pods, services) = (Some(spec.endpoint_cidr), Some(spec.service_cidr));
+    let (pods, services) = (Some(spec.endpoint_cidr.into()), Some(spec.service_cidr.into()));
     Ok((cluster, Ranges { pods, services }))
+}
+
+fn first_ipv4(ranges: &[IpNet]) -> Option<Ipv4Net> {
+    ranges.iter().find_map(|range| match range {
+        IpNet::V4(range) => Some(*range),
+        IpNet::V6(_) => None,
+    })
 }
 
 fn read(path: &Path) -> anyhow::Result<Cluster> {
@@ -78,28 +85,37 @@ pub(super) fn write(
     match form.format {
         ClusterFormat::Json => generators::to_json(cluster, &mut out)?,
         ClusterFormat::K8s => generators::to_k8s(cluster, &mut out)?,
-        ClusterFormat::Admin(admin) => out.write_all(&(admin.text)(cluster, &options))?,
+        ClusterFormat::Admin(_, format) => out.write_all(&(format.text)(cluster, &options))?,
     }
     Ok(out.flush()?)
 }
 
 /// How the rules are written; says on standard error what was guessed, and what the form lacks.
 fn options(cluster: &Cluster, known: Option<Ranges>, form: &FormArgs) -> Options {
-    let ClusterFormat::Admin(admin) = form.format else { return Options::default() };
-    let Ranges { pods, services } = known.unwrap_or_else(|| cluster.ranges());
-    let (pods, services) = (form.pod_cidr.or(pods), form.service_cidr.or(services));
-    for (is_guess, range, what, option) in [
-        (admin.says_pods && form.pod_cidr.is_none(), pods, "Pods", "--pod-cidr"),
-        (admin.says_services && form.service_cidr.is_none(), services, "VIPs", "--service-cidr"),
-    ] {
-        if known.is_none() && is_guess {
-            let range = range.map_or("none".to_owned(), |range| range.to_string());
-            console::note(format_args!(
-                "range of the {what}, by their addresses: {range} ({option} sets another)"
-            ));
+    let ClusterFormat::Admin(admin, _) = form.format else { return Options::default() };
+    let is_there = |family: &Family| cluster.of_family(*family).next().is_some();
+    let (mut pods, mut services) = (form.pod_cidrs.clone(), form.service_cidrs.clone());
+    for family in Family::ALL.into_iter().filter(is_there) {
+        let found = known.unwrap_or_else(|| cluster.ranges(family));
+        let wanted = [
+            (admin.says_pods, &mut pods, found.pods, "Pods", "--pod-cidr"),
+            (admin.says_services, &mut services, found.services, "VIPs", "--service-cidr"),
+        ];
+        for (is_said, ranges, found, what, option) in wanted {
+            if ranges.iter().any(|range| Family::of(range.addr()) == family) {
+                continue;
+            }
+            ranges.extend(found);
+            if is_said && known.is_none() {
+                let found = found.map_or("none".to_owned(), |range| range.to_string());
+                console::note(format_args!(
+                    "range of the {what}, by their addresses: {found} ({option} sets another)"
+                ));
+            }
         }
     }
-    let node_ports = cluster.services().iter().filter_map(Service::node_port).count();
+    let has_node_port = |service: &&generators::Service| service.extras().node_port.is_some();
+    let node_ports = cluster.services().iter().filter(has_node_port).count();
     if admin.needs_node_addresses && node_ports > 0 && form.node_addresses.is_empty() {
         console::note(format_args!(
             "{node_ports} node ports are not in the text: IPVS has them at each address of the node; name it with \
@@ -107,9 +123,9 @@ fn options(cluster: &Cluster, known: Option<Ranges>, form: &FormArgs) -> Options
         ));
     }
     Options {
-        local_cidr: pods,
+        local_cidrs: pods,
         node_addresses: form.node_addresses.clone(),
-        nftables: NftablesOptions { service_cidr: services },
+        nftables: NftablesOptions { service_cidrs: services },
         ..Options::default()
     }
 }

@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
-use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, ensure};
 use generators::{
     BadObjects, Cluster, Fate, Finding, ImportSummary, Imported, Importer, K8sError, OnBadObject,
-    Service,
+    Service, Viewpoint,
 };
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ const ENDINGS: [&str; 4] = ["json", "yaml", "yml", "gz"];
 
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let on_bad = if args.lenient { OnBadObject::Skip } else { OnBadObject::Refuse };
-    let Imported { mut cluster, summary } = read(&args.inputs, on_bad)?;
+    let Imported { mut cluster, summary } = read(args, on_bad)?;
     if args.anonymise {
         cluster = cluster.anonymised(args.seed)?;
     }
@@ -40,8 +40,10 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(inputs: &[PathBuf], on_bad: OnBadObject) -> anyhow::Result<Imported> {
-    let mut importer = Importer::default();
+fn read(args: &ImportArgs, on_bad: OnBadObject) -> anyhow::Result<Imported> {
+    let inputs = args.inputs.as_slice();
+    let [node, zone] = [&args.node, &args.zone].map(|name| name.as_deref().map(Into::into));
+    let mut importer = Importer::seen_from(Viewpoint { node, zone });
     for path in inputs {
         if is_standard_input(path) {
             importer.read(&name(path), io::stdin().lock()).with_context(|| name(path))?;
@@ -97,6 +99,9 @@ fn read_folder(importer: &mut Importer, folder: &Path) -> anyhow::Result<()> {
 struct Report<'a> {
     read: ReadObjects,
     cluster: Size,
+    /// The node that it is seen from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
     found: Vec<Found>,
     bad: &'a BadObjects,
 }
@@ -133,7 +138,7 @@ impl<'a> Report<'a> {
         let services = cluster.services();
         let namespaces: BTreeSet<&str> =
             services.iter().map(|service| service.name().namespace()).collect();
-        let vips: BTreeSet<Ipv4Addr> = services.iter().map(Service::vip).collect();
+        let vips: BTreeSet<IpAddr> = services.iter().map(Service::vip).collect();
         let most = services.iter().map(|service| service.endpoints().len()).max();
         let found = summary.found.iter().map(|(&finding, &count)| Found {
             finding,
@@ -155,6 +160,7 @@ impl<'a> Report<'a> {
                 vips: vips.len(),
                 most_endpoints: most.unwrap_or(0),
             },
+            node: summary.from.node.as_deref(),
             found: found.collect(),
             bad: &summary.bad,
         }
@@ -176,6 +182,9 @@ impl fmt::Display for Report<'_> {
             "Cluster: {services} Services (ports) at {vips} VIPs in {namespaces} namespaces, {endpoints} endpoints, \
              at most {most_endpoints} a Service"
         )?;
+        if let Some(node) = self.node {
+            write!(f, ", seen from node {node} (--node names another)")?;
+        }
         if !self.found.is_empty() {
             let mut table = console::table(["count", "of", "", "what became of it"]);
             for found in &self.found {

@@ -3,7 +3,7 @@
 //!
 //! Measures nothing itself.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,7 +15,7 @@ use proxies::{Backend, Descriptor, NftablesOptions, Options};
 use results::Clock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::dialable::{is_dialable, target_ports_of};
+use super::dialable::{answering, ipv4, is_dialable, target_ports_of};
 use super::spec::{CellSpec, Inject};
 use crate::load::{
     BareClient, BareServer, HttpServer, LoadClient, MeasureClock, Priority, SOURCE_PORTS, Sources,
@@ -70,13 +70,13 @@ impl Dialled {
 
     /// How a client reaches a Service: at its VIP, or without a proxy at its first Endpoint.
     pub(super) fn of(service: &Service, backend: &Descriptor) -> anyhow::Result<Self> {
-        let endpoint =
-            |endpoint: &generators::Endpoint| SocketAddrV4::new(endpoint.address, endpoint.port);
-        let allowed: Vec<_> = service.endpoints().iter().map(endpoint).collect();
+        let endpoints = answering(service);
+        let allowed: Vec<_> = endpoints.iter().filter_map(|one| ipv4(one.socket())).collect();
         let first = *allowed
             .first()
             .with_context(|| format!("Service {} has no Endpoint to dial", service.name()))?;
-        let vip = SocketAddrV4::new(service.vip(), service.port());
+        let vip = ipv4(SocketAddr::new(service.vip(), service.port()));
+        let vip = vip.with_context(|| format!("Service {} is of IPv6", service.id()))?;
         Ok(if backend.is_control() {
             Self { vip: first, allowed: vec![first] }
         } else {
@@ -103,8 +103,8 @@ impl BenchLab {
         // The client stands for a pod of this node, so VIP traffic from it is not masqueraded
         // (kube-proxy's `--detect-local-mode=NodeCIDR`).
         let mut options = Options {
-            local_cidr: Some(CLIENTS),
-            nftables: NftablesOptions { service_cidr: Some(spec.cluster.service_cidr) },
+            local_cidrs: vec![CLIENTS.into()],
+            nftables: NftablesOptions { service_cidrs: vec![spec.cluster.service_cidr.into()] },
             ..Options::default()
         };
         spec.node.ipvs.apply(&mut options);

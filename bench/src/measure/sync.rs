@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::mpsc;
 
 use anyhow::{Context, bail};
@@ -19,7 +20,7 @@ use proxies::{Backend, Size, Staged, SyncRequest};
 use results::metrics::{self, MetricKind};
 use results::{Clock, Metric};
 
-use super::dialable::is_dialable;
+use super::dialable::{answering, is_dialable};
 use super::kind::{Kind, Measured};
 use super::lab::{BenchLab, CLIENT_TIMEOUT, Dialled, audit};
 use super::spec::CellSpec;
@@ -253,9 +254,9 @@ impl Syncs<'_> {
         if matches!(last, Change::ServiceRemoved(_)) {
             return Ok(None);
         }
-        let service = step.after().get(last.service_name());
+        let service = step.after().get(&last.service_id());
         let service = service.context("the changed Service is gone")?;
-        if service.endpoints().is_empty() {
+        if answering(service).is_empty() {
             return Ok(None);
         }
         Ok(Some(expected_answer(service, step.changes(), self.lab)?))
@@ -368,11 +369,9 @@ fn expected_answer(
     lab: &BenchLab,
 ) -> anyhow::Result<Dialled> {
     let mut dialled = Dialled::of(service, lab.backend)?;
-    for change in changes.iter().filter(|change| change.service_name() == service.name()) {
+    for change in changes.iter().filter(|change| change.service_id() == service.id()) {
         if let Change::EndpointReplaced { old, .. } = change {
-            dialled
-                .allowed
-                .retain(|endpoint| (*endpoint.ip(), endpoint.port()) != (old.address, old.port));
+            dialled.allowed.retain(|endpoint| SocketAddr::V4(*endpoint) != old.socket());
         }
     }
     Ok(dialled)

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use generators::VipLayout;
+use generators::{Families, VipLayout};
 use proxies::Descriptor;
 use results::replicate::Claim;
 
@@ -74,6 +74,10 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     ensure!(
         scenario.imported.is_some() || scenario.cluster.protocols.tcp > 0,
         "cluster.protocols makes no Service of TCP, and no other is dialled yet: give tcp a share, such as {{ tcp = 1 }}"
+    );
+    ensure!(
+        scenario.cluster.families == Families::Ipv4,
+        "cluster.families: the lab has IPv4 alone; leave it out, or write \"ipv4\""
     );
     scenario.services = distinct("services", &scenario.services)?;
     scenario.proxies = distinct("proxies", &scenario.proxies)?;
