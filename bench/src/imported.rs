@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use data_encoding::HEXLOWER;
-use generators::{Cluster, Family, MAX_SERVICES, Protocol, Service, SyntheticSpec};
+use generators::{Cluster, Family, MAX_SERVICES, Protocol, SyntheticSpec};
 use sha2::{Digest, Sha256};
 
 use crate::files;
@@ -43,17 +43,17 @@ impl ImportedCluster {
         let mut warnings = Vec::new();
         // No guest loads the module that matches SCTP, and one rule that is refused takes the
         // others with it. The lab has no IPv6.
-        let is_left_out: [(&str, fn(&Service) -> bool); 2] = [
-            ("SCTP", |service| service.protocol() == Protocol::Sctp),
-            ("IPv6", |service| service.family() == Family::V6),
-        ];
-        for (what, is_left_out) in is_left_out {
-            let services = cluster.services().iter().cloned();
-            let (gone, kept): (Vec<_>, Vec<_>) = services.partition(|one| is_left_out(one));
-            if !gone.is_empty() {
-                warnings.push(format!("{} Services of {what} are not programmed", gone.len()));
-                cluster = Cluster::new(kept)?;
+        let all = cluster.services().iter().cloned();
+        let (sctp, rest): (Vec<_>, Vec<_>) = all.partition(|one| one.protocol() == Protocol::Sctp);
+        let (ipv6, kept): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|one| one.family() == Family::V6);
+        for (what, left_out) in [("SCTP", &sctp), ("IPv6", &ipv6)] {
+            if !left_out.is_empty() {
+                warnings.push(format!("{} Services of {what} are not programmed", left_out.len()));
             }
+        }
+        if !warnings.is_empty() {
+            cluster = Cluster::new(kept)?;
         }
         let (services, endpoints) = (lab.service_cidr, lab.endpoint_cidr);
         let moved = cluster.relocated(services, endpoints).context(

@@ -106,7 +106,7 @@ fn upper_halves(addresses: &BTreeSet<IpAddr>) -> BTreeSet<u64> {
     addresses.iter().filter_map(upper).collect()
 }
 
-/// A network of the private range fd00::/8 (RFC 4193) that is not taken yet, and is from now on.
+/// A network of the private range `fd00::/8` (RFC 4193) that is not taken yet, and is from now on.
 fn unused_upper_half(taken: &mut HashSet<u64>, random: &mut SplitMix64) -> u64 {
     loop {
         let drawn = 0xfd << 56 | random.next_u64() >> 8;

@@ -56,7 +56,7 @@ pub struct Kinds {
     #[serde(default)]
     pub load_balancer: u32,
     /// Weight of those with a load balancer's address, which private addresses alone may use
-    /// (10.0.0.0/8, fd00::/8), and a node port.
+    /// (10.0.0.0/8, `fd00::/8`), and a node port.
     #[serde(default)]
     pub source_ranges: u32,
     /// Weight of those with session affinity of three hours.

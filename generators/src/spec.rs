@@ -63,15 +63,15 @@ pub struct SyntheticSpec {
     /// Address families. Default `"ipv4"`.
     #[serde(skip_serializing_if = "is_default")]
     pub families: Families,
-    /// Range of the IPv6 VIPs. Default fd00:10:96::/108: 1,048,574 VIPs.
+    /// Range of the IPv6 VIPs. Default `fd00:10:96::/108`: 1,048,574 VIPs.
     #[serde(skip_serializing_if = "is_default_service_cidr_v6")]
     pub service_cidr_v6: Ipv6Net,
-    /// Range of the IPv6 Endpoints. Default fd00:10:128::/104: 16,777,214 Endpoints.
+    /// Range of the IPv6 Endpoints. Default `fd00:10:128::/104`: 16,777,214 Endpoints.
     #[serde(skip_serializing_if = "is_default_endpoint_cidr_v6")]
     pub endpoint_cidr_v6: Ipv6Net,
     /// Shares of the kinds of Services. Default `{ cluster_ip = 1 }`: nothing but a cluster IP.
     /// Node ports are those from 30000 on; external and load balancer addresses are of
-    /// 198.18.0.0/15 and 2001:2::/48.
+    /// 198.18.0.0/15 and `2001:2::/48`.
     #[serde(skip_serializing_if = "is_default")]
     pub kinds: Kinds,
     /// Share of the Endpoints that are on other nodes, 0.0 to 1.0. Default 0: all are on this one.
@@ -204,7 +204,9 @@ impl SyntheticSpec {
         }
         // Room is counted only where every number that goes into it makes sense.
         let sizes_are_sound = errors.is_empty();
-        Family::ALL.iter().for_each(|&family| self.check_ranges(family, &mut errors));
+        for family in Family::ALL {
+            self.check_ranges(family, &mut errors);
+        }
         if self.kinds == Kinds::NONE {
             let example = "write at least one, such as { cluster_ip = 1 }";
             errors.push(format!("kinds gives every kind weight 0: {example}"));

@@ -224,8 +224,7 @@ fn refused(items: &[Value]) -> String {
 }
 
 #[test]
-fn bad_services_are_named_with_field_and_reason() {
-    let long = "x".repeat(100_000);
+fn bad_ports_of_services_are_named_with_field_and_reason() {
     let cases = [
         (
             "/spec/ports/0/port",
@@ -253,6 +252,14 @@ fn bad_services_are_named_with_field_and_reason() {
             json!([{"name": "a", "port": 1}, {"name": "b", "port": 1}]),
             "spec.ports[1].port: shop/a:a answers at 10.96.0.1:1/tcp too",
         ),
+    ];
+    check_refusals(&cases);
+}
+
+#[test]
+fn bad_addresses_and_names_of_services_are_named_with_field_and_reason() {
+    let long = "x".repeat(100_000);
+    let cases = [
         (
             "/spec",
             json!({"clusterIP": "10.96.0.300", "ports": [{"port": 80}]}),
@@ -299,8 +306,13 @@ fn bad_services_are_named_with_field_and_reason() {
         ("/metadata/labels", json!(7), "metadata.labels: invalid type"),
         ("/spec/clusterIPs", json!([long]), "is not an IP address"),
     ];
+    check_refusals(&cases);
+}
+
+/// Each value at its path of a Service has the Service refused in these words.
+fn check_refusals(cases: &[(&str, Value, &str)]) {
     for (path, value, wanted) in cases {
-        let said = refused(&[with(service("a", "10.96.0.1"), path, value)]);
+        let said = refused(&[with(service("a", "10.96.0.1"), path, value.clone())]);
         assert!(said.starts_with("Service ") && said.contains(wanted), "{path}: {said}");
         assert!(said.len() < 500 && !said.contains('\u{1b}'), "{said}");
     }

@@ -91,15 +91,12 @@ impl<'a> ServiceRules<'a> {
                 FrontendKind::LoadBalancerIp => (" loadbalancer IP", chains.external()),
                 FrontendKind::NodePort => ("", chains.external()),
             };
-            match frontend.address {
-                Some(address) => {
-                    text.append_to("KUBE-SERVICES -m comment --comment \"").str(name).str(what);
-                    text.str("\"").text(&self.protocol).str(" -d ").address(address);
-                }
-                None => {
-                    text.append_to("KUBE-NODEPORTS -m comment --comment ").str(name);
-                    text.text(&self.protocol);
-                }
+            if let Some(address) = frontend.address {
+                text.append_to("KUBE-SERVICES -m comment --comment \"").str(name).str(what);
+                text.str("\"").text(&self.protocol).str(" -d ").address(address);
+            } else {
+                text.append_to("KUBE-NODEPORTS -m comment --comment ").str(name);
+                text.text(&self.protocol);
             }
             text.str(" --dport ").number(frontend.port).str(" -j ").chain(chain).end();
         }

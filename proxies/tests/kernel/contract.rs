@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use generators::{Change, Cluster, Protocol, Service};
+use generators::{
+    Change, ChangeKind, Cluster, EndpointCount, Kinds, Position, Protocol, Protocols, Service,
+    SyntheticSpec, changes as changes_of, generate,
+};
 use proxies::{Backend, Descriptor, Options, ProxyError, SyncRequest, find};
 
 use crate::golden;
@@ -165,6 +168,56 @@ pub fn changes_can_be_batched(subject: Subject) {
     assert_audit(&mut *proxy, step.after(), "all Changes are in the kernel");
 }
 
+/// A Cluster with Services of every kind.
+fn of_all_kinds(seed: u64) -> (SyntheticSpec, Cluster) {
+    let kinds = Kinds {
+        cluster_ip: 2,
+        node_port: 1,
+        external_ip: 1,
+        load_balancer: 1,
+        source_ranges: 1,
+        affinity: 1,
+        internal_local: 1,
+        external_local: 1,
+        without_endpoints: 1,
+    };
+    let spec = SyntheticSpec {
+        services: 30,
+        endpoints: EndpointCount::Uniform { min: 1, max: 4 },
+        protocols: Protocols { tcp: 3, udp: 1, sctp: 0 },
+        service_cidr: "172.30.0.0/16".parse().expect("a network"),
+        kinds,
+        remote_endpoints: 0.5,
+        ..SyntheticSpec::default()
+    };
+    let cluster = generate(&spec, seed).expect("a Cluster");
+    (spec, cluster)
+}
+
+/// After any sequence of Steps the kernel holds what a full sync of the Cluster would make,
+/// whatever its Services are; then nothing is left.
+pub fn steps_over_all_kinds_equal_full_syncs(subject: Subject) {
+    const STEPS: u64 = 12;
+    let mut proxy = subject.open();
+    let (spec, mut cluster) = of_all_kinds(7);
+    full_sync(&mut *proxy, &cluster);
+    assert_audit(&mut *proxy, &cluster, "every kind is in the kernel");
+    for seed in 1..=STEPS {
+        let kind = ChangeKind::ALL[(seed % 3) as usize];
+        let made = changes_of(&cluster, &spec, seed, kind, Position::Random, 1 + seed as u32 % 4);
+        let step = cluster.step(made.expect("Changes")).expect("they fit");
+        proxy.apply(&step).expect("an incremental sync");
+        assert_audit(&mut *proxy, step.after(), "all Changes are in the kernel");
+        cluster = step.into_after();
+    }
+    let mut restarted = subject.open();
+    full_sync(&mut *restarted, &of_all_kinds(8).1);
+    assert_audit(&mut *restarted, &of_all_kinds(8).1, "only the other Cluster is there");
+    // The first one knows what the node was like.
+    proxy.stop().expect("it stops");
+    assert_eq!(witness::state(), Vec::<String>::new());
+}
+
 /// Stopping leaves the namespace as it was found, can be repeated, and a sync can follow.
 pub fn stopping_leaves_nothing(subject: Subject) {
     let mut proxy = subject.open();
@@ -277,6 +330,7 @@ macro_rules! with_clauses {
             a_full_sync_replaces_another_cluster,
             a_change_equals_a_full_sync,
             changes_can_be_batched,
+            steps_over_all_kinds_equal_full_syncs,
             settling_changes_no_answer,
             stopping_leaves_nothing,
             stopping_works_without_memory,
