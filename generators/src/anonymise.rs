@@ -47,9 +47,9 @@ impl Cluster {
     /// The same shape under other names and addresses, none of which the original has. The same
     /// `seed` gives the same.
     ///
-    /// VIPs and Endpoints move by whole networks, and the same bits are flipped in all of them: two
-    /// VIPs share a hash bucket of IPVS exactly if they did before (up to Linux 7.0, where buckets
-    /// follow the VIP's last octet and port).
+    /// VIPs and Endpoints move by whole networks (IPv6: of /64), and the same bits are flipped in all
+    /// of them: two IPv4 VIPs share a hash bucket of IPVS exactly if they did before (up to Linux
+    /// 7.0, where buckets follow the VIP's last octet and port), and two IPv6 VIPs of one network.
     ///
     /// # Errors
     /// [`AnonymiseError::NoRoom`], for Clusters whose addresses are all over 10.0.0.0/8.
@@ -116,6 +116,9 @@ fn unused_upper_half(taken: &mut HashSet<u64>, random: &mut SplitMix64) -> u64 {
     }
 }
 
+/// How often something unused is drawn before all is taken to be used up.
+const ATTEMPTS: usize = 64;
+
 /// New labels for old ones, of the same length where there are enough.
 struct Labels {
     random: SplitMix64,
@@ -124,8 +127,9 @@ struct Labels {
     /// By namespace, by namespace and name (Services of one name in two namespaces get two), and by
     /// colon and port name.
     given: HashMap<String, String>,
-    /// New ranges of clients.
+    /// New ranges of clients, and those that are taken: the original's and those given out.
     ranges: HashMap<IpNet, IpNet>,
+    taken_ranges: HashSet<IpNet>,
 }
 
 impl Labels {
@@ -135,7 +139,9 @@ impl Labels {
             [name.namespace(), name.name(), name.port_name()].map(str::to_owned)
         });
         let used = originals.collect();
-        Self { random, used, given: HashMap::new(), ranges: HashMap::new() }
+        let ranges = cluster.services().iter().flat_map(|service| &service.extras().source_ranges);
+        let taken_ranges = ranges.copied().collect();
+        Self { random, used, given: HashMap::new(), ranges: HashMap::new(), taken_ranges }
     }
 }
 
@@ -155,22 +161,29 @@ impl Renames for Labels {
     }
 
     fn source_range(&mut self, range: IpNet) -> IpNet {
-        let random = &mut self.random;
-        *self.ranges.entry(range).or_insert_with(|| random_range(range, random))
+        let Self { random, ranges, taken_ranges, .. } = self;
+        *ranges.entry(range).or_insert_with(|| other_range(range, random, taken_ranges))
     }
 }
 
-/// A range of as many addresses, anywhere.
-fn random_range(of: IpNet, random: &mut SplitMix64) -> IpNet {
-    let bits = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
-    let address = Family::of(of.addr()).address(bits);
-    IpNet::new(address, of.prefix_len()).map_or(of, |network| network.trunc())
+/// A range of as many addresses elsewhere, which is not taken yet unless all of that size seem to
+/// be: there is one of all addresses.
+fn other_range(of: IpNet, random: &mut SplitMix64, taken: &mut HashSet<IpNet>) -> IpNet {
+    let mut drawn = of;
+    for _ in 0..ATTEMPTS {
+        let bits = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
+        let address = Family::of(of.addr()).address(bits);
+        drawn = IpNet::new(address, of.prefix_len()).map_or(of, |network| network.trunc());
+        if taken.insert(drawn) {
+            break;
+        }
+    }
+    drawn
 }
 
 /// A label that was not used yet: random letters, more of them if those of this length seem to be
 /// used up.
 fn label(length: usize, random: &mut SplitMix64, used: &mut HashSet<String>) -> String {
-    const ATTEMPTS: usize = 64;
     let mut length = length;
     loop {
         for _ in 0..ATTEMPTS {
@@ -196,7 +209,10 @@ mod tests {
 {"name":"payments/ledger:grpc","vip":"10.96.0.10","port":8443,"protocol":"tcp","endpoints":["10.244.1.7:9000","10.244.2.7:9000"]},
 {"name":"payments/ledger:metrics","vip":"10.96.0.10","port":9090,"protocol":"tcp","endpoints":["10.244.1.7:9100","10.244.2.7:9100"]},
 {"name":"staging/ledger","vip":"10.96.1.10","port":8443,"protocol":"tcp","node_port":30443,"external_ips":["203.0.113.7"],"endpoints":["192.168.1.4:6443"]},
-{"name":"a/b","vip":"10.96.1.11","port":53,"protocol":"udp","endpoints":[]}
+{"name":"a/b","vip":"10.96.1.11","port":53,"protocol":"udp","endpoints":[]},
+{"name":"payments/ledger:grpc","vip":"2001:db8:96::10","port":8443,"protocol":"tcp","load_balancer_ips":["2001:db8:7::8"],"source_ranges":["2001:db8:5::/48","2001:db8:6:7::/64"],"endpoints":["[2001:db8:1:2::7]:9000","[2001:db8:1:3::7]:9000"]},
+{"name":"staging/gate","vip":"10.96.1.12","port":443,"protocol":"tcp","node_port":30444,"load_balancer_ips":["203.0.113.8"],"source_ranges":["198.51.100.0/24","192.0.2.0/25"],"endpoints":["10.244.1.9:80"]},
+{"name":"staging/other","vip":"2001:db8:96::11","port":443,"protocol":"tcp","source_ranges":["2001:db8:5::/48"],"endpoints":[{"address":"[2001:db8:1:2::9]:80","state":"terminating","remote":true}]}
 ]}"#;
 
     fn text(cluster: &Cluster) -> String {
@@ -215,7 +231,10 @@ mod tests {
                 .map(str::to_owned)
                 .collect::<Vec<_>>();
             words.extend(service.endpoints().iter().map(|endpoint| endpoint.address.to_string()));
-            words.extend(service.extras().external_ips.iter().map(ToString::to_string));
+            let extras = service.extras();
+            words.extend(extras.external_ips.iter().map(ToString::to_string));
+            words.extend(extras.load_balancer_ips.iter().map(ToString::to_string));
+            words.extend(extras.source_ranges.iter().map(|range| range.addr().to_string()));
             words.push(service.vip().to_string());
             words
         };
@@ -236,7 +255,8 @@ mod tests {
         for original in [real, generate(&spec, 1).unwrap(), generate(&all_over, 2).unwrap()] {
             let anonymous = text(&original.anonymised(5).unwrap());
             let found: HashSet<&str> = anonymous
-                .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'))
+                .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == ':'))
+                .flat_map(|word| [word, word.trim_end_matches(":80")])
                 .collect();
             let kept: Vec<String> =
                 words(&original).into_iter().filter(|word| found.contains(word.as_str())).collect();
@@ -248,7 +268,9 @@ mod tests {
     fn the_shape_stays() {
         let original = from_json(CLUSTER.as_bytes()).unwrap();
         let anonymous = original.anonymised(5).unwrap();
-        let [grpc, metrics, staging, dns] = anonymous.services() else { panic!("four Services") };
+        let [grpc, metrics, staging, dns, six, gate, other] = anonymous.services() else {
+            panic!("seven Services")
+        };
         for (old, new) in original.services().iter().zip(anonymous.services()) {
             assert_eq!(old.name().as_str().len(), new.name().as_str().len());
             assert_eq!((old.port(), old.protocol()), (new.port(), new.protocol()));
@@ -267,9 +289,31 @@ mod tests {
         assert_eq!(grpc.endpoints()[0].address, metrics.endpoints()[0].address);
         // Hash tables look at the bits in which VIPs differ.
         let differs = |one: &Service, other: &Service| bits(one.vip()) ^ bits(other.vip());
-        let [old_grpc, _, old_staging, old_dns] = original.services() else { panic!() };
+        let [old_grpc, _, old_staging, old_dns, old_six, _, old_other] = original.services() else {
+            panic!("seven Services")
+        };
         assert_eq!(differs(grpc, staging), differs(old_grpc, old_staging));
         assert_eq!(differs(staging, dns), differs(old_staging, old_dns));
+        assert_eq!(differs(six, other), differs(old_six, old_other));
+        // Both families of a Service still have one name, and clients that were the same are.
+        assert_eq!(grpc.name(), six.name());
+        let lengths = |service: &Service| -> Vec<u8> {
+            service.extras().source_ranges.iter().map(IpNet::prefix_len).collect()
+        };
+        assert_eq!([lengths(six), lengths(gate)], [[48, 64], [24, 25]]);
+        assert_eq!(six.extras().source_ranges[0], other.extras().source_ranges[0]);
+        let [old, new] = [old_other, other].map(|service| service.endpoints()[0]);
+        assert_eq!((old.state, old.is_remote), (new.state, new.is_remote));
+    }
+
+    #[test]
+    fn ranges_of_clients_are_others_while_there_are_any() {
+        let range = |text: &str| text.parse::<IpNet>().unwrap();
+        let mut random = SplitMix64::new(1);
+        let mut taken: HashSet<IpNet> = [range("0.0.0.0/1"), range("0.0.0.0/0")].into();
+        let other = other_range(range("0.0.0.0/1"), &mut random, &mut taken);
+        assert_eq!(other, range("128.0.0.0/1"));
+        assert_eq!(other_range(range("0.0.0.0/0"), &mut random, &mut taken), range("0.0.0.0/0"));
     }
 
     #[test]

@@ -60,3 +60,56 @@ impl Service {
         self.frontends().map(move |one| (family, one.address, one.port, protocol))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::extras::Extras;
+
+    fn full(vip: &str, [external, balanced]: [&str; 2]) -> Service {
+        let (name, vip) = ("ns/a".parse().unwrap(), vip.parse().unwrap());
+        let service = Service::new(name, vip, 80, Protocol::Tcp, vec![]).unwrap();
+        let set = |extras: &mut Extras| {
+            extras.external_ips = vec![external.parse().unwrap()];
+            extras.load_balancer_ips = vec![balanced.parse().unwrap()];
+            extras.node_port = Some(30_080);
+            extras.external_policy = TrafficPolicy::Local;
+        };
+        service.with(set).unwrap()
+    }
+
+    #[test]
+    fn a_service_answers_at_its_addresses_and_its_node_port() {
+        for (vip, others) in
+            [("10.96.0.1", ["192.0.2.1", "192.0.2.2"]), ("fd00::1", ["2001:db8::1", "2001:db8::2"])]
+        {
+            let service = full(vip, others);
+            let frontends: Vec<Frontend> = service.frontends().collect();
+            let at = |kind, address: &str| Frontend {
+                kind,
+                address: Some(address.parse().unwrap()),
+                port: 80,
+            };
+            let node_port = Frontend { kind: FrontendKind::NodePort, address: None, port: 30_080 };
+            let expected = [
+                at(FrontendKind::ClusterIp, vip),
+                at(FrontendKind::ExternalIp, others[0]),
+                at(FrontendKind::LoadBalancerIp, others[1]),
+                node_port,
+            ];
+            assert_eq!(frontends, expected);
+            let policies = frontends.iter().map(|frontend| service.policy_of(frontend.kind));
+            let (inside, outside) = (TrafficPolicy::Cluster, TrafficPolicy::Local);
+            assert_eq!(policies.collect::<Vec<_>>(), [inside, outside, outside, outside]);
+        }
+    }
+
+    #[test]
+    fn frontends_of_two_families_are_never_the_same() {
+        let four = full("10.96.0.1", ["192.0.2.1", "192.0.2.2"]);
+        let six = full("fd00::1", ["2001:db8::1", "2001:db8::2"]);
+        let keys: Vec<FrontendKey> = four.frontend_keys().chain(six.frontend_keys()).collect();
+        assert_eq!(keys[3], (Family::V4, None, 30_080, Protocol::Tcp));
+        assert_eq!(keys[7], (Family::V6, None, 30_080, Protocol::Tcp));
+    }
+}

@@ -394,6 +394,45 @@ mod tests {
     }
 
     #[test]
+    fn ports_of_two_families_must_be_the_same() {
+        let six = IDLE.replace("10.96.0.2", "fd00::2");
+        let four = IDLE.replace("\"endpoints\"", "\"node_port\":30081,\"endpoints\"");
+        assert!(refused(&[&four, &six]).contains("differ in port, protocol or node port of two"));
+        let second = IDLE.replace("idle:p", "idle:q").replace(":80", ":81");
+        let wanted = "shop/idle:p and shop/idle:q are ports of one Kubernetes Service but differ \
+                      in families: each port is in all of them: give them the same or rename one";
+        assert_eq!(refused(&[IDLE, &six, &second]), wanted);
+        let sticky = six.replace("\"endpoints\"", "\"affinity_s\":9,\"endpoints\"");
+        assert!(refused(&[IDLE, &sticky]).contains("differ in policies or affinity"));
+    }
+
+    #[test]
+    fn one_object_has_the_ports_of_both_families() {
+        let six =
+            |text: &str, vip: &str| text.replace(vip, "fd00::a").replace("10.128.0.", "fd01::");
+        let six = |text: &str| {
+            let text = six(text, "10.96.0.10").replace("\"fd01::2:", "\"[fd01::2]:");
+            text.replace("\"fd01::3:", "\"[fd01::3]:")
+        };
+        let original = cluster(&[DNS, &six(DNS), DNS_TCP, &six(DNS_TCP)]);
+        let list: Value = serde_json::from_str(&written(&original)).unwrap();
+        let spec = &list["items"][0]["spec"];
+        assert_eq!(spec["clusterIPs"], serde_json::json!(["10.96.0.10", "fd00::a"]));
+        assert_eq!(spec["ipFamilies"], serde_json::json!(["IPv4", "IPv6"]));
+        assert_eq!(spec["ports"].as_array().unwrap().len(), 2);
+        let imported = from_k8s(&written(&original).into_bytes()[..], OnBadObject::Refuse).unwrap();
+        let ids = |cluster: &Cluster| {
+            let mut ids: Vec<_> = cluster.services().iter().map(Service::id).collect();
+            ids.sort();
+            ids
+        };
+        assert_eq!(ids(&imported.cluster), ids(&original));
+        for service in original.services() {
+            assert_eq!(imported.cluster.get(&service.id()), Some(service));
+        }
+    }
+
+    #[test]
     fn a_full_disk_is_an_error() {
         let mut space = [0_u8; 200];
         let written = to_k8s(&cluster(&[CART]), &mut space[..]);

@@ -64,3 +64,85 @@ fn busiest<'a>(endpoints: impl Iterator<Item = &'a SeenEndpoint>) -> Option<Arc<
         .max_by(|(one, count), (other, others)| count.cmp(others).then_with(|| other.cmp(one)));
     best.map(|(node, _)| node.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::EndpointState;
+    use crate::family::Family;
+    use crate::import::objects::Hints;
+
+    /// Endpoints on these nodes in these zones; `-` is none.
+    fn slices(endpoints: &[(&str, &str)]) -> Vec<SeenSlice> {
+        let name = |text: &str| (text != "-").then(|| text.into());
+        let seen = |(node, zone): &(&str, &str)| SeenEndpoint {
+            address: [10, 128, 0, 1].into(),
+            state: EndpointState::Ready,
+            node: name(node),
+            zone: name(zone),
+            hints: None,
+        };
+        let of_one =
+            |one| SeenSlice { family: Family::V4, ports: Vec::new(), endpoints: vec![seen(one)] };
+        endpoints.iter().map(of_one).collect()
+    }
+
+    fn view(node: Option<&str>, zone: Option<&str>) -> Viewpoint {
+        Viewpoint { node: node.map(Into::into), zone: zone.map(Into::into) }
+    }
+
+    #[test]
+    fn the_node_with_most_endpoints_is_looked_from() {
+        let seen = slices(&[("n1", "a"), ("n2", "b"), ("n2", "b"), ("-", "c")]);
+        assert_eq!(Viewpoint::default().or_from(seen.iter()), view(Some("n2"), Some("b")));
+        // Endpoints without a node do not count, however many there are.
+        let seen = slices(&[("-", "a"), ("-", "a"), ("n1", "-"), ("n1", "b")]);
+        assert_eq!(Viewpoint::default().or_from(seen.iter()), view(Some("n1"), Some("b")));
+    }
+
+    #[test]
+    fn of_nodes_with_as_many_the_first_by_name_is_looked_from() {
+        for order in [["n3", "n1", "n2"], ["n1", "n2", "n3"]] {
+            let seen = slices(&order.map(|node| (node, "-")));
+            assert_eq!(Viewpoint::default().or_from(seen.iter()), view(Some("n1"), None));
+        }
+    }
+
+    #[test]
+    fn what_is_given_is_kept() {
+        let seen = slices(&[("n1", "a"), ("n2", "b"), ("n2", "b")]);
+        assert_eq!(view(Some("n1"), None).or_from(seen.iter()), view(Some("n1"), Some("a")));
+        assert_eq!(view(Some("n9"), None).or_from(seen.iter()), view(Some("n9"), None));
+        assert_eq!(view(None, Some("z")).or_from(seen.iter()), view(Some("n2"), Some("z")));
+        let both = view(Some("n9"), Some("z"));
+        assert_eq!(both.clone().or_from(seen.iter()), both);
+    }
+
+    #[test]
+    fn without_names_of_nodes_all_endpoints_are_remote() {
+        let seen = slices(&[("-", "a"), ("-", "a")]);
+        let from = Viewpoint::default().or_from(seen.iter());
+        assert_eq!(from, Viewpoint::default());
+        assert!(from.endpoint(&seen[0].endpoints[0], 80).is_remote);
+    }
+
+    #[test]
+    fn endpoints_are_here_and_meant_for_here_by_name() {
+        let named = |names: &[&str]| {
+            let names = names.iter().map(|&name| HintName { name: name.into() });
+            Some(names.collect::<Vec<_>>())
+        };
+        let from = view(Some("n1"), Some("a"));
+        let seen = |node: &str, for_nodes, for_zones| {
+            let hints = Some(Box::new(Hints { for_zones, for_nodes }));
+            let [slice] = &mut slices(&[(node, "a")])[..] else { panic!("one") };
+            let endpoint = SeenEndpoint { hints, ..slice.endpoints.remove(0) };
+            let Endpoint { is_remote, node_hint, zone_hint, .. } = from.endpoint(&endpoint, 80);
+            (is_remote, node_hint, zone_hint)
+        };
+        assert_eq!(seen("n1", None, None), (false, Hint::None, Hint::None));
+        assert_eq!(seen("n2", named(&[]), named(&["b", "a"])), (true, Hint::None, Hint::Here));
+        assert_eq!(seen("n1", named(&["n1"]), named(&["b"])), (false, Hint::Here, Hint::Elsewhere));
+        assert_eq!(seen("-", named(&["n2"]), None), (true, Hint::Elsewhere, Hint::None));
+    }
+}
