@@ -197,14 +197,14 @@ fn of_all_kinds(seed: u64) -> (SyntheticSpec, Cluster) {
 /// After any sequence of Steps the kernel holds what a full sync of the Cluster would make,
 /// whatever its Services are; then nothing is left.
 pub fn steps_over_all_kinds_equal_full_syncs(subject: Subject) {
-    const STEPS: u64 = 12;
+    const STEPS: u32 = 12;
     let mut proxy = subject.open();
     let (spec, mut cluster) = of_all_kinds(7);
     full_sync(&mut *proxy, &cluster);
     assert_audit(&mut *proxy, &cluster, "every kind is in the kernel");
-    for seed in 1..=STEPS {
-        let kind = ChangeKind::ALL[(seed % 3) as usize];
-        let made = changes_of(&cluster, &spec, seed, kind, Position::Random, 1 + seed as u32 % 4);
+    for (number, kind) in (1..=STEPS).zip(ChangeKind::ALL.into_iter().cycle()) {
+        let (seed, count) = (number.into(), 1 + number % 4);
+        let made = changes_of(&cluster, &spec, seed, kind, Position::Random, count);
         let step = cluster.step(made.expect("Changes")).expect("they fit");
         proxy.apply(&step).expect("an incremental sync");
         assert_audit(&mut *proxy, step.after(), "all Changes are in the kernel");
