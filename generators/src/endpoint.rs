@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
@@ -89,13 +89,59 @@ impl Endpoint {
         self.state == EndpointState::Ready
     }
 
+    /// Sorts Endpoints of one family byte by byte by their "ip:port" text.
+    pub(crate) fn sort_by_text(endpoints: &mut [Self]) {
+        if let [] | [_] = endpoints {
+            return;
+        }
+        if endpoints.iter().all(|endpoint| endpoint.family() == Family::V4) {
+            endpoints.sort_by_cached_key(|endpoint| match endpoint.address {
+                IpAddr::V4(address) => ipv4_text_key(address, endpoint.port),
+                IpAddr::V6(_) => 0,
+            });
+        } else {
+            endpoints.sort_by_cached_key(|endpoint| endpoint.text_key());
+        }
+    }
+
     /// The "ip:port" text padded with zero bytes, which sorts as the text itself does.
-    pub(crate) fn text_key(self) -> [u8; TEXT_MAX] {
+    fn text_key(self) -> [u8; TEXT_MAX] {
         let mut key = [0; TEXT_MAX];
         // Cannot fail: the buffer holds the longest text.
         let _ = write!(&mut key[..], "{self}");
         key
     }
+}
+
+/// A number that sorts as "ip:port" does, many times faster to make than that: its characters, each
+/// as four bits, from the highest on. There are at most 21, and '.' < '0' < ':' as in ASCII.
+fn ipv4_text_key(address: Ipv4Addr, port: u16) -> u128 {
+    let (mut key, mut free) = (0_u128, u128::BITS);
+    let mut push = |code: u16| {
+        free -= 4;
+        key |= u128::from(code) << free;
+    };
+    let separators = [DOT, DOT, DOT, COLON];
+    for (octet, separator) in address.octets().into_iter().zip(separators) {
+        push_digits(octet.into(), &mut push);
+        push(separator);
+    }
+    push_digits(port, &mut push);
+    key
+}
+
+/// Codes of characters; 0 is the end.
+const DOT: u16 = 1;
+const ZERO: u16 = 2;
+const COLON: u16 = 12;
+
+fn push_digits(number: u16, push: &mut impl FnMut(u16)) {
+    for unit in [10_000, 1_000, 100, 10] {
+        if number >= unit {
+            push(ZERO + number / unit % 10);
+        }
+    }
+    push(ZERO + number % 10);
 }
 
 impl fmt::Display for Endpoint {
@@ -200,6 +246,35 @@ mod tests {
             assert_eq!(serde_json::from_str::<Endpoint>(json).unwrap(), endpoint);
         }
         assert!(serde_json::from_str::<Endpoint>(r#"{"address":"[::1]:1","node":1}"#).is_err());
+    }
+
+    #[test]
+    fn keys_sort_as_texts_do() {
+        let mut random = crate::random::SplitMix64::new(1);
+        let mut number = |most: u64| {
+            // As many short numbers as long ones.
+            let most = [10, 100, 1_000, most][usize::try_from(random.below(4)).unwrap()].min(most);
+            u16::try_from(random.below(most)).unwrap()
+        };
+        let octet = |number: &mut dyn FnMut(u64) -> u16| u8::try_from(number(256)).unwrap();
+        let mut endpoints: Vec<Endpoint> = (0..3_000)
+            .map(|_| {
+                let octets = [(); 4].map(|()| octet(&mut number));
+                Endpoint::new(octets.into(), number(65_536))
+            })
+            .collect();
+        let mut six = vec![];
+        for endpoint in &endpoints {
+            let bits = u128::from(endpoint.port) << 80 | crate::family::bits(endpoint.address);
+            six.push(Endpoint::new(Family::V6.address(bits), endpoint.port));
+        }
+        for endpoints in [&mut endpoints, &mut six] {
+            Endpoint::sort_by_text(endpoints);
+            let texts: Vec<String> = endpoints.iter().map(ToString::to_string).collect();
+            assert!(texts.is_sorted());
+        }
+        let longest = ipv4_text_key([255; 4].into(), 65_535);
+        assert_eq!(longest.trailing_zeros() / 4, 32 - 21);
     }
 
     #[test]

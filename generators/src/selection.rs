@@ -30,7 +30,7 @@ impl Targets<'_> {
             return Cow::Borrowed(&self.local);
         }
         let mut all = [&self.cluster[..], &self.local[..]].concat();
-        all.sort_by_cached_key(|endpoint| endpoint.text_key());
+        Endpoint::sort_by_text(&mut all);
         all.dedup();
         Cow::Owned(all)
     }

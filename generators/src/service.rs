@@ -255,7 +255,7 @@ fn checked_endpoints(
         let which = format_args!("the port of endpoint {}", endpoint.address);
         check_port(service, endpoint.port, which)?;
     }
-    endpoints.sort_by_cached_key(|endpoint| endpoint.text_key());
+    Endpoint::sort_by_text(&mut endpoints);
     let mut pairs = endpoints.iter().zip(endpoints.iter().skip(1));
     if let Some((endpoint, _)) = pairs.find(|(left, right)| left.socket() == right.socket()) {
         let problem = format!("endpoint {endpoint} is given twice: keep one");

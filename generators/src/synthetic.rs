@@ -54,7 +54,7 @@ pub enum GenerateError {
 
 /// The Cluster that `spec` describes, with `seed` deciding what `spec` leaves open.
 ///
-/// 1,000,000 Services with 10 Endpoints each take a few seconds and 290 MB (`benches/generate.rs`).
+/// 1,000,000 Services with 10 Endpoints each take a few seconds and 480 MB (`benches/generate.rs`).
 ///
 /// # Errors
 /// [`GenerateError::Spec`] with every mistake in `spec`, before anything is made.
