@@ -5,8 +5,8 @@
 
 use data_encoding::HEXLOWER;
 use generators::{
-    ChangeKind, EndpointCount, Position, Protocols, SyntheticSpec, VipLayout, changes, generate,
-    to_json, to_k8s,
+    ChangeKind, EndpointCount, Families, Kinds, Position, Protocols, SyntheticSpec, VipLayout,
+    changes, generate, to_json, to_k8s,
 };
 use sha2::{Digest, Sha256};
 
@@ -62,6 +62,30 @@ fn a_strided_spec_gives_the_same_bytes_as_ever() {
     assert_eq!(
         json_sha256(&spec, 3),
         "8bb17433f0308c4f7b7415d04b179ec61d29ffef04d71040d381e519450d7510"
+    );
+}
+
+#[test]
+fn a_spec_of_both_families_and_every_kind_gives_the_same_bytes_as_ever() {
+    let spec = SyntheticSpec {
+        families: Families::Dual,
+        kinds: Kinds {
+            cluster_ip: 5,
+            node_port: 2,
+            external_ip: 1,
+            load_balancer: 1,
+            source_ranges: 1,
+            affinity: 1,
+            internal_local: 1,
+            external_local: 1,
+            without_endpoints: 1,
+        },
+        remote_endpoints: 0.9,
+        ..mixed()
+    };
+    assert_eq!(
+        json_sha256(&spec, 4),
+        "741653678e0676ab0ab04c08581f5613ac8c50799f65176abad0cea8875132ad"
     );
 }
 
