@@ -38,7 +38,7 @@ impl Fault {
     }
 }
 
-/// How long affinity lasts where nothing is said (`DefaultClientIPServiceAffinitySeconds`,
+/// How long `ClientIP` affinity lasts where nothing is said (`DefaultClientIPServiceAffinitySeconds`,
 /// `pkg/apis/core/types.go`, Kubernetes 1.35).
 const AFFINITY_DEFAULT_S: u32 = 10_800;
 

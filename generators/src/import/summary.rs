@@ -85,7 +85,7 @@ findings! {
     TruncatedEndpoints "Endpoints objects" Noted "that the cluster cut off at 1,000 addresses",
     RepeatedAddress "addresses" Noted "of load balancers that the Service has already: taken once",
     RepeatedEndpoint "endpoints" Noted "that stand in several slices: taken once",
-    NoEndpointObjects "ports" Noted "of which nothing tells the endpoints: no `EndpointSlice` is in the input",
+    NoEndpointObjects "ports" Noted "of which nothing tells the endpoints: no slice is in the input",
     RemoteEndpoint "endpoints" Noted "that are not on this node",
     TopologyHints "endpoints" Noted "meant for certain nodes or zones",
     NotReady "endpoints" Noted "that are not ready: a proxy passes them over",
