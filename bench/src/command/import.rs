@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, ensure};
 use generators::{
-    BadObjects, Cluster, Fate, Finding, ImportSummary, Imported, Importer, K8sError, OnBadObject,
-    Service, Viewpoint,
+    BadObjects, Cluster, Fate, Finding, ImportSummary, Imported, Importer, K8sError, KUBECTL,
+    OnBadObject, Service, Viewpoint,
 };
 use serde::Serialize;
 
@@ -27,6 +27,11 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let Imported { mut cluster, summary } = read(args, on_bad)?;
     if args.anonymise {
         cluster = cluster.anonymised(args.seed)?;
+    }
+    if summary.found.contains_key(&Finding::NoEndpointObjects) {
+        console::note(format_args!(
+            "nothing tells the endpoints of the Services: write both with `{KUBECTL}`, unless there are none"
+        ));
     }
     generate::write(&cluster, None, &args.form, args.output.as_deref())?;
     let report = Report::new(&cluster, &summary);

@@ -29,7 +29,8 @@ impl Viewpoint {
         Self { node, zone }
     }
 
-    /// An Endpoint as it is seen from here.
+    /// An Endpoint as it is seen from here. Where no node is known, as in lists written by hand, all
+    /// are on this one.
     pub(super) fn endpoint(&self, seen: &SeenEndpoint, port: u16) -> Endpoint {
         let of = |list: fn(&super::objects::Hints) -> &Option<Vec<HintName>>,
                   own: &Option<Arc<str>>| {
@@ -37,7 +38,7 @@ impl Viewpoint {
         };
         Endpoint {
             state: seen.state,
-            is_remote: self.node.is_none() || seen.node != self.node,
+            is_remote: self.node.is_some() && seen.node != self.node,
             node_hint: of(|hints| &hints.for_nodes, &self.node),
             zone_hint: of(|hints| &hints.for_zones, &self.zone),
             ..Endpoint::new(seen.address, port)
@@ -119,11 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn without_names_of_nodes_all_endpoints_are_remote() {
+    fn without_names_of_nodes_all_endpoints_are_on_this_one() {
         let seen = slices(&[("-", "a"), ("-", "a")]);
         let from = Viewpoint::default().or_from(seen.iter());
         assert_eq!(from, Viewpoint::default());
-        assert!(from.endpoint(&seen[0].endpoints[0], 80).is_remote);
+        assert!(!from.endpoint(&seen[0].endpoints[0], 80).is_remote);
     }
 
     #[test]
