@@ -136,7 +136,7 @@ fn the_summary_counts_what_is_not_a_plain_service() {
     );
     let table = desk.succeeds(&["import", "objects.json", "-o", "mine.json"]);
     for words in
-        ["read: 6 Services, 3 EndpointSlices", "with session affinity", "left out", "mine.json"]
+        ["read: 6 Services, 3 EndpointSlices", "with session affinity", "kept", "mine.json"]
     {
         assert!(table.contains(words), "`{words}` is missing in: {table}");
     }
@@ -300,7 +300,7 @@ fn services_of_which_no_endpoints_are_known_are_told_and_not_run() {
     assert!(output.status.success(), "{said}");
     assert!(said.contains("kubectl get services,endpointslices"), "{said}");
     let counted = String::from_utf8(output.stdout).unwrap();
-    assert!(counted.contains("no `EndpointSlice` is in the input"), "{counted}");
+    assert!(counted.contains("nothing tells the endpoints"), "{counted}");
     let scenario = "name = 's'\nproxies = ['none']\ncluster_file = 'mine.json'";
     fs::write(desk.path().join("s.toml"), scenario).unwrap();
     desk.refuses(&["run", "s.toml", "-o", "out", "--dry-run"], &["mine.json"]);

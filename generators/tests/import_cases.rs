@@ -69,7 +69,7 @@ fn every_form_of_the_same_objects_gives_the_same_cluster() {
     }
     let dump = imported(DUMP.as_bytes());
     assert_eq!(dump.cluster, wanted);
-    assert_eq!(found(dump), [(Finding::OtherLine, 4), (Finding::RemoteEndpoint, 1)]);
+    assert_eq!(found(dump), [(Finding::OtherLine, 4)]);
 }
 
 #[test]
@@ -78,13 +78,13 @@ fn old_endpoints_count_where_there_is_no_slice() {
     assert_eq!(old.cluster.endpoint_count(), 2);
     assert_eq!(old.cluster.services()[0].endpoints()[1].to_string(), "10.244.2.5:8080");
     assert_eq!((old.summary.slices, old.summary.endpoints), (0, 1));
-    assert_eq!(found(old), [(Finding::FromEndpoints, 1), (Finding::RemoteEndpoint, 2)]);
+    assert_eq!(found(old), [(Finding::FromEndpoints, 1)]);
     // The same Service with a slice: the Endpoints object is what the cluster mirrors of it, or the
     // other way round.
     let slice = format!("{OLD}[{{{}", ARRAY.split_once("},{").unwrap().1);
     let both = imported(slice.as_bytes());
     assert_eq!(both.cluster.endpoint_count(), 1);
-    assert_eq!(found(both), [(Finding::MirroredEndpoints, 1), (Finding::RemoteEndpoint, 1)]);
+    assert_eq!(found(both), [(Finding::MirroredEndpoints, 1)]);
 }
 
 #[test]
@@ -95,12 +95,8 @@ fn endpoints_that_are_not_ready_of_ipv6_cut_off_or_of_nobody_are_counted() {
         r#""Endpoints","metadata":{"#,
         r#""Endpoints","metadata":{"annotations":{"endpoints.kubernetes.io/over-capacity":"truncated"},"#,
     );
-    let counts = [
-        (Finding::FromEndpoints, 1),
-        (Finding::TruncatedEndpoints, 1),
-        (Finding::RemoteEndpoint, 3),
-        (Finding::NotReady, 1),
-    ];
+    let counts =
+        [(Finding::FromEndpoints, 1), (Finding::TruncatedEndpoints, 1), (Finding::NotReady, 1)];
     let read = imported(text.as_bytes());
     // The Endpoint of IPv6 is of a family that the Service does not have.
     assert_eq!(read.cluster.endpoint_count(), 3);
@@ -151,8 +147,7 @@ fn services_without_work_are_refused_with_the_reason() {
 fn kinds_are_told_by_their_api_group_too() {
     let before = imported(KNATIVE.as_bytes());
     assert_eq!(before.cluster.services()[0].name().as_str(), "apps/greet-00001:http");
-    let counts =
-        [(Finding::ExternalName, 1), (Finding::OtherKind, 1), (Finding::RemoteEndpoint, 1)];
+    let counts = [(Finding::ExternalName, 1), (Finding::OtherKind, 1)];
     assert_eq!(found(before), counts);
     // The other group's Service first.
     let mut lines: Vec<&str> = KNATIVE.lines().collect();
@@ -174,13 +169,9 @@ fn a_part_of_a_list_and_an_error_of_the_api_are_refused() {
 
 #[test]
 fn an_address_of_a_load_balancer_that_sends_to_nodes_is_not_left_out() {
-    assert_eq!(
-        found(imported(IP_MODE.as_bytes())),
-        [(Finding::RemoteEndpoint, 1), (Finding::NodePort, 1)]
-    );
+    assert_eq!(found(imported(IP_MODE.as_bytes())), [(Finding::NodePort, 1)]);
     let vip = IP_MODE.replace("\"Proxy\"", "\"VIP\"");
-    let counts =
-        [(Finding::RemoteEndpoint, 1), (Finding::NodePort, 1), (Finding::LoadBalancerIp, 1)];
+    let counts = [(Finding::NodePort, 1), (Finding::LoadBalancerIp, 1)];
     assert_eq!(found(imported(vip.as_bytes())), counts);
 }
 
@@ -206,12 +197,7 @@ fn several_inputs_are_one_cluster_and_faults_name_theirs() {
     ];
     let whole = read(&all).unwrap();
     assert_eq!(whole.cluster, imported(YAML.as_bytes()).cluster);
-    let counts = [
-        (Finding::OtherKind, 1),
-        (Finding::RepeatedObject, 2),
-        (Finding::OtherFile, 1),
-        (Finding::RemoteEndpoint, 1),
-    ];
+    let counts = [(Finding::OtherKind, 1), (Finding::RepeatedObject, 2), (Finding::OtherFile, 1)];
     assert_eq!(found(whole), counts);
     let later = YAML.replace("10.244.1.5", "10.244.1.6");
     let Err(K8sError::Bad { bad }) = read(&[("a.yaml", YAML), ("b.yaml", &later)]) else {
