@@ -181,7 +181,7 @@ fn replacements(
             Family::V4 => &mut four,
             Family::V6 => &mut six,
         };
-        let [_, (key, range)] = spec.ranges(service.family());
+        let [_, (key, range)] = spec.keyed_ranges(service.family());
         let kind = ChangeKind::EndpointChange;
         let full = ChangesError::RangeFull { key, range, kind, number };
         let new = Endpoint { address: unused.take().ok_or(full)?, ..old };
@@ -216,7 +216,7 @@ impl OfFamily {
         family: Family,
         [endpoints, vips]: [SplitMix64; 2],
     ) -> Self {
-        let [(_, range), _] = spec.ranges(family);
+        let [(_, range), _] = spec.keyed_ranges(family);
         let vips = Addresses::new(range, spec.vip_layout, vips);
         // VIPs go on in the layout of the spec, from where a generated Cluster leaves off.
         let first = cluster.of_family(family).count() as u64;
@@ -237,7 +237,7 @@ impl OfFamily {
         number: u32,
     ) -> Result<Service, ChangesError> {
         let kind = ChangeKind::ServiceAdd;
-        let [of_vips, of_endpoints] = spec.ranges(self.family);
+        let [of_vips, of_endpoints] = spec.keyed_ranges(self.family);
         let full = |(key, range)| ChangesError::RangeFull { key, range, kind, number };
         let vip = self.vips.take().ok_or_else(|| full(of_vips))?;
         let endpoint = |&is_remote: &bool| {
@@ -325,7 +325,7 @@ fn unused_endpoints(
     family: Family,
     random: SplitMix64,
 ) -> UnusedAddresses {
-    let [_, (_, range)] = spec.ranges(family);
+    let [_, (_, range)] = spec.keyed_ranges(family);
     let addresses = Addresses::new(range, VipLayout::Random, random);
     UnusedAddresses::new(addresses, 0, in_use(cluster, family))
 }

@@ -13,6 +13,7 @@ use crate::family::Family;
 use crate::kinds::{Kinds, NODE_PORTS, Needs, external_range};
 use crate::quantiles::{Quantiles, zipf_weights};
 use crate::random::SplitMix64;
+use crate::ranges::Ranges;
 use crate::service::Protocol;
 
 /// Most Services of a synthetic Cluster.
@@ -179,6 +180,12 @@ pub struct Protocols {
 }
 
 impl SyntheticSpec {
+    /// Where the VIPs and Endpoints of a family are.
+    pub fn ranges(&self, family: Family) -> Ranges {
+        let [(_, services), (_, pods)] = self.keyed_ranges(family);
+        Ranges { pods: Some(pods), services: Some(services) }
+    }
+
     /// Finds every mistake, before anything is made.
     ///
     /// # Errors
@@ -222,7 +229,7 @@ impl SyntheticSpec {
     }
 
     fn check_ranges(&self, family: Family, errors: &mut Vec<String>) {
-        let [(vips_key, vips), (endpoints_key, endpoints)] = self.ranges(family);
+        let [(vips_key, vips), (endpoints_key, endpoints)] = self.keyed_ranges(family);
         errors.extend(range_error(vips_key, vips));
         errors.extend(range_error(endpoints_key, endpoints));
         if overlap(vips, endpoints) {
@@ -236,7 +243,7 @@ impl SyntheticSpec {
     fn check_room(&self, errors: &mut Vec<String>) {
         let needs = Needs::of(self.kinds, self.services);
         for &family in self.families.each() {
-            let [(vips_key, vips), (endpoints_key, endpoints)] = self.ranges(family);
+            let [(vips_key, vips), (endpoints_key, endpoints)] = self.keyed_ranges(family);
             let room = Addresses::new(vips, self.vip_layout, SplitMix64::new(0)).capacity();
             errors.extend(room_error(vips_key, vips, room, self.services.into()));
             let wanted = self.endpoints_of_each_family();
@@ -272,7 +279,7 @@ impl SyntheticSpec {
     }
 
     /// The ranges of VIPs and of Endpoints, with their keys.
-    pub(crate) fn ranges(&self, family: Family) -> [(&'static str, IpNet); 2] {
+    pub(crate) fn keyed_ranges(&self, family: Family) -> [(&'static str, IpNet); 2] {
         let Self { service_cidr, endpoint_cidr, service_cidr_v6, endpoint_cidr_v6, .. } = *self;
         match family {
             Family::V4 => {

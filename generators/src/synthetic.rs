@@ -119,7 +119,7 @@ struct OfFamily {
 
 impl OfFamily {
     fn new(spec: &SyntheticSpec, seed: u64, family: Family) -> Self {
-        let [(_, vips), (_, endpoints)] = spec.ranges(family);
+        let [(_, vips), (_, endpoints)] = spec.keyed_ranges(family);
         let (of_vips, of_endpoints) = match family {
             Family::V4 => (Purpose::Vips, Purpose::Endpoints),
             Family::V6 => (Purpose::VipsV6, Purpose::EndpointsV6),

@@ -73,14 +73,36 @@ fn made(run: &Run) -> Option<String> {
         return Some("an imported Cluster".to_owned());
     }
     let cluster = run.record.scenario.get("cluster")?;
-    let shares = cluster.get("protocols")?.as_object()?.iter();
-    let used = shares.filter(|(_, share)| share.as_f64().is_some_and(|share| share > 0.0));
-    let protocols: Vec<String> = used.map(|(name, _)| plain(&name.to_uppercase())).collect();
-    Some(format!(
-        "ClusterIP over {}, VIPs {}",
-        list(&protocols),
-        layout(cluster.get("vip_layout")?)
-    ))
+    let protocols: Vec<String> =
+        shares(cluster.get("protocols")?).map(|(name, _)| plain(&name.to_uppercase())).collect();
+    let (kinds, layout) = (kinds(cluster), layout(cluster.get("vip_layout")?));
+    Some(format!("{kinds} over {}, VIPs {layout}", list(&protocols)))
+}
+
+/// The names that have a share, with it.
+fn shares(of: &Value) -> impl Iterator<Item = (&str, f64)> {
+    let shares = of.as_object().into_iter().flatten();
+    shares
+        .filter_map(|(name, share)| Some((name.as_str(), share.as_f64()?)))
+        .filter(|one| one.1 > 0.0)
+}
+
+/// `ClusterIP`, or each kind with its share, and how many Endpoints are elsewhere.
+fn kinds(cluster: &Value) -> String {
+    let parts = cluster.get("kinds").into_iter().flat_map(shares);
+    let parts: Vec<String> =
+        parts.map(|(name, share)| format!("{share} {}", plain(&name.replace('_', " ")))).collect();
+    let kinds = if parts.is_empty() {
+        "ClusterIP".to_owned()
+    } else {
+        format!("kinds in shares of {}", list(&parts))
+    };
+    match cluster.get("remote_endpoints").and_then(Value::as_f64) {
+        Some(share) => {
+            format!("{kinds}, {} % of the Endpoints on other nodes,", fixed(100.0 * share, 0))
+        }
+        None => kinds,
+    }
 }
 
 fn is_imported(run: &Run) -> bool {
@@ -102,6 +124,18 @@ fn layout(layout: &Value) -> String {
 mod tests {
     use super::*;
     use crate::fixture;
+
+    #[test]
+    fn kinds_are_named_with_their_shares() {
+        let cluster = serde_json::json!({
+            "protocols": { "tcp": 1 }, "vip_layout": "consecutive", "remote_endpoints": 0.25,
+            "kinds": { "cluster_ip": 2, "node_port": 1, "affinity": 0 }
+        });
+        let words = shape(&cluster);
+        let wanted = "kinds in shares of 2 cluster ip and 1 node port, 25 % of the Endpoints on \
+                      other nodes, over TCP, VIPs consecutive";
+        assert!(words.starts_with(wanted), "{words}");
+    }
 
     fn shape(cluster: &Value) -> String {
         let mut run = fixture::stored();

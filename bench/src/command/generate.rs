@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use generators::{Cluster, EndpointCount, Family, IpNet, Ipv4Net, Ranges, SyntheticSpec};
+use generators::{Cluster, EndpointCount, Family, IpNet, Ipv4Net, Ipv6Net, SyntheticSpec};
 use proxies::{NftablesOptions, Options};
 
 use crate::cli::{ClusterFormat, FormArgs, GenerateArgs};
@@ -23,16 +23,16 @@ pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
         (None, Some(path)) => Scenario::read(path)?.cluster_file,
         (None, None) => None,
     };
-    let (cluster, ranges) = match file {
+    let (cluster, spec) = match file {
         Some(path) => (read(&path)?, None),
-        None => synthetic(args).map(|(cluster, ranges)| (cluster, Some(ranges)))?,
+        None => synthetic(args).map(|(cluster, spec)| (cluster, Some(spec)))?,
     };
-    write(&cluster, ranges, &args.form, args.output.as_deref())?;
+    write(&cluster, spec.as_ref(), &args.form, args.output.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// A synthetic Cluster and the ranges that it is from.
-fn synthetic(args: &GenerateArgs) -> anyhow::Result<(Cluster, Ranges)> {
+/// A synthetic Cluster and what it was made from.
+fn synthetic(args: &GenerateArgs) -> anyhow::Result<(Cluster, SyntheticSpec)> {
     let mut spec = match &args.scenario {
         Some(path) => Scenario::read(path)?.cluster,
         None => SyntheticSpec {
@@ -45,19 +45,22 @@ fn synthetic(args: &GenerateArgs) -> anyhow::Result<(Cluster, Ranges)> {
     if args.scenario.is_none() && spec.endpoint_count() > room {
         spec.endpoint_cidr = LARGE_CIDR;
     }
-    spec.service_cidr = first_ipv4(&args.form.service_cidrs).unwrap_or(spec.service_cidr);
-    spec.endpoint_cidr = first_ipv4(&args.form.pod_cidrs).unwrap_or(spec.endpoint_cidr);
+    let form = &args.form;
+    set_ranges(&form.service_cidrs, &mut spec.service_cidr, &mut spec.service_cidr_v6);
+    set_ranges(&form.pod_cidrs, &mut spec.endpoint_cidr, &mut spec.endpoint_cidr_v6);
     let cluster = generators::generate(&spec, args.seed)
         .context("--service-cidr sets service_cidr, --pod-cidr sets endpoint_cidr")?;
-    let (pods, services) = (Some(spec.endpoint_cidr.into()), Some(spec.service_cidr.into()));
-    Ok((cluster, Ranges { pods, services }))
+    Ok((cluster, spec))
 }
 
-fn first_ipv4(ranges: &[IpNet]) -> Option<Ipv4Net> {
-    ranges.iter().find_map(|range| match range {
-        IpNet::V4(range) => Some(*range),
-        IpNet::V6(_) => None,
-    })
+/// Takes the range of each family that is given.
+fn set_ranges(given: &[IpNet], ipv4: &mut Ipv4Net, ipv6: &mut Ipv6Net) {
+    for range in given {
+        match range {
+            IpNet::V4(range) => *ipv4 = *range,
+            IpNet::V6(range) => *ipv6 = *range,
+        }
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<Cluster> {
@@ -72,7 +75,7 @@ fn read(path: &Path) -> anyhow::Result<Cluster> {
 /// A Cluster that has no such form, a file that cannot be written.
 pub(super) fn write(
     cluster: &Cluster,
-    known: Option<Ranges>,
+    known: Option<&SyntheticSpec>,
     form: &FormArgs,
     output: Option<&Path>,
 ) -> anyhow::Result<()> {
@@ -91,12 +94,12 @@ pub(super) fn write(
 }
 
 /// How the rules are written; says on standard error what was guessed, and what the form lacks.
-fn options(cluster: &Cluster, known: Option<Ranges>, form: &FormArgs) -> Options {
+fn options(cluster: &Cluster, known: Option<&SyntheticSpec>, form: &FormArgs) -> Options {
     let ClusterFormat::Admin(admin, _) = form.format else { return Options::default() };
     let is_there = |family: &Family| cluster.of_family(*family).next().is_some();
     let (mut pods, mut services) = (form.pod_cidrs.clone(), form.service_cidrs.clone());
     for family in Family::ALL.into_iter().filter(is_there) {
-        let found = known.unwrap_or_else(|| cluster.ranges(family));
+        let found = known.map_or_else(|| cluster.ranges(family), |spec| spec.ranges(family));
         let wanted = [
             (admin.says_pods, &mut pods, found.pods, "Pods", "--pod-cidr"),
             (admin.says_services, &mut services, found.services, "VIPs", "--service-cidr"),
