@@ -92,6 +92,9 @@ pub struct Only {
     pub seeds: Option<Vec<u64>>,
     /// Numbers of Services; those that are not the scenario's are passed over.
     pub services: Option<Vec<u32>>,
+    /// More Services than this are measured with the first seed alone, because they take long and
+    /// vary little.
+    pub one_seed_above: Option<u32>,
 }
 
 /// What a cell may take.
@@ -146,6 +149,8 @@ impl Scenario {
         self.only.get(&measure).is_none_or(|only| {
             only.seeds.as_ref().is_none_or(|seeds| seeds.contains(&seed))
                 && only.services.as_ref().is_none_or(|sizes| sizes.contains(&services))
+                && (self.seeds.first() == Some(&seed)
+                    || only.one_seed_above.is_none_or(|most| services <= most))
         })
     }
 
