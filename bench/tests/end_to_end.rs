@@ -185,8 +185,8 @@ fn services_without_endpoints_and_batches_of_changes_are_measured() {
     succeeded(desk.call(&["run", "odd.toml", "--place", "host", "-o", "odd"]));
     let rows = desk.export("odd");
     for proxy in ["iptables-nft", "nftables-1.37"] {
-        // Twenty Services with 20 Endpoints, a connection to the last that has any, and two syncs of
-        // four Changes each.
+        // Twenty Services with 20 Endpoints, a connection to the last that has any, and two syncs
+        // of four Changes each.
         let begin = format!(",host,wall,{proxy},20,20,1,");
         assert!(rows.contains(&format!("{begin}connect,last,ns,10,")), "{rows}");
         assert!(rows.contains(&format!("{begin}sync.endpoint_change,total,ns,2,")), "{rows}");

@@ -3,8 +3,8 @@
 //!
 //! `cargo bench -p generators --bench generate` first prints the peak memory of the process
 //! (`VmHWM` of `/proc/self/status`) once it has made 1,000,000 Services with 10 Endpoints each,
-//! then the times. On x86-64 Linux 6.18 that is 472080 kB: 48 bytes an Endpoint, of which 24 are the
-//! Endpoint; the rest is the Service's share (name, VIP, two allocations) and what checking the
+//! then the times. On x86-64 Linux 6.18 that is 472080 kB: 48 bytes an Endpoint, of which 24 are
+//! the Endpoint; the rest is the Service's share (name, VIP, two allocations) and what checking the
 //! Cluster takes for a moment.
 
 use std::hint::black_box;

@@ -27,8 +27,8 @@ pub enum VipLayout {
 }
 
 /// The number of addresses of a range that may be given out: all but the first and the last, which
-/// Kubernetes does not give to Services either (`pkg/registry/core/service/ipallocator`, 1.35). Of a
-/// range of more than 2^62 only the first so many.
+/// Kubernetes does not give to Services either (`pkg/registry/core/service/ipallocator`, 1.35). Of
+/// a range of more than 2^62 only the first so many.
 pub(crate) fn usable(range: IpNet) -> u64 {
     let bits = range.max_prefix_len() - range.prefix_len();
     (1_u64 << bits.min(62)).saturating_sub(2)

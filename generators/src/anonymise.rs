@@ -47,9 +47,10 @@ impl Cluster {
     /// The same shape under other names and addresses, none of which the original has. The same
     /// `seed` gives the same.
     ///
-    /// VIPs and Endpoints move by whole networks (IPv6: of /64), and the same bits are flipped in all
-    /// of them: two IPv4 VIPs share a hash bucket of IPVS exactly if they did before (up to Linux
-    /// 7.0, where buckets follow the VIP's last octet and port), and two IPv6 VIPs of one network.
+    /// VIPs and Endpoints move by whole networks (IPv6: of /64), and the same bits are flipped in
+    /// all of them: two IPv4 VIPs share a hash bucket of IPVS exactly if they did before (up to
+    /// Linux 7.0, where buckets follow the VIP's last octet and port), and two IPv6 VIPs of one
+    /// network.
     ///
     /// # Errors
     /// [`AnonymiseError::NoRoom`], for Clusters whose addresses are all over 10.0.0.0/8.

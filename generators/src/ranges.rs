@@ -32,9 +32,9 @@ pub struct Ranges {
 
 impl Cluster {
     /// The smallest network of /16 (IPv6: /64) or larger around the Endpoints of a family, and
-    /// around its VIPs; of those that lie under the first byte that most of them have, so that nodes
-    /// and single addresses elsewhere count for nothing. The range of the VIPs is smaller where
-    /// Endpoints would be in it, and nothing where they lie among each other.
+    /// around its VIPs; of those that lie under the first byte that most of them have, so that
+    /// nodes and single addresses elsewhere count for nothing. The range of the VIPs is smaller
+    /// where Endpoints would be in it, and nothing where they lie among each other.
     pub fn ranges(&self, family: Family) -> Ranges {
         // Endpoints of the API server are nodes.
         let pods = self.of_family(family).filter(|service| {

@@ -145,7 +145,8 @@ fn count_probe() -> u64 {
     time_stamp().wrapping_sub(before)
 }
 
-/// Two instructions a step, at least one step; they always take the same unless somebody interrupts.
+/// Two instructions a step, at least one step; they always take the same unless somebody
+/// interrupts.
 #[expect(clippy::inline_always, reason = "it must take the same wherever it is")]
 #[inline(always)]
 pub(super) fn count_down(steps: u64) {

@@ -38,8 +38,8 @@ impl Fault {
     }
 }
 
-/// How long `ClientIP` affinity lasts where nothing is said (`DefaultClientIPServiceAffinitySeconds`,
-/// `pkg/apis/core/types.go`, Kubernetes 1.35).
+/// How long `ClientIP` affinity lasts where nothing is said
+/// (`DefaultClientIPServiceAffinitySeconds`, `pkg/apis/core/types.go`, Kubernetes 1.35).
 const AFFINITY_DEFAULT_S: u32 = 10_800;
 
 /// Most objects of an import, of any kind.

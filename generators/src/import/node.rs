@@ -29,8 +29,8 @@ impl Viewpoint {
         Self { node, zone }
     }
 
-    /// An Endpoint as it is seen from here. Where no node is known, as in lists written by hand, all
-    /// are on this one.
+    /// An Endpoint as it is seen from here. Where no node is known, as in lists written by hand,
+    /// all are on this one.
     pub(super) fn endpoint(&self, seen: &SeenEndpoint, port: u16) -> Endpoint {
         let of = |list: fn(&super::objects::Hints) -> &Option<Vec<HintName>>,
                   own: &Option<Arc<str>>| {

@@ -80,9 +80,9 @@ pub(super) struct ServiceChains<'a> {
     pub routing: Routing<'a>,
     /// Hash of `KUBE-SVC-`, `KUBE-SVL-`, `KUBE-FW-` and `KUBE-EXT-`.
     pub hash: ChainHash,
-    /// The Endpoints that this node sends traffic to, and the hash of each `KUBE-SEP-`. Nothing: the
-    /// Service's own chains stay as they are in the kernel, and only the rules that lead to them are
-    /// written.
+    /// The Endpoints that this node sends traffic to, and the hash of each `KUBE-SEP-`. Nothing:
+    /// the Service's own chains stay as they are in the kernel, and only the rules that lead to
+    /// them are written.
     pub endpoints: Option<Vec<(Endpoint, ChainHash)>>,
 }
 

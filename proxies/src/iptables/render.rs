@@ -2,8 +2,8 @@
 //!
 //! `syncProxyRules` in pkg/proxy/iptables/proxier.go, Kubernetes 1.35: same chains, same rules,
 //! same order, same order of arguments. Left out are the nfacct counters, which upstream leaves out
-//! too where the kernel has no `xt_nfacct`. Nothing here touches a kernel; the rules of a Service are
-//! in `service_rules`.
+//! too where the kernel has no `xt_nfacct`. Nothing here touches a kernel; the rules of a Service
+//! are in `service_rules`.
 
 use std::collections::HashSet;
 
@@ -59,8 +59,8 @@ const MASQUERADE_RULES: &str = "\
 const NODE_PORTS_COMMENT: &str = "-m comment --comment \
 \"kubernetes service nodeports; NOTE: this must be the last rule in this chain\"";
 
-/// The text of a full sync of one family. Chains of Services in `existing` that the Cluster does not
-/// have are deleted.
+/// The text of a full sync of one family. Chains of Services in `existing` that the Cluster does
+/// not have are deleted.
 pub(super) fn full(
     options: &Options,
     family: Family,

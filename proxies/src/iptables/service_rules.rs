@@ -190,8 +190,8 @@ impl<'a> ServiceRules<'a> {
         text.str(name).str(" will be dropped by KUBE-PROXY-FIREWALL\"").end();
     }
 
-    /// The chain that draws one Endpoint: that of an earlier connection, or else each rule takes its
-    /// share of what the ones before left.
+    /// The chain that draws one Endpoint: that of an earlier connection, or else each rule takes
+    /// its share of what the ones before left.
     fn write_choice(
         &mut self,
         text: &mut Text,

@@ -16,8 +16,8 @@ use super::dump::{ContainerDump, Dump};
 const DYNAMIC_SET_SIZE: &str = "size 65535";
 
 impl Dump {
-    /// What `table` (family and name) holds after the commands of a full sync. Left out are commands
-    /// for other tables, and those that do nothing where there was nothing before.
+    /// What `table` (family and name) holds after the commands of a full sync. Left out are
+    /// commands for other tables, and those that do nothing where there was nothing before.
     pub(super) fn after(commands: &str, table: &str) -> Self {
         let mut dump = Self::default();
         for line in commands.lines() {

@@ -62,8 +62,8 @@ fn matches_all_addresses(options: &Options) -> bool {
     options.node_addresses.is_empty()
 }
 
-/// Writes everything of a family that does not depend on the Cluster. What the namespace holds of it
-/// already is emptied, but for sets and maps.
+/// Writes everything of a family that does not depend on the Cluster. What the namespace holds of
+/// it already is emptied, but for sets and maps.
 pub(super) fn write(text: &mut Text, layout: Layout, options: &Options, family: Family) {
     text.str("add table ").table().str(" { comment \"").str(TABLE_COMMENT).str("\" ; }").end();
     write_base_chains(text, layout);

@@ -115,9 +115,10 @@ fn verdict(element: &Element, names: &Names<'_>) -> String {
     }
 }
 
-/// The text of a partial sync of one family: chains and elements of changed Services only. Chains that lost their
-/// Service or Endpoint are emptied now and deleted by a later sync, since kernels before 6.2 notice
-/// late that nothing leads to them. `stale` are chains that earlier syncs left empty.
+/// The text of a partial sync of one family: chains and elements of changed Services only. Chains
+/// that lost their Service or Endpoint are emptied now and deleted by a later sync, since kernels
+/// before 6.2 notice late that nothing leads to them. `stale` are chains that earlier syncs left
+/// empty.
 pub(super) fn incremental(
     layout: Layout,
     options: &Options,

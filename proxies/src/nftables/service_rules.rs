@@ -1,4 +1,5 @@
-//! The chains and rules of one Service: who is masqueraded, who is admitted, which Endpoint is drawn.
+//! The chains and rules of one Service: who is masqueraded, who is admitted, which Endpoint is
+//! drawn.
 //!
 //! `syncProxyRules` and `writeServiceToEndpointRules` in pkg/proxy/nftables/proxier.go, Kubernetes
 //! 1.33, and their changes up to 1.37 (see `layout`).
