@@ -24,7 +24,7 @@ const ENDINGS: [&str; 4] = ["json", "yaml", "yml", "gz"];
 
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let on_bad = if args.lenient { OnBadObject::Skip } else { OnBadObject::Refuse };
-    let Imported { mut cluster, summary } = read(args, on_bad)?;
+    let Imported { mut cluster, summary, from } = read(args, on_bad)?;
     if args.anonymise {
         cluster = cluster.anonymised(args.seed)?;
     }
@@ -34,7 +34,7 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     generate::write(&cluster, None, &args.form, args.output.as_deref())?;
-    let report = Report::new(&cluster, &summary);
+    let report = Report::new(&cluster, &summary, &from);
     if args.json {
         console::json(&report)?;
     } else if let Some(path) = &args.output {
@@ -139,7 +139,7 @@ struct Found {
 }
 
 impl<'a> Report<'a> {
-    fn new(cluster: &Cluster, summary: &'a ImportSummary) -> Self {
+    fn new(cluster: &Cluster, summary: &'a ImportSummary, from: &'a Viewpoint) -> Self {
         let services = cluster.services();
         let namespaces: BTreeSet<&str> =
             services.iter().map(|service| service.name().namespace()).collect();
@@ -165,7 +165,7 @@ impl<'a> Report<'a> {
                 vips: vips.len(),
                 most_endpoints: most.unwrap_or(0),
             },
-            node: summary.from.node.as_deref(),
+            node: from.node.as_deref(),
             found: found.collect(),
             bad: &summary.bad,
         }

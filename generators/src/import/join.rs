@@ -14,9 +14,12 @@ use crate::frontend::FrontendKey;
 use crate::service::{Protocol, Service};
 use crate::service_name::ServiceId;
 
-/// The Services that can stand together, in the order in which they were read, and what was found
-/// on the way.
-pub(super) fn join(collected: Collector, from: Viewpoint) -> (Vec<Service>, ImportSummary) {
+/// The Services that can stand together, in the order in which they were read, what was found on
+/// the way, and where they are seen from.
+pub(super) fn join(
+    collected: Collector,
+    from: Viewpoint,
+) -> (Vec<Service>, ImportSummary, Viewpoint) {
     let Collector {
         mut summary, services: seen, mut slices, mut endpoints, mut passed_over, ..
     } = collected;
@@ -54,8 +57,7 @@ pub(super) fn join(collected: Collector, from: Viewpoint) -> (Vec<Service>, Impo
         summary.count(Finding::NoEndpointObjects, services.len());
     }
     count_kept(&services, &mut summary);
-    summary.from = from;
-    (services, summary)
+    (services, summary, from)
 }
 
 /// The slices of a Service, or what would be slices.

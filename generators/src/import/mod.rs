@@ -44,6 +44,8 @@ pub struct Imported {
     pub cluster: Cluster,
     /// Everything else, counted.
     pub summary: ImportSummary,
+    /// The node that the Cluster is seen from.
+    pub from: Viewpoint,
 }
 
 /// Reads a Cluster from the objects of several inputs, in any order and form: v1 Services and
@@ -112,14 +114,14 @@ impl Importer {
     /// # Errors
     /// [`K8sError`].
     pub fn finish(self, on_bad: OnBadObject) -> Result<Imported, K8sError> {
-        let (services, summary) = join::join(self.collector, self.from);
+        let (services, summary, from) = join::join(self.collector, self.from);
         if summary.bad.count > 0 && on_bad == OnBadObject::Refuse {
             return Err(K8sError::Bad { bad: summary.bad });
         }
         if services.is_empty() {
             return Err(K8sError::Nothing(summary.nothing()));
         }
-        Ok(Imported { cluster: Cluster::new(services)?, summary })
+        Ok(Imported { cluster: Cluster::new(services)?, summary, from })
     }
 }
 

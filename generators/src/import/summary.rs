@@ -10,7 +10,6 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::error::KUBECTL;
-use super::node::Viewpoint;
 
 /// Most objects at fault that are named; the others are counted.
 pub const BAD_OBJECTS_NAMED: usize = 20;
@@ -203,8 +202,6 @@ pub struct ImportSummary {
     pub found: BTreeMap<Finding, u64>,
     /// Objects that were passed over because they are wrong.
     pub bad: BadObjects,
-    /// The node that the Cluster is seen from.
-    pub from: Viewpoint,
 }
 
 impl ImportSummary {
