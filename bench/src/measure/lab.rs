@@ -70,8 +70,7 @@ impl Dialled {
 
     /// How a client reaches a Service: at its VIP, or without a proxy at its first Endpoint.
     pub(super) fn of(service: &Service, backend: &Descriptor) -> anyhow::Result<Self> {
-        let endpoints = answering(service);
-        let allowed: Vec<_> = endpoints.iter().filter_map(|one| ipv4(one.socket())).collect();
+        let allowed = answering(service);
         let first = *allowed
             .first()
             .with_context(|| format!("Service {} has no Endpoint to dial", service.name()))?;

@@ -20,7 +20,7 @@ use proxies::{Backend, Size, Staged, SyncRequest};
 use results::metrics::{self, MetricKind};
 use results::{Clock, Metric};
 
-use super::dialable::{answering, is_dialable};
+use super::dialable::{is_answered, is_dialable};
 use super::kind::{Kind, Measured};
 use super::lab::{BenchLab, CLIENT_TIMEOUT, Dialled, audit};
 use super::spec::CellSpec;
@@ -256,7 +256,7 @@ impl Syncs<'_> {
         }
         let service = step.after().get(&last.service_id());
         let service = service.context("the changed Service is gone")?;
-        if answering(service).is_empty() {
+        if !is_answered(service) {
             return Ok(None);
         }
         Ok(Some(expected_answer(service, step.changes(), self.lab)?))
