@@ -153,7 +153,10 @@ impl<'a> Draft<'a> {
         for (key, kind) in self.layout.virtual_services(after) {
             let (old, new) = (served(before, &old, kind), served(after, &new, kind));
             for (verb, endpoints, others) in [(Verb::Add, new, old), (Verb::Remove, old, new)] {
-                for &endpoint in endpoints.iter().filter(|endpoint| !others.contains(endpoint)) {
+                // One that stays where it is stays the real server that it was.
+                let is_alone =
+                    |one: &&Endpoint| others.iter().all(|other| other.socket() != one.socket());
+                for &endpoint in endpoints.iter().filter(is_alone) {
                     writer.real(verb, key, &self.layout.real_server(after, endpoint)?);
                 }
             }
