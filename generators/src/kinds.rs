@@ -94,6 +94,19 @@ impl Kinds {
         without_endpoints: 0,
     };
 
+    /// Every kind with weight 1.
+    pub const ONE_EACH: Self = Self {
+        cluster_ip: 1,
+        node_port: 1,
+        external_ip: 1,
+        load_balancer: 1,
+        source_ranges: 1,
+        affinity: 1,
+        internal_local: 1,
+        external_local: 1,
+        without_endpoints: 1,
+    };
+
     /// The distribution, ready to be dealt.
     pub(crate) fn quantiles(self) -> Quantiles<Kind> {
         let weights = [
@@ -205,28 +218,16 @@ impl Kind {
 mod tests {
     use super::*;
 
-    const ONE_EACH: Kinds = Kinds {
-        cluster_ip: 1,
-        node_port: 1,
-        external_ip: 1,
-        load_balancer: 1,
-        source_ranges: 1,
-        affinity: 1,
-        internal_local: 1,
-        external_local: 1,
-        without_endpoints: 1,
-    };
-
     #[test]
     fn what_kinds_need_is_counted_before_they_are_dealt() {
         assert_eq!(Needs::of(Kinds::default(), 1_000_000), Needs::default());
         let needs = Needs { node_ports: 5, addresses: 4, without_endpoints: 1 };
-        assert_eq!(Needs::of(ONE_EACH, 9), needs);
+        assert_eq!(Needs::of(Kinds::ONE_EACH, 9), needs);
     }
 
     #[test]
     fn each_kind_has_what_it_is_named_after() {
-        let quantiles = ONE_EACH.quantiles();
+        let quantiles = Kinds::ONE_EACH.quantiles();
         for family in Family::ALL {
             let mut addresses = external_range(family).hosts();
             let mut ports = NODE_PORTS;

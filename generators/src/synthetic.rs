@@ -191,17 +191,7 @@ mod tests {
             services: 480,
             endpoints: EndpointCount::Uniform { min: 1, max: 5 },
             families,
-            kinds: Kinds {
-                cluster_ip: 3,
-                node_port: 1,
-                external_ip: 1,
-                load_balancer: 1,
-                source_ranges: 1,
-                affinity: 1,
-                internal_local: 1,
-                external_local: 1,
-                without_endpoints: 2,
-            },
+            kinds: Kinds { cluster_ip: 3, without_endpoints: 2, ..Kinds::ONE_EACH },
             remote_endpoints: 0.75,
             ..SyntheticSpec::default()
         }

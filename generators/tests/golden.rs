@@ -69,17 +69,7 @@ fn a_strided_spec_gives_the_same_bytes_as_ever() {
 fn a_spec_of_both_families_and_every_kind_gives_the_same_bytes_as_ever() {
     let spec = SyntheticSpec {
         families: Families::Dual,
-        kinds: Kinds {
-            cluster_ip: 5,
-            node_port: 2,
-            external_ip: 1,
-            load_balancer: 1,
-            source_ranges: 1,
-            affinity: 1,
-            internal_local: 1,
-            external_local: 1,
-            without_endpoints: 1,
-        },
+        kinds: Kinds { cluster_ip: 5, node_port: 2, ..Kinds::ONE_EACH },
         remote_endpoints: 0.9,
         ..mixed()
     };

@@ -170,23 +170,12 @@ pub fn changes_can_be_batched(subject: Subject) {
 
 /// A Cluster with Services of every kind.
 fn of_all_kinds(seed: u64) -> (SyntheticSpec, Cluster) {
-    let kinds = Kinds {
-        cluster_ip: 2,
-        node_port: 1,
-        external_ip: 1,
-        load_balancer: 1,
-        source_ranges: 1,
-        affinity: 1,
-        internal_local: 1,
-        external_local: 1,
-        without_endpoints: 1,
-    };
     let spec = SyntheticSpec {
         services: 30,
         endpoints: EndpointCount::Uniform { min: 1, max: 4 },
         protocols: Protocols { tcp: 3, udp: 1, sctp: 0 },
         service_cidr: "172.30.0.0/16".parse().expect("a network"),
-        kinds,
+        kinds: Kinds { cluster_ip: 2, ..Kinds::ONE_EACH },
         remote_endpoints: 0.5,
         ..SyntheticSpec::default()
     };
