@@ -45,6 +45,16 @@ impl Options {
         self.local_cidrs.iter().copied().find(|cidr| Family::of(cidr.addr()) == family)
     }
 
+    /// Whether any VIP traffic of a family is masqueraded for where it comes from.
+    pub(crate) fn masquerades_vips(&self, family: Family) -> bool {
+        self.masquerade_all || self.local_cidr(family).is_some()
+    }
+
+    /// Whether the node is among the clients of some ranges.
+    pub(crate) fn is_node_in(&self, ranges: &[IpNet]) -> bool {
+        ranges.iter().any(|range| self.node_addresses.iter().any(|ip| range.contains(ip)))
+    }
+
     /// The addresses of a family that `NodePort`s answer on.
     pub(crate) fn node_addresses(&self, family: Family) -> impl Iterator<Item = IpAddr> {
         self.node_addresses.iter().copied().filter(move |&one| Family::of(one) == family)

@@ -4,7 +4,7 @@
 //! `syncProxyRules` in pkg/proxy/iptables/proxier.go and pkg/proxy/nftables/proxier.go, Kubernetes
 //! 1.36.
 
-use generators::{Service, Targets, TrafficPolicy};
+use generators::{Endpoint, Service, Targets, TrafficPolicy};
 
 /// What becomes of traffic of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,4 +83,14 @@ impl<'a> Routing<'a> {
             && !extras.load_balancer_ips.is_empty()
             && !extras.source_ranges.is_empty()
     }
+}
+
+/// Of the Endpoints that have chains, each with its name, those that are chosen.
+pub(crate) fn among<'a, T>(
+    all: &'a [(Endpoint, T)],
+    chosen: &'a [Endpoint],
+) -> impl Iterator<Item = &'a (Endpoint, T)> {
+    // Mostly all of them are, and looking for each takes time.
+    let is_all = chosen.len() == all.len();
+    all.iter().filter(move |(endpoint, _)| is_all || chosen.contains(endpoint))
 }

@@ -7,7 +7,7 @@ use generators::{Endpoint, Family, FrontendKind, IpNet, Service, TrafficPolicy};
 
 use super::names::{Chain, ChainHash, ServiceChains};
 use crate::options::Options;
-use crate::routing::Fate;
+use crate::routing::{Fate, among};
 use crate::text::Text;
 
 /// Above this many Endpoints the comments of Endpoint rules are left out
@@ -177,9 +177,7 @@ impl<'a> ServiceRules<'a> {
             });
         }
         // A node may hold the load balancer's address itself; then it comes from there.
-        let is_node =
-            |range: &IpNet| self.options.node_addresses.iter().any(|ip| range.contains(ip));
-        if extras.source_ranges.iter().any(is_node) {
+        if self.options.is_node_in(&extras.source_ranges) {
             for address in &extras.load_balancer_ips {
                 admit(&|text| {
                     text.address(*address);
@@ -201,9 +199,8 @@ impl<'a> ServiceRules<'a> {
         hashes: &[(Endpoint, ChainHash)],
     ) {
         let service = chains.routing.service;
-        let is_chosen = |(endpoint, _): &&(Endpoint, ChainHash)| chosen.contains(endpoint);
-        let (count, is_all) = (chosen.len(), chosen.len() == hashes.len());
-        let chosen = || hashes.iter().filter(|one| is_all || is_chosen(one)).copied();
+        let count = chosen.len();
+        let chosen = || among(hashes, chosen).copied();
         let begin = |text: &mut Text, endpoint: Endpoint, has_comment: bool| {
             text.append_to_hashed(chains.choice(policy));
             if has_comment {

@@ -166,7 +166,7 @@ fn write_services(text: &mut Text, layout: Layout, options: &Options, family: Fa
 
 /// One rule for all VIPs, and one for all hairpins.
 fn write_shared_masquerading(text: &mut Text, options: &Options, family: Family) {
-    if options.masquerade_all || options.local_cidr(family).is_some() {
+    if options.masquerades_vips(family) {
         let rule = text.add_rule("services").ip().str(" daddr @cluster-ips ");
         write_outside(rule, options, family).str("mark set mark or ").str(MARK);
         rule.comment(masquerade_comment(options)).end();

@@ -10,7 +10,7 @@ use super::fixed::{EXTERNAL_COMMENT, MARK, write_outside};
 use super::layout::Layout;
 use super::names::{AFFINITY, ENDPOINT, EXTERNAL, FIREWALL, LOCAL, Names, SERVICE};
 use crate::options::Options;
-use crate::routing::Fate;
+use crate::routing::{Fate, among};
 use crate::text::Text;
 
 /// Makes and empties the chains of a Service, and makes the sets of its clients.
@@ -49,7 +49,7 @@ pub(super) fn write_rules(text: &mut Text, layout: Layout, options: &Options, na
 /// Until 1.35 every Service marks VIP traffic from outside the Cluster itself.
 fn write_masquerade(text: &mut Text, layout: Layout, options: &Options, names: &Names<'_>) {
     let service = names.routing.service;
-    let is_marked = options.masquerade_all || options.local_cidr(service.family()).is_some();
+    let is_marked = options.masquerades_vips(service.family());
     if !layout.has_endpoint_chains() || !is_marked || names.routing.internal != Fate::Served {
         return;
     }
@@ -114,8 +114,7 @@ fn write_firewall(text: &mut Text, options: &Options, names: &Names<'_>) {
     for (at, range) in extras.source_ranges.iter().enumerate() {
         text.str(if at == 0 { "" } else { " , " }).network(*range);
     }
-    let nodes = &options.node_addresses;
-    if extras.source_ranges.iter().any(|range| nodes.iter().any(|ip| range.contains(ip))) {
+    if options.is_node_in(&extras.source_ranges) {
         for address in &extras.load_balancer_ips {
             text.str(" , ").address(*address);
         }
@@ -126,9 +125,7 @@ fn write_firewall(text: &mut Text, options: &Options, names: &Names<'_>) {
 /// Goes to the chain of the Endpoint that a client had before, or else draws a number and goes to
 /// the chain of that one.
 fn write_choice_of_chain(text: &mut Text, names: &Names<'_>, prefix: &str, chosen: &[Endpoint]) {
-    let is_all = chosen.len() == names.endpoints.len();
-    let is_chosen = |(endpoint, _): &&(Endpoint, String)| is_all || chosen.contains(endpoint);
-    let chains = || names.endpoints.iter().filter(is_chosen).map(|(_, name)| name.as_str());
+    let chains = || among(&names.endpoints, chosen).map(|(_, name)| name.as_str());
     if names.routing.service.extras().affinity_s.is_some() {
         for name in chains() {
             let rule = text.add_rule_to(prefix, &names.own).ip().str(" saddr @").str(AFFINITY);
