@@ -1,4 +1,4 @@
-//! The `nf_tables` protocol, as far as it is needed to list chains, sets and elements of one IPv4
+//! The `nf_tables` protocol, as far as it is needed to list chains, sets and elements of one
 //! table.
 //!
 //! Constants from `include/uapi/linux/netfilter/nf_tables.h`, Linux 6.1.
@@ -18,8 +18,10 @@ const GET_CHAINS: u16 = SUBSYSTEM | 0x4;
 const GET_SETS: u16 = SUBSYSTEM | 0xa;
 /// `NFT_MSG_GETSETELEM`
 const GET_ELEMENTS: u16 = SUBSYSTEM | 0xd;
-/// `NFPROTO_IPV4`
-const IPV4: u8 = 2;
+/// `NFPROTO_IPV4` (include/uapi/linux/netfilter.h)
+pub const IPV4: u8 = 2;
+/// `NFPROTO_IPV6`
+pub const IPV6: u8 = 10;
 /// `sizeof(struct nfgenmsg)`
 const FIXED_BYTES: usize = 4;
 
@@ -66,29 +68,29 @@ pub enum Verdict {
     Goto(String),
 }
 
-/// The names of a table's chains.
+/// The names of the chains of a table of a family ([`IPV4`] or [`IPV6`]).
 ///
 /// # Errors
 /// A failed socket or a malformed answer.
-pub fn chains(table: &str) -> Result<Vec<String>, NetlinkError> {
-    names(GET_CHAINS, table, CHAIN_NAME)
+pub fn chains(family: u8, table: &str) -> Result<Vec<String>, NetlinkError> {
+    names(GET_CHAINS, family, table, CHAIN_NAME)
 }
 
 /// The names of a table's sets and maps, anonymous ones too.
 ///
 /// # Errors
 /// As for [`chains`].
-pub fn sets(table: &str) -> Result<Vec<String>, NetlinkError> {
-    names(GET_SETS, table, SET_NAME)
+pub fn sets(family: u8, table: &str) -> Result<Vec<String>, NetlinkError> {
+    names(GET_SETS, family, table, SET_NAME)
 }
 
-fn names(command: u16, table: &str, name: u16) -> Result<Vec<String>, NetlinkError> {
+fn names(command: u16, family: u8, table: &str, name: u16) -> Result<Vec<String>, NetlinkError> {
     // Asked for the table, though the kernel lists the chains of all (`nf_tables_dump_chains`,
     // net/netfilter/nf_tables_api.c, Linux 6.1).
-    let request = Batch::single(command, DUMP, |content| head(content, table));
+    let request = Batch::single(command, DUMP, |content| head(content, family, table));
     or_empty(list(Family::Netfilter, &request, |message| {
-        let (_, attributes) = message.fixed::<FIXED_BYTES>()?;
-        if text(&attributes, TABLE)? != Some(table) {
+        let (head, attributes) = message.fixed::<FIXED_BYTES>()?;
+        if head[0] != family || text(&attributes, TABLE)? != Some(table) {
             return Ok(None);
         }
         let name = text(&attributes, name)?.ok_or(Malformed("an object has no name"))?;
@@ -100,17 +102,17 @@ fn names(command: u16, table: &str, name: u16) -> Result<Vec<String>, NetlinkErr
 ///
 /// # Errors
 /// As for [`chains`].
-pub fn elements(table: &str, set: &str) -> Result<Vec<Element>, NetlinkError> {
+pub fn elements(family: u8, table: &str, set: &str) -> Result<Vec<Element>, NetlinkError> {
     let request = Batch::single(GET_ELEMENTS, DUMP, |content| {
-        head(content, table);
+        head(content, family, table);
         content.text(SET_NAME, set);
     });
     or_empty(list(Family::Netfilter, &request, read))
 }
 
-fn head(content: &mut Content<'_>, table: &str) {
+fn head(content: &mut Content<'_>, family: u8, table: &str) {
     // struct nfgenmsg: family, version 0, resource id 0.
-    content.fixed([IPV4, 0, 0, 0]);
+    content.fixed([family, 0, 0, 0]);
     content.text(TABLE, table);
 }
 

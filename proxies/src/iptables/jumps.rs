@@ -11,7 +11,7 @@ use iptables::IPTables;
 use iptables::error::IptablesError;
 use linux::{IoError, ToolError};
 
-use super::tool::Variant;
+use super::tool::IptablesTool;
 use crate::error::ProxyError;
 
 /// The chain whose disappearance would tell kube-proxy that somebody flushed the tables.
@@ -95,10 +95,10 @@ pub(super) fn saved() -> String {
 ///
 /// # Errors
 /// The first call that `iptables` refused.
-pub(super) fn ensure(variant: Variant) -> Result<(), ProxyError> {
+pub(super) fn ensure(tool: &IptablesTool) -> Result<(), ProxyError> {
     // Built by hand, not by `iptables::new`, which would ask whatever is called plain `iptables`
     // for its version: a tool of this name has all of these options.
-    let tool = IPTables { cmd: variant.tool(), has_check: true, has_wait: true, is_numeric: true };
+    let tool = IPTables { cmd: tool.program(), has_check: true, has_wait: true, is_numeric: true };
     for table in CANARY_TABLES {
         ensure_chain(&tool, table, CANARY)?;
     }

@@ -46,11 +46,15 @@ pub(crate) static LEGACY: Descriptor = Descriptor {
             "iptables-legacy-save",
             "iptables-restore",
             "iptables-save",
+            "ip6tables-legacy",
+            "ip6tables-legacy-restore",
+            "ip6tables-legacy-save",
         ],
     }],
     modules: &[
         CONNTRACK,
         &["ip_tables", "iptable_filter", "iptable_mangle", "iptable_nat", "iptable_raw"],
+        &["ip6_tables", "ip6table_filter", "ip6table_mangle", "ip6table_nat", "ip6t_REJECT"],
         XTABLES,
     ],
     admin: Some(Admin {
@@ -91,7 +95,7 @@ pub(crate) static NFT: Descriptor = Descriptor {
     summary: "kube-proxy's iptables mode through iptables-nft",
     colour: "pink",
     tools: &[TOOL_NFT],
-    modules: &[CONNTRACK, XTABLES, NF_TABLES],
+    modules: &[CONNTRACK, XTABLES, NF_TABLES, &["ip6t_REJECT"]],
     admin: Some(Admin::new(Variant::Nft.restore_tool(), "iptables", RESTORE, restore_text)),
     append: Some(Append {
         program: Variant::Nft.tool(),
@@ -115,7 +119,13 @@ pub(crate) static NFT: Descriptor = Descriptor {
 pub(crate) const TOOL_NFT: Tool = Tool {
     program: "iptables-nft-restore",
     package: "iptables",
-    also: &["iptables-nft", "iptables-nft-save"],
+    also: &[
+        "iptables-nft",
+        "iptables-nft-save",
+        "ip6tables-nft",
+        "ip6tables-nft-restore",
+        "ip6tables-nft-save",
+    ],
 };
 
 /// What a full sync of an empty namespace hands to `iptables-restore`.
@@ -134,18 +144,72 @@ pub(crate) fn saved_text(family: Family, cluster: &Cluster, options: &Options) -
 }
 
 /// The backends `iptables-legacy` and `iptables-nft`.
+///
+/// A sync is done for IPv4, and then for IPv6 where there are, or were, Services of it.
 #[derive(Debug)]
 pub(crate) struct Iptables {
     descriptor: &'static Descriptor,
-    tool: IptablesTool,
     options: Options,
-    /// Chains of Services that `prepare` found in the namespace.
-    existing: Vec<Chain>,
+    /// Of IPv4 and IPv6.
+    tables: [Tables; 2],
+    /// There are rules of IPv6.
+    has_ipv6: bool,
     sysctls: Sysctls,
 }
 
-/// Marks a program as text for `iptables-restore`.
-struct RestoreText;
+/// The rules of one family.
+#[derive(Debug)]
+struct Tables {
+    tool: IptablesTool,
+    /// Chains of Services that `prepare` found in the namespace.
+    existing: Vec<Chain>,
+}
+
+impl Tables {
+    /// The chains of Services that are in the nat table, in the order of the table.
+    fn chains(&self) -> Result<Vec<Chain>, ProxyError> {
+        let text = self.tool.save(&["-t", "nat"])?;
+        // As upstream: by line, not by rule (`GetChainsFromTable` in
+        // pkg/util/iptables/save_restore.go, Kubernetes 1.35).
+        let chains = text.split(|byte| *byte == b'\n').filter_map(|line| {
+            let name = line.strip_prefix(b":")?.split(|byte| *byte == b' ').next()?;
+            Chain::parse(std::str::from_utf8(name).ok()?)
+        });
+        Ok(chains.collect())
+    }
+
+    /// The text of a sync, and how many rules are in it.
+    fn text(&self, options: &Options, request: &SyncRequest<'_>) -> (Vec<u8>, u64) {
+        let family = self.tool.family;
+        let text = match request {
+            SyncRequest::Full(cluster) => render::full(options, family, cluster, &self.existing),
+            SyncRequest::Incremental(step) => render::incremental(options, family, step),
+        };
+        text.into_parts()
+    }
+
+    fn submit(&self, options: &Options, text: &[u8]) -> Result<CpuTime, ProxyError> {
+        if !options.quick_start {
+            return self.tool.restore(text);
+        }
+        let applied = self.tool.replace(text)?;
+        jumps::ensure(&self.tool)?;
+        Ok(applied)
+    }
+
+    /// Compares `iptables-save` with what it should print after a full sync of this Cluster.
+    fn verify(&self, options: &Options, cluster: &Cluster) -> Result<(), ProxyError> {
+        let found = self.tool.save(&[])?;
+        let expected = saved_text(self.tool.family, cluster, options);
+        let (expected, found) = (Dump::parse(expected.as_bytes())?, Dump::parse(&found)?);
+        let mut differences = Differences::default();
+        verify::compare(&expected, &found, &mut differences);
+        differences.into_result()
+    }
+}
+
+/// A program: its text is that of IPv4, and here is the one of IPv6, if there is one.
+struct RestoreText(Option<Vec<u8>>);
 
 /// A rule of every kind that a sync writes, in chains that nothing leads to.
 const PROBE: &str = "\
@@ -169,29 +233,22 @@ COMMIT
 impl Iptables {
     /// A backend for this implementation. Nothing is run.
     fn new(descriptor: &'static Descriptor, variant: Variant, options: &Options) -> Self {
-        Self {
-            descriptor,
-            tool: IptablesTool::new(variant, options),
-            options: options.clone(),
+        let tables = Family::ALL.map(|family| Tables {
+            tool: IptablesTool::new(variant, family, options),
             existing: Vec::new(),
-            sysctls: Sysctls::default(),
-        }
+        });
+        let options = options.clone();
+        Self { descriptor, options, tables, has_ipv6: false, sysctls: Sysctls::default() }
     }
 
-    /// The chains of Services that are in the nat table, in the order of the table.
-    fn existing_chains(&self) -> Result<Vec<Chain>, ProxyError> {
-        let text = self.tool.save(&["-t", "nat"])?;
-        // As upstream: by line, not by rule (`GetChainsFromTable` in
-        // pkg/util/iptables/save_restore.go, Kubernetes 1.35).
-        let chains = text.split(|byte| *byte == b'\n').filter_map(|line| {
-            let name = line.strip_prefix(b":")?.split(|byte| *byte == b' ').next()?;
-            Chain::parse(std::str::from_utf8(name).ok()?)
-        });
-        Ok(chains.collect())
+    /// The tables that are in use.
+    fn in_use(&mut self) -> &mut [Tables] {
+        let count = if self.has_ipv6 { 2 } else { 1 };
+        self.tables.get_mut(..count).unwrap_or_default()
     }
 
     fn kernel_modules(&self) -> &'static str {
-        match self.tool.variant {
+        match self.tables[0].tool.variant {
             Variant::Legacy => "iptable_nat, iptable_filter, iptable_mangle",
             Variant::Nft => "nf_tables, nft_compat, nft_chain_nat",
         }
@@ -201,7 +258,7 @@ impl Iptables {
 impl Backend for Iptables {
     /// Loads one rule of every kind into chains that nothing leads to, and removes them.
     fn probe(&mut self) -> Result<(), ProxyError> {
-        self.tool.try_rules(PROBE).map_err(|error| {
+        self.tables[0].tool.try_rules(PROBE).map_err(|error| {
             let remedy = format!(
                 "run it as root on a kernel with {}, nf_conntrack, nf_nat, xt_addrtype, \
                  xt_comment, xt_conntrack, xt_mark, xt_statistic, xt_tcpudp, xt_nat, \
@@ -212,13 +269,20 @@ impl Backend for Iptables {
         })
     }
 
-    /// Removes every chain called `KUBE-*` and every jump to one, in one text, then resets
+    /// Removes every chain called `KUBE-*` and every jump to one, in one text a family, then resets
     /// `route_localnet`. Tables and built-in chains stay, empty.
     fn stop(&mut self) -> Result<(), ProxyError> {
-        self.existing.clear();
-        let removed = self.tool.remove_rules();
-        let reset = self.sysctls.restore().into_iter().map(|error| Err(error.into()));
-        ProxyError::gather(std::iter::once(removed).chain(reset))
+        let [four, six] = &mut self.tables;
+        four.existing.clear();
+        six.existing.clear();
+        let mut outcomes = vec![four.tool.remove_rules()];
+        // Another process may have left some; a kernel without IPv6 tables has none.
+        let of_ipv6 = six.tool.remove_rules();
+        if std::mem::take(&mut self.has_ipv6) {
+            outcomes.push(of_ipv6);
+        }
+        outcomes.extend(self.sysctls.restore().into_iter().map(|error| Err(error.into())));
+        ProxyError::gather(outcomes.into_iter())
     }
 
     fn staged(&mut self) -> Option<&mut dyn Staged> {
@@ -232,53 +296,61 @@ impl Backend for Iptables {
 
 impl Staged for Iptables {
     /// On a full request: `route_localnet`, canary chains, jumps, and a look at the chains that are
-    /// there. On an incremental one nothing, since kube-proxy does none of this then.
+    /// there. On an incremental one nothing, since kube-proxy does none of this then, but for the
+    /// jumps of IPv6 before its first Service.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
-        if let SyncRequest::Full(_) = request {
-            if self.options.has_localhost_node_ports() {
-                self.sysctls.change("net.ipv4.conf.all.route_localnet", "1")?;
-            }
-            if !self.options.quick_start {
-                jumps::ensure(self.tool.variant)?;
-                self.existing = self.existing_chains()?;
+        let (is_full, cluster) = match request {
+            SyncRequest::Full(cluster) => (true, *cluster),
+            SyncRequest::Incremental(step) => (false, step.after()),
+        };
+        let wants_ipv6 = cluster.of_family(Family::V6).next().is_some();
+        let is_first_of_ipv6 = wants_ipv6 && !self.has_ipv6;
+        self.has_ipv6 |= wants_ipv6;
+        if is_full && self.options.has_localhost_node_ports() {
+            self.sysctls.change("net.ipv4.conf.all.route_localnet", "1")?;
+        }
+        if self.options.quick_start {
+            return Ok(());
+        }
+        for tables in self.in_use() {
+            if is_full || (is_first_of_ipv6 && tables.tool.family == Family::V6) {
+                jumps::ensure(&tables.tool)?;
+                tables.existing = tables.chains()?;
             }
         }
         Ok(())
     }
 
-    /// The text for `iptables-restore`.
+    /// The text for `iptables-restore`, and that for `ip6tables-restore`.
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
-        let text = match request {
-            SyncRequest::Full(cluster) => {
-                render::full(&self.options, Family::V4, cluster, &self.existing)
-            }
-            SyncRequest::Incremental(step) => render::incremental(&self.options, Family::V4, step),
-        };
-        let (text, rules) = text.into_parts();
-        Ok(Program::of_text(text, rules, RestoreText))
+        let [four, six] = &self.tables;
+        let (text, rules) = four.text(&self.options, request);
+        let of_ipv6 = self.has_ipv6.then(|| six.text(&self.options, request));
+        let more = of_ipv6.as_ref().map_or((0, 0), |(text, rules)| (text.len() as u64, *rules));
+        let of_ipv6 = of_ipv6.map(|(text, _)| text);
+        let mut program = Program::of_text(text, rules + more.1, RestoreText(of_ipv6));
+        program.size.bytes += more.0;
+        Ok(program)
     }
 
-    /// One `iptables-restore`, which commits filter and then nat. If nat is refused, filter stays.
+    /// One `iptables-restore` a family, which commits filter and then nat. If nat is refused, filter
+    /// stays.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
-        program.private::<RestoreText>(self.descriptor.name)?;
-        let text = program.text().unwrap_or_default();
-        if !self.options.quick_start {
-            return self.tool.restore(text);
+        let RestoreText(of_ipv6) = program.private(self.descriptor.name)?;
+        let [four, six] = &self.tables;
+        let mut taken = four.submit(&self.options, program.text().unwrap_or_default())?;
+        if let Some(text) = of_ipv6 {
+            taken = taken + six.submit(&self.options, text)?;
         }
-        let applied = self.tool.replace(text)?;
-        jumps::ensure(self.tool.variant)?;
-        Ok(applied)
+        Ok(taken)
     }
 }
 
 impl Audit for Iptables {
-    /// Compares `iptables-save` with what it should print after a full sync of this Cluster.
+    /// Compares `iptables-save` with what it should print after a full sync of this Cluster, in
+    /// each family that is in use.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        let found = self.tool.save(&[])?;
-        let expected = saved_text(Family::V4, cluster, &self.options);
-        let (expected, found) = (Dump::parse(expected.as_bytes())?, Dump::parse(&found)?);
-        let mut differences = Differences::default();
-        verify::compare(&expected, &found, &mut differences);
-        differences.into_result()
+        let options = self.options.clone();
+        self.in_use().iter().try_for_each(|tables| tables.verify(&options, cluster))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use generators::Family;
 use linux::{CpuTime, Tool};
 
 use super::dump::Dump;
@@ -23,34 +24,48 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// The tool that makes one change a call.
+    /// The tool that makes one change a call, of IPv4.
     pub(crate) const fn tool(self) -> &'static str {
-        match self {
-            Self::Legacy => "iptables-legacy",
-            Self::Nft => "iptables-nft",
-        }
+        self.tools(Family::V4).call
     }
 
-    /// The tool that reads a text.
+    /// The tool that reads a text, of IPv4.
     pub(super) const fn restore_tool(self) -> &'static str {
-        match self {
-            Self::Legacy => "iptables-legacy-restore",
-            Self::Nft => "iptables-nft-restore",
-        }
+        self.tools(Family::V4).restore
     }
 
-    const fn save_tool(self) -> &'static str {
-        match self {
-            Self::Legacy => "iptables-legacy-save",
-            Self::Nft => "iptables-nft-save",
-        }
+    const fn tools(self, family: Family) -> Names {
+        let (call, restore, save) = match (self, family) {
+            (Self::Legacy, Family::V4) => {
+                ("iptables-legacy", "iptables-legacy-restore", "iptables-legacy-save")
+            }
+            (Self::Legacy, Family::V6) => {
+                ("ip6tables-legacy", "ip6tables-legacy-restore", "ip6tables-legacy-save")
+            }
+            (Self::Nft, Family::V4) => {
+                ("iptables-nft", "iptables-nft-restore", "iptables-nft-save")
+            }
+            (Self::Nft, Family::V6) => {
+                ("ip6tables-nft", "ip6tables-nft-restore", "ip6tables-nft-save")
+            }
+        };
+        Names { call, restore, save }
     }
+}
+
+/// The names of the tools of one implementation and family.
+struct Names {
+    call: &'static str,
+    restore: &'static str,
+    save: &'static str,
 }
 
 /// The tools, and how to run them.
 #[derive(Debug)]
 pub(crate) struct IptablesTool {
     pub(super) variant: Variant,
+    /// Whose rules they are.
+    pub(super) family: Family,
     /// [`Options::xtables_lock`].
     lock_file: Option<PathBuf>,
 }
@@ -58,14 +73,23 @@ pub(crate) struct IptablesTool {
 impl From<Variant> for IptablesTool {
     /// With the lock file of the whole mount namespace.
     fn from(variant: Variant) -> Self {
-        Self { variant, lock_file: None }
+        Self { variant, family: Family::V4, lock_file: None }
     }
 }
 
 impl IptablesTool {
-    /// Nothing is run.
-    pub(crate) fn new(variant: Variant, options: &Options) -> Self {
-        Self { variant, lock_file: options.xtables_lock.clone() }
+    /// The tools of a family. Nothing is run.
+    pub(crate) fn new(variant: Variant, family: Family, options: &Options) -> Self {
+        Self { variant, family, lock_file: options.xtables_lock.clone() }
+    }
+
+    /// The tool that makes one change a call.
+    pub(super) const fn program(&self) -> &'static str {
+        self.names().call
+    }
+
+    const fn names(&self) -> Names {
+        self.variant.tools(self.family)
     }
 
     /// Loads rules into chains called `KUBE-PROBE`, which nothing leads to, and removes them.
@@ -80,7 +104,7 @@ impl IptablesTool {
 
     /// Feeds a text to `iptables-restore`. What the text does not name stays.
     pub(crate) fn restore(&self, text: &[u8]) -> Result<CpuTime, ProxyError> {
-        Ok(self.run(self.variant.restore_tool(), RESTORE).feed(text)?)
+        Ok(self.run(self.names().restore, RESTORE).feed(text)?)
     }
 
     /// The same without `--noflush`, which empties the tables of the text first. kube-proxy never
@@ -88,17 +112,17 @@ impl IptablesTool {
     /// names, which makes a full sync quadratic in them (`cache_chain_list_insert`,
     /// iptables/nft-cache.c).
     pub(super) fn replace(&self, text: &[u8]) -> Result<CpuTime, ProxyError> {
-        Ok(self.run(self.variant.restore_tool(), &["-w", "5", "--counters"]).feed(text)?)
+        Ok(self.run(self.names().restore, &["-w", "5", "--counters"]).feed(text)?)
     }
 
     /// What `iptables-save` prints with these arguments.
     pub(crate) fn save(&self, args: &[&str]) -> Result<Vec<u8>, ProxyError> {
-        Ok(self.run(self.variant.save_tool(), args).read()?)
+        Ok(self.run(self.names().save, args).read()?)
     }
 
     /// What `iptables` prints with these arguments.
     pub(super) fn call(&self, args: &[&str]) -> Result<Vec<u8>, ProxyError> {
-        Ok(self.run(self.variant.tool(), args).read()?)
+        Ok(self.run(self.program(), args).read()?)
     }
 
     /// Removes every chain called `KUBE-*` and every jump to one.

@@ -57,7 +57,7 @@ impl NodeSetup {
     pub fn new(options: &Options) -> Self {
         Self {
             options: options.clone(),
-            iptables: IptablesTool::new(options.ipvs.iptables, options),
+            iptables: IptablesTool::new(options.ipvs.iptables, generators::Family::V4, options),
             sysctls: Sysctls::default(),
             kinds: ServiceKinds::default(),
         }

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use generators::Protocol;
+use generators::{Family, Protocol};
 use linux::netlink::NetlinkError;
 use linux::netlink::nftables as netlink;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use super::layout::Layout;
 use super::names::{is_affinity_set, is_service_chain};
 use super::nft;
 use super::render::Found;
-use super::text::TABLE_NAME;
+use super::text::{self, TABLE_NAME};
 use crate::error::ProxyError;
 use crate::netlink::failed;
 
@@ -57,16 +57,16 @@ struct Elements {
 ///
 /// # Errors
 /// A tool that failed, or an answer that is not understood.
-pub(super) fn found(layout: Layout) -> Result<Found, ProxyError> {
+pub(super) fn found(layout: Layout, family: Family) -> Result<Found, ProxyError> {
     let mut elements = HashMap::new();
     for container in Container::of(layout) {
         let listed = match layout {
-            Layout::V1_33 | Layout::V1_36 => by_tool(container)?,
-            Layout::V1_37 => by_netlink(container)?,
+            Layout::V1_33 | Layout::V1_36 => by_tool(container, family)?,
+            Layout::V1_37 => by_netlink(container, family)?,
         };
         elements.extend(listed.into_iter().map(|(key, leads_to)| ((container, key), leads_to)));
     }
-    let Listed { chains, affinity_sets } = listed(layout)?;
+    let Listed { chains, affinity_sets } = listed(layout, family)?;
     Ok(Found { chains, affinity_sets, elements })
 }
 
@@ -83,17 +83,20 @@ pub(super) struct Listed {
 ///
 /// # Errors
 /// As for [`found`].
-pub(super) fn listed(layout: Layout) -> Result<Listed, ProxyError> {
+pub(super) fn listed(layout: Layout, family: Family) -> Result<Listed, ProxyError> {
+    let ip = text::ip(family);
     match layout {
         Layout::V1_33 => {
-            let Listed { chains, .. } = named(&["--json", "list", "chains", "ip"])?;
-            let Listed { affinity_sets, .. } = named(&["--json", "list", "sets", "ip"])?;
+            let Listed { chains, .. } = named(&["--json", "list", "chains", ip])?;
+            let Listed { affinity_sets, .. } = named(&["--json", "list", "sets", ip])?;
             Ok(Listed { chains, affinity_sets })
         }
-        Layout::V1_36 => named(&["--json", "--terse", "list", "table", "ip", TABLE_NAME]),
+        Layout::V1_36 => named(&["--json", "--terse", "list", "table", ip, TABLE_NAME]),
         Layout::V1_37 => {
-            let chains = netlink::chains(TABLE_NAME).map_err(unlisted("chains"))?;
-            let sets = netlink::sets(TABLE_NAME).map_err(unlisted("sets"))?;
+            let chains =
+                netlink::chains(protocol_family(family), TABLE_NAME).map_err(unlisted("chains"))?;
+            let sets =
+                netlink::sets(protocol_family(family), TABLE_NAME).map_err(unlisted("sets"))?;
             Ok(Listed {
                 chains: chains.into_iter().filter(|name| is_service_chain(name)).collect(),
                 affinity_sets: sets.into_iter().filter(|name| is_affinity_set(name)).collect(),
@@ -134,8 +137,9 @@ fn malformed(reason: &str) -> ProxyError {
     ProxyError::malformed("what `nft --json list` prints", reason)
 }
 
-fn by_tool(container: Container) -> Result<Vec<(Key, String)>, ProxyError> {
-    let args = ["--json", "list", container.definition().kind, "ip", TABLE_NAME, container.name()];
+fn by_tool(container: Container, family: Family) -> Result<Vec<(Key, String)>, ProxyError> {
+    let kind = container.definition().kind;
+    let args = ["--json", "list", kind, text::ip(family), TABLE_NAME, container.name()];
     let Some(text) = nft::list(&args)? else { return Ok(Vec::new()) };
     elements(&text)
 }
@@ -190,10 +194,19 @@ fn protocol_of(value: &Value) -> Option<Protocol> {
     }
 }
 
-fn by_netlink(container: Container) -> Result<Vec<(Key, String)>, ProxyError> {
-    let listed = netlink::elements(TABLE_NAME, container.name()).map_err(unlisted("elements"))?;
+/// The number that netlink has for a family.
+const fn protocol_family(family: Family) -> u8 {
+    match family {
+        Family::V4 => netlink::IPV4,
+        Family::V6 => netlink::IPV6,
+    }
+}
+
+fn by_netlink(container: Container, family: Family) -> Result<Vec<(Key, String)>, ProxyError> {
+    let listed = netlink::elements(protocol_family(family), TABLE_NAME, container.name());
+    let listed = listed.map_err(unlisted("elements"))?;
     let read = |element: netlink::Element| {
-        let key = binary_key(container, &element.key);
+        let key = binary_key(container, family, &element.key);
         let key = key.ok_or_else(|| {
             let reason = format!("its key is {:?}", element.key);
             ProxyError::malformed(format!("an element of {}", container.name()), reason)
@@ -209,23 +222,37 @@ fn by_netlink(container: Container) -> Result<Vec<(Key, String)>, ProxyError> {
 }
 
 /// A key as the kernel keeps it: every part in network order, padded to four bytes.
-fn binary_key(container: Container, key: &[u8]) -> Option<Key> {
-    let (parts, []) = key.as_chunks::<4>() else { return None };
-    let address = |part: &[u8; 4]| IpAddr::from(*part);
-    let protocol = |part: &[u8; 4]| Protocol::of_number(part[0]);
-    let port = |part: &[u8; 4]| u16::from_be_bytes([part[0], part[1]]);
-    match (container, parts) {
-        (Container::ClusterIps, [at]) => Some(Key::Address(address(at))),
-        (Container::HairpinConnections, [at, other, kind, number]) if at == other => {
-            Some(Key::Hairpin(address(at), protocol(kind)?, port(number)))
+fn binary_key(container: Container, family: Family, key: &[u8]) -> Option<Key> {
+    let address = |bytes: &[u8]| -> Option<IpAddr> {
+        match family {
+            Family::V4 => Some(<[u8; 4]>::try_from(bytes).ok()?.into()),
+            Family::V6 => Some(<[u8; 16]>::try_from(bytes).ok()?.into()),
         }
-        (Container::ServiceNodePorts | Container::NoEndpointNodePorts, [kind, number]) => {
-            Some(Key::Port(protocol(kind)?, port(number)))
-        }
-        (_, [at, kind, number]) => {
-            Some(Key::Destination(address(at), protocol(kind)?, port(number)))
+    };
+    let length = usize::from(family.address_bits() / 8);
+    let port = |rest: &[u8]| match rest {
+        [protocol, _, _, _, high, low, _, _] => {
+            Some((Protocol::of_number(*protocol)?, u16::from_be_bytes([*high, *low])))
         }
         _ => None,
+    };
+    match container {
+        Container::ClusterIps => Some(Key::Address(address(key)?)),
+        Container::ServiceNodePorts | Container::NoEndpointNodePorts => {
+            let (protocol, number) = port(key)?;
+            Some(Key::Port(protocol, number))
+        }
+        Container::HairpinConnections => {
+            let (at, rest) = key.split_at_checked(length)?;
+            let rest = rest.strip_prefix(at)?;
+            let (protocol, number) = port(rest)?;
+            Some(Key::Hairpin(address(at)?, protocol, number))
+        }
+        _ => {
+            let (at, rest) = key.split_at_checked(length)?;
+            let (protocol, number) = port(rest)?;
+            Some(Key::Destination(address(at)?, protocol, number))
+        }
     }
 }
 
@@ -289,14 +316,14 @@ mod tests {
     fn keys_of_the_kernel_are_those_of_the_tool() {
         let destination = [172, 30, 0, 41, 6, 0, 0, 0, 0, 80, 0, 0];
         let expected = Key::Destination([172, 30, 0, 41].into(), Protocol::Tcp, 80);
-        assert_eq!(binary_key(Container::ServiceIps, &destination), Some(expected));
+        assert_eq!(binary_key(Container::ServiceIps, Family::V4, &destination), Some(expected));
         let node_port = Key::Port(Protocol::Udp, 0x0102);
         assert_eq!(
-            binary_key(Container::ServiceNodePorts, &[17, 0, 0, 0, 1, 2, 0, 0]),
+            binary_key(Container::ServiceNodePorts, Family::V4, &[17, 0, 0, 0, 1, 2, 0, 0]),
             Some(node_port)
         );
         for wrong in [&destination[..11], &destination[..8], &[0; 12]] {
-            assert_eq!(binary_key(Container::ServiceIps, wrong), None);
+            assert_eq!(binary_key(Container::ServiceIps, Family::V4, wrong), None);
         }
     }
 

@@ -23,7 +23,7 @@ mod verify;
 
 use std::collections::BTreeSet;
 
-use generators::{Cluster, Family};
+use generators::{Cluster, Family, Step};
 use linux::{CpuTime, ToolError};
 
 use crate::backend::{Audit, Backend, Staged};
@@ -36,7 +36,7 @@ use crate::text::Text;
 use dump::Dump;
 pub(crate) use layout::Layout;
 use render::{Found, Rendered};
-use text::{TABLE, TABLE_NAME};
+use text::TABLE_NAME;
 #[cfg(test)]
 pub(crate) use {commands::listed_rule, verify::with_number};
 
@@ -155,32 +155,41 @@ add element ip vipbench-probe verdicts { 192.0.2.1 . tcp . 1 : goto probe-reject
 delete table ip vipbench-probe
 ";
 
-/// All chains that are empty after a program, which a later sync is to delete.
+/// A program: its text is that of IPv4. Beside it the one of IPv6, if there is one, and in each
+/// family all chains that are empty after it, which a later sync is to delete.
 #[derive(Debug)]
-struct EmptyChains(BTreeSet<String>);
+struct Transactions {
+    of_ipv6: Option<Vec<u8>>,
+    stale: [BTreeSet<String>; 2],
+}
 
 /// The backends `nftables-1.33`, `nftables-1.36` and `nftables-1.37`.
+///
+/// A sync is done for IPv4, and then for IPv6 where there are, or were, Services of it.
 #[derive(Debug)]
 struct Nftables {
     descriptor: &'static Descriptor,
     layout: Layout,
     options: Options,
+    /// Of IPv4 and IPv6.
+    tables: [Table; 2],
+    /// There is a table of IPv6.
+    has_ipv6: bool,
+}
+
+/// The table of one family.
+#[derive(Debug)]
+struct Table {
+    family: Family,
     /// What a full sync found.
     found: Found,
     /// Chains that earlier syncs emptied and that are still there.
     stale: BTreeSet<String>,
 }
 
-impl Nftables {
-    /// A backend with these rules. Nothing is run.
-    fn new(descriptor: &'static Descriptor, layout: Layout, options: &Options) -> Self {
-        Self {
-            descriptor,
-            layout,
-            options: options.clone(),
-            found: Found::default(),
-            stale: BTreeSet::new(),
-        }
+impl Table {
+    fn new(family: Family) -> Self {
+        Self { family, found: Found::default(), stale: BTreeSet::new() }
     }
 
     /// Deletes what earlier syncs emptied. A refusal is no failure: kernels before 6.2 may not have
@@ -189,9 +198,9 @@ impl Nftables {
         if self.stale.is_empty() {
             return Ok(());
         }
-        let mut text = Text::default();
+        let mut text = Text::of_table(self.family, 0);
         for chain in &self.stale {
-            text.str("delete chain ").str(TABLE).str(" ").str(chain).end();
+            text.str("delete chain ").table().str(" ").str(chain).end();
         }
         match nft::apply(text.as_bytes()) {
             Ok(_) => self.stale.clear(),
@@ -203,11 +212,73 @@ impl Nftables {
 
     /// Deletes those chains and lists what is left. What others deleted is not there to be deleted
     /// again.
-    fn delete_and_list(&mut self) -> Result<(), ProxyError> {
+    fn delete_and_list(&mut self, layout: Layout) -> Result<(), ProxyError> {
         self.delete_stale_chains()?;
-        let listed = listing::listed(self.layout)?;
+        let listed = listing::listed(layout, self.family)?;
         self.stale.retain(|chain| listed.chains.contains(chain));
         Ok(())
+    }
+
+    fn render(&self, layout: Layout, options: &Options, request: &SyncRequest<'_>) -> Rendered {
+        match request {
+            SyncRequest::Full(cluster) => {
+                render::full(layout, options, self.family, cluster, &self.found)
+            }
+            // A table that is not there yet is written as a whole.
+            SyncRequest::Incremental(step) if self.is_new(step) => {
+                render::full(layout, options, self.family, step.after(), &self.found)
+            }
+            SyncRequest::Incremental(step) => {
+                render::incremental(layout, options, self.family, step, &self.stale)
+            }
+        }
+    }
+
+    /// Whether a Step brings the first Services of IPv6.
+    fn is_new(&self, step: &Step<'_>) -> bool {
+        self.family == Family::V6 && step.before().of_family(Family::V6).next().is_none()
+    }
+
+    /// Deletes the table. Made before it is deleted, since deleting what is not there is an error.
+    fn delete(&mut self) -> Result<(), ProxyError> {
+        *self = Self::new(self.family);
+        let mut text = Text::of_table(self.family, 0);
+        for verb in ["add", "delete"] {
+            text.str(verb).str(" table ").table().end();
+        }
+        nft::apply(text.as_bytes()).map(drop)
+    }
+
+    /// Compares `nft list table` with what it should print of this Cluster.
+    fn verify(
+        &self,
+        layout: Layout,
+        options: &Options,
+        cluster: &Cluster,
+    ) -> Result<(), ProxyError> {
+        let expected = listed(layout, self.family, cluster, options);
+        let ip = text::ip(self.family);
+        match nft::list(&["list", "table", ip, TABLE_NAME])? {
+            Some(text) => verify::compare(&expected, &Dump::parse(&text)?),
+            None => Err(ProxyError::Mismatch {
+                count: 1,
+                first: format!("table {ip} {TABLE_NAME} is missing"),
+            }),
+        }
+    }
+}
+
+impl Nftables {
+    /// A backend with these rules. Nothing is run.
+    fn new(descriptor: &'static Descriptor, layout: Layout, options: &Options) -> Self {
+        let (options, tables) = (options.clone(), Family::ALL.map(Table::new));
+        Self { descriptor, layout, options, tables, has_ipv6: false }
+    }
+
+    /// The tables that are in use.
+    fn in_use(&mut self) -> &mut [Table] {
+        let count = if self.has_ipv6 { 2 } else { 1 };
+        self.tables.get_mut(..count).unwrap_or_default()
     }
 }
 
@@ -216,7 +287,7 @@ impl Backend for Nftables {
     /// lists what is there.
     fn probe(&mut self) -> Result<(), ProxyError> {
         let loaded = nft::apply(PROBE.as_bytes());
-        let listed = loaded.and_then(|_| listing::listed(self.layout));
+        let listed = loaded.and_then(|_| listing::listed(self.layout, Family::V4));
         let remedy = "run it as root with nft 1.0.1 or newer, built with JSON, on a kernel with \
                       nf_tables, nft_chain_nat, nft_ct, nft_fib_ipv4, nft_masq, nft_nat, \
                       nft_numgen and nft_reject_ipv4";
@@ -225,18 +296,14 @@ impl Backend for Nftables {
 
     /// Deletes the chains that the syncs so far emptied, which the next one would do.
     fn settle(&mut self, _programmed: &Cluster) -> Result<(), ProxyError> {
-        self.delete_and_list()
+        let layout = self.layout;
+        self.in_use().iter_mut().try_for_each(|table| table.delete_and_list(layout))
     }
 
-    /// Deletes the table. Made before it is deleted, since deleting what is not there is an error.
+    /// Deletes the tables of both families: another process may have left one.
     fn stop(&mut self) -> Result<(), ProxyError> {
-        self.found = Found::default();
-        self.stale.clear();
-        let mut text = Text::default();
-        for verb in ["add", "delete"] {
-            text.str(verb).str(" table ").str(TABLE).end();
-        }
-        nft::apply(text.as_bytes()).map(drop)
+        self.has_ipv6 = false;
+        ProxyError::gather(self.tables.iter_mut().map(Table::delete))
     }
 
     fn staged(&mut self) -> Option<&mut dyn Staged> {
@@ -251,49 +318,65 @@ impl Backend for Nftables {
 impl Staged for Nftables {
     /// Deletes chains that earlier syncs emptied, and lists what is there.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
-        if let SyncRequest::Incremental(_) = request {
-            return self.delete_and_list();
+        let (is_full, cluster) = match request {
+            SyncRequest::Full(cluster) => (true, *cluster),
+            SyncRequest::Incremental(step) => (false, step.after()),
+        };
+        self.has_ipv6 |= cluster.of_family(Family::V6).next().is_some();
+        let layout = self.layout;
+        for table in self.in_use() {
+            if !is_full {
+                table.delete_and_list(layout)?;
+                continue;
+            }
+            table.delete_stale_chains()?;
+            table.found = listing::found(layout, table.family)?;
+            let Table { found, stale, .. } = table;
+            stale.retain(|chain| found.chains.contains(chain));
         }
-        self.delete_stale_chains()?;
-        self.found = listing::found(self.layout)?;
-        self.stale.retain(|chain| self.found.chains.contains(chain));
         Ok(())
     }
 
-    /// One transaction for `nft -f -`.
+    /// One transaction a family for `nft -f -`.
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
-        let Rendered { text, stale } = match request {
-            SyncRequest::Full(cluster) => {
-                render::full(self.layout, &self.options, Family::V4, cluster, &self.found)
-            }
-            SyncRequest::Incremental(step) => {
-                render::incremental(self.layout, &self.options, Family::V4, step, &self.stale)
+        let [four, six] = &self.tables;
+        let Rendered { text, stale } = four.render(self.layout, &self.options, request);
+        let of_ipv6 = self.has_ipv6.then(|| six.render(self.layout, &self.options, request));
+        let (text, rules) = text.into_parts();
+        let (of_ipv6, more, stale_of_ipv6) = match of_ipv6 {
+            None => (None, 0, BTreeSet::new()),
+            Some(Rendered { text, stale }) => {
+                let (text, rules) = text.into_parts();
+                (Some(text), rules, stale)
             }
         };
-        let (text, rules) = text.into_parts();
-        Ok(Program::of_text(text, rules, EmptyChains(stale)))
+        let bytes = of_ipv6.as_ref().map_or(0, Vec::len) as u64;
+        let transactions = Transactions { of_ipv6, stale: [stale, stale_of_ipv6] };
+        let mut program = Program::of_text(text, rules + more, transactions);
+        program.size.bytes += bytes;
+        Ok(program)
     }
 
-    /// One `nft -f -`: all of it, or nothing.
+    /// One `nft -f -` a family: all of it, or nothing.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
-        let EmptyChains(stale) = program.private(self.descriptor.name)?;
-        let applied = nft::apply(program.text().unwrap_or_default())?;
-        self.found = Found::default();
-        self.stale.clone_from(stale);
-        Ok(applied)
+        let Transactions { of_ipv6, stale } = program.private(self.descriptor.name)?;
+        let texts = [program.text(), of_ipv6.as_deref()];
+        let mut taken = CpuTime::default();
+        for ((table, text), stale) in self.tables.iter_mut().zip(texts).zip(stale) {
+            let Some(text) = text else { continue };
+            taken = taken + nft::apply(text)?;
+            table.found = Found::default();
+            table.stale.clone_from(stale);
+        }
+        Ok(taken)
     }
 }
 
 impl Audit for Nftables {
-    /// Compares `nft list table` with what it should print after a full sync of this Cluster.
+    /// Compares `nft list table` with what it should print of this Cluster, in each family that is
+    /// in use.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        let expected = listed(self.layout, Family::V4, cluster, &self.options);
-        match nft::list(&["list", "table", "ip", TABLE_NAME])? {
-            Some(text) => verify::compare(&expected, &Dump::parse(&text)?),
-            None => Err(ProxyError::Mismatch {
-                count: 1,
-                first: format!("table ip {TABLE_NAME} is missing"),
-            }),
-        }
+        let (layout, options) = (self.layout, self.options.clone());
+        self.in_use().iter().try_for_each(|table| table.verify(layout, &options, cluster))
     }
 }

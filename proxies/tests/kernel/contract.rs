@@ -9,8 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use generators::{
-    Change, ChangeKind, Cluster, EndpointCount, Kinds, Position, Protocol, Protocols, Service,
-    SyntheticSpec, changes as changes_of, generate,
+    Change, ChangeKind, Cluster, EndpointCount, Families, Kinds, Position, Protocol, Protocols,
+    Service, SyntheticSpec, changes as changes_of, generate,
 };
 use proxies::{Backend, Descriptor, Options, ProxyError, SyncRequest, find};
 
@@ -175,6 +175,7 @@ fn of_all_kinds(seed: u64) -> (SyntheticSpec, Cluster) {
         endpoints: EndpointCount::Uniform { min: 1, max: 4 },
         protocols: Protocols { tcp: 3, udp: 1, sctp: 0 },
         service_cidr: "172.30.0.0/16".parse().expect("a network"),
+        families: Families::Dual,
         kinds: Kinds { cluster_ip: 2, ..Kinds::ONE_EACH },
         remote_endpoints: 0.5,
         ..SyntheticSpec::default()

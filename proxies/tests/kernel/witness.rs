@@ -10,11 +10,21 @@ pub const SYSCTLS: [&str; 4] =
     ["vs/conntrack", "vs/expire_nodest_conn", "vs/expire_quiescent_template", "ip_forward"];
 
 /// Tables that `iptables-nft` makes and leaves; what it put into them is in [`saved`].
-const OF_IPTABLES: [&str; 3] = ["table ip filter", "table ip mangle", "table ip nat"];
+const OF_IPTABLES: [&str; 6] = [
+    "table ip filter",
+    "table ip mangle",
+    "table ip nat",
+    "table ip6 filter",
+    "table ip6 mangle",
+    "table ip6 nat",
+];
 
 /// Everything that any backend could have put there.
 pub fn state() -> Vec<String> {
     let mut lines = [saved("legacy"), saved("nft"), listed()].concat();
+    for tool in ["ip6tables-legacy-save", "ip6tables-nft-save"] {
+        lines.extend(printed(tool).into_iter().map(|line| format!("ip6 {line}")));
+    }
     if Path::new("/proc/net/ip_vs").exists() {
         lines.extend(ipvs());
     }
@@ -81,7 +91,17 @@ fn without_tables_of_iptables(ruleset: &str) -> String {
 /// names and rules in their own order, without counters and built-in chains; and `route_localnet`
 /// if on.
 pub fn saved(variant: &str) -> Vec<String> {
-    let output = Command::new(format!("iptables-{variant}-save")).output().expect("it runs");
+    let mut lines = printed(&format!("iptables-{variant}-save"));
+    let route_localnet = std::fs::read_to_string(ROUTE_LOCALNET).expect("a setting");
+    if route_localnet.trim() != "0" {
+        lines.push(format!("route_localnet {}", route_localnet.trim()));
+    }
+    lines
+}
+
+/// The rules that a tool prints.
+fn printed(tool: &str) -> Vec<String> {
+    let output = Command::new(tool).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut table = "";
     let mut lines = Vec::new();
@@ -100,13 +120,7 @@ pub fn saved(variant: &str) -> Vec<String> {
     }
     // Stable, so that rules of a chain keep their order.
     lines.sort_by_key(|(table, chain, _)| (*table, *chain));
-    let mut lines: Vec<_> =
-        lines.into_iter().map(|(table, _, line)| format!("{table} {line}")).collect();
-    let route_localnet = std::fs::read_to_string(ROUTE_LOCALNET).expect("a setting");
-    if route_localnet.trim() != "0" {
-        lines.push(format!("route_localnet {}", route_localnet.trim()));
-    }
-    lines
+    lines.into_iter().map(|(table, _, line)| format!("{table} {line}")).collect()
 }
 
 /// What the tools around IPVS see.
