@@ -97,6 +97,11 @@ fn kinds(cluster: &Value) -> String {
     } else {
         format!("kinds in shares of {}", list(&parts))
     };
+    let families = match cluster.get("families").and_then(Value::as_str) {
+        Some("dual") => " in both families",
+        _ => "",
+    };
+    let kinds = kinds + families;
     match cluster.get("remote_endpoints").and_then(Value::as_f64) {
         Some(share) => {
             format!("{kinds}, {} % of the Endpoints on other nodes,", fixed(100.0 * share, 0))
@@ -129,10 +134,10 @@ mod tests {
     fn kinds_are_named_with_their_shares() {
         let cluster = serde_json::json!({
             "protocols": { "tcp": 1 }, "vip_layout": "consecutive", "remote_endpoints": 0.25,
-            "kinds": { "cluster_ip": 2, "node_port": 1, "affinity": 0 }
+            "kinds": { "cluster_ip": 2, "node_port": 1, "affinity": 0 }, "families": "dual"
         });
         let words = shape(&cluster);
-        let wanted = "kinds in shares of 2 cluster ip and 1 node port, 25 % of the Endpoints on \
+        let wanted = "kinds in shares of 2 cluster ip and 1 node port in both families, 25 % of the Endpoints on \
                       other nodes, over TCP, VIPs consecutive";
         assert!(words.starts_with(wanted), "{words}");
     }

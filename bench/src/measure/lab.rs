@@ -101,9 +101,13 @@ impl BenchLab {
         let topology = Topology::build(&topology_of(&spec.cluster).graph()?)?;
         // The client stands for a pod of this node, so VIP traffic from it is not masqueraded
         // (kube-proxy's `--detect-local-mode=NodeCIDR`).
+        let (SyntheticSpec { service_cidr, service_cidr_v6, .. }, pods_of_ipv6) =
+            (&spec.cluster, spec.cluster.endpoint_cidr_v6);
         let mut options = Options {
-            local_cidrs: vec![CLIENTS.into()],
-            nftables: NftablesOptions { service_cidrs: vec![spec.cluster.service_cidr.into()] },
+            local_cidrs: vec![CLIENTS.into(), pods_of_ipv6.into()],
+            nftables: NftablesOptions {
+                service_cidrs: vec![(*service_cidr).into(), (*service_cidr_v6).into()],
+            },
             ..Options::default()
         };
         spec.node.ipvs.apply(&mut options);

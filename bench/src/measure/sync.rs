@@ -228,6 +228,7 @@ impl Syncs<'_> {
     ) -> anyhow::Result<Series> {
         let mut shape = spec.cluster.clone();
         shape.protocols = generators::Protocols { tcp: 1, udp: 0, sctp: 0 };
+        shape.families = generators::Families::Ipv4;
         let count =
             spec.load.changes.min(u32::try_from(cluster.services().len() - 1).unwrap_or(u32::MAX));
         let part = match kind {

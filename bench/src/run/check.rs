@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use generators::{Families, VipLayout};
 use proxies::Descriptor;
 use results::replicate::Claim;
@@ -75,12 +75,9 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
         scenario.imported.is_some() || scenario.cluster.protocols.tcp > 0,
         "cluster.protocols makes no Service of TCP, and no other is dialled yet: give tcp a share, such as {{ tcp = 1 }}"
     );
-    ensure!(
-        scenario.cluster.families == Families::Ipv4,
-        "cluster.families: the lab has IPv4 alone; leave it out, or write \"ipv4\""
-    );
     scenario.services = distinct("services", &scenario.services)?;
     scenario.proxies = distinct("proxies", &scenario.proxies)?;
+    check_families(&scenario)?;
     scenario.kernels = distinct("kernels", &scenario.kernels)?;
     lab::image::parse_all(&scenario.kernels).context("kernels")?;
     scenario.seeds = distinct("seeds", &scenario.seeds)?;
@@ -145,6 +142,21 @@ fn import(scenario: &mut Scenario) -> anyhow::Result<()> {
 
 /// A guest kernel's command line has room for 2,047 bytes (`COMMAND_LINE_SIZE`,
 /// `arch/x86/include/asm/setup.h`, Linux 6.1), of which vipbench needs some.
+/// Clients dial IPv4 alone; beside it most proxies program IPv6 too.
+fn check_families(scenario: &Scenario) -> anyhow::Result<()> {
+    let families = scenario.cluster.families;
+    ensure!(
+        families != Families::Ipv6,
+        "cluster.families = \"ipv6\": clients dial IPv4; write \"dual\", or leave it out"
+    );
+    let is_unable =
+        |name: &&String| proxies::find(name).is_ok_and(|backend| backend.has_ipv4_alone);
+    if let (Families::Dual, Some(proxy)) = (families, scenario.proxies.iter().find(is_unable)) {
+        bail!("cluster.families = \"dual\": {proxy} programs IPv4 alone; leave one of them out");
+    }
+    Ok(())
+}
+
 fn check_kernel_cmdline(words: &str) -> anyhow::Result<()> {
     const BYTES_MAX: usize = 1_700;
     ensure!(

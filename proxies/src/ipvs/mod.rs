@@ -103,6 +103,7 @@ pub(crate) static IPVS: Descriptor = Descriptor {
     }),
     bucket_services: Some(buckets::lengths),
     needs_local_vips: true,
+    has_ipv4_alone: true,
     ..Descriptor::new(NAME, "ipvs", |options| Box::new(Ipvs::new(options)))
 };
 
