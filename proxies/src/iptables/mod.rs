@@ -282,7 +282,7 @@ impl Backend for Iptables {
             outcomes.push(of_ipv6);
         }
         outcomes.extend(self.sysctls.restore().into_iter().map(|error| Err(error.into())));
-        ProxyError::gather(outcomes.into_iter())
+        ProxyError::gather(outcomes)
     }
 
     fn staged(&mut self) -> Option<&mut dyn Staged> {
