@@ -42,6 +42,7 @@ pub const NF_TABLES: &[&str] = &[
     "nft_ct",
     "nft_fib_inet",
     "nft_fib_ipv4",
+    "nft_fib_ipv6",
     "nft_hash",
     "nft_limit",
     "nft_log",
@@ -52,4 +53,5 @@ pub const NF_TABLES: &[&str] = &[
     "nft_redir",
     "nft_reject_inet",
     "nft_reject_ipv4",
+    "nft_reject_ipv6",
 ];
