@@ -80,6 +80,8 @@ pub struct VethEnd<'a> {
     pub index: u32,
     /// Hardware address, unicast.
     pub mac: Mac,
+    /// Longest packet that it sends, bytes; nothing: the driver's 1500.
+    pub mtu_bytes: Option<u32>,
 }
 
 impl VethEnd<'_> {
@@ -96,6 +98,9 @@ impl VethEnd<'_> {
             encode::u32(Ifla::NumTxQueues.into(), 1),
             encode::u32(Ifla::NumRxQueues.into(), 1),
         ]);
+        if let Some(mtu) = self.mtu_bytes {
+            content.small([encode::u32(Ifla::Mtu.into(), mtu)]);
+        }
     }
 }
 
@@ -219,7 +224,8 @@ mod tests {
     use super::*;
     use crate::netlink::{CREATE, EXCL};
 
-    const END: VethEnd<'_> = VethEnd { name: "eth0", index: 2, mac: Mac([2, 0, 0, 0, 0, 1]) };
+    const END: VethEnd<'_> =
+        VethEnd { name: "eth0", index: 2, mac: Mac([2, 0, 0, 0, 0, 1]), mtu_bytes: None };
 
     #[test]
     fn a_veth_message_is_encoded_byte_for_byte() {
@@ -234,6 +240,11 @@ mod tests {
             8, 0, 32, 0, 1, 0, 0, 0,                              // IFLA_NUM_RX_QUEUES
         ];
         assert_eq!(batch.bytes(), expected);
+        let shorter = VethEnd { mtu_bytes: Some(1480), ..END };
+        let batch =
+            Batch::single(Rtm::Newlink.into(), CREATE | EXCL, |content| shorter.write(content));
+        // IFLA_MTU, 1480.
+        assert_eq!(batch.bytes()[72..], [8, 0, 4, 0, 0xc8, 5, 0, 0]);
     }
 
     #[test]

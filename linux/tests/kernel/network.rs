@@ -16,8 +16,12 @@ const INDEX: u32 = 40;
 /// A veth pair with its peer in a namespace that is returned; both are up.
 fn pair(rtnl: &mut Rtnl) -> Namespace {
     let peer_host = Namespace::new("peer").unwrap();
-    let [end, peer] =
-        [1, 2].map(|side| VethEnd { name: "v0", index: INDEX, mac: Mac([2, 0, 0, 0, 0, side]) });
+    let [end, peer] = [1, 2].map(|side| Mac([2, 0, 0, 0, 0, side])).map(|mac| VethEnd {
+        name: "v0",
+        index: INDEX,
+        mac,
+        mtu_bytes: None,
+    });
     rtnl.add_veth(end, peer, peer_host.as_fd()).unwrap();
     rtnl.set_up(INDEX).unwrap();
     peer_host.enter(|| Rtnl::open().unwrap().set_up(INDEX).unwrap()).unwrap();
