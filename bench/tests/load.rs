@@ -67,7 +67,7 @@ fn outside(lab: &Topology) -> &Namespace {
 /// Listening sockets of every endpoint host.
 fn listeners(lab: &Topology) -> Vec<TcpListener> {
     let everywhere = [SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT)];
-    let hosts = lab.endpoint_hosts.iter();
+    let hosts = lab.endpoint_hosts();
     hosts.flat_map(|host| host.namespace.enter(|| listen(&everywhere)).unwrap().unwrap()).collect()
 }
 
@@ -102,7 +102,7 @@ fn bare_connections_reach_endpoints_directly_and_by_vip_and_leave_nothing() {
     let counted = outside(&lab).enter(|| counted(&mut bare_client())).unwrap();
     assert_eq!(counted, ([30; 3], 96));
     assert_eq!(server.stop().unwrap(), 96);
-    for host in lab.endpoint_hosts.iter().map(|host| &host.namespace).chain([outside(&lab)]) {
+    for host in lab.endpoint_hosts().map(|host| &host.namespace).chain([outside(&lab)]) {
         assert_eq!(leftovers(host), "TCP: inuse 0 orphan 0 tw 0", "{}", host.label());
     }
 }
@@ -116,7 +116,7 @@ fn http_connections_reach_endpoints_directly_and_by_vip_and_leave_nothing() {
     let counted = outside(&lab).enter(|| counted(&mut client())).unwrap();
     assert_eq!(counted, ([30; 3], 96));
     assert_eq!(server.stop().unwrap(), 96);
-    for host in lab.endpoint_hosts.iter().map(|host| &host.namespace).chain([outside(&lab)]) {
+    for host in lab.endpoint_hosts().map(|host| &host.namespace).chain([outside(&lab)]) {
         assert_eq!(leftovers(host), "TCP: inuse 0 orphan 0 tw 0", "{}", host.label());
     }
 }

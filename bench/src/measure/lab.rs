@@ -160,11 +160,7 @@ impl BenchLab {
         &self,
         start: impl Fn(&Self) -> anyhow::Result<T> + Sync,
     ) -> anyhow::Result<Vec<T>> {
-        self.topology
-            .endpoint_hosts
-            .iter()
-            .map(|host| host.namespace.enter(|| start(self))?)
-            .collect()
+        self.topology.endpoint_hosts().map(|host| host.namespace.enter(|| start(self))?).collect()
     }
 
     fn any_address(&self) -> Vec<SocketAddrV4> {

@@ -5,14 +5,15 @@ use std::error::Error;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use linux::netlink::host::Via;
 use linux::netlink::link::VethEnd;
 use linux::netlink::{LOOPBACK_INDEX, Rtnl, RtnlError};
 use linux::netns::Namespace;
 use linux::sysctl::{SysctlError, Sysctls};
 
-use super::graph::{Graph, Host, Link, Medium};
-use super::{EndpointHost, Topology, TopologyError};
+use super::graph::{End, Graph, Host, Link, Medium};
+use super::{Member, Topology, TopologyError};
 
 /// Far more than the work queue that brings a carrier up ever takes.
 const CARRIER_LIMIT: Duration = Duration::from_secs(5);
@@ -36,18 +37,32 @@ impl Topology {
             hosts.push(namespace);
         }
         connect(graph, &hosts)?;
-        let endpoint_host = |(host, addresses): &(usize, _)| EndpointHost {
-            namespace: hosts[*host].clone(),
-            addresses: *addresses,
-        };
+        let mut endpoint_hosts: Vec<usize> =
+            graph.endpoints.iter().map(|(host, _)| *host).collect();
+        endpoint_hosts.dedup();
         Ok(Self {
             name: graph.name,
-            endpoint_hosts: graph.endpoints.iter().map(endpoint_host).collect(),
-            hosts,
+            hosts: hosts
+                .into_iter()
+                .enumerate()
+                .map(|(at, host)| member(graph, at, host))
+                .collect(),
             node: graph.node,
+            endpoint_hosts,
             sources: graph.sources.clone(),
             sysctls,
         })
+    }
+}
+
+/// What callers are told of a host.
+fn member(graph: &Graph, host: usize, namespace: Namespace) -> Member {
+    let ends: Vec<&End> = graph.sides_of(host).map(|(link, side)| &link.ends[side]).collect();
+    Member {
+        namespace,
+        addresses: ends.iter().flat_map(|end| &end.addresses).map(IpNet::addr).collect(),
+        ranges: ends.iter().flat_map(|end| &end.owns).copied().collect(),
+        is_remote: graph.hosts[host].is_remote,
     }
 }
 
@@ -79,10 +94,10 @@ fn connect(graph: &Graph, hosts: &[Namespace]) -> Result<(), TopologyError> {
 }
 
 fn add_veth(rtnl: &mut Rtnl, link: &Link, hosts: &[Namespace]) -> Result<(), RtnlError> {
-    let Medium::Veth { macs } = link.medium else { return Ok(()) };
+    let Medium::Veth { macs, mtu_bytes } = link.medium else { return Ok(()) };
     let [end, peer] = [0, 1].map(|side| {
         let end = &link.ends[side];
-        VethEnd { name: &end.name, index: end.index, mac: macs[side] }
+        VethEnd { name: &end.name, index: end.index, mac: macs[side], mtu_bytes }
     });
     rtnl.add_veth(end, peer, hosts[link.ends[1].host].as_fd())
 }
@@ -97,7 +112,7 @@ fn set_up_end(rtnl: &mut Rtnl, link: &Link, side: usize) -> Result<(), RtnlError
     for address in &own.addresses {
         rtnl.add_address(index, *address)?;
     }
-    if let Medium::Veth { macs } = link.medium {
+    if let Medium::Veth { macs, .. } = link.medium {
         for address in &other.addresses {
             rtnl.add_neighbour(index, address.addr(), macs[1 - side])?;
         }

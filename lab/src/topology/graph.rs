@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use linux::netlink::host::check_prefix;
 use linux::netlink::link::{Mac, check_interface};
 
@@ -30,17 +30,40 @@ const WITHOUT_IPV6: &[(&str, &str)] =
     &[("net.ipv6.conf.all.disable_ipv6", "1"), ("net.ipv6.conf.default.disable_ipv6", "1")];
 /// The same for a host that speaks IPv6. Addresses that a host owns by a route of type local can
 /// be dialled from only by `ip_nonlocal_bind` (`__inet6_bind`, `net/ipv6/af_inet6.c`, Linux 6.1).
+/// Multicast groups are reported after a random part of the interval (`mld_ifc_start_work`,
+/// `net/ipv6/mcast.c`, Linux 6.1): within a day, and so not during a measurement. Without
+/// `accept_redirects` no host learns a route: a node that sends a packet back to where it came from
+/// tells the sender of a shorter way.
 const WITH_IPV6: &[(&str, &str)] = &[
     ("net.ipv6.conf.all.accept_dad", "0"),
     ("net.ipv6.conf.default.accept_dad", "0"),
     ("net.ipv6.conf.all.accept_ra", "0"),
     ("net.ipv6.conf.default.accept_ra", "0"),
     ("net.ipv6.conf.default.router_solicitations", "0"),
+    ("net.ipv6.conf.default.mldv1_unsolicited_report_interval", "86400000"),
+    ("net.ipv6.conf.default.mldv2_unsolicited_report_interval", "86400000"),
+    ("net.ipv6.conf.all.accept_redirects", "0"),
+    ("net.ipv6.conf.default.accept_redirects", "0"),
     ("net.ipv6.ip_nonlocal_bind", "1"),
 ];
 
 /// Who dials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::Display)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Source {
     /// A machine outside of the cluster, one link away from the node.
@@ -66,8 +89,8 @@ pub struct Graph {
     pub links: Vec<Link>,
     /// The host that a proxy programs.
     pub node: usize,
-    /// Hosts with Endpoints and, of each, the addresses that answer.
-    pub endpoints: Vec<(usize, Ipv4Net)>,
+    /// Hosts with Endpoints, and addresses that answer there: as often as a host has prefixes.
+    pub endpoints: Vec<(usize, IpNet)>,
     /// Hosts to dial from.
     pub sources: Vec<(Source, usize)>,
 }
@@ -83,6 +106,8 @@ pub struct Host {
     pub sysctls: Vec<(&'static str, &'static str)>,
     /// Whether it speaks IPv6.
     pub ipv6: bool,
+    /// Whether it is on another node, or is one.
+    pub is_remote: bool,
 }
 
 impl Host {
@@ -119,6 +144,8 @@ pub enum Medium {
     Veth {
         /// Hardware addresses of the ends.
         macs: [Mac; 2],
+        /// Longest packet that either sends, bytes; nothing: the driver's 1500.
+        mtu_bytes: Option<u32>,
     },
     /// An IPIP tunnel: IPv4 packets in IPv4 packets. It needs the module `ipip`.
     Ipip {
@@ -251,7 +278,7 @@ impl Graph {
                 return Err(format!("{first} has {prefix}, and {second} {other}; keep them apart"));
             }
         }
-        let endpoints = self.endpoints.iter().map(|(host, prefix)| (*host, IpNet::from(*prefix)));
+        let endpoints = self.endpoints.iter().copied();
         let outer = self.links.iter().flat_map(|link| {
             let outer =
                 if let Medium::Ipip { outer } = link.medium { outer.to_vec() } else { Vec::new() };
@@ -279,7 +306,7 @@ fn check_end(link: &Link, side: usize) -> Result<(), String> {
         }
     }
     match link.medium {
-        Medium::Veth { macs } => {
+        Medium::Veth { macs, .. } => {
             macs[side].check()?;
             match link.sent_from(side).find(|prefix| other.address_for(prefix).is_none()) {
                 Some(prefix) => Err(format!("the other end has no address to send {prefix} to")),

@@ -6,15 +6,20 @@
 
 mod build;
 mod graph;
+mod member;
+mod preset;
+mod ranges;
 mod star;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use ipnet::Ipv4Net;
 use linux::netns::{Namespace, NamespaceError};
 
 pub use graph::{End, Graph, Host, Link, Medium, Source};
+pub use member::Member;
+pub use preset::{Preset, Shape};
+pub use ranges::Ranges;
 pub use star::{Star, intended_sysctls};
 
 /// Why a topology could not be built or used.
@@ -51,26 +56,16 @@ pub enum TopologyError {
     },
 }
 
-/// A host with Endpoints.
-#[derive(Debug, Clone)]
-pub struct EndpointHost {
-    /// Its namespace.
-    pub namespace: Namespace,
-    /// Its addresses: every one answers.
-    pub addresses: Ipv4Net,
-}
-
 /// A topology that is up. It vanishes, links and all, when the last thread, socket or clone of its
 /// namespaces is gone.
 #[derive(Debug)]
 pub struct Topology {
     name: &'static str,
     node: usize,
+    endpoint_hosts: Vec<usize>,
     sources: Vec<(Source, usize)>,
     /// All hosts, in the order of the graph.
-    pub hosts: Vec<Namespace>,
-    /// All hosts with Endpoints, in the order of the graph.
-    pub endpoint_hosts: Vec<EndpointHost>,
+    pub hosts: Vec<Member>,
     /// Every kernel parameter set here, as `node.net.ipv4.ip_forward`, with the value in force.
     pub sysctls: BTreeMap<String, String>,
 }
@@ -78,14 +73,32 @@ pub struct Topology {
 impl Topology {
     /// Where the proxy is programmed.
     pub fn node(&self) -> &Namespace {
+        &self.node_host().namespace
+    }
+
+    /// The node with its addresses, at which node ports and Endpoints of the host network answer.
+    pub fn node_host(&self) -> &Member {
         &self.hosts[self.node]
     }
 
-    /// Where connections of that source come from.
+    /// All hosts with Endpoints, in the order of the graph: in a preset each is a pod.
+    pub fn endpoint_hosts(&self) -> impl Iterator<Item = &Member> {
+        self.endpoint_hosts.iter().map(|host| &self.hosts[*host])
+    }
+
+    /// The namespace that connections of that source come from.
     ///
     /// # Errors
     /// [`TopologyError::NoSource`].
     pub fn source(&self, source: Source) -> Result<&Namespace, TopologyError> {
+        Ok(&self.source_host(source)?.namespace)
+    }
+
+    /// The host that connections of that source come from.
+    ///
+    /// # Errors
+    /// [`TopologyError::NoSource`].
+    pub fn source_host(&self, source: Source) -> Result<&Member, TopologyError> {
         let found = self.sources.iter().find(|(known, _)| *known == source);
         let has: Vec<String> = self.sources.iter().map(|(known, _)| known.to_string()).collect();
         let (_, host) = found.ok_or_else(|| TopologyError::NoSource {

@@ -43,6 +43,7 @@ fn hosts(endpoint_hosts: usize) -> Vec<Host> {
         kind,
         sysctls: sysctls.to_vec(),
         ipv6: false,
+        is_remote: false,
     };
     // The accept queue's limit: `listen` silently cuts its backlog to it.
     let endpoint_host = |number| {
@@ -135,10 +136,11 @@ impl Star {
             let leaf = End { owns: vec![IpNet::from(owns)], reaches, ..leaf };
             // 02: locally administered, unicast (IEEE 802).
             let macs = [1, 2].map(|side| Mac([0x02, 0, 0, 0, number, side]));
-            Link { medium: Medium::Veth { macs }, ends: [node, leaf] }
+            Link { medium: Medium::Veth { macs, mtu_bytes: None }, ends: [node, leaf] }
         };
         let links = leaves.zip((0..).zip(self.link_networks())).map(link).collect();
         let sources = vec![(Source::Outside, 0)];
+        let endpoints = endpoints.into_iter().map(|(host, slice)| (host, slice.into())).collect();
         Ok(Graph { name: NAME, hosts, links, node: NODE, endpoints, sources })
     }
 
@@ -228,7 +230,7 @@ pub(super) mod tests {
     fn links_are_numbered_and_addressed_in_order() {
         let graph = spec().graph().unwrap();
         graph.validate().unwrap();
-        let Link { medium: Medium::Veth { macs }, ends: [node, host] } = &graph.links[1] else {
+        let Link { medium: Medium::Veth { macs, .. }, ends: [node, host] } = &graph.links[1] else {
             panic!("a veth pair")
         };
         assert_eq!(node.name, "endpoints0");

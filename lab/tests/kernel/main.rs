@@ -6,6 +6,8 @@
     reason = "a test's helpers fail by panicking, as the test itself does"
 )]
 
+mod presets;
+
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::process::Command;
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use lab::topology::{
-    End, EndpointHost, Graph, Host, Link, Medium, Source, Star, Topology, TopologyError,
+    End, Graph, Host, Link, Medium, Member, Source, Star, Topology, TopologyError,
 };
 use linux::netlink::link::Mac;
 use linux::netns::{Namespace, NamespaceError};
@@ -44,8 +46,8 @@ fn client(lab: &Topology) -> &Namespace {
     lab.source(Source::Outside).unwrap()
 }
 
-fn endpoint_host(lab: &Topology, address: Ipv4Addr) -> &EndpointHost {
-    lab.endpoint_hosts.iter().find(|host| host.addresses.contains(&address)).unwrap()
+fn endpoint_host(lab: &Topology, address: Ipv4Addr) -> &Member {
+    lab.endpoint_hosts().find(|host| host.has(address.into())).unwrap()
 }
 
 /// What a program prints in the calling thread's namespace.
@@ -128,7 +130,9 @@ fn any_client_address_reaches_any_endpoint_address_through_the_node() {
 #[ignore = "needs root; run by scripts/test"]
 fn one_endpoint_dials_another_through_the_node() {
     let lab = Topology::build(&spec().graph().unwrap()).unwrap();
-    let [first, second] = &lab.endpoint_hosts[..] else { panic!("two endpoint hosts") };
+    let [first, second] = lab.endpoint_hosts().collect::<Vec<_>>()[..] else {
+        panic!("two endpoint hosts")
+    };
     let (source, target) = (Ipv4Addr::new(10, 128, 0, 9), Ipv4Addr::new(10, 192, 0, 9));
     let server = answer_once(&second.namespace, ANY);
     let said = dial(&first.namespace, source, SocketAddrV4::new(target, PORT));
@@ -193,7 +197,7 @@ fn iproute2_sees_the_lab_as_specified_and_no_neighbour_is_ever_learnt() {
     ] {
         assert!(routes.contains(route), "{routes}");
     }
-    let endpoint_hosts = lab.endpoint_hosts.iter().map(|host| &host.namespace);
+    let endpoint_hosts = lab.endpoint_hosts().map(|host| &host.namespace);
     for host in [client(&lab), lab.node()].into_iter().chain(endpoint_hosts) {
         let neighbours = printed_in(host, "ip", "neighbour show");
         assert!(
@@ -212,7 +216,7 @@ fn iproute2_sees_the_lab_as_specified_and_no_neighbour_is_ever_learnt() {
 fn the_same_spec_gives_the_same_lab() {
     let seen = || {
         let lab = Topology::build(&spec().graph().unwrap()).unwrap();
-        let endpoint_hosts = lab.endpoint_hosts.iter().map(|host| &host.namespace);
+        let endpoint_hosts = lab.endpoint_hosts().map(|host| &host.namespace);
         let hosts = [client(&lab), lab.node()].into_iter().chain(endpoint_hosts);
         let mut lines = Vec::new();
         for (host, what) in hosts.flat_map(|host| {
@@ -305,14 +309,19 @@ fn end(host: usize, name: &str, index: u32, addresses: &[&str]) -> End {
 
 fn wire(number: u8, ends: [End; 2]) -> Link {
     let macs = [1, 2].map(|side| Mac([2, 0, 0, 0, number, side]));
-    Link { medium: Medium::Veth { macs }, ends }
+    Link { medium: Medium::Veth { macs, mtu_bytes: None }, ends }
 }
 
 /// pod 0 - node 1 - node 2 - pod 3. IPv6 is routed between the nodes, IPv4 as well or through a
 /// tunnel.
 fn two_nodes(with_tunnel: bool) -> Graph {
-    let host =
-        |name: &str, kind, sysctls| Host { name: name.to_owned(), kind, sysctls, ipv6: true };
+    let host = |name: &str, kind, sysctls| Host {
+        name: name.to_owned(),
+        kind,
+        sysctls,
+        ipv6: true,
+        is_remote: false,
+    };
     let node = |name| {
         let sysctls = vec![("net.ipv4.ip_forward", "1"), ("net.ipv6.conf.all.forwarding", "1")];
         host(name, "node", sysctls)
@@ -365,7 +374,7 @@ fn two_nodes(with_tunnel: bool) -> Graph {
 
 /// Dials from the first pod to the second, by IPv4 and by IPv6.
 fn assert_pods_reach_each_other(lab: &Topology) {
-    let server = &lab.endpoint_hosts[0].namespace;
+    let server = &lab.endpoint_hosts().next().unwrap().namespace;
     let pairs: [(IpAddr, IpAddr, IpAddr); 2] = [
         (ANY, [10, 244, 1, 7].into(), [10, 244, 2, 5].into()),
         (
@@ -388,7 +397,7 @@ fn assert_pods_reach_each_other(lab: &Topology) {
 fn a_graph_of_two_nodes_carries_ipv4_and_ipv6() {
     let lab = Topology::build(&two_nodes(false)).unwrap();
     assert_pods_reach_each_other(&lab);
-    for host in &lab.hosts {
+    for host in lab.hosts.iter().map(|host| &host.namespace) {
         let neighbours = printed_in(host, "ip", "neighbour show");
         // Multicast needs no neighbour and is listed all the same.
         let learnt = |line: &&str| !line.contains("PERMANENT") && !line.starts_with("ff02:");
@@ -420,6 +429,6 @@ fn an_ipip_tunnel_carries_ipv4_between_two_nodes() {
 fn a_lab_with_as_many_endpoint_hosts_as_allowed_comes_up() {
     let spec = Star { links: "198.18.0.0/22".parse().unwrap(), endpoint_hosts: 64, ..spec() };
     let lab = Topology::build(&spec.graph().unwrap()).unwrap();
-    assert_eq!(lab.endpoint_hosts.len(), 64);
+    assert_eq!(lab.endpoint_hosts().count(), 64);
     assert_eq!(lab_links(lab.node()), 65);
 }
