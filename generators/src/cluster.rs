@@ -53,6 +53,15 @@ impl Change {
             Self::ServiceRemoved(id) => id.clone(),
         }
     }
+
+    /// The family of that Service.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::EndpointReplaced { old, .. } => old.family(),
+            Self::ServiceAdded(service) => service.family(),
+            Self::ServiceRemoved(id) => id.family,
+        }
+    }
 }
 
 /// What one incremental sync carries: Changes, and the Clusters before and after them.
@@ -74,6 +83,11 @@ impl Step<'_> {
     /// The Changes, in their order.
     pub fn changes(&self) -> &[Change] {
         &self.changes
+    }
+
+    /// Whether any of them is of a Service of this family.
+    pub fn touches(&self, family: Family) -> bool {
+        self.changes.iter().any(|change| change.family() == family)
     }
 
     /// The Cluster that they lead to.

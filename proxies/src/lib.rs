@@ -5,10 +5,12 @@
 
 mod backend;
 mod backends;
+mod conntrack;
 mod counters;
 mod descriptor;
 mod differences;
 mod error;
+mod families;
 pub mod features;
 #[cfg(test)]
 #[path = "../tests/golden/mod.rs"]

@@ -1,4 +1,4 @@
-//! Connection tracking: lists the connections of a namespace, and forgets one.
+//! Connection tracking: lists the connections of a namespace, and forgets some.
 //!
 //! Constants from `include/uapi/linux/netfilter/nfnetlink_conntrack.h`, Linux 6.1. It needs the
 //! module `nf_conntrack_netlink`.
@@ -56,22 +56,46 @@ pub struct Connection {
     pub reply: Tuple,
 }
 
-/// Every connection of the namespace, IPv4 and IPv6.
+/// Which connections are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Of {
+    /// Those of IPv4 and of IPv6.
+    Both = 0,
+    /// `AF_INET`
+    Ipv4 = 2,
+    /// `AF_INET6`
+    Ipv6 = 10,
+}
+
+/// Every connection of the namespace that `is_wanted`.
 ///
 /// # Errors
 /// A failed socket, a kernel without the module, or a malformed answer.
-pub fn connections() -> Result<Vec<Connection>, NetlinkError> {
-    let request = Batch::single(GET, DUMP, |content| content.fixed([0; FIXED_BYTES]));
-    list(Family::Netfilter, &request, |message| read(message).map(Some))
+pub fn connections(
+    of: Of,
+    is_wanted: impl Fn(&Connection) -> bool,
+) -> Result<Vec<Connection>, NetlinkError> {
+    let request = Batch::single(GET, DUMP, |content| content.fixed([of as u8, 0, 0, 0]));
+    list(Family::Netfilter, &request, |message| Ok(Some(read(message)?).filter(&is_wanted)))
 }
 
-/// Forgets the connection with this original direction.
+/// Forgets the connections with these original directions, and tells how many of them there were:
+/// one that ended meanwhile is no error.
 ///
 /// # Errors
-/// [`NetlinkError::Refused`] with `ENOENT` if there is none, or a failed socket.
-pub fn forget(original: &Tuple) -> Result<(), NetlinkError> {
-    let request = Batch::single(DELETE, 0, |content| write(content, original));
-    Socket::open(Family::Netfilter)?.submit(&request)
+/// A failed socket, or any other refusal by the kernel.
+pub fn forget<'a>(originals: impl IntoIterator<Item = &'a Tuple>) -> Result<usize, NetlinkError> {
+    let mut socket = Socket::open(Family::Netfilter)?;
+    let mut count = 0;
+    for original in originals {
+        match socket.submit(&Batch::single(DELETE, 0, |content| write(content, original))) {
+            Ok(()) => count += 1,
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
 }
 
 fn write(content: &mut Content<'_>, tuple: &Tuple) {

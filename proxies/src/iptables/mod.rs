@@ -1,9 +1,10 @@
 //! kube-proxy's iptables mode, through `iptables-legacy` or `iptables-nft`.
 //!
 //! The same chains, rules, order and tools as pkg/proxy/iptables, Kubernetes 1.35: a sync is one
-//! text for `iptables-restore --noflush --counters`. The deprecated `-W` option, which only makes
-//! iptables 1.8.9 print a warning, is left out. Connection-tracking clean-up after a UDP change is
-//! not part of a sync here.
+//! text for `iptables-restore --noflush --counters`, after an `iptables-save` of the chains that are
+//! there. The deprecated `-W` option, which only makes iptables 1.8.9 print a warning, is left out.
+//!
+//! What is done in which family, and when: `crate::families`.
 
 mod added_rules;
 mod counters;
@@ -26,6 +27,7 @@ use crate::backend::{Audit, Backend, Staged};
 use crate::descriptor::{Admin, Append, Cost, Descriptor, Format, Tool};
 use crate::differences::Differences;
 use crate::error::ProxyError;
+use crate::families::Families;
 use crate::modules::{CONNTRACK, NF_TABLES, XTABLES};
 use crate::options::Options;
 use crate::program::{Program, SyncRequest};
@@ -144,16 +146,13 @@ pub(crate) fn saved_text(family: Family, cluster: &Cluster, options: &Options) -
 }
 
 /// The backends `iptables-legacy` and `iptables-nft`.
-///
-/// A sync is done for IPv4, and then for IPv6 where there are, or were, Services of it.
 #[derive(Debug)]
 pub(crate) struct Iptables {
     descriptor: &'static Descriptor,
     options: Options,
     /// Of IPv4 and IPv6.
     tables: [Tables; 2],
-    /// There are rules of IPv6.
-    has_ipv6: bool,
+    families: Families,
     sysctls: Sysctls,
 }
 
@@ -166,6 +165,12 @@ struct Tables {
 }
 
 impl Tables {
+    /// Whether the kernel has such tables, asked for as kube-proxy does (`Present` in
+    /// pkg/util/iptables/iptables.go, Kubernetes 1.35).
+    fn is_possible(&self) -> bool {
+        self.tool.call(&["-w", "5", "-S", "POSTROUTING", "-t", "nat"]).is_ok()
+    }
+
     /// The chains of Services that are in the nat table, in the order of the table.
     fn chains(&self) -> Result<Vec<Chain>, ProxyError> {
         let text = self.tool.save(&["-t", "nat"])?;
@@ -183,7 +188,9 @@ impl Tables {
         let family = self.tool.family;
         let text = match request {
             SyncRequest::Full(cluster) => render::full(options, family, cluster, &self.existing),
-            SyncRequest::Incremental(step) => render::incremental(options, family, step),
+            SyncRequest::Incremental(step) => {
+                render::incremental(options, family, step, &self.existing)
+            }
         };
         text.into_parts()
     }
@@ -208,7 +215,7 @@ impl Tables {
     }
 }
 
-/// A program: its text is that of IPv4, and here is the one of IPv6, if there is one.
+/// A program: its text is that of IPv4, empty if there is none, and here is the one of IPv6.
 struct RestoreText(Option<Vec<u8>>);
 
 /// A rule of every kind that a sync writes, in chains that nothing leads to.
@@ -238,13 +245,8 @@ impl Iptables {
             existing: Vec::new(),
         });
         let options = options.clone();
-        Self { descriptor, options, tables, has_ipv6: false, sysctls: Sysctls::default() }
-    }
-
-    /// The tables that are in use.
-    fn in_use(&mut self) -> &mut [Tables] {
-        let count = if self.has_ipv6 { 2 } else { 1 };
-        self.tables.get_mut(..count).unwrap_or_default()
+        let (families, sysctls) = (Families::default(), Sysctls::default());
+        Self { descriptor, options, tables, families, sysctls }
     }
 
     fn kernel_modules(&self) -> &'static str {
@@ -258,6 +260,8 @@ impl Iptables {
 impl Backend for Iptables {
     /// Loads one rule of every kind into chains that nothing leads to, and removes them.
     fn probe(&mut self) -> Result<(), ProxyError> {
+        let Self { families, tables: [_, six], .. } = self;
+        families.probe(|| six.is_possible());
         self.tables[0].tool.try_rules(PROBE).map_err(|error| {
             let remedy = format!(
                 "run it as root on a kernel with {}, nf_conntrack, nf_nat, xt_addrtype, \
@@ -278,7 +282,7 @@ impl Backend for Iptables {
         let mut outcomes = vec![four.tool.remove_rules()];
         // Another process may have left some; a kernel without IPv6 tables has none.
         let of_ipv6 = six.tool.remove_rules();
-        if std::mem::take(&mut self.has_ipv6) {
+        if self.families.end() {
             outcomes.push(of_ipv6);
         }
         outcomes.extend(self.sysctls.restore().into_iter().map(|error| Err(error.into())));
@@ -295,53 +299,60 @@ impl Backend for Iptables {
 }
 
 impl Staged for Iptables {
-    /// On a full request: `route_localnet`, canary chains, jumps, and a look at the chains that are
-    /// there. On an incremental one nothing, since kube-proxy does none of this then, but for the
-    /// jumps of IPv6 before its first Service.
+    /// On a full request: `route_localnet`, canary chains and jumps; and always a look at the chains
+    /// that are there.
+    ///
+    /// kube-proxy lists them in every sync up to 1,000 Endpoints, and above in the first that follows
+    /// 30 s without one (`syncPeriod`), which is what a single Change meets.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
-        let (is_full, cluster) = match request {
-            SyncRequest::Full(cluster) => (true, *cluster),
-            SyncRequest::Incremental(step) => (false, step.after()),
-        };
-        let wants_ipv6 = cluster.of_family(Family::V6).next().is_some();
-        let is_first_of_ipv6 = wants_ipv6 && !self.has_ipv6;
-        self.has_ipv6 |= wants_ipv6;
+        let is_full = matches!(request, SyncRequest::Full(_));
+        let Self { families, tables: [_, six], .. } = self;
+        let is_first_of_ipv6 = families.begin(request, &self.options, || six.is_possible());
         if is_full && self.options.has_localhost_node_ports() {
             self.sysctls.change("net.ipv4.conf.all.route_localnet", "1")?;
         }
         if self.options.quick_start {
             return Ok(());
         }
-        for tables in self.in_use() {
-            if is_full || (is_first_of_ipv6 && tables.tool.family == Family::V6) {
-                jumps::ensure(&tables.tool)?;
-                tables.existing = tables.chains()?;
+        for tables in &mut self.tables {
+            let family = tables.tool.family;
+            if !self.families.are_for(request, family) {
+                continue;
             }
+            if is_full || (is_first_of_ipv6 && family == Family::V6) {
+                jumps::ensure(&tables.tool)?;
+            }
+            tables.existing = tables.chains()?;
         }
         Ok(())
     }
 
     /// The text for `iptables-restore`, and that for `ip6tables-restore`.
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
-        let [four, six] = &self.tables;
-        let (text, rules) = four.text(&self.options, request);
-        let of_ipv6 = self.has_ipv6.then(|| six.text(&self.options, request));
-        let more = of_ipv6.as_ref().map_or((0, 0), |(text, rules)| (text.len() as u64, *rules));
-        let of_ipv6 = of_ipv6.map(|(text, _)| text);
-        let mut program = Program::of_text(text, rules + more.1, RestoreText(of_ipv6));
-        program.size.bytes += more.0;
-        Ok(program)
+        let [four, six] = self.tables.each_ref().map(|tables| {
+            let is_wanted = self.families.are_for(request, tables.tool.family);
+            is_wanted.then(|| tables.text(&self.options, request))
+        });
+        let (text, rules) = four.unwrap_or_default();
+        let (of_ipv6, more) = six.map_or((None, 0), |(text, rules)| (Some(text), rules));
+        let bytes = of_ipv6.as_ref().map_or(0, Vec::len) as u64;
+        let mut program = Program::of_text(text, rules + more, RestoreText(of_ipv6));
+        program.size.bytes += bytes;
+        Ok(program.with_cleanup(request))
     }
 
     /// One `iptables-restore` a family, which commits filter and then nat. If nat is refused, filter
     /// stays.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
         let RestoreText(of_ipv6) = program.private(self.descriptor.name)?;
-        let [four, six] = &self.tables;
-        let mut taken = four.submit(&self.options, program.text().unwrap_or_default())?;
-        if let Some(text) = of_ipv6 {
-            taken = taken + six.submit(&self.options, text)?;
+        let of_ipv4 = program.text().filter(|text| !text.is_empty());
+        let mut taken = CpuTime::default();
+        for (tables, text) in self.tables.iter().zip([of_ipv4, of_ipv6.as_deref()]) {
+            if let Some(text) = text {
+                taken = taken + tables.submit(&self.options, text)?;
+            }
         }
+        program.forget_stale_connections()?;
         Ok(taken)
     }
 }
@@ -350,7 +361,10 @@ impl Audit for Iptables {
     /// Compares `iptables-save` with what it should print after a full sync of this Cluster, in
     /// each family that is in use.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        let options = self.options.clone();
-        self.in_use().iter().try_for_each(|tables| tables.verify(&options, cluster))
+        let options = &self.options;
+        self.families
+            .in_use(&self.tables)
+            .iter()
+            .try_for_each(|tables| tables.verify(options, cluster))
     }
 }

@@ -75,9 +75,14 @@ pub(super) fn full(
 /// The text of a partial sync of one family (KEP-3453): all entrances, but only the chains of
 /// changed Services.
 ///
-/// Chains that lost their Service or Endpoint are deleted at once, as kube-proxy does in small
-/// clusters. In large ones it leaves them, unreachable, to a later sync.
-pub(super) fn incremental(options: &Options, family: Family, step: &Step<'_>) -> Text {
+/// Chains in `existing` that lost their Service or Endpoint are deleted at once, as kube-proxy does
+/// when it listed them.
+pub(super) fn incremental(
+    options: &Options,
+    family: Family,
+    step: &Step<'_>,
+    existing: &[Chain],
+) -> Text {
     let touched: Vec<_> = step.changes().iter().map(Change::service_id).collect();
     let touched: HashSet<_> = touched.iter().map(|id| (&id.name, id.family)).collect();
     let is_touched = |service: &&Service| touched.contains(&(service.name(), service.family()));
@@ -91,7 +96,9 @@ pub(super) fn incremental(options: &Options, family: Family, step: &Step<'_>) ->
         }
     };
     let services: Vec<_> = step.after().of_family(family).map(chains).collect();
-    let stale = without_written(old.iter().flat_map(ServiceChains::written), &services);
+    let mut stale = without_written(old.iter().flat_map(ServiceChains::written), &services);
+    let existing: HashSet<_> = existing.iter().collect();
+    stale.retain(|chain| existing.contains(chain));
     Sync { options, family, services: &services, stale: &stale }.text()
 }
 
@@ -257,12 +264,12 @@ mod tests {
         string(full(options, Family::V4, cluster, &[]))
     }
 
+    /// The text of a Change of a Cluster whose chains are all there.
     fn incremental_text(before: &Cluster, change: Change) -> String {
-        string(incremental(
-            &options(),
-            Family::V4,
-            &before.step(vec![change]).expect("the Change fits"),
-        ))
+        let services: Vec<_> = before.of_family(Family::V4).map(ServiceChains::all).collect();
+        let existing: Vec<Chain> = services.iter().flat_map(ServiceChains::written).collect();
+        let step = before.step(vec![change]).expect("the Change fits");
+        string(incremental(&options(), Family::V4, &step, &existing))
     }
 
     fn lines_with<'a>(text: &'a str, part: &str) -> Vec<&'a str> {

@@ -264,13 +264,15 @@ impl Staged for Ipvs {
                 return Err(ProxyError::Request { reason: "it was not prepared".into() });
             }
         };
-        Ok(Program::of(program.size(), Rendered { program, delta }))
+        let size = program.size();
+        Ok(Program::of(size, Rendered { program, delta }).with_cleanup(request))
     }
 
     /// Sets, then virtual services, then addresses. The kernel takes messages one by one: after a
     /// refusal, the messages before it and the rest of its chunk are in force.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
-        let Rendered { program, delta } = program.private(NAME)?;
+        let whole = program;
+        let Rendered { program, delta } = whole.private(NAME)?;
         if self.state.as_ref().is_none_or(|state| state.ids != program.ids) {
             return Err(ProxyError::Request {
                 reason: "it was not prepared in this namespace".into(),
@@ -284,7 +286,9 @@ impl Staged for Ipvs {
                 _ => state.programmed = None,
             }
         }
-        result
+        let taken = result?;
+        whole.forget_stale_connections()?;
+        Ok(taken)
     }
 }
 

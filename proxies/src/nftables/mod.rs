@@ -4,7 +4,7 @@
 //! then hands one transaction to `nft -f -`. A full sync is the first of a process. Chains that
 //! nothing leads to any more are emptied at once and deleted at the start of the next sync, in a
 //! transaction of its own; upstream waits a second, which is the least time between two syncs by
-//! default. Clean-up of connection tracking is not part of a sync here.
+//! default. What is done in which family, and when: `crate::families`.
 
 mod commands;
 mod dump;
@@ -23,12 +23,13 @@ mod verify;
 
 use std::collections::BTreeSet;
 
-use generators::{Cluster, Family, Step};
+use generators::{Cluster, Family};
 use linux::{CpuTime, ToolError};
 
 use crate::backend::{Audit, Backend, Staged};
 use crate::descriptor::{Admin, Cost, Descriptor, Format, Tool};
 use crate::error::ProxyError;
+use crate::families::Families;
 use crate::modules::{CONNTRACK, NF_TABLES};
 use crate::options::Options;
 use crate::program::{Program, SyncRequest};
@@ -118,7 +119,8 @@ const fn descriptor(
     }
 }
 
-/// What a full sync of an empty namespace hands to `nft`.
+/// What a full sync of an empty namespace hands to `nft`; of IPv6 only where there are Services of
+/// it.
 fn full_text(layout: Layout, cluster: &Cluster, options: &Options) -> Vec<u8> {
     let text = |family| {
         let rendered = render::full(layout, options, family, cluster, &Found::default());
@@ -154,9 +156,14 @@ add rule ip vipbench-probe probe-nat meta l4proto tcp dnat ip addr . port to num
 add element ip vipbench-probe verdicts { 192.0.2.1 . tcp . 1 : goto probe-reject }
 delete table ip vipbench-probe
 ";
+/// Whether the kernel has tables of IPv6.
+const PROBE_IPV6: &str = "add table ip6 vipbench-probe
+add chain ip6 vipbench-probe probe-hook { type nat hook output priority -100 ; }
+delete table ip6 vipbench-probe
+";
 
-/// A program: its text is that of IPv4. Beside it the one of IPv6, if there is one, and in each
-/// family all chains that are empty after it, which a later sync is to delete.
+/// A program: its text is that of IPv4, empty if there is none. Beside it the one of IPv6, and in
+/// each family all chains that are empty after it, which a later sync is to delete.
 #[derive(Debug)]
 struct Transactions {
     of_ipv6: Option<Vec<u8>>,
@@ -164,8 +171,6 @@ struct Transactions {
 }
 
 /// The backends `nftables-1.33`, `nftables-1.36` and `nftables-1.37`.
-///
-/// A sync is done for IPv4, and then for IPv6 where there are, or were, Services of it.
 #[derive(Debug)]
 struct Nftables {
     descriptor: &'static Descriptor,
@@ -173,8 +178,7 @@ struct Nftables {
     options: Options,
     /// Of IPv4 and IPv6.
     tables: [Table; 2],
-    /// There is a table of IPv6.
-    has_ipv6: bool,
+    families: Families,
 }
 
 /// The table of one family.
@@ -185,11 +189,13 @@ struct Table {
     found: Found,
     /// Chains that earlier syncs emptied and that are still there.
     stale: BTreeSet<String>,
+    /// There was none when a sync of the family was prepared, so it is written as a whole.
+    is_missing: bool,
 }
 
 impl Table {
     fn new(family: Family) -> Self {
-        Self { family, found: Found::default(), stale: BTreeSet::new() }
+        Self { family, found: Found::default(), stale: BTreeSet::new(), is_missing: false }
     }
 
     /// Deletes what earlier syncs emptied. A refusal is no failure: kernels before 6.2 may not have
@@ -224,19 +230,13 @@ impl Table {
             SyncRequest::Full(cluster) => {
                 render::full(layout, options, self.family, cluster, &self.found)
             }
-            // A table that is not there yet is written as a whole.
-            SyncRequest::Incremental(step) if self.is_new(step) => {
+            SyncRequest::Incremental(step) if self.is_missing => {
                 render::full(layout, options, self.family, step.after(), &self.found)
             }
             SyncRequest::Incremental(step) => {
                 render::incremental(layout, options, self.family, step, &self.stale)
             }
         }
-    }
-
-    /// Whether a Step brings the first Services of IPv6.
-    fn is_new(&self, step: &Step<'_>) -> bool {
-        self.family == Family::V6 && step.before().of_family(Family::V6).next().is_none()
     }
 
     /// Deletes the table. Made before it is deleted, since deleting what is not there is an error.
@@ -272,20 +272,20 @@ impl Nftables {
     /// A backend with these rules. Nothing is run.
     fn new(descriptor: &'static Descriptor, layout: Layout, options: &Options) -> Self {
         let (options, tables) = (options.clone(), Family::ALL.map(Table::new));
-        Self { descriptor, layout, options, tables, has_ipv6: false }
+        Self { descriptor, layout, options, tables, families: Families::default() }
     }
+}
 
-    /// The tables that are in use.
-    fn in_use(&mut self) -> &mut [Table] {
-        let count = if self.has_ipv6 { 2 } else { 1 };
-        self.tables.get_mut(..count).unwrap_or_default()
-    }
+/// Whether the kernel can have a table of IPv6.
+fn is_ipv6_possible() -> bool {
+    nft::apply(PROBE_IPV6.as_bytes()).is_ok()
 }
 
 impl Backend for Nftables {
     /// Loads one rule of every kind into a table that it then removes, all in one transaction, and
     /// lists what is there.
     fn probe(&mut self) -> Result<(), ProxyError> {
+        self.families.probe(is_ipv6_possible);
         let loaded = nft::apply(PROBE.as_bytes());
         let listed = loaded.and_then(|_| listing::listed(self.layout, Family::V4));
         let remedy = "run it as root with nft 1.0.1 or newer, built with JSON, on a kernel with \
@@ -296,13 +296,14 @@ impl Backend for Nftables {
 
     /// Deletes the chains that the syncs so far emptied, which the next one would do.
     fn settle(&mut self, _programmed: &Cluster) -> Result<(), ProxyError> {
-        let layout = self.layout;
-        self.in_use().iter_mut().try_for_each(|table| table.delete_and_list(layout))
+        let in_use = self.families.in_use(&self.tables).len();
+        let mut tables = self.tables.iter_mut().take(in_use);
+        tables.try_for_each(|table| table.delete_and_list(self.layout))
     }
 
     /// Deletes the tables of both families: another process may have left one.
     fn stop(&mut self) -> Result<(), ProxyError> {
-        self.has_ipv6 = false;
+        self.families.end();
         ProxyError::gather(self.tables.iter_mut().map(Table::delete))
     }
 
@@ -318,13 +319,14 @@ impl Backend for Nftables {
 impl Staged for Nftables {
     /// Deletes chains that earlier syncs emptied, and lists what is there.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
-        let (is_full, cluster) = match request {
-            SyncRequest::Full(cluster) => (true, *cluster),
-            SyncRequest::Incremental(step) => (false, step.after()),
-        };
-        self.has_ipv6 |= cluster.of_family(Family::V6).next().is_some();
+        let is_full = matches!(request, SyncRequest::Full(_));
+        let is_first_of_ipv6 = self.families.begin(request, &self.options, is_ipv6_possible);
         let layout = self.layout;
-        for table in self.in_use() {
+        for table in &mut self.tables {
+            if !self.families.are_for(request, table.family) {
+                continue;
+            }
+            table.is_missing = is_first_of_ipv6 && table.family == Family::V6;
             if !is_full {
                 table.delete_and_list(layout)?;
                 continue;
@@ -339,28 +341,28 @@ impl Staged for Nftables {
 
     /// One transaction a family for `nft -f -`.
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
-        let [four, six] = &self.tables;
-        let Rendered { text, stale } = four.render(self.layout, &self.options, request);
-        let of_ipv6 = self.has_ipv6.then(|| six.render(self.layout, &self.options, request));
-        let (text, rules) = text.into_parts();
-        let (of_ipv6, more, stale_of_ipv6) = match of_ipv6 {
-            None => (None, 0, BTreeSet::new()),
-            Some(Rendered { text, stale }) => {
-                let (text, rules) = text.into_parts();
-                (Some(text), rules, stale)
-            }
+        let [four, six] = self.tables.each_ref().map(|table| {
+            let is_wanted = self.families.are_for(request, table.family);
+            let rendered = is_wanted.then(|| table.render(self.layout, &self.options, request));
+            rendered.map(|Rendered { text, stale }| (text.into_parts(), stale))
+        });
+        let ((text, rules), stale) = four.unwrap_or_default();
+        let (of_ipv6, more, stale_of_ipv6) = match six {
+            Some(((text, rules), stale)) => (Some(text), rules, stale),
+            None => Default::default(),
         };
         let bytes = of_ipv6.as_ref().map_or(0, Vec::len) as u64;
         let transactions = Transactions { of_ipv6, stale: [stale, stale_of_ipv6] };
         let mut program = Program::of_text(text, rules + more, transactions);
         program.size.bytes += bytes;
-        Ok(program)
+        Ok(program.with_cleanup(request))
     }
 
     /// One `nft -f -` a family: all of it, or nothing.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
         let Transactions { of_ipv6, stale } = program.private(self.descriptor.name)?;
-        let texts = [program.text(), of_ipv6.as_deref()];
+        let of_ipv4 = program.text().filter(|text| !text.is_empty());
+        let texts = [of_ipv4, of_ipv6.as_deref()];
         let mut taken = CpuTime::default();
         for ((table, text), stale) in self.tables.iter_mut().zip(texts).zip(stale) {
             let Some(text) = text else { continue };
@@ -368,6 +370,7 @@ impl Staged for Nftables {
             table.found = Found::default();
             table.stale.clone_from(stale);
         }
+        program.forget_stale_connections()?;
         Ok(taken)
     }
 }
@@ -376,7 +379,7 @@ impl Audit for Nftables {
     /// Compares `nft list table` with what it should print of this Cluster, in each family that is
     /// in use.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        let (layout, options) = (self.layout, self.options.clone());
-        self.in_use().iter().try_for_each(|table| table.verify(layout, &options, cluster))
+        let in_use = self.families.in_use(&self.tables).iter();
+        in_use.map(|table| table.verify(self.layout, &self.options, cluster)).collect()
     }
 }

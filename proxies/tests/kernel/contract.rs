@@ -14,6 +14,7 @@ use generators::{
 };
 use proxies::{Backend, Descriptor, Options, ProxyError, SyncRequest, find};
 
+pub use crate::flows::a_udp_flow_leaves_an_endpoint_that_is_gone;
 use crate::golden;
 use crate::netns::{in_new_namespace, make_network_10_local};
 use crate::witness;
@@ -28,7 +29,8 @@ pub struct Subject {
 }
 
 impl Subject {
-    fn open(&self) -> Box<dyn Backend> {
+    /// One of them, fresh.
+    pub fn open(&self) -> Box<dyn Backend> {
         (self.backend.open)(&(self.options)())
     }
 
@@ -326,6 +328,7 @@ macro_rules! with_clauses {
             stopping_works_without_memory,
             foreign_programs_are_refused,
             connections_reach_the_endpoints,
+            a_udp_flow_leaves_an_endpoint_that_is_gone,
         }
     };
 }

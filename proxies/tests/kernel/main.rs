@@ -10,6 +10,7 @@ mod contract;
 mod drive;
 mod every_backend;
 mod features;
+mod flows;
 #[path = "../golden/mod.rs"]
 mod golden;
 mod iptables;

@@ -31,60 +31,63 @@ pub fn state() -> Vec<String> {
     lines
 }
 
-/// What `nft list ruleset` prints, `BLOCK: LINE` a line, blocks in the order of their names,
+/// What `nft list ruleset` prints, `TABLE BLOCK LINE` a line, blocks in the order of their names,
 /// elements one a line and sorted. Chains of Services that are empty are left out: the next sync
 /// deletes them.
 pub fn listed() -> Vec<String> {
     let output = Command::new("nft").args(["list", "ruleset"]).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = without_tables_of_iptables(&String::from_utf8(output.stdout).expect("ASCII"));
-    let mut blocks: Vec<(String, Vec<String>)> = Vec::new();
+    let text = String::from_utf8(output.stdout).expect("ASCII");
+    let mut blocks: Vec<(String, Vec<String>)> =
+        tables(&text).iter().flat_map(|(table, text)| blocks_of(table, text)).collect();
+    blocks.sort();
+    let lines = blocks.into_iter().flat_map(|(name, lines)| {
+        let within = lines.into_iter().map({
+            let name = name.clone();
+            move |line| format!("{name} {line}")
+        });
+        within.chain([name]).collect::<Vec<_>>()
+    });
+    lines.collect()
+}
+
+/// The tables of a ruleset, name and text, but for those that `iptables-nft` makes and leaves.
+fn tables(ruleset: &str) -> Vec<(&str, String)> {
+    let mut tables: Vec<(&str, String)> = Vec::new();
+    for line in ruleset.lines() {
+        if let Some(name) = line.strip_suffix(" {").filter(|line| line.starts_with("table ")) {
+            tables.push((name, String::new()));
+        } else if let Some((_, text)) = tables.last_mut() {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    tables.retain(|(name, _)| !OF_IPTABLES.contains(name));
+    tables
+}
+
+/// The chains, sets and maps of a table, and a block without a name for what is in none.
+fn blocks_of(table: &str, text: &str) -> Vec<(String, Vec<String>)> {
+    let mut blocks = vec![(table.to_owned(), Vec::new())];
     for block in text.split("\n\n").flat_map(|part| part.split("\n\tset ")) {
-        let mut lines = block.lines().map(str::trim).filter(|line| !line.is_empty());
-        let name = lines.next().unwrap_or_default().to_owned();
+        let mut lines = block.lines().map(str::trim).filter(|line| !matches!(*line, "" | "}"));
+        let Some(name) = lines.next() else { continue };
         let mut lines: Vec<String> = lines
             .flat_map(|line| line.split(", "))
             .map(|line| line.trim_matches(',').into())
             .collect();
         if name.starts_with("set ") || name.starts_with("map ") {
-            lines = lines
-                .iter()
-                .map(|line| {
-                    line.trim_start_matches("elements = { ").trim_end_matches(" }").to_owned()
-                })
-                .collect();
+            for line in &mut lines {
+                let element = line.trim_start_matches("elements = { ").trim_end_matches(" }");
+                *line = element.to_owned();
+            }
             lines.sort();
         }
-        lines.retain(|line| line != "}");
         if !(lines.is_empty() && name.contains('/')) {
-            blocks.push((name, lines));
+            blocks.push((format!("{table} {name}"), lines));
         }
     }
-    blocks.sort();
     blocks
-        .into_iter()
-        .flat_map(|(name, lines)| {
-            std::iter::once(name.clone())
-                .chain(lines.into_iter().map(move |l| format!("{name} {l}")))
-        })
-        .filter(|line| !line.is_empty())
-        .collect()
-}
-
-/// The tables of a ruleset but for those that `iptables-nft` makes and leaves.
-fn without_tables_of_iptables(ruleset: &str) -> String {
-    let mut kept = String::new();
-    let mut is_kept = true;
-    for line in ruleset.lines() {
-        if line.starts_with("table ") {
-            is_kept = !OF_IPTABLES.iter().any(|table| line.starts_with(table));
-        }
-        if is_kept {
-            kept.push_str(line);
-            kept.push('\n');
-        }
-    }
-    kept
 }
 
 /// What `iptables-save` of a variant prints, `TABLE LINE` a line, chains in the order of their

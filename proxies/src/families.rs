@@ -1,0 +1,106 @@
+//! Which families a backend with tables of each programs, and what a sync has to do in them.
+//!
+//! kube-proxy runs one proxier a family where the kernel has both, and each syncs when it has
+//! something to do: at its start, and when a Service or EndpointSlice of its family changes
+//! (`pkg/proxy/metaproxier/meta_proxier.go` and `ServiceChangeTracker.Update` in
+//! pkg/proxy/servicechangetracker.go, Kubernetes 1.36). So a full sync is done for both, whatever
+//! the Services are, and a Change in one.
+
+use generators::Family;
+
+use crate::options::Options;
+use crate::program::SyncRequest;
+
+/// What one backend knows of its families.
+#[derive(Debug, Default)]
+pub(crate) struct Families {
+    /// There are tables of IPv6.
+    has_ipv6: bool,
+    /// Whether the kernel can have some, once somebody asked.
+    can_have_ipv6: Option<bool>,
+}
+
+impl Families {
+    /// Finds out whether the kernel can have tables of IPv6. It is asked once.
+    pub(crate) fn probe(&mut self, ask: impl FnOnce() -> bool) -> bool {
+        *self.can_have_ipv6.get_or_insert_with(ask)
+    }
+
+    /// Readies for a sync and tells whether it is the first with tables of IPv6. The quickest way
+    /// to start makes none that no Service needs.
+    pub(crate) fn begin(
+        &mut self,
+        request: &SyncRequest<'_>,
+        options: &Options,
+        ask: impl FnOnce() -> bool,
+    ) -> bool {
+        let had_ipv6 = self.has_ipv6;
+        let is_complete = matches!(request, SyncRequest::Full(_)) && !options.quick_start;
+        let needs_ipv6 = request.after().of_family(Family::V6).next().is_some();
+        self.has_ipv6 |= needs_ipv6 || (is_complete && self.probe(ask));
+        self.has_ipv6 && !had_ipv6
+    }
+
+    /// Whether a sync has something to do in a family. One without Changes is the periodic one, of
+    /// all that there is.
+    pub(crate) fn are_for(&self, request: &SyncRequest<'_>, family: Family) -> bool {
+        match request {
+            SyncRequest::Incremental(step) if !step.changes().is_empty() => step.touches(family),
+            _ => family == Family::V4 || self.has_ipv6,
+        }
+    }
+
+    /// Those of the tables of IPv4 and IPv6 that are in use.
+    pub(crate) fn in_use<'a, T>(&self, tables: &'a [T; 2]) -> &'a [T] {
+        let [four, _] = tables;
+        if self.has_ipv6 { tables } else { std::slice::from_ref(four) }
+    }
+
+    /// Forgets the tables of IPv6, and tells whether there were any.
+    pub(crate) fn end(&mut self) -> bool {
+        std::mem::take(&mut self.has_ipv6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use generators::Change;
+
+    use super::*;
+    use crate::golden::{overall, service};
+
+    #[test]
+    fn a_full_sync_is_of_both_families_and_a_change_of_its_own() {
+        let (cluster, options) = (overall(), Options::default());
+        let full = SyncRequest::Full(&cluster);
+        let six = Change::ServiceAdded(service("ns/six:p", "fd00::1", &["[fd01::1]:80"]));
+        let step = cluster.step(vec![six]).unwrap();
+        let change = SyncRequest::Incremental(&step);
+        let done = |families: &Families, request| {
+            Family::ALL.map(|family| families.are_for(request, family))
+        };
+        let mut families = Families::default();
+        assert!(families.begin(&full, &options, || true), "the first with IPv6");
+        assert!(!families.begin(&full, &options, || unreachable!("it was asked already")));
+        assert_eq!(done(&families, &full), [true, true]);
+        assert_eq!(done(&families, &change), [false, true]);
+        let periodic = cluster.step(Vec::new()).unwrap();
+        assert_eq!(done(&families, &SyncRequest::Incremental(&periodic)), [true, true]);
+        assert!(families.end() && !families.end());
+    }
+
+    #[test]
+    fn without_ipv6_in_the_kernel_there_is_ipv4_alone_until_a_service_needs_it() {
+        let (cluster, options) = (overall(), Options::default());
+        let mut families = Families::default();
+        assert!(!families.begin(&SyncRequest::Full(&cluster), &options, || false));
+        assert_eq!(families.in_use(&[4, 6]), [4]);
+        let quick = Options { quick_start: true, ..options.clone() };
+        let unasked = || unreachable!("the quickest way asks nothing");
+        assert!(!Families::default().begin(&SyncRequest::Full(&cluster), &quick, unasked));
+        let six = Change::ServiceAdded(service("ns/six:p", "fd00::1", &["[fd01::1]:80"]));
+        let step = cluster.step(vec![six]).unwrap();
+        assert!(families.begin(&SyncRequest::Incremental(&step), &options, || false));
+        assert_eq!(families.in_use(&[4, 6]), [4, 6]);
+    }
+}
