@@ -1,7 +1,7 @@
 //! Which families a backend with tables of each programs, and what a sync has to do in them.
 //!
 //! kube-proxy runs one proxier a family where the kernel has both, and each syncs when it has
-//! something to do: at its start, and when a Service or EndpointSlice of its family changes
+//! something to do: at its start, and when a Service or its slice of that family changes
 //! (`pkg/proxy/metaproxier/meta_proxier.go` and `ServiceChangeTracker.Update` in
 //! pkg/proxy/servicechangetracker.go, Kubernetes 1.36). So a full sync is done for both, whatever
 //! the Services are, and a Change in one.

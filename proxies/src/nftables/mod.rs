@@ -379,7 +379,7 @@ impl Audit for Nftables {
     /// Compares `nft list table` with what it should print of this Cluster, in each family that is
     /// in use.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        let in_use = self.families.in_use(&self.tables).iter();
-        in_use.map(|table| table.verify(self.layout, &self.options, cluster)).collect()
+        let mut in_use = self.families.in_use(&self.tables).iter();
+        in_use.try_for_each(|table| table.verify(self.layout, &self.options, cluster))
     }
 }
