@@ -17,8 +17,12 @@ use crate::service::{Protocol, Service};
 /// `pkg/controller/endpointslice/config/v1alpha1/defaults.go`, Kubernetes 1.35).
 const ENDPOINTS_PER_SLICE: usize = 100;
 
-/// The node that a Cluster is seen from. Endpoints of other nodes name none.
-const NODE: &str = "node";
+/// The node that a Cluster is seen from, in its Kubernetes objects. Endpoints of other nodes name
+/// none.
+pub const NODE: &str = "node";
+
+/// The zone of [`NODE`].
+pub const ZONE: &str = "here";
 
 /// Writes a Cluster as a Kubernetes `List` (JSON) of v1 Services and discovery.k8s.io/v1
 /// `EndpointSlice`s, such as `kubectl get services,endpointslices -A -o json` gives.
@@ -33,22 +37,35 @@ const NODE: &str = "node";
 /// [`ExportError::PortsDisagree`] or [`ExportError::UnnamedPort`] before anything is written, if
 /// the Cluster is none that Kubernetes could have; else [`ExportError::Write`] if `out` fails.
 pub fn to_k8s(cluster: &Cluster, mut out: impl Write) -> Result<(), ExportError> {
-    let ports = by_kubernetes_service(cluster.services());
-    let of_one_service = |left: &Port, right: &Port| left.first == right.first;
-    ports.chunk_by(of_one_service).try_for_each(check_ports)?;
-    out.write_all(b"{\"apiVersion\":\"v1\",\"kind\":\"List\",\"metadata\":{},\"items\":[\n")?;
-    let mut separator = "";
-    let mut write = |object: &Value| {
+    let mut separator = "{\"apiVersion\":\"v1\",\"kind\":\"List\",\"metadata\":{},\"items\":[\n";
+    k8s_objects(cluster.services(), |object| {
         out.write_all(separator.as_bytes())?;
         separator = ",\n";
-        serde_json::to_writer(&mut out, object).map_err(io::Error::from)
-    };
-    for ports in ports.chunk_by(of_one_service) {
-        write(&service_object(ports))?;
-        slices(ports).iter().try_for_each(&mut write)?;
-    }
+        Ok(serde_json::to_writer(&mut out, &object).map_err(io::Error::from)?)
+    })?;
     out.write_all(b"\n]}\n")?;
     Ok(out.flush()?)
+}
+
+/// Hands over the Kubernetes objects of `services` one by one, as [`to_k8s`] writes them: each v1
+/// Service before its `EndpointSlice`s. `services` must have all ports of a Kubernetes Service, or
+/// none.
+///
+/// # Errors
+/// [`ExportError::PortsDisagree`] or [`ExportError::UnnamedPort`] before anything is handed over;
+/// else the first error of `take`.
+pub fn k8s_objects<'a>(
+    services: impl IntoIterator<Item = &'a Service>,
+    mut take: impl FnMut(Value) -> Result<(), ExportError>,
+) -> Result<(), ExportError> {
+    let ports = by_kubernetes_service(services);
+    let of_one_service = |left: &Port, right: &Port| left.first == right.first;
+    ports.chunk_by(of_one_service).try_for_each(check_ports)?;
+    for ports in ports.chunk_by(of_one_service) {
+        take(service_object(ports))?;
+        slices(ports).into_iter().try_for_each(&mut take)?;
+    }
+    Ok(())
 }
 
 /// One port of a Kubernetes Service in one family: what this crate calls a Service.
@@ -58,10 +75,10 @@ struct Port<'a> {
 }
 
 /// Ports of one Kubernetes Service side by side, in the order of the Cluster.
-fn by_kubernetes_service(services: &[Service]) -> Vec<Port<'_>> {
-    let mut firsts = HashMap::with_capacity(services.len());
+fn by_kubernetes_service<'a>(services: impl IntoIterator<Item = &'a Service>) -> Vec<Port<'a>> {
+    let mut firsts = HashMap::new();
     let mut ports: Vec<Port> = services
-        .iter()
+        .into_iter()
         .enumerate()
         .map(|(position, service)| {
             let first = *firsts.entry(service.name().namespaced_name()).or_insert(position);
@@ -276,7 +293,7 @@ fn endpoint_object(endpoint: &Endpoint) -> Value {
     });
     if !endpoint.is_remote {
         object["nodeName"] = NODE.into();
-        object["zone"] = "here".into();
+        object["zone"] = ZONE.into();
     }
     let mut hint = |key: &str, hint: Hint, here: &str| {
         let name = match hint {
@@ -287,7 +304,7 @@ fn endpoint_object(endpoint: &Endpoint) -> Value {
         object["hints"][key] = json!([{ "name": name }]);
     };
     hint("forNodes", endpoint.node_hint, NODE);
-    hint("forZones", endpoint.zone_hint, "here");
+    hint("forZones", endpoint.zone_hint, ZONE);
     object
 }
 

@@ -80,7 +80,7 @@ pub use import::{
     K8sError, KUBECTL, OnBadObject, Viewpoint, from_k8s,
 };
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-pub use k8s::to_k8s;
+pub use k8s::{NODE, ZONE, k8s_objects, to_k8s};
 pub use kinds::Kinds;
 pub use position::Position;
 pub use random::SplitMix64;
