@@ -1,8 +1,9 @@
 //! What makes Clusters, as typed: `generate` and `import`, with their help.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::Args;
 use generators::IpNet;
 
@@ -15,7 +16,10 @@ Examples:
   vipbench generate --services 100 --format iptables | head
   vipbench generate --services 20000 --service-cidr 172.20.0.0/16 --pod-cidr 10.0.0.0/8
   vipbench generate --cluster mine.json --format nft-1.36 --pod-cidr 10.42.0.0/16
-  vipbench generate --cluster mine.json --format ipvs --node-address 192.0.2.10";
+  vipbench generate --cluster mine.json --format ipvs --node-address 192.0.2.10
+  vipbench generate --services 50 --serve 127.0.0.1:8001
+
+With --serve, kubectl lists, gets and watches the Cluster; it has one node, named `node`.";
 
 const IMPORT_EXAMPLES: &str = "\
 Examples:
@@ -93,6 +97,14 @@ pub struct GenerateArgs {
     /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Serve the Cluster as a Kubernetes API at this address, until Ctrl-C, instead of writing it
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket, conflicts_with_all = ["output", "format"])]
+    pub serve: Option<SocketAddr>,
+}
+
+/// An address with a port.
+fn socket(text: &str) -> anyhow::Result<SocketAddr> {
+    text.parse().map_err(|_| anyhow!("write an address and a port, such as 127.0.0.1:8001"))
 }
 
 /// `vipbench import`.

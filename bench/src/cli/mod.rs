@@ -57,7 +57,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Run a scenario and write a results folder with a report
     Run(RunArgs),
-    /// Write a synthetic Cluster as JSON, Kubernetes objects, iptables or IPVS text
+    /// Write a synthetic Cluster as JSON, Kubernetes objects, iptables or IPVS text, or serve it to
+    /// kubectl
     Generate(GenerateArgs),
     /// Make a Cluster of a real cluster's Services and `EndpointSlices`, to run scenarios on
     Import(ImportArgs),

@@ -1,4 +1,5 @@
-//! `vipbench generate`: a synthetic Cluster, or one from a file, in one of its text forms.
+//! `vipbench generate`: a synthetic Cluster, or one from a file, in one of its text forms, or as an
+//! API.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -7,9 +8,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use generators::{Cluster, EndpointCount, Family, IpNet, Ipv4Net, Ipv6Net, SyntheticSpec};
+use apiserver::Site;
+use generators::{Cluster, EndpointCount, Family, IpNet, Ipv4Net, Ipv6Net, Ranges, SyntheticSpec};
 use proxies::{NftablesOptions, Options};
 
+use super::serve;
 use crate::cli::{ClusterFormat, FormArgs, GenerateArgs};
 use crate::scenario::Scenario;
 use crate::{console, files};
@@ -27,8 +30,46 @@ pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
         Some(path) => (read(&path)?, None),
         None => synthetic(args).map(|(cluster, spec)| (cluster, Some(spec)))?,
     };
-    write(&cluster, spec.as_ref(), &args.form, args.output.as_deref())?;
+    match args.serve {
+        Some(address) => {
+            serve::serve(&cluster, &site(&cluster, spec.as_ref(), &args.form), address)?
+        }
+        None => write(&cluster, spec.as_ref(), &args.form, args.output.as_deref())?,
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The node and ranges that the API tells of beside the Services.
+fn site(cluster: &Cluster, known: Option<&SyntheticSpec>, form: &FormArgs) -> Site {
+    let mut site = Site {
+        node_addresses: form.node_addresses.clone(),
+        pod_cidrs: form.pod_cidrs.clone(),
+        service_cidrs: form.service_cidrs.clone(),
+    };
+    for family in families(cluster) {
+        let found = ranges(cluster, known, family);
+        for (ranges, found) in
+            [(&mut site.pod_cidrs, found.pods), (&mut site.service_cidrs, found.services)]
+        {
+            if !has_family(ranges, family) {
+                ranges.extend(found);
+            }
+        }
+    }
+    site
+}
+
+fn families(cluster: &Cluster) -> impl Iterator<Item = Family> {
+    Family::ALL.into_iter().filter(|family| cluster.of_family(*family).next().is_some())
+}
+
+/// The ranges of a family that are known, else those that the addresses tell.
+fn ranges(cluster: &Cluster, known: Option<&SyntheticSpec>, family: Family) -> Ranges {
+    known.map_or_else(|| cluster.ranges(family), |spec| spec.ranges(family))
+}
+
+fn has_family(ranges: &[IpNet], family: Family) -> bool {
+    ranges.iter().any(|range| Family::of(range.addr()) == family)
 }
 
 /// A synthetic Cluster and what it was made from.
@@ -96,16 +137,15 @@ pub(super) fn write(
 /// How the rules are written; says on standard error what was guessed, and what the form lacks.
 fn options(cluster: &Cluster, known: Option<&SyntheticSpec>, form: &FormArgs) -> Options {
     let ClusterFormat::Admin(admin, _) = form.format else { return Options::default() };
-    let is_there = |family: &Family| cluster.of_family(*family).next().is_some();
     let (mut pods, mut services) = (form.pod_cidrs.clone(), form.service_cidrs.clone());
-    for family in Family::ALL.into_iter().filter(is_there) {
-        let found = known.map_or_else(|| cluster.ranges(family), |spec| spec.ranges(family));
+    for family in families(cluster) {
+        let found = ranges(cluster, known, family);
         let wanted = [
             (admin.says_pods, &mut pods, found.pods, "Pods", "--pod-cidr"),
             (admin.says_services, &mut services, found.services, "VIPs", "--service-cidr"),
         ];
         for (is_said, ranges, found, what, option) in wanted {
-            if ranges.iter().any(|range| Family::of(range.addr()) == family) {
+            if has_family(ranges, family) {
                 continue;
             }
             ranges.extend(found);

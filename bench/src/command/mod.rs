@@ -19,6 +19,7 @@ mod page;
 mod replicate;
 mod report;
 mod run;
+mod serve;
 
 use std::process::ExitCode;
 
