@@ -33,7 +33,7 @@ impl Default for Limits {
             history: 100_000,
             recorded: 1_000,
             body_bytes: 64 << 10,
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
             watch: Duration::from_mins(30),
             bookmark: Duration::from_mins(1),
         }

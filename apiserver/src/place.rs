@@ -11,7 +11,7 @@ use crate::error::ApiError;
 /// # Errors
 /// [`ApiError::NotLoopback`], [`ApiError::Listen`].
 pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, ApiError> {
-    if !address.ip().is_loopback() && !is_apart(network(THIS_THREAD), network(FIRST_PROCESS)) {
+    if !address.ip().is_loopback() && !is_apart(network(THIS_THREAD), OTHERS.map(network)) {
         return Err(ApiError::NotLoopback { address });
     }
     let refused = |source: std::io::Error| {
@@ -28,16 +28,17 @@ pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, ApiError> {
 }
 
 const THIS_THREAD: &str = "/proc/thread-self/ns/net";
-const FIRST_PROCESS: &str = "/proc/1/ns/net";
+/// The process as it was started, and the machine's first one.
+const OTHERS: [&str; 2] = ["/proc/self/ns/net", "/proc/1/ns/net"];
 
 /// What names a network namespace; nothing without the right to ask.
 fn network(file: &str) -> Option<PathBuf> {
     fs::read_link(file).ok()
 }
 
-/// Whether this thread is known to be in another namespace than the machine's first process.
-fn is_apart(own: Option<PathBuf>, first: Option<PathBuf>) -> bool {
-    own.zip(first).is_some_and(|(own, first)| own != first)
+/// Whether this thread is known to be in another namespace than one of those.
+fn is_apart(own: Option<PathBuf>, others: [Option<PathBuf>; 2]) -> bool {
+    own.is_some_and(|own| others.into_iter().flatten().any(|other| other != own))
 }
 
 #[cfg(test)]
@@ -59,10 +60,13 @@ mod tests {
     #[test]
     fn a_namespace_is_one_of_its_own_only_if_that_is_known() {
         let (one, other) = (|| Some("net:[1]".into()), || Some("net:[2]".into()));
-        assert!(is_apart(one(), other()));
-        for (own, first) in [(one(), one()), (one(), None), (None, one()), (None, None)] {
-            assert!(!is_apart(own, first));
+        for others in [[one(), other()], [other(), one()], [other(), None], [None, other()]] {
+            assert!(is_apart(one(), others));
         }
+        for others in [[one(), one()], [one(), None], [None, one()], [None, None]] {
+            assert!(!is_apart(one(), others));
+        }
+        assert!(!is_apart(None, [one(), other()]));
     }
 
     #[test]
