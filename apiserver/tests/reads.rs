@@ -1,5 +1,6 @@
 //! Lists and watches as clients ask for them: versions, chunks, bookmarks, initial events,
 //! selectors, tables, discovery.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod client;
 
@@ -34,7 +35,7 @@ fn serve(cluster: &Cluster) -> (Server, Client) {
 }
 
 /// The Cluster without the first of its Services, served.
-fn remove_first(server: &Server, cluster: Cluster) -> Cluster {
+fn remove_first(server: &Server, cluster: &Cluster) -> Cluster {
     let removed = cluster.services()[0].id();
     let step = cluster.step(vec![Change::ServiceRemoved(removed)]).unwrap();
     server.apply(&step).unwrap();
@@ -65,7 +66,7 @@ fn chunks_are_of_one_version_whatever_changes_meanwhile() {
         assert_eq!(first["metadata"]["remainingItemCount"], 6);
         let mut after = before;
         for _ in 0..5 {
-            after = remove_first(&server, after);
+            after = remove_first(&server, &after);
         }
         let chunks = chunks(&client, &path, &first).await;
         assert_eq!(chunks.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2]);
@@ -85,8 +86,8 @@ fn versions_that_are_forgotten_or_to_come_are_refused_as_clients_know() {
         let (server, client) = serve_with(&before, limits);
         let first = client.get(&format!("{SERVICES}?limit=4")).await;
         let old = version(&first);
-        let after = remove_first(&server, before);
-        remove_first(&server, after);
+        let after = remove_first(&server, &before);
+        remove_first(&server, &after);
         let token = first["metadata"]["continue"].as_str().unwrap();
         for path in [
             format!("{SERVICES}?limit=4&continue={token}"),
@@ -146,7 +147,7 @@ fn a_streaming_list_is_what_is_there_and_a_bookmark_that_says_so() {
         assert_eq!(added, listed);
         assert_eq!(bookmark["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
         assert_eq!((version(&bookmark), &bookmark["kind"]), (server.version(), &json!("Service")));
-        remove_first(&server, now);
+        remove_first(&server, &now);
         let (kind, object) = watch.next().await.unwrap();
         assert_eq!((kind.as_str(), version(&object) > version(&bookmark)), ("DELETED", true));
         let wrong = format!("{SERVICES}?watch=true&sendInitialEvents=true");
@@ -168,7 +169,7 @@ fn watches_start_as_their_version_says() {
         }
         let start = "&sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
         let mut watch = client.watch(&format!("{SERVICES}?watch=1{start}")).await;
-        remove_first(&server, now);
+        remove_first(&server, &now);
         assert_eq!(watch.next().await.unwrap().0, "DELETED");
     });
 }
@@ -203,7 +204,7 @@ fn selectors_choose_what_is_listed_and_watched() {
         let (namespace, own) = (service.name().namespace(), service.name().name());
         let by_label = format!("labelSelector=kubernetes.io/service-name={own}");
         let slice = format!("EndpointSlice {namespace}/{own}-0");
-        assert_eq!(names(&client.get(&format!("{SLICES}?{by_label}")).await), [slice.clone()]);
+        assert_eq!(names(&client.get(&format!("{SLICES}?{by_label}")).await), [&*slice]);
         let node = client.get("/api/v1/nodes?fieldSelector=metadata.name%3Dnode").await;
         assert_eq!(names(&node), ["Node /node"]);
         assert_eq!(
@@ -362,7 +363,7 @@ fn fifty_thousand_services_are_listed() {
             assert_eq!(list["items"].as_array().unwrap().len(), 50_000);
         }
         let started = std::time::Instant::now();
-        remove_first(&server, now);
+        remove_first(&server, &now);
         println!("a Step: {:?}", started.elapsed());
     });
 }

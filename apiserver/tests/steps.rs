@@ -1,4 +1,5 @@
 //! What a client sees of Steps: a list, then a watch from its version on, is the Cluster after.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod client;
 
