@@ -103,8 +103,8 @@ impl Api {
         }
         let permit = Arc::clone(&self.watches).try_acquire_owned();
         let permit = permit.map_err(|_| Status::too_many_watches(self.limits.watches))?;
-        let Limits { watch: lasts, bookmark, .. } = self.limits;
-        let terms = Terms { shape, lasts, bookmark, permit };
+        let Limits { watch: lasts, bookmark, idle, .. } = self.limits;
+        let terms = Terms { shape, lasts, idle, bookmark, permit };
         watch::start(&self.store, namespace, selection, &query, terms)
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{Instant, interval_at, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::answer::{self, Answer, Chunks};
 use crate::list::{CHUNK_BYTES, prefix};
@@ -31,6 +31,8 @@ pub(crate) struct Terms {
     pub shape: Shape,
     /// How long it lasts at most.
     pub lasts: Duration,
+    /// How long its reader may take for what is told last.
+    pub idle: Duration,
     /// Time between bookmarks.
     pub bookmark: Duration,
     /// Its place among the watches.
@@ -67,10 +69,11 @@ pub(crate) fn start(
         sender,
         text: Vec::new(),
     };
-    let lasts = wanted.map_or(terms.lasts, |wanted| wanted.min(terms.lasts));
+    let Terms { lasts, idle, permit, .. } = terms;
+    let lasts = wanted.map_or(lasts, |wanted| wanted.min(lasts));
     tokio::spawn(async move {
-        watch.run(lasts).await;
-        drop(terms.permit);
+        watch.run(lasts, idle).await;
+        drop(permit);
     });
     Ok(answer::stream(Chunks(chunks)))
 }
@@ -95,28 +98,23 @@ struct Watch {
 }
 
 impl Watch {
-    async fn run(mut self, lasts: Duration) {
+    async fn run(mut self, lasts: Duration, idle: Duration) {
         let reader = self.sender.clone();
+        let end = Instant::now() + lasts;
         tokio::select! {
             () = reader.closed() => {}
-            done = timeout(lasts, self.follow()) => {
-                if done.is_err() && self.bookmark.is_some() {
-                    self.text.clear();
-                    self.add_bookmark(&Value::Null);
-                    // A reader that does not take it has no time left.
-                    let _ = self.sender.try_send(std::mem::take(&mut self.text).into());
-                }
-            }
+            // Between its waits a watch is only as slow as its reader.
+            _ = timeout_at(end + idle, self.follow(end)) => {}
         }
     }
 
-    async fn follow(&mut self) -> Result<(), Over> {
+    /// Tells what happens until the time is over.
+    async fn follow(&mut self, end: Instant) -> Result<(), Over> {
         let mut versions = self.store.versions();
         if self.has_initial {
             self.tell_initial().await?;
         }
-        let every = self.bookmark.unwrap_or(Duration::MAX / 4).min(Duration::from_hours(24));
-        let mut bookmarks = interval_at(Instant::now() + every, every);
+        let mut next = self.bookmark.map_or(end, |every| Instant::now() + every);
         loop {
             versions.borrow_and_update();
             if self.tell_events().await? {
@@ -124,10 +122,14 @@ impl Watch {
             }
             tokio::select! {
                 changed = versions.changed() => changed.map_err(|_| Over)?,
-                _ = bookmarks.tick() => {
-                    if self.bookmark.is_some() {
+                () = sleep_until(next.min(end)) => {
+                    if let Some(every) = self.bookmark {
                         self.add_bookmark(&Value::Null);
                         self.flush().await?;
+                        next = Instant::now() + every;
+                    }
+                    if Instant::now() >= end {
+                        return Ok(());
                     }
                 }
             }
