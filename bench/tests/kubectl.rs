@@ -2,7 +2,7 @@
 //! watches, and is refused what it may not do.
 //!
 //! Needs `kubectl` (Debian: kubernetes-client); `scripts/test` runs it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};

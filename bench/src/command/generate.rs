@@ -32,7 +32,8 @@ pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     };
     match args.serve {
         Some(address) => {
-            serve::serve(&cluster, &site(&cluster, spec.as_ref(), &args.form), address)?
+            let site = site(&cluster, spec.as_ref(), &args.form);
+            serve::serve(&cluster, &site, address)?;
         }
         None => write(&cluster, spec.as_ref(), &args.form, args.output.as_deref())?,
     }
