@@ -6,6 +6,8 @@
 
 #[path = "../../proxies/tests/kernel/contract.rs"]
 mod contract;
+#[path = "../../proxies/tests/kernel/flows.rs"]
+mod flows;
 #[path = "../../proxies/tests/golden/mod.rs"]
 mod golden;
 #[path = "../../proxies/tests/kernel/netns.rs"]
