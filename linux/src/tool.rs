@@ -60,8 +60,17 @@ impl Tool<'_> {
     /// # Errors
     /// As for [`Tool::feed`]; output of more than 1 GiB is refused.
     pub fn read(&self) -> Result<Vec<u8>, ToolError> {
+        Ok(self.read_accounted()?.0)
+    }
+
+    /// As [`Tool::read`], with the CPU time of the tool.
+    ///
+    /// # Errors
+    /// As for [`Tool::read`].
+    pub fn read_accounted(&self) -> Result<(Vec<u8>, CpuTime), ToolError> {
         let (command, limits) = self.command();
-        Ok(run(command, limits)?.stdout)
+        let output = run(command, limits)?;
+        Ok((output.stdout, output.used))
     }
 
     fn command(&self) -> (Command, Limits) {

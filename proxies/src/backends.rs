@@ -3,14 +3,15 @@
 use std::sync::OnceLock;
 
 use crate::descriptor::Descriptor;
-use crate::{iptables, ipvs, nftables, none};
+use crate::{iptables, ipvs, ipvs_kube_proxy, nftables, none};
 
 /// Every backend of this crate, the control first: the order of tables and legends.
-static OWN: [&Descriptor; 7] = [
+static OWN: [&Descriptor; 8] = [
     &none::NONE,
     &iptables::LEGACY,
     &iptables::NFT,
     &ipvs::IPVS,
+    &ipvs_kube_proxy::IPVS_KUBE_PROXY,
     &nftables::V1_33,
     &nftables::V1_36,
     &nftables::V1_37,

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use generators::ServiceName;
 use linux::sysctl::SysctlError;
 use linux::{IoError, ToolError};
 
@@ -84,6 +85,17 @@ impl ProxyError {
     /// An answer that is not what it should be.
     pub(crate) fn malformed(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Malformed { what: what.into(), reason: reason.into() }
+    }
+
+    /// The same of an object that a Service needs.
+    pub(crate) fn of_service(self, service: &ServiceName) -> Self {
+        match self {
+            Self::Netlink { operation, object, source } => {
+                let object = format!("{object} of Service {service}");
+                Self::Netlink { operation, object, source }
+            }
+            other => other,
+        }
     }
 
     /// What a tool that refused a trial says of this machine; other failures say nothing of it.

@@ -17,6 +17,7 @@ pub mod features;
 mod golden;
 mod iptables;
 pub mod ipvs;
+mod ipvs_kube_proxy;
 #[cfg(test)]
 #[path = "../tests/kube-proxy/mod.rs"]
 mod kube_proxy;

@@ -55,3 +55,34 @@ pub const NF_TABLES: &[&str] = &[
     "nft_reject_ipv4",
     "nft_reject_ipv6",
 ];
+
+/// Sets, and the kinds of them that kube-proxy's IPVS mode keeps.
+pub const SETS: &[&str] = &[
+    "ip_set",
+    "ip_set_bitmap_port",
+    "ip_set_hash_ip",
+    "ip_set_hash_ipport",
+    "ip_set_hash_ipportip",
+    "ip_set_hash_ipportnet",
+    "ip_set_hash_net",
+    "ip_set_list_set",
+];
+
+/// IPVS and its schedulers.
+pub const SCHEDULERS: &[&str] = &[
+    "ip_vs",
+    "ip_vs_dh",
+    "ip_vs_fo",
+    "ip_vs_lblc",
+    "ip_vs_lblcr",
+    "ip_vs_lc",
+    "ip_vs_mh",
+    "ip_vs_nq",
+    "ip_vs_ovf",
+    "ip_vs_rr",
+    "ip_vs_sed",
+    "ip_vs_sh",
+    "ip_vs_twos",
+    "ip_vs_wlc",
+    "ip_vs_wrr",
+];

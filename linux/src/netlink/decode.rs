@@ -3,7 +3,7 @@
 //! Nothing that arrives can make it panic or read outside its buffer; what does not fit is
 //! [`Malformed`].
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use super::numbers::{
@@ -207,6 +207,15 @@ pub fn ipv4(value: &[u8]) -> Result<Ipv4Addr, Malformed> {
     let octets: [u8; 4] =
         *value.first_chunk().ok_or(Malformed("an address is shorter than four bytes"))?;
     Ok(octets.into())
+}
+
+/// An IPv6 address.
+///
+/// # Errors
+/// [`Malformed`] if the bytes are not that.
+#[inline]
+pub fn ipv6(value: &[u8]) -> Result<Ipv6Addr, Malformed> {
+    exactly::<16>(value, "an address is not 16 bytes long").map(Ipv6Addr::from)
 }
 
 /// A text that ends at its first zero byte.

@@ -5,7 +5,7 @@
 //! 6.1.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use neli::consts::rtnl::{Ifa, Ifla, IflaInfo, RtScope, RtTable, Rta, Rtm, Rtn};
@@ -29,6 +29,8 @@ pub const DELETE_ROUTE: u16 = 25;
 
 /// `AF_INET`
 const IPV4: u8 = 2;
+/// `AF_INET6`
+const IPV6: u8 = 10;
 /// Marks a route as ours: a routing protocol number that nobody has claimed (values above
 /// `RTPROT_STATIC`, 4, are for user space).
 const PROTOCOL: u8 = 118;
@@ -55,16 +57,23 @@ pub fn delete_link(encoder: &mut Encoder, name: &str) {
     });
 }
 
-/// Adds ([`NEW_ADDRESS`]) or removes ([`DELETE_ADDRESS`]) one /32 address of a link.
-pub fn address(encoder: &mut Encoder, kind: u16, link: u32, address: Ipv4Addr) {
+/// Adds ([`NEW_ADDRESS`]) or removes ([`DELETE_ADDRESS`]) one address of a link, /32 or /128.
+pub fn address(encoder: &mut Encoder, kind: u16, link: u32, address: IpAddr) {
     let flags = if kind == NEW_ADDRESS { CREATE | EXCL } else { 0 };
     let [a, b, c, d] = link.to_ne_bytes();
-    encoder.message(kind, flags, |content| {
-        content.fixed([IPV4, 32, 0, 0, a, b, c, d]);
-        content.small([
-            encode::ipv4(Ifa::Local.into(), address),
-            encode::ipv4(Ifa::Address.into(), address),
-        ]);
+    encoder.message(kind, flags, |content| match address {
+        IpAddr::V4(address) => {
+            content.fixed([IPV4, 32, 0, 0, a, b, c, d]);
+            content.small([
+                encode::ipv4(Ifa::Local.into(), address),
+                encode::ipv4(Ifa::Address.into(), address),
+            ]);
+        }
+        IpAddr::V6(address) => {
+            content.fixed([IPV6, 128, 0, 0, a, b, c, d]);
+            content.bytes(Ifa::Local.into(), &address.octets());
+            content.bytes(Ifa::Address.into(), &address.octets());
+        }
     });
 }
 
@@ -84,11 +93,11 @@ pub fn local_route(encoder: &mut Encoder, kind: u16, prefix: Ipv4Net) {
 
 /// An address of some link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinkAddress {
+pub struct LinkAddress<A = Ipv4Addr> {
     /// Index of the link.
     pub link: u32,
     /// The local address.
-    pub address: Ipv4Addr,
+    pub address: A,
 }
 
 /// Every IPv4 address in the namespace, save those of `lo`.
@@ -99,19 +108,51 @@ pub fn addresses() -> Result<Vec<LinkAddress>, NetlinkError> {
     let request = Batch::single(Rtm::Getaddr.into(), DUMP, |content| {
         content.fixed([IPV4, 0, 0, 0, 0, 0, 0, 0]);
     });
-    let is_other = |address: &LinkAddress| address.link != LOOPBACK_INDEX;
-    list(Family::Route, &request, |message| Ok(link_address(message)?.filter(is_other)))
+    list(Family::Route, &request, |message| {
+        Ok(match link_address(message)? {
+            Some(LinkAddress { link, address: IpAddr::V4(address) }) if link != LOOPBACK_INDEX => {
+                Some(LinkAddress { link, address })
+            }
+            _ => None,
+        })
+    })
 }
 
-/// Reads an `RTM_NEWADDR`; nothing if it is no IPv4 address.
-fn link_address(message: &Message<'_>) -> Result<Option<LinkAddress>, Malformed> {
-    let ([family, _, _, _, link @ ..], attributes) = message.fixed::<8>()?;
-    if message.kind != NEW_ADDRESS || *family != IPV4 {
+/// Every address in the namespace, of both families and of every link.
+///
+/// # Errors
+/// A failed socket or a malformed answer.
+pub fn addresses_of_both_families() -> Result<Vec<LinkAddress<IpAddr>>, NetlinkError> {
+    // AF_UNSPEC
+    let request = Batch::single(Rtm::Getaddr.into(), DUMP, |content| content.fixed([0; 8]));
+    list(Family::Route, &request, link_address)
+}
+
+/// Reads an `RTM_NEWADDR`; nothing if it is an address of another kind.
+fn link_address(message: &Message<'_>) -> Result<Option<LinkAddress<IpAddr>>, Malformed> {
+    if message.kind != NEW_ADDRESS {
         return Ok(None);
     }
-    let address =
-        attributes.find(Ifa::Local.into())?.ok_or(Malformed("an address has no local part"))?;
-    Ok(Some(LinkAddress { link: u32::from_ne_bytes(*link), address: decode::ipv4(address)? }))
+    let ([.., a, b, c, d], _) = message.fixed::<8>()?;
+    let link = u32::from_ne_bytes([*a, *b, *c, *d]);
+    Ok(local_address(message)?.map(|address| LinkAddress { link, address }))
+}
+
+/// The address that a message is about. That of an IPv6 link without another end is told once only
+/// (`inet6_fill_ifaddr`, `net/ipv6/addrconf.c`, Linux 6.1).
+fn local_address(message: &Message<'_>) -> Result<Option<IpAddr>, Malformed> {
+    let ([family, ..], attributes) = message.fixed::<8>()?;
+    let local = attributes.find(Ifa::Local.into())?;
+    let found = match local {
+        None if *family == IPV6 => attributes.find(Ifa::Address.into())?,
+        local => local,
+    };
+    let missing = Malformed("an address has no local part");
+    Ok(match *family {
+        IPV4 => Some(decode::ipv4(found.ok_or(missing)?)?.into()),
+        IPV6 => Some(decode::ipv6(found.ok_or(missing)?)?.into()),
+        _ => None,
+    })
 }
 
 /// The prefixes of our own routes in table local.
@@ -165,8 +206,7 @@ pub fn describe(message: &Message<'_>) -> Option<(&'static str, String)> {
     };
     let object = match message.kind {
         NEW_ADDRESS | DELETE_ADDRESS => {
-            let (_, attributes) = message.fixed::<8>().ok()?;
-            format!("address {}", decode::ipv4(attributes.find(Ifa::Local.into()).ok()??).ok()?)
+            format!("address {}", local_address(message).ok()??)
         }
         NEW_ROUTE | DELETE_ROUTE => {
             let ([_, length, ..], attributes) = message.fixed::<12>().ok()?;
@@ -193,7 +233,7 @@ mod tests {
         // What `ip addr add 10.96.0.1/32 dev v0` sends (strace, iproute2 6.1), sequence number and
         // all.
         let mut encoder = Encoder::default();
-        address(&mut encoder, NEW_ADDRESS, 3, Ipv4Addr::new(10, 96, 0, 1));
+        address(&mut encoder, NEW_ADDRESS, 3, [10, 96, 0, 1].into());
         #[rustfmt::skip]
         let expected = [
             40, 0, 0, 0,  20, 0,  0x05, 0x06,  1, 0, 0, 0,  0, 0, 0, 0, // RTM_NEWADDR, REQUEST | ACK | CREATE | EXCL
@@ -202,6 +242,19 @@ mod tests {
             8, 0, 1, 0,  10, 96, 0, 1,                                  // IFA_ADDRESS
         ];
         assert_eq!(encoder.finish().bytes(), expected);
+    }
+
+    #[test]
+    fn an_address_of_either_family_is_read_as_it_is_written() {
+        for text in ["10.96.0.1", "fd00::1"] {
+            let (expected, mut encoder) = (text.parse().expect("an address"), Encoder::default());
+            address(&mut encoder, NEW_ADDRESS, 3, expected);
+            let batch = encoder.finish();
+            let message = Messages::of(batch.bytes()).next().expect("one").expect("valid");
+            let read = Ok(Some(LinkAddress { link: 3, address: expected }));
+            assert_eq!(link_address(&message), read);
+            assert_eq!(describe(&message), Some(("add", format!("address {text}"))));
+        }
     }
 
     #[test]

@@ -21,9 +21,9 @@ const CANARY_TABLES: [&str; 3] = ["mangle", "nat", "filter"];
 
 /// One rule in a built-in chain.
 #[derive(Debug, Clone, Copy)]
-struct Jump {
+pub(crate) struct Jump {
     /// Its table.
-    table: &'static str,
+    pub table: &'static str,
     /// The built-in chain it is put in front of.
     from: &'static str,
     /// kube-proxy's chain.
@@ -39,7 +39,8 @@ impl Jump {
     }
 }
 
-const fn jump(
+/// A jump from a built-in chain of a table; `matches` ends with a space, or is empty.
+pub(crate) const fn jump(
     table: &'static str,
     from: &'static str,
     to: &'static str,
@@ -77,16 +78,22 @@ const JUMPS: [Jump; 14] = [
     jump("filter", "OUTPUT", "KUBE-FIREWALL", ""),
 ];
 
-/// All of this as `iptables-save` prints it: the jump made last is in front.
+/// All of this as `iptables-save` prints it.
 pub(super) fn saved() -> String {
     let mut text = String::new();
     for table in CANARY_TABLES {
-        text.extend(["*", table, "\n:", CANARY, " - [0:0]\n"]);
-        for jump in JUMPS.iter().rev().filter(|jump| jump.table == table) {
-            text.extend([":", jump.to, " - [0:0]\n:", jump.from, " ACCEPT [0:0]\n"]);
-            text.extend(["-A ", jump.from, " ", &jump.rule(), "\n"]);
-        }
-        text.push_str("COMMIT\n");
+        text.extend(["*", table, "\n:", CANARY, " - [0:0]\nCOMMIT\n"]);
+    }
+    text + &saved_jumps(&JUMPS)
+}
+
+/// Jumps and what they lead to as `iptables-save` prints them: the jump made last is in front.
+pub(crate) fn saved_jumps(jumps: &[Jump]) -> String {
+    let mut text = String::new();
+    for jump in jumps.iter().rev() {
+        text.extend(["*", jump.table, "\n:", jump.to, " - [0:0]\n"]);
+        text.extend([":", jump.from, " ACCEPT [0:0]\n-A ", jump.from, " ", &jump.rule()]);
+        text.push_str("\nCOMMIT\n");
     }
     text
 }
@@ -96,9 +103,7 @@ pub(super) fn saved() -> String {
 /// # Errors
 /// The first call that `iptables` refused.
 pub(super) fn ensure(tool: &IptablesTool) -> Result<(), ProxyError> {
-    // Built by hand, not by `iptables::new`, which would ask whatever is called plain `iptables`
-    // for its version: a tool of this name has all of these options.
-    let tool = IPTables { cmd: tool.program(), has_check: true, has_wait: true, is_numeric: true };
+    let tool = caller(tool);
     for table in CANARY_TABLES {
         ensure_chain(&tool, table, CANARY)?;
     }
@@ -107,6 +112,28 @@ pub(super) fn ensure(tool: &IptablesTool) -> Result<(), ProxyError> {
         ensure_rule(&tool, jump)?;
     }
     Ok(())
+}
+
+/// Makes what is missing of chains (each with its table) and then of jumps, one process a call.
+///
+/// # Errors
+/// The first call that `iptables` refused.
+pub(crate) fn ensure_chains_and_jumps(
+    tool: &IptablesTool,
+    chains: impl IntoIterator<Item = (&'static str, &'static str)>,
+    jumps: &[Jump],
+) -> Result<(), ProxyError> {
+    let tool = caller(tool);
+    for (table, chain) in chains {
+        ensure_chain(&tool, table, chain)?;
+    }
+    jumps.iter().try_for_each(|jump| ensure_rule(&tool, jump))
+}
+
+/// Built by hand, not by `iptables::new`, which would ask whatever is called plain `iptables` for
+/// its version: a tool of this name has all of these options.
+fn caller(tool: &IptablesTool) -> IPTables {
+    IPTables { cmd: tool.program(), has_check: true, has_wait: true, is_numeric: true }
 }
 
 /// `-N`. That the chain exists is told by exit status 1, upstream relies on the same.

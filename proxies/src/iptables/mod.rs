@@ -9,7 +9,7 @@
 mod added_rules;
 mod counters;
 pub(crate) mod dump;
-mod jumps;
+pub(crate) mod jumps;
 mod names;
 mod render;
 pub(crate) mod saved;

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 
-use generators::Family;
+use generators::{Family, Protocol};
 use ipnet::IpNet;
 
 /// Matches without an extension, in the order in which they are printed.
@@ -25,6 +25,9 @@ const RECENT: [&str; 9] = [
     "--name",
     "--mask",
 ];
+
+/// Options of the match `ipvs`, in the order in which they are printed.
+const IPVS: [&str; 3] = ["--vproto", "--vaddr", "--vport"];
 
 /// The saved form of a text for `iptables-restore`, or `ip6tables-restore`: the same tables and
 /// chains, with their rules as the tool of the same family prints them. Lines that are neither a
@@ -106,6 +109,10 @@ fn complete(name: &str, options: &mut Vec<String>, family: Family) {
                 }
             }
         }
+        " -m ipvs" => {
+            let place = |option: &String| IPVS.iter().position(|name| option.contains(name));
+            options.sort_by_key(|option| place(option).unwrap_or(IPVS.len()));
+        }
         " -j REJECT" if options.is_empty() => {
             let icmp = if is_ipv6 { "icmp6" } else { "icmp" };
             options.push(format!(" --reject-with {icmp}-port-unreachable"));
@@ -125,6 +132,7 @@ fn option(name: &str, value: &str) -> String {
         }
         "--or-mark" => format!("--set-xmark {0}/{0}", number(value)),
         "--xor-mark" => format!("--set-xmark {}/0x0", number(value)),
+        "--vproto" => format!("{name} {}", protocol_number(value)),
         "--probability" => format!("{name} {}", probability(value)),
         _ => format!("{name} {value}"),
     }
@@ -143,6 +151,13 @@ fn number(word: &str) -> String {
         None => word.parse(),
     };
     parsed.map_or_else(|_| word.to_owned(), |number| format!("{number:#x}"))
+}
+
+/// The number of a protocol that kube-proxy names; anything else as it is.
+fn protocol_number(word: &str) -> String {
+    let named = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+    let named = named.into_iter().find(|protocol| protocol.as_str() == word);
+    named.map_or_else(|| word.to_owned(), |protocol| protocol.number().to_string())
 }
 
 /// A share as the kernel keeps it, in 31 bits (`extensions/libxt_statistic.c`, iptables 1.8.9).
@@ -249,6 +264,10 @@ mod tests {
             ("-m comment --comment ns/svc:p", " -m comment --comment \"ns/svc:p\""),
             (r#"-m comment --comment "a 'b\" -j""#, r#" -m comment --comment "a \'b\" -j""#),
             ("-m mark ! --mark 0x00004000/16384", " -m mark ! --mark 0x4000/0x4000"),
+            (
+                "-s 10.0.0.1 -m ipvs --vaddr 10.0.0.1 --vproto tcp --vport 80 -j DROP",
+                " -s 10.0.0.1/32 -m ipvs --vproto 6 --vaddr 10.0.0.1 --vport 80 -j DROP",
+            ),
             ("-j MARK --or-mark 0x00004000", " -j MARK --set-xmark 0x4000/0x4000"),
             ("-j MARK --xor-mark 0x00004000", " -j MARK --set-xmark 0x4000/0x0"),
             ("-j REJECT", " -j REJECT --reject-with icmp-port-unreachable"),

@@ -19,7 +19,7 @@ use crate::options::Options;
 use crate::program::Size;
 
 /// The dummy link (`defaultDummyDevice`, pkg/proxy/ipvs/proxier.go, Kubernetes 1.30).
-const LINK: &str = "kube-ipvs0";
+pub(crate) const LINK: &str = "kube-ipvs0";
 
 /// The messages that make VIPs local, ready to be handed over.
 #[derive(Debug)]
@@ -87,6 +87,14 @@ pub fn ready_link(binding: VipBinding) -> Result<u32, ProxyError> {
         return Ok(0);
     }
     unbind_routes()?;
+    ready_dummy()
+}
+
+/// The index of the dummy link, which is made if it is not there. It stays down.
+///
+/// # Errors
+/// Any refusal by the kernel, such as a missing module `dummy`.
+pub(crate) fn ready_dummy() -> Result<u32, ProxyError> {
     if let Some(index) = link_index()? {
         return Ok(index);
     }
@@ -100,7 +108,7 @@ pub fn ready_link(binding: VipBinding) -> Result<u32, ProxyError> {
 }
 
 /// The index of the dummy link, if it is there.
-pub(super) fn link_index() -> Result<Option<u32>, ProxyError> {
+pub(crate) fn link_index() -> Result<Option<u32>, ProxyError> {
     Ok(route::link_index(LINK).map_err(IoError::of("find link", LINK))?)
 }
 

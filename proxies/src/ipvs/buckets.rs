@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 
 use linux::IoError;
 
@@ -26,7 +27,7 @@ const FIXED_BUCKETS: usize = 256;
 /// # Errors
 /// [`ProxyError`]: a kernel without IPVS, a file that cannot be read, or one that is not what it
 /// should be.
-pub(super) fn lengths() -> Result<Vec<u64>, ProxyError> {
+pub(crate) fn lengths() -> Result<Vec<u64>, ProxyError> {
     match fs::read_to_string(STATUS) {
         Ok(text) => of_status(&text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -81,8 +82,13 @@ fn of_listing(keys: &[VirtualKey]) -> Result<Vec<u64>, ProxyError> {
 /// The bucket of a service, but for a constant of the namespace that is mixed into all alike
 /// (`ip_vs_svc_hashkey`, `ip_vs_ctl.c`, Linux 6.1).
 fn bucket_of(key: VirtualKey) -> usize {
-    let ([.., address], [high, low]) = (key.address.octets(), key.port.to_be_bytes());
-    // The lowest byte of each: there are as many buckets as a byte has values.
+    // The lowest byte of each: there are as many buckets as a byte has values. The words of an IPv6
+    // address are folded into one.
+    let [high, low] = key.port.to_be_bytes();
+    let address = match key.address {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => address.octets().iter().skip(3).step_by(4).fold(0, |a, b| a ^ b),
+    };
     (key.protocol.number() ^ address ^ high ^ low).into()
 }
 
@@ -94,7 +100,7 @@ mod tests {
 
     fn keys(addresses: impl Iterator<Item = u32>) -> Vec<VirtualKey> {
         let key = |address| VirtualKey { address, port: 80, protocol: Protocol::Tcp };
-        addresses.map(|address| key(address.into())).collect()
+        addresses.map(|bits| key(IpAddr::from(bits.to_be_bytes()))).collect()
     }
 
     #[test]

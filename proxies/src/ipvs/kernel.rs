@@ -1,7 +1,5 @@
 //! This kernel's IPVS, and its table as a whole. Knows no Cluster.
 
-use std::net::Ipv4Addr;
-
 use generators::Protocol;
 use linux::netlink::genl;
 use linux::netlink::socket::Family;
@@ -11,7 +9,7 @@ use crate::error::ProxyError;
 use crate::netlink::{failed, send};
 
 /// The number of the generic netlink family of IPVS in this kernel.
-pub(super) fn family_number() -> Result<u16, ProxyError> {
+pub(crate) fn family_number() -> Result<u16, ProxyError> {
     genl::family_number(wire::FAMILY_NAME).map_err(|error| ProxyError::Unsupported {
         what: "IPVS".into(),
         reason: if error.is_not_found() {
@@ -24,7 +22,7 @@ pub(super) fn family_number() -> Result<u16, ProxyError> {
 }
 
 /// Removes every virtual service of the namespace; a kernel without IPVS has none.
-pub(super) fn flush() -> Result<(), ProxyError> {
+pub(crate) fn flush() -> Result<(), ProxyError> {
     let Ok(family) = family_number() else { return Ok(()) };
     send(Family::Generic, "remove", "all virtual services", |encoder| {
         Writer { encoder, family }.flush();
@@ -39,7 +37,8 @@ pub(super) fn flush() -> Result<(), ProxyError> {
 pub fn try_scheduler(name: &str) -> Result<(), ProxyError> {
     let family = family_number()?;
     // An address for documentation (RFC 5737): it is in nobody's way.
-    let key = VirtualKey { address: Ipv4Addr::new(192, 0, 2, 1), port: 1, protocol: Protocol::Tcp };
+    let address = [192, 0, 2, 1].into();
+    let key = VirtualKey { address, port: 1, protocol: Protocol::Tcp };
     let settings = Settings { scheduler: name.into(), ..Settings::default() }.written();
     let one = |verb, operation, object: String| {
         send(Family::Generic, operation, object, |encoder| {

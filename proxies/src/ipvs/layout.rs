@@ -57,18 +57,8 @@ impl Layout {
             options.node_addresses(Family::V4).filter_map(ipv4).collect()
         };
         let options = options.ipvs.clone();
-        let scheduler = options.scheduler.as_str();
-        if !(1..SCHEDULER_MAX).contains(&scheduler.len()) || scheduler.contains('\0') {
-            return Err(ProxyError::Unsupported {
-                what: format!("scheduler {scheduler:?}"),
-                reason: "a name has 1 to 15 bytes".into(),
-                remedy: "take one that the kernel has, such as rr".into(),
-            });
-        }
-        // `mh` hashes the source port too, as kube-proxy has it (`FlagSourceHash`,
-        // pkg/proxy/ipvs/util/ipvs.go, Kubernetes 1.30).
-        let flags = if scheduler == "mh" { FLAG_SOURCE_PORT } else { 0 };
-        let settings = Settings { scheduler: scheduler.into(), flags, timeout_s: 0 };
+        check_scheduler(&options.scheduler)?;
+        let settings = settings(&options.scheduler, None);
         let range = match options.vip_binding {
             VipBinding::Dummy => None,
             VipBinding::LocalRoute => Some(range_of(cluster, options.service_cidr)?),
@@ -84,7 +74,8 @@ impl Layout {
         let protocol = service.protocol();
         let nodes = self.node_addresses.iter().copied().map(IpAddr::from);
         virtual_services(service, nodes).filter_map(move |(at, kind)| {
-            Some((VirtualKey { address: ipv4(at.ip())?, port: at.port(), protocol }, kind))
+            let key = VirtualKey { address: at.ip(), port: at.port(), protocol };
+            at.is_ipv4().then_some((key, kind))
         })
     }
 
@@ -93,10 +84,7 @@ impl Layout {
     pub fn settings_of(&self, service: &Service) -> Cow<'_, Settings> {
         match service.extras().affinity_s {
             None => Cow::Borrowed(&self.settings),
-            Some(timeout_s) => {
-                let Settings { scheduler, flags, .. } = self.settings.clone();
-                Cow::Owned(Settings { scheduler, flags: flags | FLAG_PERSISTENT, timeout_s })
-            }
+            affinity_s => Cow::Owned(settings(&self.settings.scheduler, affinity_s)),
         }
     }
 
@@ -121,12 +109,14 @@ impl Layout {
                 remedy: "give the Endpoint the Service's port, or forward by nat".into(),
             });
         }
-        let address = ipv4(endpoint.address).ok_or_else(|| ProxyError::Unsupported {
-            what: format!("Endpoint {endpoint} of Service {}", service.name()),
-            reason: "this proxy programs IPv4 alone".into(),
-            remedy: "leave the Service out".into(),
-        })?;
-        let port = endpoint.port;
+        if endpoint.address.is_ipv6() {
+            return Err(ProxyError::Unsupported {
+                what: format!("Endpoint {endpoint} of Service {}", service.name()),
+                reason: "this proxy programs IPv4 alone".into(),
+                remedy: "leave the Service out".into(),
+            });
+        }
+        let Endpoint { address, port, .. } = endpoint;
         Ok(RealServer { address, port, forwarding: forwarding.number(), weight: WEIGHT })
     }
 
@@ -191,9 +181,34 @@ impl Layout {
     }
 }
 
+/// Whether the kernel could have a scheduler of that name.
+///
+/// # Errors
+/// [`ProxyError::Unsupported`] with the rule for names.
+pub(crate) fn check_scheduler(name: &str) -> Result<(), ProxyError> {
+    if (1..SCHEDULER_MAX).contains(&name.len()) && !name.contains('\0') {
+        return Ok(());
+    }
+    Err(ProxyError::Unsupported {
+        what: format!("scheduler {name:?}"),
+        reason: "a name has 1 to 15 bytes".into(),
+        remedy: "take one that the kernel has, such as rr".into(),
+    })
+}
+
+/// How a virtual service works, by its scheduler and how long, in seconds, a client comes back to
+/// its real server. `mh` hashes the source port too, as kube-proxy has it (`FlagSourceHash`,
+/// pkg/proxy/ipvs/util/ipvs.go, Kubernetes 1.36).
+pub(crate) fn settings(scheduler: &str, affinity_s: Option<u32>) -> Settings {
+    let hashing = if scheduler == "mh" { FLAG_SOURCE_PORT } else { 0 };
+    let persistent = affinity_s.map_or(0, |_| FLAG_PERSISTENT);
+    let timeout_s = affinity_s.unwrap_or(0);
+    Settings { scheduler: scheduler.into(), flags: hashing | persistent, timeout_s }
+}
+
 /// The virtual services of a Service: one for each of its addresses and, at its node port, each
 /// address of the node that is of its family.
-pub(super) fn virtual_services(
+pub(crate) fn virtual_services(
     service: &Service,
     node_addresses: impl Iterator<Item = IpAddr> + Clone,
 ) -> impl Iterator<Item = (SocketAddr, FrontendKind)> {
@@ -208,7 +223,7 @@ pub(super) fn virtual_services(
 /// The Endpoints behind a frontend. Where a policy asks for those of this node and there are none,
 /// traffic goes to those of other nodes (`syncEndpoint`, pkg/proxy/ipvs/proxier.go, Kubernetes
 /// 1.36).
-pub(super) fn served<'a>(
+pub(crate) fn served<'a>(
     service: &Service,
     targets: &'a Targets<'_>,
     kind: FrontendKind,

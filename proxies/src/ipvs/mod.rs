@@ -7,22 +7,22 @@
 //! of its state is said in `sets` and `rules`. Removed real servers are removed at once, not
 //! drained (see `render`).
 
-mod binding;
-mod buckets;
-mod kernel;
-mod layout;
+pub(crate) mod binding;
+pub(crate) mod buckets;
+pub(crate) mod kernel;
+pub(crate) mod layout;
 mod objects;
-mod observe;
+pub(crate) mod observe;
 pub mod options;
 mod program;
 mod programmed;
 mod render;
 mod rules;
 mod sets;
-mod setup;
+pub(crate) mod setup;
 mod text;
-mod verify;
-mod wire;
+pub(crate) mod verify;
+pub(crate) mod wire;
 
 use generators::Cluster;
 use linux::CpuTime;
@@ -33,7 +33,7 @@ use crate::descriptor::{Admin, Descriptor, Format, Tool};
 use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::iptables::TOOL_NFT;
-use crate::modules::{CONNTRACK, NF_TABLES, XTABLES};
+use crate::modules::{CONNTRACK, NF_TABLES, SCHEDULERS, SETS, XTABLES};
 use crate::netlink::failed;
 use crate::options::Options;
 use crate::program::{Program, SyncRequest};
@@ -52,43 +52,15 @@ pub use text::save_text;
 /// The name of the backend.
 const NAME: &str = "ipvs";
 
+/// The tool of the sets that kube-proxy's IPVS mode keeps.
+pub(crate) const TOOL_IPSET: Tool = Tool { program: "ipset", package: "ipset", also: &[] };
+
 /// The backend `ipvs`.
 pub(crate) static IPVS: Descriptor = Descriptor {
     summary: "kube-proxy's IPVS mode by batched netlink",
     colour: "blue",
-    tools: &[TOOL_NFT, Tool { program: "ipset", package: "ipset", also: &[] }],
-    modules: &[
-        CONNTRACK,
-        XTABLES,
-        NF_TABLES,
-        &[
-            "ip_set",
-            "ip_set_bitmap_port",
-            "ip_set_hash_ip",
-            "ip_set_hash_ipport",
-            "ip_set_hash_ipportip",
-            "ip_set_hash_ipportnet",
-            "ip_set_hash_net",
-            "ip_set_list_set",
-        ],
-        &[
-            "ip_vs",
-            "ip_vs_dh",
-            "ip_vs_fo",
-            "ip_vs_lblc",
-            "ip_vs_lblcr",
-            "ip_vs_lc",
-            "ip_vs_mh",
-            "ip_vs_nq",
-            "ip_vs_ovf",
-            "ip_vs_rr",
-            "ip_vs_sed",
-            "ip_vs_sh",
-            "ip_vs_twos",
-            "ip_vs_wlc",
-            "ip_vs_wrr",
-        ],
-    ],
+    tools: &[TOOL_NFT, TOOL_IPSET],
+    modules: &[CONNTRACK, XTABLES, NF_TABLES, SETS, SCHEDULERS],
     admin: Some(Admin {
         formats: &[Format { name: NAME, help: "Input of `ipvsadm -R`", text: admin_text }],
         says_pods: false,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use generators::Family as AddressFamily;
 use ipnet::Ipv4Net;
 use linux::netlink::route::LinkAddress;
 use linux::netlink::socket::Family;
@@ -19,7 +20,7 @@ const LISTINGS_MAX: usize = 8;
 
 /// One virtual service and its real servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ObservedService {
+pub(crate) struct ObservedService {
     /// Which it is.
     pub key: VirtualKey,
     /// How it works.
@@ -55,7 +56,9 @@ pub(super) fn read(
     link: Option<u32>,
     addresses: &[LinkAddress],
 ) -> Result<Observed, ProxyError> {
-    let mut observed = Observed { services: services(family)?, ..Observed::default() };
+    let mut services = services(family)?;
+    services.retain(|service| service.key.address.is_ipv4());
+    let mut observed = Observed { services, ..Observed::default() };
     let local: Vec<Ipv4Net> = match binding {
         VipBinding::Dummy => {
             let own = addresses.iter().filter(|found| Some(found.link) == link);
@@ -81,13 +84,13 @@ pub(super) fn read(
 }
 
 /// Every virtual service of the namespace with its real servers, in the order of their keys.
-fn services(family: u16) -> Result<Vec<ObservedService>, ProxyError> {
+pub(crate) fn services(family: u16) -> Result<Vec<ObservedService>, ProxyError> {
     let mut socket = open()?;
     let mut services = Vec::new();
     for (key, settings) in listed_services(&mut socket, family)? {
         let mut reals = Vec::new();
         let listing = socket.ask(&wire::list_reals(family, key), |message| {
-            reals.push(wire::read_real(message)?);
+            reals.push(wire::read_real(message, AddressFamily::of(key.address))?);
             Ok(())
         });
         listing.map_err(failed("list", format!("real servers of {key}")))?;
@@ -118,7 +121,7 @@ fn listed_services(
 }
 
 /// Every virtual service of the namespace once, in the order of the kernel's table.
-pub(super) fn keys_as_listed(family: u16) -> Result<Vec<VirtualKey>, ProxyError> {
+pub(crate) fn keys_as_listed(family: u16) -> Result<Vec<VirtualKey>, ProxyError> {
     let mut keys = Vec::new();
     list(&mut open()?, family, |(key, _)| keys.push(key))?;
     Ok(keys)

@@ -212,7 +212,7 @@ impl<'a> Draft<'a> {
                 match self.layout.options.vip_binding {
                     VipBinding::Dummy => {
                         let kind = if add { route::NEW_ADDRESS } else { route::DELETE_ADDRESS };
-                        route::address(encoder, kind, self.ids.link, prefix.addr());
+                        route::address(encoder, kind, self.ids.link, prefix.addr().into());
                     }
                     VipBinding::LocalRoute => {
                         let kind = if add { route::NEW_ROUTE } else { route::DELETE_ROUTE };

@@ -33,14 +33,14 @@ const SET_BUSY: i32 = 4096 + 4;
 
 /// Kernel parameters (`NewProxier`, pkg/proxy/ipvs/proxier.go, Kubernetes 1.30). `conn_reuse_mode`
 /// stays as it is, which is what kube-proxy does from Linux 5.9 on.
-const SYSCTLS: [(&str, &str); 3] = [
+pub(crate) const SYSCTLS: [(&str, &str); 3] = [
     ("net.ipv4.vs.expire_nodest_conn", "1"),
     ("net.ipv4.vs.expire_quiescent_template", "1"),
     ("net.ipv4.ip_forward", "1"),
 ];
 /// Makes IPVS confirm its connections to connection tracking, without which nothing can masquerade
 /// them.
-const CONNTRACK: (&str, &str) = ("net.ipv4.vs.conntrack", "1");
+pub(crate) const CONNTRACK: (&str, &str) = ("net.ipv4.vs.conntrack", "1");
 
 /// The setup of one namespace.
 #[derive(Debug)]
@@ -63,30 +63,9 @@ impl NodeSetup {
         }
     }
 
-    /// Whether the tools and kernel parts around IPVS are there: makes a set of each kind and rules
-    /// of each kind that match one, in a chain that nothing leads to, and removes them.
+    /// Whether the tools and kernel parts around IPVS are there, if they are needed.
     pub fn probe(&mut self) -> Result<(), ProxyError> {
-        if !self.options.ipvs.masquerade {
-            return Ok(());
-        }
-        let made = send(Family::Netfilter, "make", "a set of each kind", |encoder| {
-            for (name, kind) in PROBE_SETS {
-                ipset::create(encoder, name, kind, SIZE_MIN);
-            }
-        });
-        let made = made.map_err(|error| ProxyError::Unsupported {
-            what: "ipset".into(),
-            reason: error.to_string(),
-            remedy: "load ip_set_hash_ip, ip_set_hash_ipport, ip_set_hash_ipportip and \
-                     ip_set_bitmap_port"
-                .into(),
-        });
-        let remedy = "load xt_set, xt_mark, xt_addrtype, xt_comment, xt_conntrack, xt_MASQUERADE, \
-                      ipt_REJECT and what iptables itself needs";
-        let loaded = self.iptables.try_rules(PROBE_RULES);
-        let loaded = loaded.map_err(|error| error.of_trial("rules that match sets", remedy));
-        let destroyed = ProxyError::gather(PROBE_SETS.map(|(name, _)| destroy(name)));
-        made.and(loaded).and(destroyed)
+        if self.options.ipvs.masquerade { probe(&self.iptables) } else { Ok(()) }
     }
 
     /// Makes everything that `observed` does not show, and all rules.
@@ -176,6 +155,29 @@ COMMIT
 COMMIT
 ";
 
+/// Whether the tools and kernel parts around IPVS are there: makes a set of each kind and rules of
+/// each kind that match one, in a chain that nothing leads to, and removes them.
+pub(crate) fn probe(iptables: &IptablesTool) -> Result<(), ProxyError> {
+    let made = send(Family::Netfilter, "make", "a set of each kind", |encoder| {
+        for (name, kind) in PROBE_SETS {
+            ipset::create(encoder, name, kind, SIZE_MIN);
+        }
+    });
+    let made = made.map_err(|error| ProxyError::Unsupported {
+        what: "ipset".into(),
+        reason: error.to_string(),
+        remedy: "load ip_set_hash_ip, ip_set_hash_ipport, ip_set_hash_ipportip and \
+                 ip_set_bitmap_port"
+            .into(),
+    });
+    let remedy = "load xt_set, xt_mark, xt_addrtype, xt_comment, xt_conntrack, xt_MASQUERADE, \
+                  ipt_REJECT and what iptables itself needs";
+    let loaded = iptables.try_rules(PROBE_RULES);
+    let loaded = loaded.map_err(|error| error.of_trial("rules that match sets", remedy));
+    let destroyed = ProxyError::gather(PROBE_SETS.map(|(name, _)| destroy(name)));
+    made.and(loaded).and(destroyed)
+}
+
 /// Makes the sets that are not there, each large enough for what the Cluster can put into any of
 /// them.
 fn make_sets(observed: &Observed, cluster: &Cluster) -> Result<(), ProxyError> {
@@ -204,7 +206,7 @@ fn make_sets(observed: &Observed, cluster: &Cluster) -> Result<(), ProxyError> {
 }
 
 /// Destroys a set, if it is there.
-fn destroy(name: &str) -> Result<(), ProxyError> {
+pub(crate) fn destroy(name: &str) -> Result<(), ProxyError> {
     for _ in 0..BUSY_RETRIES {
         let mut encoder = Encoder::default();
         ipset::destroy(&mut encoder, name);

@@ -59,21 +59,31 @@ fn compare_service(
         differences
             .add(|| format!("virtual service {key} of {name} has {settings:?} for {wanted:?}"));
     }
+    let wanted = endpoints.iter().map(|&endpoint| layout.real_server(service, endpoint));
+    let wanted: Vec<RealServer> = wanted.collect::<Result<_, _>>()?;
+    compare_reals(&format!("{key} of {name}"), &wanted, &found.reals, differences);
+    Ok(())
+}
+
+/// Compares the real servers of the virtual service at a place.
+pub(crate) fn compare_reals(
+    place: &str,
+    wanted: &[RealServer],
+    found: &[RealServer],
+    differences: &mut Differences,
+) {
     let mut extra: HashMap<_, &RealServer> =
-        found.reals.iter().map(|real| ((real.address, real.port), real)).collect();
-    for &endpoint in endpoints {
-        let wanted = layout.real_server(service, endpoint)?;
-        match extra.remove(&(wanted.address, wanted.port)) {
-            None => differences.add(|| format!("no real server {endpoint} in {key} of {name}")),
-            Some(real) if *real != wanted => differences.add(|| {
-                format!("real server {endpoint} in {key} of {name} is {real:?}, not {wanted:?}")
-            }),
+        found.iter().map(|real| (real.socket(), real)).collect();
+    for wanted in wanted {
+        let at = wanted.socket();
+        match extra.remove(&at) {
+            None => differences.add(|| format!("no real server {at} in {place}")),
+            Some(real) if real != wanted => differences
+                .add(|| format!("real server {at} in {place} is {real:?}, not {wanted:?}")),
             Some(_) => {}
         }
     }
-    for real in found.reals.iter().filter(|real| extra.contains_key(&(real.address, real.port))) {
-        let at = (real.address, real.port);
-        differences.add(|| format!("unexpected real server {}:{} in {key} of {name}", at.0, at.1));
+    for real in found.iter().filter(|real| extra.contains_key(&real.socket())) {
+        differences.add(|| format!("unexpected real server {} in {place}", real.socket()));
     }
-    Ok(())
 }

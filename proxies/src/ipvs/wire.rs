@@ -5,9 +5,9 @@
 //! `net/netfilter/ipvs/ip_vs_ctl.c`. Linux 6.1.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, SocketAddr};
 
-use generators::Protocol;
+use generators::{Family, Protocol};
 use linux::netlink::encode::Content;
 use linux::netlink::genl::HEADER_BYTES;
 use linux::netlink::{Attributes, Batch, DUMP, Encoder, Malformed, Message, decode, encode};
@@ -50,25 +50,29 @@ const DESTINATION_FORWARDING: u16 = 3;
 const DESTINATION_WEIGHT: u16 = 4;
 const DESTINATION_UPPER_THRESHOLD: u16 = 5;
 const DESTINATION_LOWER_THRESHOLD: u16 = 6;
+const DESTINATION_ACTIVE_CONNECTIONS: u16 = 7;
+const DESTINATION_INACTIVE_CONNECTIONS: u16 = 8;
 
 /// `AF_INET`
 const IPV4: u16 = 2;
+/// `AF_INET6`
+const IPV6: u16 = 10;
 /// `IP_VS_SVC_F_PERSISTENT`: a client comes back to the same real server for a while.
-pub(super) const FLAG_PERSISTENT: u32 = 0x1;
+pub(crate) const FLAG_PERSISTENT: u32 = 0x1;
 /// `IP_VS_SVC_F_HASHED`: set by the kernel on every service.
 const FLAG_HASHED: u32 = 0x2;
 /// `IP_VS_SVC_F_SCHED_MH_PORT`: the scheduler `mh` hashes the source port too.
-pub(super) const FLAG_SOURCE_PORT: u32 = 0x10;
+pub(crate) const FLAG_SOURCE_PORT: u32 = 0x10;
 /// `IP_VS_CONN_F_FWD_MASK`
 const FORWARDING_MASK: u32 = 0x7;
 /// `IP_VS_SCHEDNAME_MAXLEN`, the zero byte included.
-pub(super) const SCHEDULER_MAX: usize = 16;
+pub(crate) const SCHEDULER_MAX: usize = 16;
 
 /// What tells one virtual service from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct VirtualKey {
+pub(crate) struct VirtualKey {
     /// The VIP, an external IP or an address of the node.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The port.
     pub port: u16,
     /// TCP, UDP or SCTP.
@@ -77,13 +81,13 @@ pub(super) struct VirtualKey {
 
 impl fmt::Display for VirtualKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}/{}", self.address, self.port, self.protocol)
+        write!(f, "{}/{}", SocketAddr::new(self.address, self.port), self.protocol)
     }
 }
 
 /// How a virtual service works.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     /// Name of the scheduler.
     pub scheduler: Box<str>,
     /// `IP_VS_SVC_F_*`, without the one that the kernel sets itself.
@@ -94,9 +98,9 @@ pub(super) struct Settings {
 
 /// One real server of a virtual service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct RealServer {
+pub(crate) struct RealServer {
     /// Address of the Endpoint.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its port.
     pub port: u16,
     /// The forwarding method, as the kernel numbers it.
@@ -105,9 +109,16 @@ pub(super) struct RealServer {
     pub weight: u32,
 }
 
+impl RealServer {
+    /// Where it listens.
+    pub const fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
 impl Forwarding {
     /// `IP_VS_CONN_F_MASQ`, `_DROUTE`, `_TUNNEL`.
-    pub(super) const fn number(self) -> u32 {
+    pub(crate) const fn number(self) -> u32 {
         match self {
             Self::Nat => 0,
             Self::Tunnel => 2,
@@ -118,7 +129,7 @@ impl Forwarding {
 
 /// What is to become of a virtual service or real server, in the order of the commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
+pub(crate) enum Verb {
     /// It is made.
     Add,
     /// It is there and works in another way from now on.
@@ -129,7 +140,7 @@ pub(super) enum Verb {
 
 /// Writes commands for the family of that number. A message's place in the encoder is the caller's
 /// to remember.
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     /// Where the messages go.
     pub encoder: &'a mut Encoder,
     /// The number of the family in this kernel.
@@ -149,6 +160,7 @@ impl Writer<'_> {
                 write_key(service, key);
                 if verb != Verb::Remove {
                     service.raw(settings);
+                    service.small([encode::u32(SERVICE_NETMASK, whole_address(key.address))]);
                 }
             });
         });
@@ -159,10 +171,16 @@ impl Writer<'_> {
         self.command(NEW_DESTINATION + verb as u8, |content| {
             content.nest(SERVICE, |service| write_key(service, key));
             content.nest(DESTINATION, |destination| {
-                destination.small([
-                    encode::ipv4(DESTINATION_ADDRESS, real.address),
-                    encode::be16(DESTINATION_PORT, real.port),
-                ]);
+                let port = encode::be16(DESTINATION_PORT, real.port);
+                match real.address {
+                    IpAddr::V4(address) => {
+                        destination.small([encode::ipv4(DESTINATION_ADDRESS, address), port]);
+                    }
+                    IpAddr::V6(address) => {
+                        destination.bytes(DESTINATION_ADDRESS, &address.octets());
+                        destination.small([port]);
+                    }
+                }
                 // Without an address family, the kernel takes that of the virtual service.
                 if verb != Verb::Remove {
                     destination.small([
@@ -185,16 +203,32 @@ impl Writer<'_> {
 }
 
 fn write_key(service: &mut Content<'_>, key: VirtualKey) {
-    service.small([
-        encode::u16(SERVICE_FAMILY, IPV4),
-        encode::u16(SERVICE_PROTOCOL, key.protocol.number().into()),
-        encode::ipv4(SERVICE_ADDRESS, key.address),
-        encode::be16(SERVICE_PORT, key.port),
-    ]);
+    let protocol = encode::u16(SERVICE_PROTOCOL, key.protocol.number().into());
+    let port = encode::be16(SERVICE_PORT, key.port);
+    match key.address {
+        IpAddr::V4(address) => {
+            let family = encode::u16(SERVICE_FAMILY, IPV4);
+            service.small([family, protocol, encode::ipv4(SERVICE_ADDRESS, address), port]);
+        }
+        IpAddr::V6(address) => {
+            service.small([encode::u16(SERVICE_FAMILY, IPV6), protocol]);
+            service.bytes(SERVICE_ADDRESS, &address.octets());
+            service.small([port]);
+        }
+    }
+}
+
+/// The netmask by which all of a client's address counts for persistence: bits of IPv4, and the
+/// length of a prefix of IPv6 (`ip_vs_add_service`, `net/netfilter/ipvs/ip_vs_ctl.c`, Linux 6.1).
+const fn whole_address(address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(_) => u32::MAX,
+        IpAddr::V6(_) => 128,
+    }
 }
 
 impl Settings {
-    /// As attributes, written once for all virtual services that have them.
+    /// As attributes but for the netmask, written once for all virtual services that have them.
     pub fn written(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut service = Content::of(&mut bytes);
@@ -204,30 +238,35 @@ impl Settings {
         flags[..4].copy_from_slice(&self.flags.to_ne_bytes());
         flags[4..].copy_from_slice(&(!FLAG_HASHED).to_ne_bytes());
         service.bytes(SERVICE_FLAGS, &flags);
-        service.small([
-            encode::u32(SERVICE_TIMEOUT, self.timeout_s),
-            encode::u32(SERVICE_NETMASK, u32::MAX),
-        ]);
+        service.small([encode::u32(SERVICE_TIMEOUT, self.timeout_s)]);
         bytes
     }
 }
 
 /// The question for every virtual service.
-pub(super) fn list_services(family: u16) -> Batch {
+pub(crate) fn list_services(family: u16) -> Batch {
     Batch::single(family, DUMP, |content| content.fixed([GET_SERVICE, VERSION, 0, 0]))
 }
 
+/// The question for one virtual service, which is refused with `ESRCH` if there is none.
+pub(crate) fn get_service(family: u16, key: VirtualKey) -> Batch {
+    Batch::single(family, 0, |content| {
+        content.fixed([GET_SERVICE, VERSION, 0, 0]);
+        content.nest(SERVICE, |service| write_key(service, key));
+    })
+}
+
 /// The question for the real servers of one virtual service.
-pub(super) fn list_reals(family: u16, key: VirtualKey) -> Batch {
+pub(crate) fn list_reals(family: u16, key: VirtualKey) -> Batch {
     Batch::single(family, DUMP, |content| {
         content.fixed([GET_DESTINATION, VERSION, 0, 0]);
         content.nest(SERVICE, |service| write_key(service, key));
     })
 }
 
-/// Reads a listed virtual service; nothing if it is of a kind that no Cluster has (IPv6, firewall
-/// mark, protocol).
-pub(super) fn read_service(
+/// Reads a listed virtual service; nothing if it is of a kind that no Cluster has (firewall mark,
+/// protocol).
+pub(crate) fn read_service(
     message: &Message<'_>,
 ) -> Result<Option<(VirtualKey, Settings)>, Malformed> {
     let (_, attributes) = message.fixed::<HEADER_BYTES>()?;
@@ -256,37 +295,65 @@ fn read_key(service: &[u8]) -> Result<Option<VirtualKey>, Malformed> {
         match attribute? {
             (SERVICE_FAMILY, value) => family = Some(decode::u16(value)?),
             (SERVICE_PROTOCOL, value) => protocol = protocol_of(value)?,
-            (SERVICE_ADDRESS, value) => address = Some(decode::ipv4(value)?),
+            (SERVICE_ADDRESS, value) => address = Some(value),
             (SERVICE_PORT, value) => port = Some(decode::be16(value)?),
             (SERVICE_FWMARK, _) => return Ok(None),
             _ => {}
         }
     }
-    match (family, protocol, address, port) {
-        (Some(IPV4), Some(protocol), Some(address), Some(port)) => {
-            Ok(Some(VirtualKey { address, port, protocol }))
+    let family = match family.ok_or(Malformed("a virtual service has no address family"))? {
+        IPV4 => Family::V4,
+        IPV6 => Family::V6,
+        _ => return Ok(None),
+    };
+    match (protocol, address, port) {
+        (Some(protocol), Some(address), Some(port)) => {
+            Ok(Some(VirtualKey { address: read_address(family, address)?, port, protocol }))
         }
-        (None, ..) => Err(Malformed("a virtual service has no address family")),
         _ => Ok(None),
     }
+}
+
+/// Reads a `union nf_inet_addr`, or as much of it as an address needs.
+fn read_address(family: Family, value: &[u8]) -> Result<IpAddr, Malformed> {
+    Ok(match family {
+        Family::V4 => decode::ipv4(value)?.into(),
+        Family::V6 => decode::ipv6(value)?.into(),
+    })
 }
 
 fn protocol_of(value: &[u8]) -> Result<Option<Protocol>, Malformed> {
     Ok(u8::try_from(decode::u16(value)?).ok().and_then(Protocol::of_number))
 }
 
-/// Reads a listed real server.
-pub(super) fn read_real(message: &Message<'_>) -> Result<RealServer, Malformed> {
-    let (_, attributes) = message.fixed::<HEADER_BYTES>()?;
-    let destination = attributes.find(DESTINATION)?.ok_or(Malformed("a real server is missing"))?;
-    read_destination(destination)
+/// Reads a listed real server of a virtual service of that family.
+pub(crate) fn read_real(message: &Message<'_>, family: Family) -> Result<RealServer, Malformed> {
+    read_destination(destination_of(message)?, family)
 }
 
-fn read_destination(destination: &[u8]) -> Result<RealServer, Malformed> {
+/// Reads how many connections the kernel keeps of a listed real server, the ended ones whose
+/// addresses are still in use included.
+pub(crate) fn read_connections(message: &Message<'_>) -> Result<u32, Malformed> {
+    let mut connections: u32 = 0;
+    for attribute in Attributes::of(destination_of(message)?) {
+        let (kind, value) = attribute?;
+        if matches!(kind, DESTINATION_ACTIVE_CONNECTIONS | DESTINATION_INACTIVE_CONNECTIONS) {
+            connections = connections.saturating_add(decode::u32(value)?);
+        }
+    }
+    Ok(connections)
+}
+
+fn destination_of<'a>(message: &Message<'a>) -> Result<&'a [u8], Malformed> {
+    let (_, attributes) = message.fixed::<HEADER_BYTES>()?;
+    attributes.find(DESTINATION)?.ok_or(Malformed("a real server is missing"))
+}
+
+fn read_destination(destination: &[u8], family: Family) -> Result<RealServer, Malformed> {
     let (mut address, mut port, mut forwarding, mut weight) = (None, None, 0, 0);
     for attribute in Attributes::of(destination) {
         match attribute? {
-            (DESTINATION_ADDRESS, value) => address = Some(decode::ipv4(value)?),
+            (DESTINATION_ADDRESS, value) => address = Some(read_address(family, value)?),
             (DESTINATION_PORT, value) => port = Some(decode::be16(value)?),
             (DESTINATION_FORWARDING, value) => forwarding = decode::u32(value)? & FORWARDING_MASK,
             (DESTINATION_WEIGHT, value) => weight = decode::u32(value)?,
@@ -301,7 +368,7 @@ fn read_destination(destination: &[u8]) -> Result<RealServer, Malformed> {
 
 /// What a message of ours asks for, read back from its bytes: the verb and the object, for an
 /// error.
-pub(super) fn describe(message: &Message<'_>) -> Option<(&'static str, String)> {
+pub(crate) fn describe(message: &Message<'_>) -> Option<(&'static str, String)> {
     let ([command, ..], attributes) = message.fixed::<HEADER_BYTES>().ok()?;
     let verb = match *command {
         NEW_SERVICE | NEW_DESTINATION => "add",
@@ -317,8 +384,8 @@ pub(super) fn describe(message: &Message<'_>) -> Option<(&'static str, String)> 
     let Some(destination) = attributes.find(DESTINATION).ok()? else {
         return Some((verb, format!("virtual service {key}")));
     };
-    let real = read_destination(destination).ok()?;
-    Some((verb, format!("real server {}:{} of virtual service {key}", real.address, real.port)))
+    let real = read_destination(destination, Family::of(key.address)).ok()?;
+    Some((verb, format!("real server {} of virtual service {key}", real.socket())))
 }
 
 #[cfg(test)]
@@ -389,7 +456,13 @@ mod tests {
     fn a_captured_real_server_is_read() {
         let address = [10, 128, 0, 1].into();
         let expected = RealServer { address, port: 8080, forwarding: 0, weight: 1 };
-        assert_eq!(read_real(&message(LISTED_REAL)), Ok(expected));
+        assert_eq!(read_real(&message(LISTED_REAL), Family::V4), Ok(expected));
+        assert_eq!(read_connections(&message(LISTED_REAL)), Ok(0));
+        let counts = [8, 0, 7, 0, 2, 0, 0, 0, 8, 0, 8, 0, 3, 0, 0, 0];
+        let mut counted = [LISTED_REAL, &counts].concat();
+        counted[0] += 16;
+        counted[20] += 16;
+        assert_eq!(read_connections(&message(&counted)), Ok(5));
     }
 
     #[test]
@@ -449,11 +522,18 @@ mod tests {
             attributes.iter().fold(nest, |nest, attribute| nest.nest(attribute).expect("fits"))
         }
 
+        pub fn octets(address: IpAddr) -> Vec<u8> {
+            match address {
+                IpAddr::V4(address) => address.octets().to_vec(),
+                IpAddr::V6(address) => address.octets().to_vec(),
+            }
+        }
+
         pub fn key(key: VirtualKey) -> Vec<Attribute> {
             vec![
-                attribute(SERVICE_FAMILY, 2_u16),
+                attribute(SERVICE_FAMILY, if key.address.is_ipv4() { 2_u16 } else { 10 }),
                 attribute(SERVICE_PROTOCOL, u16::from(key.protocol.number())),
-                attribute(SERVICE_ADDRESS, &key.address.octets()[..]),
+                attribute(SERVICE_ADDRESS, &octets(key.address)[..]),
                 attribute(SERVICE_PORT, key.port.to_be()),
             ]
         }
@@ -485,17 +565,24 @@ mod tests {
         }
     }
 
+    fn address(is_ipv4: bool, bits: u128) -> IpAddr {
+        let [.., a, b, c, d] = bits.to_be_bytes();
+        if is_ipv4 { [a, b, c, d].into() } else { bits.to_be_bytes().into() }
+    }
+
     prop_compose! {
-        fn any_key()(address: u32, port: u16, protocol in prop::sample::select(vec![
+        fn any_key()(is_ipv4: bool, bits: u128, port: u16, protocol in prop::sample::select(vec![
             Protocol::Tcp, Protocol::Udp, Protocol::Sctp,
         ])) -> VirtualKey {
-            VirtualKey { address: Ipv4Addr::from_bits(address), port, protocol }
+            VirtualKey { address: address(is_ipv4, bits), port, protocol }
         }
     }
 
     prop_compose! {
-        fn any_real()(address: u32, port: u16, forwarding in 0_u32..8, weight: u32) -> RealServer {
-            RealServer { address: Ipv4Addr::from_bits(address), port, forwarding, weight }
+        fn any_real()(
+            is_ipv4: bool, bits: u128, port: u16, forwarding in 0_u32..8, weight: u32,
+        ) -> RealServer {
+            RealServer { address: address(is_ipv4, bits), port, forwarding, weight }
         }
     }
 
@@ -513,7 +600,7 @@ mod tests {
                 oracle::attribute(SERVICE_SCHEDULER, scheduler.as_str()),
                 oracle::attribute(SERVICE_FLAGS, &mask[..]),
                 oracle::attribute(SERVICE_TIMEOUT, timeout_s),
-                oracle::attribute(SERVICE_NETMASK, u32::MAX),
+                oracle::attribute(SERVICE_NETMASK, if key.address.is_ipv4() { u32::MAX } else { 128 }),
             ]);
             let expected = |command| oracle::message(command, vec![oracle::nest(SERVICE, &attributes)]);
             let new = written(|writer| writer.service(Verb::Add, key, &settings));
@@ -532,7 +619,7 @@ mod tests {
                 oracle::nest(DESTINATION, &attributes),
             ]);
             let which = || vec![
-                oracle::attribute(DESTINATION_ADDRESS, &real.address.octets()[..]),
+                oracle::attribute(DESTINATION_ADDRESS, &oracle::octets(real.address)[..]),
                 oracle::attribute(DESTINATION_PORT, real.port.to_be()),
             ];
             let whole = || [which(), vec![
@@ -556,16 +643,18 @@ mod tests {
             let settings = Settings { scheduler: scheduler.into(), flags: 0x10, timeout_s };
             let written_settings = settings.written();
             let service = written(|writer| writer.service(Verb::Add, key, &written_settings));
-            let listed = read_service(&message(service.bytes())).expect("valid").expect("IPv4");
+            let listed = read_service(&message(service.bytes())).expect("valid").expect("a key");
             prop_assert_eq!(listed, (key, settings));
             let destination = written(|writer| writer.real(Verb::Add, key, &real));
-            prop_assert_eq!(read_real(&message(destination.bytes())), Ok(real));
+            let read = read_real(&message(destination.bytes()), Family::of(real.address));
+            prop_assert_eq!(read, Ok(real));
         }
 
         #[test]
         fn arbitrary_content_never_panics(content: Vec<u8>) {
             let message = Message { kind: FAMILY, flags: 0, sequence: 1, content: &content };
-            let _ = (read_service(&message), read_real(&message), describe(&message));
+            let _ = (read_service(&message), read_connections(&message), describe(&message));
+            let _ = Family::ALL.map(|family| read_real(&message, family));
         }
 
         #[test]
@@ -575,7 +664,8 @@ mod tests {
                 let place = at % bytes.len();
                 bytes[place] = byte;
                 for message in Messages::of(&bytes).flatten() {
-                    let _ = (read_service(&message), read_real(&message), describe(&message));
+                    let _ = (read_service(&message), read_connections(&message), describe(&message));
+                    let _ = Family::ALL.map(|family| read_real(&message, family));
                 }
             }
         }

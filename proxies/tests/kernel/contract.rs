@@ -274,13 +274,14 @@ pub fn connections_reach_the_endpoints(subject: Subject) {
 }
 
 /// A server that tells its address to whoever connects. Ends with its guard.
-struct Server {
+pub struct Server {
     listener: Arc<TcpListener>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    fn start(address: SocketAddr) -> Self {
+    /// Listens, and answers until the guard is dropped.
+    pub fn start(address: SocketAddr) -> Self {
         let listener = Arc::new(TcpListener::bind(address).expect("a listener"));
         let accepting = Arc::clone(&listener);
         let thread = thread::spawn(move || {

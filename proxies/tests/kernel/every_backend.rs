@@ -4,12 +4,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use generators::Ipv4Net;
-use proxies::{Options, backends};
+use proxies::{Descriptor, Options, backends};
 
 use crate::contract::{self, Subject, with_clauses};
 use crate::golden;
-use crate::ipvs;
 use crate::netns::in_new_namespace;
+use crate::{ipvs, ipvs_kube_proxy};
 
 /// The family that only kernels with IPVS can run; the guest has one.
 const IPVS: &str = "ipvs";
@@ -22,10 +22,11 @@ fn options() -> Options {
     options
 }
 
-/// The sets of options that make a backend of this family another one.
-fn settings_of(family: &str) -> Vec<fn() -> Options> {
-    match family {
-        IPVS => vec![ipvs::options, ipvs::local_route, ipvs::bare],
+/// The sets of options that make a backend another one.
+fn settings_of(backend: &Descriptor) -> Vec<fn() -> Options> {
+    match (backend.name, backend.family) {
+        (ipvs_kube_proxy::NAME, _) => vec![ipvs_kube_proxy::options, ipvs_kube_proxy::legacy],
+        (_, IPVS) => vec![ipvs::options, ipvs::local_route, ipvs::bare],
         _ => vec![options],
     }
 }
@@ -35,7 +36,7 @@ fn subjects(of: fn(&str) -> bool) -> Vec<Subject> {
     let of_family = backends().filter(|backend| of(backend.family));
     of_family
         .flat_map(|backend| {
-            settings_of(backend.family).into_iter().map(move |options| Subject { backend, options })
+            settings_of(backend).into_iter().map(move |options| Subject { backend, options })
         })
         .collect()
 }

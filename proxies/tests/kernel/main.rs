@@ -15,6 +15,7 @@ mod flows;
 mod golden;
 mod iptables;
 mod ipvs;
+mod ipvs_kube_proxy;
 mod ipvs_reach;
 mod netns;
 mod nftables;

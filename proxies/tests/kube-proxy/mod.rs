@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use generators::{Cluster, Family, Importer, OnBadObject, Viewpoint};
 use serde_json::Value;
 
+use crate::ipvs_kube_proxy::listed::{self, Listing};
 use crate::nftables::Layout;
 use crate::options::Options;
 use crate::{iptables, ipvs, nftables};
@@ -23,13 +24,14 @@ const IPTABLES: &str = "iptables-1.36";
 const NFT_1_33: &str = "nftables-1.33";
 const NFT_1_36: &str = "nftables-1.36";
 const IPVSADM: &str = "ipvs-1.36/ipvsadm";
+const SYSCTLS: &str = "ipvs-1.36/sysctls";
 const IPTABLES_6: &str = "iptables-1.36-v6";
 const NFT_1_33_6: &str = "nftables-1.33-v6";
 const NFT_1_36_6: &str = "nftables-1.36-v6";
 const IPVSADM_6: &str = "ipvs-1.36/ipvsadm-v6";
 
 /// The forms that are compared, with what renders them.
-const FORMS: [(&str, Render); 8] = [
+const FORMS: [(&str, Render); 17] = [
     (IPTABLES, |cluster| of_iptables(Family::V4, cluster)),
     (NFT_1_33, |cluster| of_nftables(Family::V4, Layout::V1_33, cluster)),
     (NFT_1_36, |cluster| of_nftables(Family::V4, Layout::V1_36, cluster)),
@@ -38,6 +40,23 @@ const FORMS: [(&str, Render); 8] = [
     (NFT_1_33_6, |cluster| of_nftables(Family::V6, Layout::V1_33, cluster)),
     (NFT_1_36_6, |cluster| of_nftables(Family::V6, Layout::V1_36, cluster)),
     (IPVSADM_6, |cluster| of_ipvs(Family::V6, cluster)),
+    (IPVSADM, |cluster| of_ipvs_kube_proxy(Family::V4, cluster, Listing::Servers)),
+    ("ipvs-1.36/ipset", |cluster| of_ipvs_kube_proxy(Family::V4, cluster, Listing::Sets)),
+    ("ipvs-1.36/iptables", |cluster| of_ipvs_kube_proxy(Family::V4, cluster, Listing::Chains)),
+    ("ipvs-1.36/addr", |cluster| of_ipvs_kube_proxy(Family::V4, cluster, Listing::Addresses)),
+    (SYSCTLS, |cluster| of_ipvs_kube_proxy(Family::V4, cluster, Listing::Sysctls)),
+    (IPVSADM_6, |cluster| of_ipvs_kube_proxy(Family::V6, cluster, Listing::Servers)),
+    ("ipvs-1.36/ipset-v6", |cluster| of_ipvs_kube_proxy(Family::V6, cluster, Listing::Sets)),
+    ("ipvs-1.36/iptables-v6", |cluster| of_ipvs_kube_proxy(Family::V6, cluster, Listing::Chains)),
+    ("ipvs-1.36/addr-v6", |cluster| of_ipvs_kube_proxy(Family::V6, cluster, Listing::Addresses)),
+];
+
+/// What the kernel changes when `ip_forward` is set (`inet_forward_change`, `net/ipv4/devinet.c`,
+/// Linux 6.1).
+const BY_IP_FORWARD: [&str; 3] = [
+    "net/ipv4/conf/all/accept_redirects 1 -> 0",
+    "net/ipv4/conf/all/forwarding 0 -> 1",
+    "net/ipv4/conf/default/forwarding 0 -> 1",
 ];
 
 /// The settings of the node that the fixtures were made on.
@@ -99,6 +118,10 @@ fn of_ipvs(family: Family, cluster: &Cluster) -> Blocks {
         }
     }
     blocks
+}
+
+fn of_ipvs_kube_proxy(family: Family, cluster: &Cluster, what: Listing) -> Blocks {
+    listed::of(family, cluster, &options(NODE), what)
 }
 
 /// Where the fixtures are.
@@ -216,10 +239,13 @@ fn comparable(form: &str, mut blocks: Blocks) -> Blocks {
         for line in blocks.values_mut().flatten() {
             *line = nftables::with_number(line);
         }
+    } else if form.contains("/iptables") {
+        blocks.retain(|place, rules| place.contains("KUBE-") || !rules.is_empty());
     } else {
-        // `ipvsadm` sorts what it lists.
-        for servers in blocks.values_mut() {
-            servers.sort_unstable();
+        // `ipvsadm` sorts what it lists, and the others list what has no order.
+        for lines in blocks.values_mut() {
+            lines.retain(|line| form != SYSCTLS || !BY_IP_FORWARD.contains(&line.as_str()));
+            lines.sort_unstable();
         }
     }
     blocks
@@ -279,6 +305,7 @@ fn difference_of(
 fn every_kind_is_programmed_as_kube_proxy_does() {
     let (empty, kinds) = (programmed("empty"), kinds());
     assert_eq!(kinds.len(), 44);
+    assert!(FORMS.iter().all(|(form, _)| empty.contains_key(*form)));
     let mut wrong = String::new();
     for kind in kinds {
         let (programmed, cluster) = (programmed(&kind), cluster(&kind));

@@ -1,0 +1,203 @@
+//! kube-proxy's IPVS mode as it is: the end state of pkg/proxy/ipvs, Kubernetes 1.36, call by call
+//! and process by process, in both families.
+//!
+//! Every sync, also one of a single Change, looks at everything (there is no partial sync): for each
+//! family 11 `iptables -N` and 9 `iptables -C`, 17 `ipset create -exist`, a list of addresses
+//! (`prepare`); then three requests of generic netlink for each virtual server and one for each
+//! difference, one of rtnetlink for each new address, 17 `ipset list` and one `ipset` for each entry
+//! that comes or goes, one `iptables-restore`, one request for each address and virtual server that
+//! goes (`submit`). What each file says is done there has its source in it.
+//!
+//! Differences: a refusal ends the sync where kube-proxy logs it; both families are prepared before
+//! either is submitted; a Cluster without Services of IPv6 is synced for IPv4 alone; the kernel's
+//! connection tracking is not cleaned up. Of [`IpvsOptions`](crate::ipvs::IpvsOptions) scheduler and
+//! iptables count; the rest is kube-proxy's.
+
+mod addresses;
+mod calls;
+mod desired;
+mod ipset;
+#[cfg(test)]
+pub(crate) mod listed;
+mod proxier;
+mod rules;
+mod servers;
+mod sets;
+mod verify;
+
+use generators::{Cluster, Family};
+use linux::CpuTime;
+use linux::sysctl::Sysctls;
+
+use crate::backend::{Audit, Backend, Staged};
+use crate::descriptor::{Cost, Descriptor};
+use crate::differences::Differences;
+use crate::error::ProxyError;
+use crate::iptables::TOOL_NFT;
+use crate::ipvs::kernel::{family_number, flush};
+use crate::ipvs::layout::check_scheduler;
+use crate::ipvs::setup::{CONNTRACK, SYSCTLS};
+use crate::ipvs::{TOOL_IPSET, buckets, observe, unbind_vips};
+use crate::modules::{self, NF_TABLES, SCHEDULERS, SETS, XTABLES};
+use crate::options::Options;
+use crate::program::{Program, Size, SyncRequest};
+use calls::Calls;
+use proxier::{Proxier, Sync};
+
+/// The name of the backend.
+const NAME: &str = "ipvs-kube-proxy";
+
+/// The backend `ipvs-kube-proxy`.
+pub(crate) static IPVS_KUBE_PROXY: Descriptor = Descriptor {
+    summary: "kube-proxy's IPVS mode, call by call and process by process",
+    colour: "sky",
+    tools: &[TOOL_NFT, TOOL_IPSET],
+    modules: &[modules::CONNTRACK, XTABLES, NF_TABLES, &["ip6t_REJECT"], SETS, SCHEDULERS],
+    bucket_services: Some(buckets::lengths),
+    needs_local_vips: true,
+    cost: |_, _| Cost { sync: 3_000, per_1000_endpoints: 9_000, ..Cost::NOTHING },
+    ..Descriptor::new(NAME, "ipvs", |options| Box::new(IpvsKubeProxy::new(options)))
+};
+
+/// Requests that every sync makes for a virtual server: two looks at it and one at its real
+/// servers.
+const LOOKS: u64 = 3;
+
+/// The backend `ipvs-kube-proxy`: a proxier for each family, the second of which is at work where
+/// there are, or were, Services of IPv6.
+#[derive(Debug)]
+struct IpvsKubeProxy {
+    options: Options,
+    /// Of IPv4 and IPv6.
+    proxiers: [Proxier; 2],
+    has_ipv6: bool,
+    sysctls: Sysctls,
+}
+
+/// A program: the syncs of the families in use.
+struct Syncs {
+    syncs: Vec<Sync>,
+    /// It is the first of a process.
+    is_first: bool,
+}
+
+impl IpvsKubeProxy {
+    /// A backend with these options. Touches nothing.
+    fn new(options: &Options) -> Self {
+        let proxiers = Family::ALL.map(|family| Proxier::new(family, options));
+        let options = options.clone();
+        Self { options, proxiers, has_ipv6: false, sysctls: Sysctls::default() }
+    }
+
+    fn in_use(&self) -> &[Proxier] {
+        if self.has_ipv6 { &self.proxiers } else { &self.proxiers[..1] }
+    }
+
+    fn in_use_mut(&mut self) -> &mut [Proxier] {
+        if self.has_ipv6 { &mut self.proxiers } else { &mut self.proxiers[..1] }
+    }
+}
+
+impl Backend for IpvsKubeProxy {
+    /// Asks the kernel for IPVS, and tries sets and rules of each kind.
+    fn probe(&mut self) -> Result<(), ProxyError> {
+        // Listing needs the right to, which asking for the family does not.
+        observe::keys_as_listed(family_number()?)?;
+        ipset::probe()?;
+        self.proxiers[0].probe()
+    }
+
+    /// Removes real servers that have lost their last connection since a sync gave them weight 0.
+    fn settle(&mut self, _programmed: &Cluster) -> Result<(), ProxyError> {
+        let mut calls = Calls::open()?;
+        self.in_use_mut().iter_mut().try_for_each(|proxier| proxier.settle(&mut calls))
+    }
+
+    /// Removes rules, every virtual service, link and sets, then resets the sysctls.
+    fn stop(&mut self) -> Result<(), ProxyError> {
+        let [four, six] = &mut self.proxiers;
+        let mut outcomes = vec![four.remove_rules()];
+        // Another process may have left some; a kernel without IPv6 tables has none.
+        let of_ipv6 = six.remove_rules();
+        if std::mem::take(&mut self.has_ipv6) {
+            outcomes.push(of_ipv6);
+        }
+        outcomes.extend([flush(), unbind_vips(), four.destroy_sets(), six.destroy_sets()]);
+        outcomes.extend(self.sysctls.restore().into_iter().map(|error| Err(error.into())));
+        ProxyError::gather(outcomes)
+    }
+
+    fn staged(&mut self) -> Option<&mut dyn Staged> {
+        Some(self)
+    }
+
+    fn audit(&mut self) -> Option<&mut dyn Audit> {
+        Some(self)
+    }
+}
+
+impl Staged for IpvsKubeProxy {
+    /// On a full request the sysctls. On every one chains, jumps, the dummy link and sets as far as
+    /// they are missing, and a look at the addresses.
+    fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
+        check_scheduler(&self.options.ipvs.scheduler)?;
+        let cluster = target(request);
+        self.has_ipv6 |= cluster.of_family(Family::V6).next().is_some();
+        if matches!(request, SyncRequest::Full(_)) {
+            for (name, value) in std::iter::once(CONNTRACK).chain(SYSCTLS) {
+                self.sysctls.change(name, value)?;
+            }
+            // An earlier process may have left servers of IPv6.
+            let left = observe::keys_as_listed(family_number()?)?;
+            self.has_ipv6 |= left.iter().any(|key| key.address.is_ipv6());
+        }
+        self.in_use_mut().iter_mut().try_for_each(Proxier::prepare)
+    }
+
+    /// What each family's kernel state is to be, and the text for its `iptables-restore`. A change
+    /// is found only by looking, so that of an incremental request the Cluster after it counts.
+    /// Messages of the size are those of the looks at virtual servers.
+    fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
+        let cluster = target(request);
+        let syncs: Vec<Sync> =
+            self.in_use().iter().map(|proxier| proxier.render(cluster)).collect();
+        let size = syncs.iter().fold(Size::default(), |sum, sync| Size {
+            rules: sum.rules + sync.rules,
+            messages: sum.messages + LOOKS * sync.desired.servers.len() as u64,
+            bytes: sum.bytes + sync.text.len() as u64,
+        });
+        let is_first = matches!(request, SyncRequest::Full(_));
+        Ok(Program::of(size, Syncs { syncs, is_first }))
+    }
+
+    /// Syncs IPv4, then IPv6. What was done before a refusal stays.
+    fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
+        let Syncs { syncs, is_first } = program.private(NAME)?;
+        let mut taken = CpuTime::default();
+        for (proxier, sync) in self.proxiers.iter_mut().zip(syncs) {
+            taken = taken + proxier.submit(sync, *is_first)?;
+        }
+        Ok(taken)
+    }
+}
+
+impl Audit for IpvsKubeProxy {
+    /// Lists virtual and real servers, sets, addresses and rules of the families in use, and
+    /// compares them with what they should be.
+    fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+        let observed = observe::services(family_number()?)?;
+        let mut differences = Differences::default();
+        for proxier in self.in_use() {
+            proxier.verify(cluster, &observed, &mut differences)?;
+        }
+        differences.into_result()
+    }
+}
+
+/// The Cluster that a request leads to.
+fn target<'a>(request: &SyncRequest<'a>) -> &'a Cluster {
+    match request {
+        SyncRequest::Full(cluster) => cluster,
+        SyncRequest::Incremental(step) => step.after(),
+    }
+}
