@@ -46,6 +46,8 @@ pub struct Descriptor {
     pub bucket_services: Option<Reading<Vec<u64>>>,
     /// Whether VIPs must be addresses of the node for it to see their packets.
     pub needs_local_vips: bool,
+    /// Whether a dummy link is its only way to make VIPs such addresses.
+    pub binds_by_link_alone: bool,
     /// Whether it programs Services of IPv4 alone.
     pub has_ipv4_alone: bool,
     /// What a sync takes, by the numbers of Services and of Endpoints.
@@ -146,6 +148,7 @@ impl Descriptor {
             counters: None,
             bucket_services: None,
             needs_local_vips: false,
+            binds_by_link_alone: false,
             has_ipv4_alone: false,
             cost: |_, _| Cost { sync: 300, per_1000_endpoints: 700, ..Cost::NOTHING },
             open,

@@ -171,7 +171,10 @@ mod tests {
         let purpose = |program: &str| {
             tools().into_iter().find(|tool| tool.program == program).unwrap().purpose
         };
-        assert_eq!(purpose("iptables-nft-restore"), "proxies iptables-nft and ipvs");
+        assert_eq!(
+            purpose("iptables-nft-restore"),
+            "proxies iptables-nft, ipvs and ipvs-kube-proxy"
+        );
         assert_eq!(purpose("nft"), "proxies nftables-1.33, nftables-1.36 and nftables-1.37");
         assert_eq!(purpose("ipvsadm"), "comparison with ipvsadm -R");
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use generators::{Families, VipLayout};
 use proxies::Descriptor;
+use proxies::ipvs::VipBinding;
 use results::replicate::Claim;
 
 use crate::imported::ImportedCluster;
@@ -106,6 +107,7 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     topology_of(&scenario.cluster).validate().context("[cluster] does not fit into the lab")?;
     check_load(&scenario)?;
     scenario.ipvs.check()?;
+    check_binding(&scenario)?;
     check_sysctls(&scenario.sysctl)?;
     scenario.claims.iter().try_for_each(Claim::check)?;
     Ok(scenario)
@@ -140,8 +142,6 @@ fn import(scenario: &mut Scenario) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A guest kernel's command line has room for 2,047 bytes (`COMMAND_LINE_SIZE`,
-/// `arch/x86/include/asm/setup.h`, Linux 6.1), of which vipbench needs some.
 /// Clients dial IPv4 alone; beside it most proxies program IPv6 too.
 fn check_families(scenario: &Scenario) -> anyhow::Result<()> {
     let families = scenario.cluster.families;
@@ -157,6 +157,23 @@ fn check_families(scenario: &Scenario) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether every proxy can make VIPs local as `[ipvs]` asks.
+fn check_binding(scenario: &Scenario) -> anyhow::Result<()> {
+    let is_unable =
+        |name: &&String| proxies::find(name).is_ok_and(|backend| backend.binds_by_link_alone);
+    let asked = scenario.ipvs.vip_binding;
+    if let (Some(VipBinding::LocalRoute), Some(proxy)) =
+        (asked, scenario.proxies.iter().find(is_unable))
+    {
+        bail!(
+            "ipvs.vip_binding = \"local-route\": {proxy} binds VIPs to a dummy link alone; leave one of them out"
+        );
+    }
+    Ok(())
+}
+
+/// A guest kernel's command line has room for 2,047 bytes (`COMMAND_LINE_SIZE`,
+/// `arch/x86/include/asm/setup.h`, Linux 6.1), of which vipbench needs some.
 fn check_kernel_cmdline(words: &str) -> anyhow::Result<()> {
     const BYTES_MAX: usize = 1_700;
     ensure!(
@@ -241,6 +258,10 @@ mod tests {
             (
                 "name = 'x'\nservices = [1]\nproxies = ['none']\nmeasures = ['vip_layout']",
                 "cluster.vip_layout",
+            ),
+            (
+                "name = 'x'\nservices = [1]\nproxies = ['ipvs', 'ipvs-kube-proxy']\n[ipvs]\nvip_binding = 'local-route'",
+                "ipvs-kube-proxy binds VIPs to a dummy link alone",
             ),
             (
                 "name = 'x'\nservices = [1]\nproxies = ['none']\nkernels = ['6.1,newest']",

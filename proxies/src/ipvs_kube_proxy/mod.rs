@@ -55,6 +55,7 @@ pub(crate) static IPVS_KUBE_PROXY: Descriptor = Descriptor {
     modules: &[modules::CONNTRACK, XTABLES, NF_TABLES, &["ip6t_REJECT"], SETS, SCHEDULERS],
     bucket_services: Some(buckets::lengths),
     needs_local_vips: true,
+    binds_by_link_alone: true,
     cost: |_, _| Cost { sync: 3_000, per_1000_endpoints: 9_000, ..Cost::NOTHING },
     ..Descriptor::new(NAME, "ipvs", |options| Box::new(IpvsKubeProxy::new(options)))
 };
