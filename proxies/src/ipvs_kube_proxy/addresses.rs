@@ -1,7 +1,7 @@
 //! The addresses of the node and of the dummy link, one request each.
 //!
-//! pkg/proxy/ipvs/netlink_linux.go, Kubernetes 1.36. The index of the link, which kube-proxy asks
-//! for by rtnetlink before each address, is asked for by `ioctl`.
+//! `pkg/proxy/ipvs/netlink_linux.go`, Kubernetes 1.36. The index of the link, which kube-proxy
+//! asks for by rtnetlink before each address, is asked for by `ioctl`.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,6 +1,6 @@
 //! IPVS by one request a call, each acknowledged, as kube-proxy's library makes them.
 //!
-//! pkg/proxy/ipvs/util/ipvs_linux.go, Kubernetes 1.36, which opens one socket and keeps it.
+//! `pkg/proxy/ipvs/util/ipvs_linux.go`, Kubernetes 1.36, which opens one socket and keeps it.
 
 use generators::Family as AddressFamily;
 use linux::netlink::socket::Family;

@@ -24,19 +24,19 @@ pub(super) struct Node {
     /// Those of all links but the dummy link, which are never bound to that.
     own: Vec<IpAddr>,
     /// Those that node ports answer on.
-    node_ports: Vec<IpAddr>,
+    answering: Vec<IpAddr>,
 }
 
 impl Node {
     /// A node with these addresses. Node ports answer on all of them, unless options say on which
     /// (`--nodeport-addresses`).
     pub fn new(family: Family, options: &Options, own: Vec<IpAddr>) -> Self {
-        let node_ports = if options.node_addresses.is_empty() {
+        let answering = if options.node_addresses.is_empty() {
             own.clone()
         } else {
             options.node_addresses(family).filter(|address| !address.is_loopback()).collect()
         };
-        Self { family, own, node_ports }
+        Self { family, own, answering }
     }
 }
 
@@ -88,7 +88,7 @@ impl Desired {
     fn add_servers(&mut self, service: &Service, node: &Node, options: &Options) {
         let (targets, protocol) = (service.targets(), service.protocol());
         let settings = settings(&options.ipvs.scheduler, service.extras().affinity_s);
-        for (at, kind) in virtual_services(service, node.node_ports.iter().copied()) {
+        for (at, kind) in virtual_services(service, node.answering.iter().copied()) {
             let is_bound = match kind {
                 FrontendKind::ClusterIp => true,
                 FrontendKind::NodePort => false,
@@ -161,14 +161,14 @@ impl Desired {
     fn add_node_port(&mut self, service: &Service, node: &Node) {
         let extras = service.extras();
         if let Some(port) = extras.node_port {
-            if node.node_ports.is_empty() {
+            if node.answering.is_empty() {
                 return;
             }
             let (all, local, entries) = match service.protocol() {
                 Protocol::Tcp => (Set::NodePortTcp, Set::NodePortLocalTcp, vec![port.to_string()]),
                 Protocol::Udp => (Set::NodePortUdp, Set::NodePortLocalUdp, vec![port.to_string()]),
                 Protocol::Sctp => {
-                    let entries = node.node_ports.iter().map(|ip| format!("{ip},sctp:{port}"));
+                    let entries = node.answering.iter().map(|ip| format!("{ip},sctp:{port}"));
                     (Set::NodePortSctp, Set::NodePortLocalSctp, entries.collect())
                 }
             };

@@ -105,7 +105,8 @@ fn parse(text: &str) -> Result<BTreeMap<String, SavedSet>, ProxyError> {
         let (verb, name, rest) = (words.next(), words.next(), words.next());
         match (verb, name, rest) {
             (Some("create"), Some(name), Some(properties)) => {
-                sets.entry(name.to_owned()).or_default().properties = properties.to_owned();
+                let set = sets.entry(name.to_owned()).or_default();
+                properties.clone_into(&mut set.properties);
             }
             (Some("add"), Some(name), Some(entry)) => {
                 let set = sets.get_mut(name).ok_or_else(|| malformed("its set is not there"))?;

@@ -90,12 +90,10 @@ impl IpvsKubeProxy {
         Self { options, proxiers, has_ipv6: false, sysctls: Sysctls::default() }
     }
 
-    fn in_use(&self) -> &[Proxier] {
-        if self.has_ipv6 { &self.proxiers } else { &self.proxiers[..1] }
-    }
-
-    fn in_use_mut(&mut self) -> &mut [Proxier] {
-        if self.has_ipv6 { &mut self.proxiers } else { &mut self.proxiers[..1] }
+    /// The proxiers that are at work.
+    fn in_use(&mut self) -> &mut [Proxier] {
+        let count = if self.has_ipv6 { 2 } else { 1 };
+        self.proxiers.get_mut(..count).unwrap_or_default()
     }
 }
 
@@ -111,7 +109,7 @@ impl Backend for IpvsKubeProxy {
     /// Removes real servers that have lost their last connection since a sync gave them weight 0.
     fn settle(&mut self, _programmed: &Cluster) -> Result<(), ProxyError> {
         let mut calls = Calls::open()?;
-        self.in_use_mut().iter_mut().try_for_each(|proxier| proxier.settle(&mut calls))
+        self.in_use().iter_mut().try_for_each(|proxier| proxier.settle(&mut calls))
     }
 
     /// Removes rules, every virtual service, link and sets, then resets the sysctls.
@@ -143,7 +141,7 @@ impl Staged for IpvsKubeProxy {
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
         check_scheduler(&self.options.ipvs.scheduler)?;
         let cluster = target(request);
-        self.has_ipv6 |= cluster.of_family(Family::V6).next().is_some();
+        self.has_ipv6 |= has_ipv6(cluster);
         if matches!(request, SyncRequest::Full(_)) {
             for (name, value) in std::iter::once(CONNTRACK).chain(SYSCTLS) {
                 self.sysctls.change(name, value)?;
@@ -152,7 +150,7 @@ impl Staged for IpvsKubeProxy {
             let left = observe::keys_as_listed(family_number()?)?;
             self.has_ipv6 |= left.iter().any(|key| key.address.is_ipv6());
         }
-        self.in_use_mut().iter_mut().try_for_each(Proxier::prepare)
+        self.in_use().iter_mut().try_for_each(Proxier::prepare)
     }
 
     /// What each family's kernel state is to be, and the text for its `iptables-restore`. A change
@@ -160,8 +158,10 @@ impl Staged for IpvsKubeProxy {
     /// Messages of the size are those of the looks at virtual servers.
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
         let cluster = target(request);
-        let syncs: Vec<Sync> =
-            self.in_use().iter().map(|proxier| proxier.render(cluster)).collect();
+        let [four, six] = &self.proxiers;
+        let six = (self.has_ipv6 || has_ipv6(cluster)).then_some(six);
+        let in_use = std::iter::once(four).chain(six);
+        let syncs: Vec<Sync> = in_use.map(|proxier| proxier.render(cluster)).collect();
         let size = syncs.iter().fold(Size::default(), |sum, sync| Size {
             rules: sum.rules + sync.rules,
             messages: sum.messages + LOOKS * sync.desired.servers.len() as u64,
@@ -183,16 +183,22 @@ impl Staged for IpvsKubeProxy {
 }
 
 impl Audit for IpvsKubeProxy {
-    /// Lists virtual and real servers, sets, addresses and rules of the families in use, and
-    /// compares them with what they should be.
+    /// Lists virtual and real servers, sets, addresses and rules, and compares them with what they
+    /// should be. Of IPv6 all but the servers are there only if it is, or was, in use.
     fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
         let observed = observe::services(family_number()?)?;
         let mut differences = Differences::default();
+        self.has_ipv6 |= has_ipv6(cluster);
+        self.has_ipv6 |= observed.iter().any(|found| found.key.address.is_ipv6());
         for proxier in self.in_use() {
             proxier.verify(cluster, &observed, &mut differences)?;
         }
         differences.into_result()
     }
+}
+
+fn has_ipv6(cluster: &Cluster) -> bool {
+    cluster.of_family(Family::V6).next().is_some()
 }
 
 /// The Cluster that a request leads to.

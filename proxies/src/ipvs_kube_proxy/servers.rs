@@ -1,7 +1,7 @@
 //! Brings virtual and real servers to what is wanted, with a look at each of them in every sync.
 //!
 //! `syncService`, `syncEndpoint` and `cleanLegacyService` in pkg/proxy/ipvs/proxier.go, and
-//! pkg/proxy/ipvs/graceful_termination.go, Kubernetes 1.36.
+//! `pkg/proxy/ipvs/graceful_termination.go`, Kubernetes 1.36.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
