@@ -9,8 +9,8 @@
 //! goes (`submit`). What each file says is done there has its source in it.
 //!
 //! Differences: a refusal ends the sync where kube-proxy logs it; both families are prepared before
-//! either is submitted; a Cluster without Services of IPv6 is synced for IPv4 alone; the kernel's
-//! connection tracking is not cleaned up. Of [`IpvsOptions`](crate::ipvs::IpvsOptions) scheduler and
+//! either is submitted; a Cluster without Services of IPv6 is synced for IPv4 alone, and one with
+//! them for both in every sync. Of [`IpvsOptions`](crate::ipvs::IpvsOptions) scheduler and
 //! iptables count; the rest is kube-proxy's.
 
 mod addresses;
@@ -140,7 +140,7 @@ impl Staged for IpvsKubeProxy {
     /// they are missing, and a look at the addresses.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
         check_scheduler(&self.options.ipvs.scheduler)?;
-        let cluster = target(request);
+        let cluster = request.after();
         self.has_ipv6 |= has_ipv6(cluster);
         if matches!(request, SyncRequest::Full(_)) {
             for (name, value) in std::iter::once(CONNTRACK).chain(SYSCTLS) {
@@ -157,7 +157,7 @@ impl Staged for IpvsKubeProxy {
     /// is found only by looking, so that of an incremental request the Cluster after it counts.
     /// Messages of the size are those of the looks at virtual servers.
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
-        let cluster = target(request);
+        let cluster = request.after();
         let [four, six] = &self.proxiers;
         let six = (self.has_ipv6 || has_ipv6(cluster)).then_some(six);
         let in_use = std::iter::once(four).chain(six);
@@ -168,7 +168,7 @@ impl Staged for IpvsKubeProxy {
             bytes: sum.bytes + sync.text.len() as u64,
         });
         let is_first = matches!(request, SyncRequest::Full(_));
-        Ok(Program::of(size, Syncs { syncs, is_first }))
+        Ok(Program::of(size, Syncs { syncs, is_first }).with_cleanup(request))
     }
 
     /// Syncs IPv4, then IPv6. What was done before a refusal stays.
@@ -178,6 +178,7 @@ impl Staged for IpvsKubeProxy {
         for (proxier, sync) in self.proxiers.iter_mut().zip(syncs) {
             taken = taken + proxier.submit(sync, *is_first)?;
         }
+        program.forget_stale_connections()?;
         Ok(taken)
     }
 }
@@ -199,12 +200,4 @@ impl Audit for IpvsKubeProxy {
 
 fn has_ipv6(cluster: &Cluster) -> bool {
     cluster.of_family(Family::V6).next().is_some()
-}
-
-/// The Cluster that a request leads to.
-fn target<'a>(request: &SyncRequest<'a>) -> &'a Cluster {
-    match request {
-        SyncRequest::Full(cluster) => cluster,
-        SyncRequest::Incremental(step) => step.after(),
-    }
 }
