@@ -25,7 +25,7 @@ fn options() -> Options {
 /// The sets of options that make a backend another one.
 fn settings_of(backend: &Descriptor) -> Vec<fn() -> Options> {
     match (backend.name, backend.family) {
-        (ipvs_kube_proxy::NAME, _) => vec![ipvs_kube_proxy::options, ipvs_kube_proxy::legacy],
+        (ipvs_kube_proxy::NAME, _) => vec![ipvs_kube_proxy::options],
         (_, IPVS) => vec![ipvs::options, ipvs::local_route, ipvs::bare],
         _ => vec![options],
     }

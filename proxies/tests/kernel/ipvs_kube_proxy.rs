@@ -13,7 +13,7 @@ use crate::drive::{Drive, full_sync, open};
 use crate::golden;
 use crate::ipvs::{self, kernel_tests};
 use crate::netns::{in_new_namespace, make_network_10_local};
-use crate::witness::{SYSCTLS, output, sysctl};
+use crate::witness::{SYSCTLS, output, state, sysctl};
 
 /// The backend.
 pub const NAME: &str = "ipvs-kube-proxy";
@@ -25,7 +25,7 @@ pub fn options() -> Options {
 }
 
 /// The same by iptables-legacy.
-pub fn legacy() -> Options {
+fn legacy() -> Options {
     let Options { xtables_lock, .. } = ipvs::local_route();
     let mut options = Options { xtables_lock, ..options() };
     options.ipvs.iptables = IptablesVariant::Legacy;
@@ -97,6 +97,19 @@ kernel_tests! {
         }
         full_sync(&mut *proxy, &cluster);
         proxy.verify(&cluster).expect("all is well again");
+    }
+
+    fn iptables_legacy_holds_the_same_rules() {
+        let before = of_all_kinds();
+        let mut proxy = open(NAME, &legacy());
+        full_sync(&mut *proxy, &before);
+        proxy.verify(&before).expect("a full sync is in the kernel");
+        let gone = Change::ServiceRemoved(before.services()[0].id());
+        let step = before.step(vec![gone]).expect("it fits");
+        proxy.apply(&step).expect("an incremental sync");
+        proxy.verify(step.after()).expect("a Change is in the kernel");
+        proxy.stop().expect("it stops");
+        assert_eq!(state(), Vec::<String>::new());
     }
 
     fn a_quick_start_leads_to_the_same() {
