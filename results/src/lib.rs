@@ -9,6 +9,7 @@
 
 pub mod calibration;
 pub mod capacity;
+pub mod check;
 pub mod clocks;
 mod compact;
 pub mod compare;

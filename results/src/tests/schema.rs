@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::calibration::{CALIBRATION_SCHEMA, Calibration};
 use crate::capacity::{CAPACITY_SCHEMA, CapacityPlan, PlanOptions};
+use crate::check::{CHECK_SCHEMA, Check};
 use crate::compare::{COMPARE_SCHEMA, Comparison, Side, compare};
 use crate::fixture;
 use crate::gate::{self, GATE_SCHEMA, Gate, Thresholds};
@@ -20,7 +21,7 @@ const UPDATE: &str = "VIPBENCH_UPDATE_SCHEMA";
 const CELL_SCHEMA: &str = "vipbench.cell/1";
 
 /// Every schema with its name.
-fn all() -> [(&'static str, Value); 6] {
+fn all() -> [(&'static str, Value); 7] {
     let (run, cell) = (
         "run.json of a vipbench results folder",
         "one line of cells.jsonl of a vipbench results folder",
@@ -31,6 +32,7 @@ fn all() -> [(&'static str, Value); 6] {
         titled::<Comparison>(COMPARE_SCHEMA, "two runs or kernels set against each other"),
         titled::<Gate>(GATE_SCHEMA, "a verdict on a run"),
         titled::<Calibration>(CALIBRATION_SCHEMA, "what is known of the gate"),
+        titled::<Check>(CHECK_SCHEMA, "whether proxies conform"),
         titled::<CapacityPlan>(CAPACITY_SCHEMA, "what a budget allows each proxy and kernel"),
     ]
 }
