@@ -50,10 +50,38 @@ pub struct Descriptor {
     pub binds_by_link_alone: bool,
     /// Whether it programs Services of IPv4 alone.
     pub has_ipv4_alone: bool,
+    /// How it chooses among the Endpoints of a Service.
+    pub spread: Spread,
+    /// Where it is known to do something else than Kubernetes has it.
+    pub deviations: &'static [Deviation],
     /// What a sync takes, by the numbers of Services and of Endpoints.
     pub cost: fn(u64, u64) -> Cost,
     /// Makes the backend. Touches nothing: [`Backend::probe`] tells whether it can work here.
     pub open: fn(&Options) -> Box<dyn Backend>,
+}
+
+/// How a proxy chooses among the Endpoints of a Service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// By chance, each as likely as any other.
+    Even,
+    /// One after the other.
+    InTurn,
+}
+
+/// Something else than Kubernetes has it, in the words of `vipbench check`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deviation {
+    /// The behaviours.
+    pub subjects: &'static [&'static str],
+    /// Who dials; empty: anybody.
+    pub sources: &'static [&'static str],
+    /// What is dialled; empty: anything.
+    pub frontends: &'static [&'static str],
+    /// How what comes instead begins.
+    pub came: &'static str,
+    /// Why, with its source.
+    pub reason: &'static str,
 }
 
 /// A program that a backend starts.
@@ -150,6 +178,8 @@ impl Descriptor {
             needs_local_vips: false,
             binds_by_link_alone: false,
             has_ipv4_alone: false,
+            spread: Spread::Even,
+            deviations: &[],
             cost: |_, _| Cost { sync: 300, per_1000_endpoints: 700, ..Cost::NOTHING },
             open,
         }

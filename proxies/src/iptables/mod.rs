@@ -25,6 +25,7 @@ use linux::sysctl::Sysctls;
 
 use crate::backend::{Audit, Backend, Staged};
 use crate::descriptor::{Admin, Append, Cost, Descriptor, Format, Tool};
+use crate::deviations;
 use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::families::Families;
@@ -87,6 +88,7 @@ pub(crate) static LEGACY: Descriptor = Descriptor {
         per_1000_services_passed: 170,
         ..Cost::NOTHING
     },
+    deviations: deviations::IPTABLES,
     ..Descriptor::new("iptables-legacy", "iptables", |options| {
         Box::new(Iptables::new(&LEGACY, Variant::Legacy, options))
     })
@@ -112,6 +114,7 @@ pub(crate) static NFT: Descriptor = Descriptor {
         per_million_pairs: 1_700,
         per_1000_services_passed: 500,
     },
+    deviations: deviations::IPTABLES,
     ..Descriptor::new("iptables-nft", "iptables", |options| {
         Box::new(Iptables::new(&NFT, Variant::Nft, options))
     })

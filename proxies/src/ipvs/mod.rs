@@ -29,7 +29,8 @@ use linux::CpuTime;
 use linux::netlink::route;
 
 use crate::backend::{Audit, Backend, Staged};
-use crate::descriptor::{Admin, Descriptor, Format, Tool};
+use crate::descriptor::{Admin, Descriptor, Format, Spread, Tool};
+use crate::deviations;
 use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::iptables::TOOL_NFT;
@@ -76,6 +77,9 @@ pub(crate) static IPVS: Descriptor = Descriptor {
     bucket_services: Some(buckets::lengths),
     needs_local_vips: true,
     has_ipv4_alone: true,
+    // The scheduler `rr`.
+    spread: Spread::InTurn,
+    deviations: deviations::IPVS,
     ..Descriptor::new(NAME, "ipvs", |options| Box::new(Ipvs::new(options)))
 };
 

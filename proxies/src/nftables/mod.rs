@@ -28,6 +28,7 @@ use linux::{CpuTime, ToolError};
 
 use crate::backend::{Audit, Backend, Staged};
 use crate::descriptor::{Admin, Cost, Descriptor, Format, Tool};
+use crate::deviations;
 use crate::error::ProxyError;
 use crate::families::Families;
 use crate::modules::{CONNTRACK, NF_TABLES};
@@ -44,6 +45,7 @@ pub(crate) use {commands::listed_rule, verify::with_number};
 /// The backend `nftables-1.33`.
 pub(crate) static V1_33: Descriptor = Descriptor {
     summary: "kube-proxy's nftables mode in the rule layout of Kubernetes 1.33",
+    deviations: deviations::NFTABLES_1_33,
     ..descriptor(
         ("nftables-1.33", "green"),
         &[Format {

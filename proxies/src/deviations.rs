@@ -1,0 +1,80 @@
+//! Where proxies are known to do something else than Kubernetes has it, each with its source.
+
+use crate::descriptor::Deviation;
+
+/// Of kube-proxy's iptables mode.
+pub(crate) const IPTABLES: &[Deviation] = &[Deviation {
+    subjects: &["no-endpoints", "not-ready"],
+    sources: &["node"],
+    frontends: &["external IP", "load-balancer IP"],
+    came: "nothing came",
+    reason: "KUBE-EXTERNAL-SERVICES, which refuses, is reached from INPUT and FORWARD alone, so the node's own packets \
+                 go out (iptablesJumpChains in pkg/proxy/iptables/proxier.go, Kubernetes 1.36)",
+}];
+
+/// Of kube-proxy's nftables mode as of Kubernetes 1.33.
+pub(crate) const NFTABLES_1_33: &[Deviation] = &[Deviation {
+    subjects: &["external-local-away"],
+    sources: &["node"],
+    frontends: &["external IP", "load-balancer IP"],
+    came: "nothing came",
+    reason: "filter-output, hooked before destinations are translated, drops what is in no-endpoint-services, and \
+                 does not tell the node from callers outside (setupNFTables in pkg/proxy/nftables/proxier.go, Kubernetes \
+                 1.33; later versions look after the translation)",
+}];
+
+/// Frontends that are meant for callers outside.
+const EXTERNAL: &[&str] = &["external IP", "load-balancer IP", "node port"];
+/// What `ipvs` leaves out.
+const ONE_CHOICE: &str = "the proxy has no external policy: it masquerades what comes to these frontends, and sends it to every \
+                          Endpoint that may be reached from the node (docs/proxies.md)";
+
+/// Of IPVS by generic netlink.
+pub(crate) const IPVS: &[Deviation] = &[
+    Deviation {
+        subjects: &["external-local", "external-local-away", "terminating"],
+        sources: &[],
+        frontends: EXTERNAL,
+        came: "an answer by ",
+        reason: ONE_CHOICE,
+    },
+    Deviation {
+        subjects: &["affinity"],
+        sources: &["outside"],
+        frontends: EXTERNAL,
+        // The caller's own address, which begins the words, is masqueraded.
+        came: "172.20.",
+        reason: ONE_CHOICE,
+    },
+    Deviation {
+        subjects: &["source-ranges"],
+        sources: &[],
+        frontends: &["load-balancer IP"],
+        came: "an answer by ",
+        reason: "the proxy admits every client to a load balancer's address (docs/proxies.md)",
+    },
+    Deviation {
+        subjects: &["internal-local-away"],
+        sources: &[],
+        frontends: &[],
+        came: "refused",
+        reason: "a virtual service without real servers is refused by the message that its port is unreachable \
+                 (ip_vs_leave in net/netfilter/ipvs/ip_vs_core.c, Linux 6.1)",
+    },
+    Deviation {
+        subjects: &["large"],
+        sources: &["node"],
+        frontends: &["cluster IP"],
+        came: "Message too long",
+        reason: "IPVS takes the node's own packets before they are cut, and refuses those longer than the way's MTU \
+                 (ensure_mtu_is_adequate in net/netfilter/ipvs/ip_vs_xmit.c, Linux 6.1)",
+    },
+    Deviation {
+        subjects: &["affinity-ends"],
+        sources: &[],
+        frontends: &[],
+        came: "0 of ",
+        reason: "a template of persistence lives on while connections that it made are remembered, longer than the time that \
+                 is asked for here (ip_vs_conn_expire in net/netfilter/ipvs/ip_vs_conn.c, Linux 6.1)",
+    },
+];
