@@ -2,6 +2,7 @@
 //! only `main`.
 #![warn(clippy::print_stdout, clippy::print_stderr)] // `console` prints
 
+pub mod check;
 pub mod cli;
 pub mod command;
 pub mod console;

@@ -9,7 +9,7 @@ use vipbench::console;
 
 fn main() -> ExitCode {
     if lab::guest::is_pid1() {
-        lab::guest::run_pid1(&vipbench::measure::handle);
+        lab::guest::run_pid1(&vipbench::place::handle);
     }
     let done = match Cli::try_parse() {
         Ok(cli) => vipbench::command::dispatch(cli),

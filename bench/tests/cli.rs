@@ -70,6 +70,22 @@ fn an_unknown_proxy_is_refused_with_the_known_ones() {
 }
 
 #[test]
+fn a_check_of_what_there_is_not_is_refused_with_what_there_is() {
+    let dir = TempDir::new().unwrap();
+    for (options, wanted) in [
+        (["--proxy", "envoy"], ["no proxy is called `envoy`", "iptables-nft"]),
+        (["--topology", "mesh"], ["mesh", "two-nodes-ipip"]),
+        (["--family", "ipx"], ["ipx", "ipv6"]),
+    ] {
+        let output = vipbench(dir.path()).args(["check", "-o", "out"]).args(options).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_says(&String::from_utf8(output.stderr).unwrap(), &wanted);
+        assert!(!dir.path().join("out").exists());
+    }
+}
+
+#[test]
 fn a_missing_kernel_file_is_refused_by_name() {
     let said = refused(
         GOOD,

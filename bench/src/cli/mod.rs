@@ -2,6 +2,7 @@
 //! `command`.
 
 mod capacity;
+mod check;
 mod cluster;
 mod format;
 mod gate;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 pub use capacity::{CapacityArgs, CapacityCommand, CapacitySearchArgs};
+pub use check::{CheckArgs, FamilyChoice};
 pub use cluster::{FormArgs, GenerateArgs, ImportArgs};
 pub use format::ClusterFormat;
 pub use gate::{AcrossChoice, CalibrateArgs, GateArgs, GateFormat};
@@ -33,6 +35,7 @@ Examples:
   vipbench run scenarios/quick.toml          five proxies, three sizes, a report
   vipbench run scenarios/quick.toml --proxy ipvs --proxy none --services 1000
   vipbench run scenarios/quick.toml -o runs/mine --resume
+  vipbench check                             does each proxy do what Kubernetes demands?
   vipbench export runs/mine --format csv > mine.csv
   vipbench run scenarios/quick.toml --cluster mine.json    your own cluster, see `vipbench import --help`
   vipbench compare runs/kernels --base-kernel 6.1 --new-kernel 6.12
@@ -57,6 +60,9 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Run a scenario and write a results folder with a report
     Run(RunArgs),
+    /// Prove by packets who can reach what through each proxy, as a matrix
+    #[command(after_help = check::EXAMPLES)]
+    Check(CheckArgs),
     /// Write a synthetic Cluster as JSON, Kubernetes objects, iptables or IPVS text, or serve it to
     /// kubectl
     Generate(GenerateArgs),

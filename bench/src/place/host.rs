@@ -4,7 +4,6 @@
 //! The child makes the namespaces and takes them with it, however it ends.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +15,7 @@ use linux::netns::Namespace;
 use linux::process::{Child, Limits};
 use proxies::Options;
 use results::{Clock, Outcome};
+use serde::de::DeserializeOwned;
 
 use crate::measure::spec::{CellAnswer, CellSpec};
 
@@ -72,34 +72,59 @@ impl HostPlace {
         limit: Duration,
         aborted: &AtomicBool,
     ) -> anyhow::Result<CellAnswer> {
-        let job = dir.join("cell.json");
-        std::fs::write(&job, serde_json::to_vec(spec)?)
-            .with_context(|| job.display().to_string())?;
-        let mut command =
-            Command::new(std::env::current_exe().context("finding this program's own file")?);
-        command.arg("cell").arg(&job);
-        // The legacy tools lock one file a mount namespace; labs that have nothing in common should
-        // not meet there.
-        command.env("XTABLES_LOCKFILE", dir.join("xtables.lock"));
-        let child =
-            Child::spawn(command, Limits { deadline: limit, output_bytes_max: ANSWER_BYTES_MAX })?;
-        while child.is_running() {
-            if aborted.load(Ordering::Relaxed) {
-                child.stop()?;
-                bail!("ended on request");
-            }
-            std::thread::sleep(POLL);
+        match answered(&serde_json::to_vec(spec)?, dir, limit, aborted) {
+            Ok(answer) => serde_json::from_slice(&answer).context("the cell's answer"),
+            Err(error) => match error.downcast_ref() {
+                Some(ToolError::Timeout { .. }) => Ok(censored(limit)),
+                _ => Err(error),
+            },
         }
-        let output = match child.wait() {
-            Ok(output) => output,
-            Err(ToolError::Timeout { .. }) => return Ok(censored(limit)),
-            Err(error) => return Err(error.into()),
-        };
-        if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        serde_json::from_slice(&output.stdout).context("the cell's answer is not understood")
     }
+
+    /// Does a job that is no cell in a child process, with `dir` for its files.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; a child that takes longer than `limit`.
+    pub fn ask<T: DeserializeOwned>(
+        &self,
+        payload: &str,
+        dir: &Path,
+        limit: Duration,
+    ) -> anyhow::Result<T> {
+        let answer = answered(payload.as_bytes(), dir, limit, &AtomicBool::new(false))?;
+        serde_json::from_slice(&answer).context("the job's answer is not understood")
+    }
+}
+
+/// What a child process says to a job.
+fn answered(
+    job: &[u8],
+    dir: &Path,
+    limit: Duration,
+    aborted: &AtomicBool,
+) -> anyhow::Result<Vec<u8>> {
+    let path = dir.join("job");
+    std::fs::write(&path, job).with_context(|| path.display().to_string())?;
+    let mut command =
+        Command::new(std::env::current_exe().context("finding this program's own file")?);
+    command.arg("cell").arg(&path);
+    // The legacy tools lock one file a mount namespace; labs that have nothing in common should
+    // not meet there.
+    command.env("XTABLES_LOCKFILE", dir.join("xtables.lock"));
+    let child =
+        Child::spawn(command, Limits { deadline: limit, output_bytes_max: ANSWER_BYTES_MAX })?;
+    while child.is_running() {
+        if aborted.load(Ordering::Relaxed) {
+            child.stop()?;
+            bail!("ended on request");
+        }
+        std::thread::sleep(POLL);
+    }
+    let output = child.wait()?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(output.stdout)
 }
 
 fn censored(limit: Duration) -> CellAnswer {
@@ -119,18 +144,6 @@ fn scheduling() -> Option<String> {
         _ => return None,
     };
     Some(name.to_owned())
-}
-
-/// Runs the cell of a job file and prints its answer: the child's side of [`HostPlace::run`].
-///
-/// # Errors
-/// An unreadable job, or the cell's own error.
-pub fn run_child(job: &Path) -> anyhow::Result<()> {
-    let spec = File::open(job).with_context(|| job.display().to_string())?;
-    let spec: CellSpec =
-        serde_json::from_reader(std::io::BufReader::new(spec)).context("the cell's job")?;
-    serde_json::to_writer(std::io::stdout().lock(), &crate::measure::run(&spec))?;
-    Ok(())
 }
 
 /// What this machine's kernel lacks for the named proxies, found by trying in a throw-away

@@ -5,6 +5,7 @@ mod accelerator;
 mod choose;
 mod guest;
 mod host;
+mod inside;
 mod tools;
 mod work;
 
@@ -19,7 +20,8 @@ use results::{Clock, GuestRecord, Metric, Outcome};
 pub use accelerator::{Probed, known_kvm, probe_kvm};
 pub use choose::{Asked, Setting, choose, select_kernels};
 pub use guest::{GuestOptions, GuestPlace, answer_of, ended_well};
-pub use host::{HostPlace, missing_on_host, run_child};
+pub use host::{HostPlace, missing_on_host};
+pub use inside::{handle, run_child};
 pub use tools::{Tool, require_emulator, tool_versions, tools};
 pub use work::{WorkDir, abandoned, remove_work_folders};
 

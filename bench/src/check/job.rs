@@ -1,0 +1,42 @@
+//! What a check of one proxy is asked, and the way it takes into a child process or a guest.
+
+use lab::topology::Shape;
+use serde::{Deserialize, Serialize};
+
+/// Before the JSON of a [`Job`], which tells it from a cell's.
+const PREFIX: &str = "check ";
+
+/// The check of one proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its name.
+    pub proxy: String,
+    /// Where.
+    pub topology: Shape,
+    /// Whether with Services of IPv4.
+    pub ipv4: bool,
+    /// Whether with Services of IPv6.
+    pub ipv6: bool,
+}
+
+impl Job {
+    /// The job as text.
+    ///
+    /// # Errors
+    /// None that a job could cause.
+    pub fn payload(&self) -> serde_json::Result<String> {
+        Ok(format!("{PREFIX}{}", serde_json::to_string(self)?))
+    }
+
+    /// The job in such a text; nothing if it is something else.
+    pub fn of(payload: &str) -> Option<serde_json::Result<Self>> {
+        payload.strip_prefix(PREFIX).map(serde_json::from_str)
+    }
+}
+
+/// Does the job of a payload, if it is a check, and gives its answer as JSON.
+pub fn handle(payload: &str) -> Option<Result<String, String>> {
+    Some(Job::of(payload)?.map_err(|error| format!("the check's job: {error}")).and_then(|job| {
+        serde_json::to_string(&super::run(&job)).map_err(|error| error.to_string())
+    }))
+}

@@ -1,0 +1,198 @@
+//! Whether a proxy conforms: a small Cluster of every kind of Service, servers that say who they
+//! are and whom they see, clients everywhere, and what must come derived from the model alone.
+//!
+//! `expectation` is what must come, `subjects` the Services by behaviour, `lab` the hosts, `paths`
+//! who dials what. `client` and `server` are the packets. `spread`, `affinity` and `change` test
+//! what takes more than one dial after the other; `deviations` are what is known of proxies. A
+//! check changes only the namespaces that it makes.
+
+mod affinity;
+mod change;
+mod client;
+mod deviations;
+mod expectation;
+mod job;
+mod lab;
+mod not_covered;
+mod paths;
+mod server;
+mod spread;
+mod subjects;
+
+use std::sync::Mutex;
+
+use anyhow::Context;
+use generators::{Cluster, Family};
+use linux::sysctl::Sysctls;
+use proxies::{Backend, Descriptor, NftablesOptions, Options, ProxyError};
+use results::check::{CheckedProxy, Probe};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+pub use job::{Job, handle};
+pub use not_covered::not_covered;
+pub use subjects::subjects;
+
+use lab::{CheckLab, Site};
+use paths::Path;
+use server::Servers;
+use subjects::Case;
+
+/// Checks a proxy in this kernel; needs root. Whatever goes wrong is in the answer.
+pub fn run(job: &Job) -> CheckedProxy {
+    run_disturbed(job, || Ok(()))
+}
+
+/// The same, with something done to the node's namespace behind the proxy's back, once it is
+/// programmed: what a check must notice.
+pub fn run_disturbed(
+    job: &Job,
+    disturb: impl FnOnce() -> anyhow::Result<()> + Send,
+) -> CheckedProxy {
+    let mut checked = CheckedProxy {
+        name: job.proxy.clone(),
+        probes: Vec::new(),
+        skipped: Vec::new(),
+        failed: None,
+    };
+    if let Err(error) = attempt(job, disturb, &mut checked) {
+        let reason = crate::in_words(&error);
+        match error.downcast_ref::<ProxyError>() {
+            Some(ProxyError::Unsupported { .. }) => checked.skip("everything", reason),
+            _ => checked.failed = Some(reason),
+        }
+    }
+    checked
+}
+
+fn attempt(
+    job: &Job,
+    disturb: impl FnOnce() -> anyhow::Result<()> + Send,
+    checked: &mut CheckedProxy,
+) -> anyhow::Result<()> {
+    let proxy = proxies::find(&job.proxy)?;
+    let families = families(job, proxy, checked);
+    if families.is_empty() {
+        return Ok(());
+    }
+    make_room_for_sockets()?;
+    let lab = CheckLab::build(job.topology)?;
+    let mut sites = Vec::new();
+    for family in families {
+        let site = lab.site(family)?;
+        let cases = subjects::cases(&site)?;
+        sites.push((site, cases));
+    }
+    let services = sites.iter().flat_map(|(_, cases)| cases).map(|case| case.service.clone());
+    let cluster = Cluster::new(services.collect())?;
+    let options = options(&lab, &sites)?;
+    let _servers = Servers::start(lab.listening(&cluster)?)?;
+    lab.topology.node().enter(|| {
+        refuse_without_limit(job)?;
+        let mut backend = (proxy.open)(&options);
+        backend.probe()?;
+        backend.start(&cluster)?;
+        disturb()?;
+        let probes = probed(proxy, backend.as_mut(), &cluster, &sites);
+        let stopped = backend.stop();
+        checked.probes = probes?;
+        Ok(stopped?)
+    })?
+}
+
+/// Everything, in the node's namespace.
+fn probed(
+    proxy: &Descriptor,
+    backend: &mut dyn Backend,
+    cluster: &Cluster,
+    sites: &[(Site, Vec<Case>)],
+) -> anyhow::Result<Vec<Probe>> {
+    let mut probes = Vec::new();
+    for (site, cases) in sites {
+        probes.extend(walked(site, &paths::paths(site, cases))?);
+        probes.extend(spread::probes(site, cases, proxy.spread)?);
+    }
+    probes.extend(affinity::probes(sites)?);
+    probes.extend(change::probes(backend, cluster, sites)?);
+    for probe in &mut probes {
+        deviations::known(proxy, probe);
+    }
+    Ok(probes)
+}
+
+/// Dials every path; the sources at the same time.
+fn walked(site: &Site, paths: &[Path]) -> anyhow::Result<Vec<Probe>> {
+    let probes = Mutex::new(Vec::new());
+    std::thread::scope(|threads| {
+        let walks = site.dialers.iter().map(|dialer| {
+            let own = paths.iter().filter(|path| path.caller.source == dialer.caller.source);
+            let own: Vec<&Path> = own.collect();
+            threads.spawn(move || {
+                let dials = own.iter().flat_map(|path| vec![path.dial; path.dials]).collect();
+                let came = client::inside(&dialer.namespace, || client::all(dials))??;
+                let mut rest = came.as_slice();
+                let judged = own.iter().map(|path| {
+                    let (came, others) = rest.split_at(path.dials.min(rest.len()));
+                    rest = others;
+                    path.judged(site, came)
+                });
+                let judged: Vec<Probe> = judged.collect();
+                anyhow::Ok(judged)
+            })
+        });
+        let walks: Vec<_> = walks.collect();
+        for walk in walks {
+            let judged = walk.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            probes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(judged);
+        }
+        anyhow::Ok(())
+    })?;
+    Ok(probes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+/// The families to check; those that are not are told.
+fn families(job: &Job, proxy: &Descriptor, checked: &mut CheckedProxy) -> Vec<Family> {
+    if proxy.is_control() {
+        checked.skip("everything", "it programs nothing: clients dial Endpoints".to_owned());
+        return Vec::new();
+    }
+    checked.skip("SCTP", "a check has no clients and servers of SCTP".to_owned());
+    let mut families = Vec::new();
+    families.extend(job.ipv4.then_some(Family::V4));
+    if job.ipv6 && proxy.has_ipv4_alone {
+        checked.skip("IPv6", "the proxy programs Services of IPv4 alone".to_owned());
+    } else if job.ipv6 {
+        families.push(Family::V6);
+    }
+    families
+}
+
+/// A node whose pods are known by its half of the pod network, and whose node ports answer at the
+/// address that it is known at.
+fn options(lab: &CheckLab, sites: &[(Site, Vec<Case>)]) -> anyhow::Result<Options> {
+    Ok(Options {
+        local_cidrs: lab.pod_networks()?,
+        node_addresses: sites.iter().map(|(site, _)| site.node).collect(),
+        nftables: NftablesOptions { service_cidrs: lab.service_networks() },
+        ..Options::default()
+    })
+}
+
+/// A node tells a client a few times a second that a port is unreachable, and all clients together a
+/// thousand times (`icmp_ratelimit`, `icmp_ratemask`, `icmp.ratemask`:
+/// Documentation/networking/ip-sysctl.rst, Linux 6.1). A check has many refusals at once.
+fn refuse_without_limit(job: &Job) -> anyhow::Result<()> {
+    let mut sysctls = Sysctls::default();
+    sysctls.set("net.ipv4.icmp_ratemask", "0")?;
+    if job.ipv6 {
+        // No kind of message but one that there is not.
+        sysctls.set("net.ipv6.icmp.ratemask", "0")?;
+    }
+    Ok(())
+}
+
+/// Some hundred clients at a time, and a server for each Endpoint.
+fn make_room_for_sockets() -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).context("raising the limit of open files")
+}
