@@ -1,0 +1,185 @@
+//! The checker checked: rules broken behind a proxy's back are seen, each by the behaviour that it
+//! is for and by no other.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use lab::topology::Shape;
+use results::check::{CheckedProxy, Verdict};
+use vipbench::check::{Job, run_disturbed};
+
+fn job(proxy: &str) -> Job {
+    Job { proxy: proxy.to_owned(), topology: Shape::OneNode, ipv4: true, ipv6: false }
+}
+
+/// Runs a program and gives what it prints.
+fn output(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a program on this input.
+fn feed(program: &str, args: &[&str], input: &str) {
+    let mut child = Command::new(program).args(args).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{program}: {input}");
+}
+
+/// Subjects with an unexpected probe, and all that was unexpected in words.
+fn unexpected(checked: &CheckedProxy) -> (BTreeSet<&str>, String) {
+    assert_eq!(checked.failed, None);
+    assert!(checked.probes.len() > 300, "{} probes", checked.probes.len());
+    let wrong = checked.probes.iter().filter(|probe| probe.verdict == Verdict::Unexpected);
+    let words = wrong.clone().map(|probe| {
+        let path = format!("{}, {} to {}", probe.subject, probe.source, probe.frontend);
+        format!("{path}, {}: {}, not {}", probe.addresses, probe.came, probe.expected)
+    });
+    (
+        wrong.clone().map(|probe| probe.subject.as_str()).collect(),
+        words.collect::<Vec<_>>().join("\n"),
+    )
+}
+
+/// Rules of a table, those that hold all these words, each for the tool to delete.
+struct Saved {
+    table: &'static str,
+    rules: Vec<String>,
+    changes: String,
+}
+
+impl Saved {
+    fn of(table: &'static str) -> Self {
+        let text = output("iptables-nft-save", &["-t", table]);
+        let rules = text.lines().filter(|line| line.starts_with("-A ")).map(str::to_owned);
+        Self { table, rules: rules.collect(), changes: String::new() }
+    }
+
+    fn find(&self, words: &[&str]) -> Vec<String> {
+        let has_all = |rule: &&String| words.iter().all(|word| rule.contains(word));
+        let found: Vec<String> = self.rules.iter().filter(has_all).cloned().collect();
+        assert!(!found.is_empty(), "no rule has {words:?}");
+        found
+    }
+
+    /// Deletes rules that hold all these words: all of them, or the first.
+    fn delete(&mut self, words: &[&str], only_first: bool) {
+        let count = if only_first { 1 } else { usize::MAX };
+        for rule in self.find(words).into_iter().take(count) {
+            self.add(&rule.replacen("-A ", "-D ", 1));
+        }
+    }
+
+    fn add(&mut self, rule: &str) {
+        self.changes.push_str(rule);
+        self.changes.push('\n');
+    }
+
+    fn submit(&self) {
+        let text = format!("*{}\n{}COMMIT\n", self.table, self.changes);
+        feed("iptables-nft-restore", &["--noflush"], &text);
+    }
+}
+
+/// The chain that a rule is in.
+fn chain(rule: &str) -> &str {
+    rule.split(' ').nth(1).unwrap()
+}
+
+fn break_iptables() {
+    let mut nat = Saved::of("nat");
+    // Node ports are not masqueraded any more.
+    nat.delete(&["-A KUBE-EXT-", "check/node-port-", "KUBE-MARK-MASQ"], false);
+    // Clients of the policy Local are.
+    let mut external = nat.find(&["-A KUBE-EXT-", "check/external-local-"]).into_iter();
+    let external = external.find(|rule| !rule.contains("-away-")).unwrap();
+    nat.add(&format!("-I {} 1 -j KUBE-MARK-MASQ", chain(&external)));
+    // One Endpoint gets nothing.
+    nat.delete(&["-A KUBE-SVC-", "check/spread-", "-j KUBE-SEP-"], true);
+    // An Endpoint sees itself as the client.
+    nat.delete(&["-A KUBE-SEP-", "check/hairpin-", "KUBE-MARK-MASQ"], false);
+    // Clients do not stay.
+    nat.delete(&["-A KUBE-SV", "check/affinity-", "--rcheck"], false);
+    // Everybody may use a load balancer's address.
+    for rule in nat.find(&["-A KUBE-FW-", "check/source-ranges-", "-j KUBE-EXT-"]) {
+        let (_, target) = rule.rsplit_once(' ').unwrap();
+        nat.add(&format!("-I {} 1 -j {target}", chain(&rule)));
+    }
+    // A pod's connections to another are masqueraded.
+    nat.add("-I POSTROUTING 1 -s 10.128.0.2/32 -p tcp -m conntrack ! --ctstate DNAT -j MASQUERADE");
+    nat.submit();
+    let mut filter = Saved::of("filter");
+    filter.delete(&["check/no-endpoints-", "has no endpoints"], false);
+    filter.add("-I FORWARD 1 -p udp -m length --length 2000:65535 -j DROP");
+    filter.submit();
+}
+
+#[test]
+#[ignore = "needs root; run by scripts/test"]
+fn broken_rules_of_iptables_are_seen_each_by_its_behaviour() {
+    let checked = run_disturbed(&job("iptables-nft"), || {
+        break_iptables();
+        Ok(())
+    });
+    let (mut subjects, words) = unexpected(&checked);
+    // Where clients do not stay, whether some move afterwards is left to chance.
+    subjects.remove("affinity-ends");
+    let broken = [
+        "affinity",
+        "external-local",
+        "hairpin",
+        "large",
+        "no-endpoints",
+        "node-port",
+        "pod-to-pod",
+        "source-ranges",
+        "spread",
+    ];
+    assert_eq!(subjects, BTreeSet::from(broken), "{words}");
+}
+
+/// Deletes the elements of an nftables map that hold this word.
+fn delete_elements(map: &str, word: &str) {
+    let text = output("nft", &["list", "map", "ip", "kube-proxy", map]);
+    let elements = text.split_once("elements = {").unwrap().1;
+    let keys = elements.split(['{', '}', ',', '\n']).filter(|one| one.contains(word));
+    let keys: Vec<&str> = keys.map(|one| one.split(" : ").next().unwrap().trim()).collect();
+    assert!(!keys.is_empty(), "{map} has no {word}: {text}");
+    for key in keys {
+        let key = key.split(" comment ").next().unwrap();
+        output("nft", &["delete", "element", "ip", "kube-proxy", map, &format!("{{ {key} }}")]);
+    }
+}
+
+#[test]
+#[ignore = "needs root; run by scripts/test"]
+fn broken_elements_of_nftables_are_seen_each_by_its_behaviour() {
+    let checked = run_disturbed(&job("nftables-1.36"), || {
+        delete_elements("no-endpoint-services", "goto reject-chain");
+        delete_elements("firewall-ips", "goto firewall-");
+        Ok(())
+    });
+    let (subjects, words) = unexpected(&checked);
+    let broken = BTreeSet::from(["no-endpoints", "not-ready", "source-ranges"]);
+    assert_eq!(subjects, broken, "{words}");
+}
+
+#[test]
+#[ignore = "needs root; run by scripts/test"]
+fn affinity_that_does_not_end_is_seen() {
+    let checked = run_disturbed(&job("iptables-nft"), || {
+        let mut nat = Saved::of("nat");
+        for rule in nat.find(&["-A KUBE-SV", "check/affinity-", "--rcheck"]) {
+            let longer = rule.replace("--seconds 3 ", "--seconds 300 ");
+            assert_ne!(longer, rule);
+            nat.add(&rule.replacen("-A ", "-D ", 1));
+            nat.add(&longer.replacen("-A ", "-I ", 1));
+        }
+        nat.submit();
+        Ok(())
+    });
+    let (subjects, words) = unexpected(&checked);
+    assert_eq!(subjects, BTreeSet::from(["affinity-ends"]), "{words}");
+}
