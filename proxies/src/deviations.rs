@@ -29,6 +29,34 @@ const EXTERNAL: &[&str] = &["external IP", "load-balancer IP", "node port"];
 const ONE_CHOICE: &str = "the proxy has no external policy: it masquerades what comes to these frontends, and sends it to every \
                           Endpoint that may be reached from the node (docs/proxies.md)";
 
+/// A virtual service without real servers.
+const NO_REAL_SERVER: Deviation = Deviation {
+    subjects: &["internal-local-away"],
+    sources: &[],
+    frontends: &[],
+    came: "refused",
+    reason: "a virtual service without real servers is refused by the message that its port is unreachable \
+             (ip_vs_leave in net/netfilter/ipvs/ip_vs_core.c, Linux 6.1)",
+};
+/// What the node itself sends.
+const TOO_LONG: Deviation = Deviation {
+    subjects: &["large"],
+    sources: &["node"],
+    frontends: &["cluster IP"],
+    came: "Message too long",
+    reason: "IPVS takes the node's own packets before they are cut, and refuses those longer than the way's MTU \
+             (ensure_mtu_is_adequate in net/netfilter/ipvs/ip_vs_xmit.c, Linux 6.1)",
+};
+/// Persistence.
+const LASTING: Deviation = Deviation {
+    subjects: &["affinity-ends"],
+    sources: &[],
+    frontends: &[],
+    came: "0 of ",
+    reason: "a template of persistence lives on while connections that it made are remembered, longer than the time that \
+             is asked for here (ip_vs_conn_expire in net/netfilter/ipvs/ip_vs_conn.c, Linux 6.1)",
+};
+
 /// Of IPVS by generic netlink.
 pub(crate) const IPVS: &[Deviation] = &[
     Deviation {
@@ -53,28 +81,10 @@ pub(crate) const IPVS: &[Deviation] = &[
         came: "an answer by ",
         reason: "the proxy admits every client to a load balancer's address (docs/proxies.md)",
     },
-    Deviation {
-        subjects: &["internal-local-away"],
-        sources: &[],
-        frontends: &[],
-        came: "refused",
-        reason: "a virtual service without real servers is refused by the message that its port is unreachable \
-                 (ip_vs_leave in net/netfilter/ipvs/ip_vs_core.c, Linux 6.1)",
-    },
-    Deviation {
-        subjects: &["large"],
-        sources: &["node"],
-        frontends: &["cluster IP"],
-        came: "Message too long",
-        reason: "IPVS takes the node's own packets before they are cut, and refuses those longer than the way's MTU \
-                 (ensure_mtu_is_adequate in net/netfilter/ipvs/ip_vs_xmit.c, Linux 6.1)",
-    },
-    Deviation {
-        subjects: &["affinity-ends"],
-        sources: &[],
-        frontends: &[],
-        came: "0 of ",
-        reason: "a template of persistence lives on while connections that it made are remembered, longer than the time that \
-                 is asked for here (ip_vs_conn_expire in net/netfilter/ipvs/ip_vs_conn.c, Linux 6.1)",
-    },
+    NO_REAL_SERVER,
+    TOO_LONG,
+    LASTING,
 ];
+
+/// Of kube-proxy's IPVS mode.
+pub(crate) const IPVS_KUBE_PROXY: &[Deviation] = &[NO_REAL_SERVER, TOO_LONG, LASTING];

@@ -30,7 +30,8 @@ use linux::CpuTime;
 use linux::sysctl::Sysctls;
 
 use crate::backend::{Audit, Backend, Staged};
-use crate::descriptor::{Cost, Descriptor};
+use crate::descriptor::{Cost, Descriptor, Spread};
+use crate::deviations;
 use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::iptables::TOOL_NFT;
@@ -56,6 +57,8 @@ pub(crate) static IPVS_KUBE_PROXY: Descriptor = Descriptor {
     bucket_services: Some(buckets::lengths),
     needs_local_vips: true,
     binds_by_link_alone: true,
+    spread: Spread::InTurn,
+    deviations: deviations::IPVS_KUBE_PROXY,
     cost: |_, _| Cost { sync: 3_000, per_1000_endpoints: 9_000, ..Cost::NOTHING },
     ..Descriptor::new(NAME, "ipvs", |options| Box::new(IpvsKubeProxy::new(options)))
 };
