@@ -43,42 +43,57 @@ fn unexpected(checked: &CheckedProxy) -> (BTreeSet<&str>, String) {
     )
 }
 
-/// Rules of a table, those that hold all these words, each for the tool to delete.
+/// The rules of a table, to be changed and written back: chains that change are written anew, since
+/// the tool does not find a rule that remembers clients by its text.
 struct Saved {
     table: &'static str,
     rules: Vec<String>,
-    changes: String,
+    changed: BTreeSet<String>,
 }
 
 impl Saved {
     fn of(table: &'static str) -> Self {
         let text = output("iptables-nft-save", &["-t", table]);
         let rules = text.lines().filter(|line| line.starts_with("-A ")).map(str::to_owned);
-        Self { table, rules: rules.collect(), changes: String::new() }
+        Self { table, rules: rules.collect(), changed: BTreeSet::new() }
     }
 
-    fn find(&self, words: &[&str]) -> Vec<String> {
-        let has_all = |rule: &&String| words.iter().all(|word| rule.contains(word));
-        let found: Vec<String> = self.rules.iter().filter(has_all).cloned().collect();
+    /// Positions of the rules that hold all these words.
+    fn find(&self, words: &[&str]) -> Vec<usize> {
+        let has_all = |at: &usize| words.iter().all(|word| self.rules[*at].contains(word));
+        let found: Vec<usize> = (0..self.rules.len()).filter(has_all).collect();
         assert!(!found.is_empty(), "no rule has {words:?}");
         found
     }
 
-    /// Deletes rules that hold all these words: all of them, or the first.
+    /// Deletes those rules: all of them, or the first.
     fn delete(&mut self, words: &[&str], only_first: bool) {
         let count = if only_first { 1 } else { usize::MAX };
-        for rule in self.find(words).into_iter().take(count) {
-            self.add(&rule.replacen("-A ", "-D ", 1));
+        for at in self.find(words).into_iter().take(count).rev() {
+            let rule = self.rules.remove(at);
+            self.changed.insert(chain(&rule).to_owned());
         }
     }
 
-    fn add(&mut self, rule: &str) {
-        self.changes.push_str(rule);
-        self.changes.push('\n');
+    /// Puts a rule first in its chain.
+    fn insert(&mut self, chain: &str, rule: &str) {
+        self.rules.insert(0, format!("-A {chain} {rule}"));
+        self.changed.insert(chain.to_owned());
+    }
+
+    /// Replaces words in a rule.
+    fn replace(&mut self, at: usize, from: &str, to: &str) {
+        let rule = &mut self.rules[at];
+        assert!(rule.contains(from), "{rule}");
+        *rule = rule.replace(from, to);
+        self.changed.insert(chain(rule).to_owned());
     }
 
     fn submit(&self) {
-        let text = format!("*{}\n{}COMMIT\n", self.table, self.changes);
+        let flushes = self.changed.iter().map(|chain| format!("-F {chain}\n"));
+        let rules = self.rules.iter().filter(|rule| self.changed.contains(chain(rule)));
+        let changes: String = flushes.chain(rules.map(|rule| format!("{rule}\n"))).collect();
+        let text = format!("*{}\n{changes}COMMIT\n", self.table);
         feed("iptables-nft-restore", &["--noflush"], &text);
     }
 }
@@ -93,9 +108,10 @@ fn break_iptables() {
     // Node ports are not masqueraded any more.
     nat.delete(&["-A KUBE-EXT-", "check/node-port-", "KUBE-MARK-MASQ"], false);
     // Clients of the policy Local are.
-    let mut external = nat.find(&["-A KUBE-EXT-", "check/external-local-"]).into_iter();
+    let external = nat.find(&["-A KUBE-EXT-", "check/external-local-"]).into_iter();
+    let mut external = external.map(|at| nat.rules[at].clone());
     let external = external.find(|rule| !rule.contains("-away-")).unwrap();
-    nat.add(&format!("-I {} 1 -j KUBE-MARK-MASQ", chain(&external)));
+    nat.insert(chain(&external), "-j KUBE-MARK-MASQ");
     // One Endpoint gets nothing.
     nat.delete(&["-A KUBE-SVC-", "check/spread-", "-j KUBE-SEP-"], true);
     // An Endpoint sees itself as the client.
@@ -103,16 +119,18 @@ fn break_iptables() {
     // Clients do not stay.
     nat.delete(&["-A KUBE-SV", "check/affinity-", "--rcheck"], false);
     // Everybody may use a load balancer's address.
-    for rule in nat.find(&["-A KUBE-FW-", "check/source-ranges-", "-j KUBE-EXT-"]) {
+    let ranged = nat.find(&["-A KUBE-FW-", "check/source-ranges-", "-j KUBE-EXT-"]).into_iter();
+    for rule in ranged.map(|at| nat.rules[at].clone()).collect::<Vec<_>>() {
         let (_, target) = rule.rsplit_once(' ').unwrap();
-        nat.add(&format!("-I {} 1 -j {target}", chain(&rule)));
+        nat.insert(chain(&rule), &format!("-j {target}"));
     }
     // A pod's connections to another are masqueraded.
-    nat.add("-I POSTROUTING 1 -s 10.128.0.2/32 -p tcp -m conntrack ! --ctstate DNAT -j MASQUERADE");
+    let direct = "-s 10.128.0.2/32 -p tcp -m conntrack ! --ctstate DNAT -j MASQUERADE";
+    nat.insert("POSTROUTING", direct);
     nat.submit();
     let mut filter = Saved::of("filter");
     filter.delete(&["check/no-endpoints-", "has no endpoints"], false);
-    filter.add("-I FORWARD 1 -p udp -m length --length 2000:65535 -j DROP");
+    filter.insert("FORWARD", "-p udp -m length --length 2000:65535 -j DROP");
     filter.submit();
 }
 
@@ -171,11 +189,8 @@ fn broken_elements_of_nftables_are_seen_each_by_its_behaviour() {
 fn affinity_that_does_not_end_is_seen() {
     let checked = run_disturbed(&job("iptables-nft"), || {
         let mut nat = Saved::of("nat");
-        for rule in nat.find(&["-A KUBE-SV", "check/affinity-", "--rcheck"]) {
-            let longer = rule.replace("--seconds 3 ", "--seconds 300 ");
-            assert_ne!(longer, rule);
-            nat.add(&rule.replacen("-A ", "-D ", 1));
-            nat.add(&longer.replacen("-A ", "-I ", 1));
+        for at in nat.find(&["-A KUBE-SV", "check/affinity-", "--rcheck"]) {
+            nat.replace(at, "--seconds 3 ", "--seconds 300 ");
         }
         nat.submit();
         Ok(())
