@@ -15,6 +15,7 @@ pub mod measure;
 pub mod place;
 pub mod run;
 pub mod scenario;
+pub mod trace;
 
 /// An error with its causes in one line. A message that already quotes its cause is not followed by
 /// it again.

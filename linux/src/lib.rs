@@ -1,8 +1,10 @@
-//! The kernel's interfaces, each once: netlink, network namespaces, kernel parameters, processes.
+//! The kernel's interfaces, each once: netlink, network namespaces, packets, kernel parameters,
+//! processes.
 //!
 //! Everything acts on the network namespace of the calling thread. Nothing here knows Services,
 //! labs or results.
 
+pub mod capture;
 mod error;
 pub mod netlink;
 pub mod netns;

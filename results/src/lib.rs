@@ -38,6 +38,7 @@ mod store;
 mod tables;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 mod validate;
 mod values;
 mod view;

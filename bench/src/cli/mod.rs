@@ -11,6 +11,7 @@ mod numbers;
 mod page;
 mod run;
 mod stored;
+mod trace;
 
 use std::path::PathBuf;
 
@@ -28,6 +29,7 @@ pub use machine::{
 pub use page::{PageArgs, PrintArgs};
 pub use run::{ClockChoice, MergeArgs, PlaceChoice, ReplicateArgs, RunArgs};
 pub use stored::{ClocksArgs, CompareArgs, ExplainArgs, ExportArgs, ExportFormat, ReportArgs};
+pub use trace::{ForwardingChoice, OneFamily, TraceArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -93,6 +95,9 @@ pub enum Command {
     /// Put published claims to the test: run the scenarios that test them, and judge
     #[command(after_help = run::REPLICATE_EXAMPLES)]
     Replicate(ReplicateArgs),
+    /// Show one connection's packets hop by hop, with every translation, tunnel and chain
+    #[command(after_help = trace::TRACE_EXAMPLES)]
+    Trace(TraceArgs),
     /// Remove what a crashed run left behind
     Clean(CleanArgs),
     /// Run a program inside a guest kernel (used by the tests; handy for looking around)

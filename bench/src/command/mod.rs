@@ -21,6 +21,7 @@ mod replicate;
 mod report;
 mod run;
 mod serve;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Report(args) => report::run(&args),
         Command::Clocks(args) => clocks::run(&args),
         Command::Replicate(args) => replicate::run(&args),
+        Command::Trace(args) => trace::run(&args),
         Command::Clean(args) => clean::run(&args),
         Command::Guest(args) => guest::run(&args),
         Command::Kernels(args) => kernels::run(&args),

@@ -100,14 +100,17 @@ fn must_still_hold(spec: &CellSpec) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The guest's side: a cell as JSON in, its answer as JSON out; or the question what this kernel
-/// can do.
+/// The guest's side: a cell as JSON in, its answer as JSON out; or a connection to trace, or the
+/// question what this kernel can do.
 ///
 /// # Errors
 /// A payload that is neither.
 pub fn handle(payload: &str) -> Result<String, String> {
     if payload == crate::features::QUESTION {
         return crate::features::answer();
+    }
+    if let Some(job) = payload.strip_prefix(crate::trace::QUESTION) {
+        return crate::trace::answer(job);
     }
     let spec: CellSpec =
         serde_json::from_str(payload).map_err(|error| format!("the cell's job: {error}"))?;

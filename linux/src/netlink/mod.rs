@@ -17,6 +17,7 @@ mod numbers;
 pub mod route;
 mod rtnl;
 pub mod socket;
+pub mod trace;
 
 pub use decode::{Attributes, Malformed, Message};
 pub use encode::{Batch, Encoder};

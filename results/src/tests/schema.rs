@@ -14,6 +14,7 @@ use crate::compare::{COMPARE_SCHEMA, Comparison, Side, compare};
 use crate::fixture;
 use crate::gate::{self, GATE_SCHEMA, Gate, Thresholds};
 use crate::record::{CellRecord, RUN_SCHEMA, RunRecord};
+use crate::trace::{Record as TraceRecord, TRACE_SCHEMA};
 
 /// Set to anything to write the committed files anew.
 const UPDATE: &str = "VIPBENCH_UPDATE_SCHEMA";
@@ -21,7 +22,7 @@ const UPDATE: &str = "VIPBENCH_UPDATE_SCHEMA";
 const CELL_SCHEMA: &str = "vipbench.cell/1";
 
 /// Every schema with its name.
-fn all() -> [(&'static str, Value); 7] {
+fn all() -> [(&'static str, Value); 8] {
     let (run, cell) = (
         "run.json of a vipbench results folder",
         "one line of cells.jsonl of a vipbench results folder",
@@ -34,6 +35,7 @@ fn all() -> [(&'static str, Value); 7] {
         titled::<Calibration>(CALIBRATION_SCHEMA, "what is known of the gate"),
         titled::<Check>(CHECK_SCHEMA, "whether proxies conform"),
         titled::<CapacityPlan>(CAPACITY_SCHEMA, "what a budget allows each proxy and kernel"),
+        titled::<TraceRecord>(TRACE_SCHEMA, "one connection's packets at every device"),
     ]
 }
 

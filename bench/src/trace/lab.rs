@@ -1,0 +1,205 @@
+//! The lab of a trace: a topology, a Service with every frontend and one Endpoint, and a node that
+//! is programmed with it.
+//!
+//! The Endpoint is on the other node where there is one, so that its packets cross the link between
+//! the nodes, unless another place is the only one that works.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::{Context, bail, ensure};
+use generators::{Cluster, Endpoint, Extras, Family, Protocol, Service};
+use ipnet::IpNet;
+use lab::topology::{Member, Preset, Ranges, Shape, Source, Topology};
+use linux::netlink::Rtnl;
+use linux::netlink::host::Via;
+use linux::sysctl::Sysctls;
+use proxies::ipvs::Forwarding;
+use proxies::{NftablesOptions, Options};
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketType, socket};
+
+use super::spec::TraceSpec;
+
+/// The Service's port, where its Endpoint listens, and the port at the node.
+const PORT: u16 = 80;
+const TARGET_PORT: u16 = 8080;
+const NODE_PORT: u16 = 30_080;
+/// Which addresses of their ranges the cluster IP and the external ones are.
+const VIP: u8 = 10;
+const EXTERNAL: u8 = 20;
+const BALANCED: u8 = 30;
+/// The device that takes IPIP packets for every address of its host (`net/ipv4/ipip.c`, Linux 6.1).
+const TUNNEL_DEVICE: &str = "tunl0";
+
+/// A lab that is up and programmed.
+pub(super) struct TraceLab {
+    pub(super) topology: Topology,
+    /// Positions of the hosts among those of the topology.
+    pub(super) node: usize,
+    pub(super) client: usize,
+    pub(super) endpoint: usize,
+    /// What the client dials.
+    pub(super) dialled: SocketAddr,
+    /// Where the Endpoint listens: an address of its own, and any other that it was given.
+    pub(super) target: SocketAddr,
+    /// What was done that a real cluster does not do.
+    pub(super) notes: Vec<String>,
+}
+
+impl TraceLab {
+    /// Builds the topology and programs the node.
+    ///
+    /// # Errors
+    /// A combination that cannot work, with the reason; what the kernel refuses.
+    pub(super) fn build(spec: &TraceSpec) -> anyhow::Result<Self> {
+        let backend = proxies::find(&spec.proxy)?;
+        ensure!(
+            !backend.has_ipv4_alone || spec.family == Family::V4,
+            "proxy {} programs IPv4 alone; take --family ipv4",
+            spec.proxy
+        );
+        let preset = Preset { endpoint_pods: 1, ..Preset::new(spec.topology) };
+        let topology = Topology::build(&preset.graph()?)?;
+        let node = position(&topology, topology.node_host())?;
+        let client = position(&topology, topology.source_host(spec.source)?)?;
+        let is_direct = backend.family == "ipvs" && spec.forwarding == Forwarding::DirectRoute;
+        let endpoint = position(&topology, endpoint_of(&topology, spec, is_direct)?)?;
+        let (service, dialled) = service(spec, &topology, endpoint)?;
+        let target = service.endpoints().first().context("the Service has no Endpoint")?.socket();
+        let dialled = if backend.is_control() { target } else { dialled };
+        let mut lab = Self { topology, node, client, endpoint, dialled, target, notes: Vec::new() };
+        if backend.family == "ipvs" && spec.forwarding != Forwarding::Nat {
+            lab.let_endpoint_hold_vip(spec.forwarding)?;
+        }
+        let options = lab.options(spec);
+        let cluster = Cluster::new(vec![service])?;
+        lab.topology.node().enter(|| -> anyhow::Result<()> {
+            let mut opened = (backend.open)(&options);
+            opened.probe()?;
+            Ok(opened.start(&cluster)?)
+        })??;
+        Ok(lab)
+    }
+
+    fn options(&self, spec: &TraceSpec) -> Options {
+        let both = [Ranges::IPV4, Ranges::IPV6];
+        let node = self.topology.node_host();
+        let mut options = Options {
+            local_cidrs: both.map(|ranges| ranges.pods).to_vec(),
+            node_addresses: Family::ALL.into_iter().filter_map(|one| own(node, one)).collect(),
+            nftables: NftablesOptions {
+                service_cidrs: both.map(|ranges| ranges.services).to_vec(),
+            },
+            ..Options::default()
+        };
+        options.ipvs.forwarding = spec.forwarding;
+        // An Endpoint that answers the client by itself must know its address.
+        options.ipvs.masquerade = spec.forwarding == Forwarding::Nat;
+        options
+    }
+
+    /// By `dr` and `tun` the Endpoint takes packets to the VIP and answers from it, and its answers
+    /// pass a node that holds the same address.
+    fn let_endpoint_hold_vip(&mut self, forwarding: Forwarding) -> anyhow::Result<()> {
+        let vip = IpNet::from(self.dialled.ip());
+        let host = &self.topology.hosts[self.endpoint].namespace;
+        host.enter(|| -> anyhow::Result<()> {
+            let mut rtnl = Rtnl::open()?;
+            rtnl.add_route(vip, Via::Local)?;
+            if forwarding == Forwarding::Tunnel {
+                let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+                let device = name_to_index(any, TUNNEL_DEVICE).context(
+                    "the Endpoint has no device tunl0: the kernel lacks the module ipip",
+                )?;
+                rtnl.set_up(device)?;
+            }
+            Ok(())
+        })??;
+        self.topology.node().enter(|| {
+            // Dropped without being restored: the namespace goes with the lab.
+            Sysctls::default().set("net.ipv4.conf.all.accept_local", "1")
+        })??;
+        self.notes.push(format!(
+            "forwarding {} leaves addresses as they are, so the Endpoint holds {} too; its answers \
+             pass the node, which has the same address, so the node accepts packets from it \
+             (net.ipv4.conf.all.accept_local=1)",
+            forwarding.as_str(),
+            self.dialled.ip()
+        ));
+        Ok(())
+    }
+}
+
+fn position(topology: &Topology, member: &Member) -> anyhow::Result<usize> {
+    let label = member.namespace.label();
+    let found = topology.hosts.iter().position(|host| host.namespace.label() == label);
+    found.with_context(|| format!("the topology has no host {label}"))
+}
+
+/// Whose Endpoint the Service has.
+fn endpoint_of<'t>(
+    topology: &'t Topology,
+    spec: &TraceSpec,
+    is_direct: bool,
+) -> anyhow::Result<&'t Member> {
+    if spec.source == Source::Endpoint {
+        return Ok(topology.source_host(Source::Endpoint)?);
+    }
+    // A pod of the other node would get the answers of one beside it untranslated, and direct
+    // routing ends at the next router.
+    let is_remote =
+        spec.topology != Shape::OneNode && spec.source != Source::OtherNodePod && !is_direct;
+    let found = topology.endpoint_hosts().find(|host| host.is_remote == is_remote);
+    found.context("the topology has no Endpoint there")
+}
+
+/// The Service, and what of it is dialled.
+fn service(
+    spec: &TraceSpec,
+    topology: &Topology,
+    endpoint: usize,
+) -> anyhow::Result<(Service, SocketAddr)> {
+    let endpoint = &topology.hosts[endpoint];
+    let ranges = match spec.family {
+        Family::V4 => Ranges::IPV4,
+        Family::V6 => Ranges::IPV6,
+    };
+    let address =
+        own(endpoint, spec.family).context("the Endpoint has no address of that family")?;
+    // Forwarding that translates nothing keeps the port.
+    let port = if spec.forwarding == Forwarding::Nat { TARGET_PORT } else { PORT };
+    let mut target = Endpoint::new(address, port);
+    target.is_remote = endpoint.is_remote;
+    let vip = nth(ranges.services, VIP);
+    let set = |extras: &mut Extras| {
+        extras.node_port = Some(NODE_PORT);
+        extras.external_ips = vec![nth(ranges.external, EXTERNAL)];
+        extras.load_balancer_ips = vec![nth(ranges.external, BALANCED)];
+    };
+    let name = "default/web:http".parse()?;
+    let service = Service::new(name, vip, PORT, Protocol::Tcp, vec![target])?.with(set)?;
+    let kind = spec.frontend.kind();
+    let Some(frontend) = service.frontends().find(|one| one.kind == kind) else {
+        bail!("the Service has no such frontend");
+    };
+    let at_node = || own(topology.node_host(), spec.family);
+    let dialled =
+        frontend.address.or_else(at_node).context("the node has no address of that family")?;
+    Ok((service, SocketAddr::new(dialled, frontend.port)))
+}
+
+/// The address that a host is known at.
+fn own(host: &Member, family: Family) -> Option<IpAddr> {
+    match family {
+        Family::V4 => host.ipv4().map(IpAddr::from),
+        Family::V6 => host.ipv6().map(IpAddr::from),
+    }
+}
+
+/// An address of a range.
+fn nth(range: IpNet, number: u8) -> IpAddr {
+    match range.network() {
+        IpAddr::V4(base) => Ipv4Addr::from(u32::from(base) | u32::from(number)).into(),
+        IpAddr::V6(base) => Ipv6Addr::from(u128::from(base) | u128::from(number)).into(),
+    }
+}
