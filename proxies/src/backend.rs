@@ -13,9 +13,10 @@ use crate::program::{Program, SyncRequest};
 /// Makes the current network namespace implement a Cluster.
 ///
 /// Contract (the tests in `tests/kernel/contract.rs` hold every backend to it): after `start` or
-/// `apply` a connection to any VIP reaches one of its Endpoints, and an audit succeeds; `start` on
-/// a namespace that holds the same Cluster changes nothing that an audit sees; `stop` leaves a
-/// namespace like the one `start` met, and may be repeated.
+/// `apply` a connection to any VIP reaches one of its Endpoints, a flow of UDP goes on to none that
+/// is gone, and an audit succeeds; `start` on a namespace that holds the same Cluster changes
+/// nothing that an audit sees; `stop` leaves a namespace like the one `start` met, and may be
+/// repeated.
 pub trait Backend {
     /// Tries, in the current namespace, whether this kernel and these tools can do it at all.
     ///

@@ -1,12 +1,14 @@
 //! A backend that is no part of the product: one nftables rule a Service, the whole table anew at
-//! every sync. It has no stages and no look at the kernel of its own, as a program of somebody else
-//! would not.
+//! every sync, of IPv4 alone. It has no stages and no look at the kernel of its own, as a program of
+//! somebody else would not.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use generators::{Cluster, Service, Step};
+use generators::{Cluster, Family, Protocol, Service, Step};
+use linux::netlink::NetlinkError;
+use linux::netlink::conntrack::{Connection, Of, connections, forget};
 use proxies::{Backend, Descriptor, ProxyError, Tool};
 
 /// The backend `toy`.
@@ -14,6 +16,7 @@ pub static TOY: Descriptor = Descriptor {
     summary: "one nftables rule a Service",
     colour: "gold",
     tools: &[Tool { program: "nft", package: "nftables", also: &[] }],
+    has_ipv4_alone: true,
     ..Descriptor::new("toy", "toys", |_| Box::new(Toy))
 };
 
@@ -33,12 +36,13 @@ impl Backend for Toy {
              add chain ip toy out {{ type nat hook output priority -100 ; }}\n\
              add rule ip toy in jump services\nadd rule ip toy out jump services\n"
         );
-        cluster.services().iter().for_each(|service| rule(&mut text, service));
+        cluster.of_family(Family::V4).for_each(|service| rule(&mut text, service));
         nft(&text)
     }
 
     fn apply(&mut self, step: &Step<'_>) -> Result<(), ProxyError> {
-        self.start(step.after())
+        self.start(step.after())?;
+        forget_flows().map_err(|error| refused(error.to_string()))
     }
 
     fn stop(&mut self) -> Result<(), ProxyError> {
@@ -66,13 +70,19 @@ fn rule(text: &mut String, service: &Service) {
     );
 }
 
+/// Every flow of UDP begins anew, so that none goes on to an Endpoint that is gone.
+fn forget_flows() -> Result<(), NetlinkError> {
+    let is_udp = |connection: &Connection| connection.original.transport == Protocol::Udp.number();
+    let flows = connections(Of::Ipv4, is_udp)?;
+    forget(flows.iter().map(|flow| &flow.original)).map(drop)
+}
+
+fn refused(reason: String) -> ProxyError {
+    ProxyError::Unsupported { what: "toy".into(), reason, remedy: "run it as root with nft".into() }
+}
+
 /// Runs one transaction.
 fn nft(text: &str) -> Result<(), ProxyError> {
-    let refused = |reason: String| ProxyError::Unsupported {
-        what: "toy".into(),
-        reason,
-        remedy: "run it as root with nft".into(),
-    };
     let run = || {
         let mut child = Command::new("nft")
             .args(["-f", "-"])
