@@ -36,8 +36,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `cluster` at `address` (port 0: any free one), in the network namespace of the calling
-    /// thread.
+    /// Serves `cluster` at `address` (port 0: any free one), in the network namespace of the
+    /// calling thread.
     ///
     /// # Errors
     /// [`ApiError::NotLoopback`] and [`ApiError::Listen`] name what to do; [`ApiError::Export`] if

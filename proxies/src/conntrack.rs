@@ -1,8 +1,8 @@
 //! Forgets the tracked connections that would go on sending UDP to an Endpoint that is gone.
 //!
-//! `CleanStaleEntries` in pkg/proxy/conntrack/cleanup.go, Kubernetes 1.33: a sync in which a Service
-//! of UDP changed its Endpoints ends with a list of all connections of the family. Those to a
-//! frontend of a Service of UDP whose answers come from none of its serving Endpoints are
+//! `CleanStaleEntries` in pkg/proxy/conntrack/cleanup.go, Kubernetes 1.33: a sync in which a
+//! Service of UDP changed its Endpoints ends with a list of all connections of the family. Those to
+//! a frontend of a Service of UDP whose answers come from none of its serving Endpoints are
 //! forgotten, so that their next packet is a new connection. A Service without serving Endpoints is
 //! passed over, and so is one that is gone. TCP is left alone, since its peers find out themselves.
 

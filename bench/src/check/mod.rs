@@ -177,8 +177,8 @@ fn options(lab: &CheckLab, sites: &[(Site, Vec<Case>)]) -> anyhow::Result<Option
     })
 }
 
-/// A node tells a client a few times a second that a port is unreachable, and all clients together a
-/// thousand times (`icmp_ratelimit`, `icmp_ratemask`, `icmp.ratemask`:
+/// A node tells a client a few times a second that a port is unreachable, and all clients together
+/// a thousand times (`icmp_ratelimit`, `icmp_ratemask`, `icmp.ratemask`:
 /// Documentation/networking/ip-sysctl.rst, Linux 6.1). A check has many refusals at once.
 fn refuse_without_limit(job: &Job) -> anyhow::Result<()> {
     let mut sysctls = Sysctls::default();

@@ -1,6 +1,6 @@
 //! A backend that is no part of the product: one nftables rule a Service, the whole table anew at
-//! every sync, of IPv4 alone. It has no stages and no look at the kernel of its own, as a program of
-//! somebody else would not.
+//! every sync, of IPv4 alone. It has no stages and no look at the kernel of its own, as a program
+//! of somebody else would not.
 
 use std::fmt::Write as _;
 use std::io::Write as _;

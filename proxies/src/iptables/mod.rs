@@ -1,8 +1,9 @@
 //! kube-proxy's iptables mode, through `iptables-legacy` or `iptables-nft`.
 //!
 //! The same chains, rules, order and tools as pkg/proxy/iptables, Kubernetes 1.35: a sync is one
-//! text for `iptables-restore --noflush --counters`, after an `iptables-save` of the chains that are
-//! there. The deprecated `-W` option, which only makes iptables 1.8.9 print a warning, is left out.
+//! text for `iptables-restore --noflush --counters`, after an `iptables-save` of the chains that
+//! are there. The deprecated `-W` option, which only makes iptables 1.8.9 print a warning, is left
+//! out.
 //!
 //! What is done in which family, and when: `crate::families`.
 
@@ -302,11 +303,11 @@ impl Backend for Iptables {
 }
 
 impl Staged for Iptables {
-    /// On a full request: `route_localnet`, canary chains and jumps; and always a look at the chains
-    /// that are there.
+    /// On a full request: `route_localnet`, canary chains and jumps; and always a look at the
+    /// chains that are there.
     ///
-    /// kube-proxy lists them in every sync up to 1,000 Endpoints, and above in the first that follows
-    /// 30 s without one (`syncPeriod`), which is what a single Change meets.
+    /// kube-proxy lists them in every sync up to 1,000 Endpoints, and above in the first that
+    /// follows 30 s without one (`syncPeriod`), which is what a single Change meets.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
         let is_full = matches!(request, SyncRequest::Full(_));
         let Self { families, tables: [_, six], .. } = self;
@@ -344,8 +345,8 @@ impl Staged for Iptables {
         Ok(program.with_cleanup(request))
     }
 
-    /// One `iptables-restore` a family, which commits filter and then nat. If nat is refused, filter
-    /// stays.
+    /// One `iptables-restore` a family, which commits filter and then nat. If nat is refused,
+    /// filter stays.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
         let RestoreText(of_ipv6) = program.private(self.descriptor.name)?;
         let of_ipv4 = program.text().filter(|text| !text.is_empty());

@@ -1,12 +1,12 @@
 //! kube-proxy's IPVS mode as it is: the end state of pkg/proxy/ipvs, Kubernetes 1.36, call by call
 //! and process by process, in both families.
 //!
-//! Every sync, also one of a single Change, looks at everything (there is no partial sync): for each
-//! family 11 `iptables -N` and 9 `iptables -C`, 17 `ipset create -exist`, a list of addresses
+//! Every sync, also one of a single Change, looks at everything (there is no partial sync): for
+//! each family 11 `iptables -N` and 9 `iptables -C`, 17 `ipset create -exist`, a list of addresses
 //! (`prepare`); then three requests of generic netlink for each virtual server and one for each
-//! difference, one of rtnetlink for each new address, 17 `ipset list` and one `ipset` for each entry
-//! that comes or goes, one `iptables-restore`, one request for each address and virtual server that
-//! goes (`submit`). What each file says is done there has its source in it.
+//! difference, one of rtnetlink for each new address, 17 `ipset list` and one `ipset` for each
+//! entry that comes or goes, one `iptables-restore`, one request for each address and virtual
+//! server that goes (`submit`). What each file says is done there has its source in it.
 //!
 //! Differences: a refusal ends the sync where kube-proxy logs it; both families are prepared before
 //! either is submitted; a Cluster without Services of IPv6 is synced for IPv4 alone, and one with

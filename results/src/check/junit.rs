@@ -1,5 +1,5 @@
-//! A check as `JUnit` XML: a suite a proxy, a test case a probe; a failure for what is unexpected, an
-//! error for a check that broke off, a skip for what was not tried.
+//! A check as `JUnit` XML: a suite a proxy, a test case a probe; a failure for what is unexpected,
+//! an error for a check that broke off, a skip for what was not tried.
 
 use std::path::{Path, PathBuf};
 

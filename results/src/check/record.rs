@@ -60,7 +60,8 @@ pub struct Probe {
     pub subject: String,
     /// Who dialled: `outside`, `pod`, `node`, `other-node-pod` or `endpoint`.
     pub source: String,
-    /// What was dialled: `cluster IP`, `external IP`, `load-balancer IP`, `node port` or `endpoint`.
+    /// What was dialled: `cluster IP`, `external IP`, `load-balancer IP`, `node port` or
+    /// `endpoint`.
     pub frontend: String,
     /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
