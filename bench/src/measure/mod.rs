@@ -100,18 +100,11 @@ fn must_still_hold(spec: &CellSpec) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The guest's side: a cell as JSON in, its answer as JSON out; or a connection to trace, or the
-/// question what this kernel can do.
+/// The guest's side: a cell as JSON in, its answer as JSON out.
 ///
 /// # Errors
-/// A payload that is neither.
+/// A payload that is no cell.
 pub fn handle(payload: &str) -> Result<String, String> {
-    if payload == crate::features::QUESTION {
-        return crate::features::answer();
-    }
-    if let Some(job) = payload.strip_prefix(crate::trace::QUESTION) {
-        return crate::trace::answer(job);
-    }
     let spec: CellSpec =
         serde_json::from_str(payload).map_err(|error| format!("the cell's job: {error}"))?;
     memory::arrange(&spec).map_err(|error| format!("the cell's memory: {error:#}"))?;

@@ -1,19 +1,26 @@
 //! The other side of a place: what a child process of this program, or PID 1 of a guest, does with
 //! the job that it is given.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use std::io::Write as _;
 
 use crate::measure::spec::CellSpec;
-use crate::{check, console, measure};
+use crate::{check, console, features, measure, trace};
 
-/// The guest's side: a job as text in, its answer as JSON out.
+/// The guest's side: a job as text in, its answer as JSON out. The question what the kernel can do
+/// is one, a connection to trace, a check, or a cell.
 ///
 /// # Errors
 /// A payload that is no job.
 pub fn handle(payload: &str) -> Result<String, String> {
+    if payload == features::QUESTION {
+        return features::answer();
+    }
+    if let Some(job) = payload.strip_prefix(trace::QUESTION) {
+        return trace::answer(job);
+    }
     check::handle(payload).unwrap_or_else(|| measure::handle(payload))
 }
 

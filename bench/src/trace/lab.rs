@@ -7,8 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, bail, ensure};
-use generators::{Cluster, Endpoint, Extras, Family, Protocol, Service};
-use ipnet::IpNet;
+use generators::{Cluster, Endpoint, Extras, Family, IpNet, Protocol, Service};
 use lab::topology::{Member, Preset, Ranges, Shape, Source, Topology};
 use linux::netlink::Rtnl;
 use linux::netlink::host::Via;
