@@ -87,4 +87,35 @@ pub(crate) const IPVS: &[Deviation] = &[
 ];
 
 /// Of kube-proxy's IPVS mode.
-pub(crate) const IPVS_KUBE_PROXY: &[Deviation] = &[NO_REAL_SERVER, TOO_LONG, LASTING];
+pub(crate) const IPVS_KUBE_PROXY: &[Deviation] = &[
+    Deviation {
+        subjects: &["terminating"],
+        sources: &["pod", "endpoint", "node"],
+        frontends: EXTERNAL,
+        came: "an answer by ",
+        reason: "a virtual service is the same for callers in the cluster and outside: under the external policy Local it \
+                 holds the Endpoints here, also where these end and others do not (syncEndpoint in \
+                 pkg/proxy/ipvs/proxier.go, Kubernetes 1.36)",
+    },
+    Deviation {
+        subjects: &["external-local-away"],
+        sources: &["outside"],
+        frontends: EXTERNAL,
+        came: "an answer by ",
+        reason: "where no Endpoint is here, all are real servers, for callers in the cluster; those outside reach them too, \
+                 and get answers where these come back through this node, as they do here (syncEndpoint in \
+                 pkg/proxy/ipvs/proxier.go, Kubernetes 1.36)",
+    },
+    Deviation {
+        subjects: &["external-local", "external-local-away"],
+        sources: &["node"],
+        frontends: &["external IP", "load-balancer IP"],
+        came: "an answer by ",
+        reason: "the address is one of the node's own, so the node's connections to it come from it; under the external \
+                 policy Local they are not masqueraded (KUBE-EXTERNAL-IP-LOCAL and KUBE-LOAD-BALANCER-LOCAL in \
+                 writeIptablesRules, pkg/proxy/ipvs/proxier.go, Kubernetes 1.36)",
+    },
+    NO_REAL_SERVER,
+    TOO_LONG,
+    LASTING,
+];

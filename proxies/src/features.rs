@@ -56,7 +56,7 @@ const SETS: [(&str, &[&str]); 4] = [
 ];
 
 /// Schedulers of IPVS (`net/netfilter/ipvs/Kconfig`, Linux 6.1).
-const SCHEDULERS: [&str; 14] =
+pub const SCHEDULERS: [&str; 14] =
     ["rr", "wrr", "lc", "wlc", "fo", "ovf", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "twos"];
 
 /// One thing that was tried.

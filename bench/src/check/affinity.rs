@@ -104,18 +104,11 @@ fn same(site: &Site, path: &Path, address: IpAddr, came: &[Came]) -> Result<Sock
     if let Some(wrong) = came.iter().find(|one| !of_client.admits(site, one)) {
         return Err(format!("{address}: {wrong}"));
     }
-    let mut endpoints = came.iter().filter_map(answered_by);
+    let mut endpoints = came.iter().filter_map(Came::answered_by);
     let first = endpoints.next().ok_or_else(|| format!("{address}: nothing came"))?;
     match endpoints.find(|one| *one != first) {
         Some(other) => Err(format!("{address}: an answer by {first}, and then by {other}")),
         None => Ok(first),
-    }
-}
-
-fn answered_by(came: &Came) -> Option<SocketAddr> {
-    match came {
-        Came::Answer(answer) => Some(answer.endpoint),
-        _ => None,
     }
 }
 
@@ -131,7 +124,7 @@ fn afterwards(site: &Site, kept: Kept) -> anyhow::Result<Probe> {
     let dials: Vec<Dial> = clients.iter().map(|(dial, _)| *dial).collect();
     let came = client::inside(&dialer.namespace, || client::all(dials))??;
     let moved = clients.iter().zip(&came).filter(|((_, before), now)| {
-        before.is_some_and(|before| answered_by(now).is_some_and(|now| now != before))
+        before.is_some_and(|before| now.answered_by().is_some_and(|now| now != before))
     });
     let moved = moved.count();
     let verdict = if moved > 0 { Verdict::Good } else { Verdict::Unexpected };

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use generators::{Change, Cluster, Service};
+use lab::topology::Source;
 use proxies::Backend;
 use results::check::{Probe, Verdict};
 
 use super::client::{self, Asker, Came, Dial};
 use super::expectation::{Answering, Expected};
 use super::lab::Site;
-use super::paths::{Path, from_pod, natural_paths};
+use super::paths::{Path, natural_paths, to_cluster_ip};
 use super::subjects::{ADDED, Case, REMOVED, TARGET, UDP_REPLACED, added};
 
 /// For what a proxy does after its sync.
@@ -40,7 +41,7 @@ pub fn probes(
             changes.push(replacement(site, &case.service)?);
         }
         let new = added(site, cases.len())?;
-        dialling.push((site, from_pod(site, ADDED, &new)?));
+        dialling.push((site, to_cluster_ip(site, Source::Pod, ADDED, &new)?));
         changes.push(Change::ServiceAdded(new));
         for case in of(cases, REMOVED) {
             let paths = natural_paths(site, case)?.into_iter().map(gone);

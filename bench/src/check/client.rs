@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -26,6 +28,11 @@ const SILENCE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Dials of one namespace at a time.
 const AT_A_TIME: usize = 64;
+/// The ports to dial from, in turn. A node remembers a connection for some seconds after its end,
+/// and under IPVS another one from the same port to the same Endpoint, by another VIP or by none, is
+/// taken for the first. The kernel's own choice goes by whom it dials, so two may get one port.
+const PORTS: Range<u16> = 10_000..30_000;
+static DIALLED: AtomicU16 = AtomicU16::new(0);
 /// Longest answer of a server.
 const ANSWER_BYTES_MAX: usize = 256;
 
@@ -55,6 +62,16 @@ pub enum Came {
     Nothing,
     /// Anything else, in words.
     Fault(String),
+}
+
+impl Came {
+    /// The Endpoint that answered.
+    pub fn answered_by(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Answer(answer) => Some(answer.endpoint),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Came {
@@ -88,9 +105,7 @@ impl Dial {
         let socket = if self.to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         // Ends by RST, so that nothing of the connection is left.
         set_socket_linger(&socket, Some(Duration::ZERO))?;
-        if let Some(address) = self.from {
-            socket.bind(SocketAddr::new(address, 0))?;
-        }
+        socket.bind(self.source())?;
         let mut server = socket.connect(self.to).await?;
         let length = u32::try_from(self.request_bytes).map_err(io::Error::other)?;
         server.write_u32(length).await?;
@@ -117,10 +132,12 @@ impl Dial {
         Ok(answer)
     }
 
-    /// Any port of the address to dial from.
+    /// The next port of the address to dial from.
     fn source(&self) -> SocketAddr {
         let any = if self.to.is_ipv4() { [0; 4].into() } else { IpAddr::from([0; 16]) };
-        SocketAddr::new(self.from.unwrap_or(any), 0)
+        let port =
+            PORTS.start + DIALLED.fetch_add(1, Ordering::Relaxed) % (PORTS.end - PORTS.start);
+        SocketAddr::new(self.from.unwrap_or(any), port)
     }
 }
 

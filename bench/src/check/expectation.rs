@@ -36,7 +36,7 @@ pub enum Expected {
 }
 
 /// An Endpoint that may answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Answering {
     /// Where it listens.
     pub endpoint: SocketAddr,
@@ -45,12 +45,24 @@ pub struct Answering {
 }
 
 /// Whose address an Endpoint sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Peer {
     /// The caller's own.
     Caller,
     /// One of the node's: the connection was masqueraded.
     Node,
+    /// The one that the caller dialled, which is its own.
+    Dialled,
+}
+
+impl Expected {
+    /// Who may answer.
+    pub fn answering(&self) -> &[Answering] {
+        match self {
+            Self::Answered(all) => all,
+            Self::Refused | Self::Dropped | Self::Unanswered => &[],
+        }
+    }
 }
 
 impl Caller {
@@ -127,7 +139,14 @@ fn sees(
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Answered(all) => write!(f, "an answer by {}", all.iter().join(" or ")),
+            Self::Answered(all) => {
+                let by_peer = all.iter().into_group_map_by(|one| one.sees).into_iter().sorted();
+                let group = |(peer, all): (Peer, Vec<&Answering>)| {
+                    let endpoints = all.iter().map(|one| one.endpoint).join(" or ");
+                    format!("by {endpoints}, which sees {peer}")
+                };
+                write!(f, "an answer {}", by_peer.map(group).join(", or "))
+            }
             Self::Refused => f.write_str("refused"),
             Self::Dropped => f.write_str("dropped"),
             Self::Unanswered => f.write_str("no answer"),
@@ -135,13 +154,13 @@ impl fmt::Display for Expected {
     }
 }
 
-impl fmt::Display for Answering {
+impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peer = match self.sees {
-            Peer::Caller => "the caller's address",
-            Peer::Node => "the node's",
-        };
-        write!(f, "{}, which sees {peer}", self.endpoint)
+        f.write_str(match self {
+            Self::Caller => "the caller's address",
+            Self::Node => "the node's",
+            Self::Dialled => "the address that was dialled",
+        })
     }
 }
 

@@ -133,6 +133,16 @@ impl CheckLab {
         Ok(dialers)
     }
 
+    /// The host that has an address.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn host_of(&self, address: IpAddr) -> anyhow::Result<&Member> {
+        let mut hosts = self.topology.hosts.iter();
+        let host = hosts.find(|host| host.has(address));
+        host.with_context(|| format!("no host has the address {address}"))
+    }
+
     /// Servers of all Endpoints of a Cluster, each in the namespace that has its address.
     ///
     /// # Errors
@@ -144,9 +154,7 @@ impl CheckLab {
         let wanted: BTreeSet<(SocketAddr, Protocol)> = of_services.collect();
         let mut sockets = Vec::new();
         for (address, protocol) in wanted {
-            let mut hosts = self.topology.hosts.iter();
-            let host = hosts.find(|host| host.has(address.ip()));
-            let host = host.with_context(|| format!("no host has the address of {address}"))?;
+            let host = self.host_of(address.ip())?;
             sockets.push(host.namespace.enter(|| Listening::open(address, protocol))??);
         }
         Ok(sockets)

@@ -3,8 +3,8 @@
 //!
 //! `expectation` is what must come, `subjects` the Services by behaviour, `lab` the hosts, `paths`
 //! who dials what. `client` and `server` are the packets. `spread`, `affinity` and `change` test
-//! what takes more than one dial after the other; `deviations` are what is known of proxies. A
-//! check changes only the namespaces that it makes.
+//! what takes more than one dial after the other; `deviations` are what is known of proxies;
+//! `trials` are single settings of IPVS. A check changes only the namespaces that it makes.
 
 mod affinity;
 mod change;
@@ -18,6 +18,7 @@ mod paths;
 mod server;
 mod spread;
 mod subjects;
+mod trials;
 
 use std::sync::Mutex;
 
@@ -36,6 +37,7 @@ use lab::{CheckLab, Site};
 use paths::Path;
 use server::Servers;
 use subjects::Case;
+use trials::Bench;
 
 /// Checks a proxy in this kernel; needs root. Whatever goes wrong is in the answer.
 pub fn run(job: &Job) -> CheckedProxy {
@@ -51,6 +53,7 @@ pub fn run_disturbed(
     let mut checked = CheckedProxy {
         name: job.proxy.clone(),
         probes: Vec::new(),
+        trials: Vec::new(),
         skipped: Vec::new(),
         failed: None,
     };
@@ -95,7 +98,15 @@ fn attempt(
         let probes = probed(proxy, backend.as_mut(), &cluster, &sites);
         let stopped = backend.stop();
         checked.probes = probes?;
-        Ok(stopped?)
+        stopped?;
+        let ipv4 = sites.first().filter(|(site, _)| site.node.is_ipv4());
+        if let (true, Some((site, _))) = (has_settings(proxy), ipv4) {
+            let bench = Bench { proxy, lab: &lab, site, options: &options };
+            let tried = trials::run(&bench).context("single settings")?;
+            checked.trials = tried.trials;
+            checked.skipped.extend(tried.skipped);
+        }
+        Ok(())
     })?
 }
 
@@ -147,6 +158,11 @@ fn walked(site: &Site, paths: &[Path]) -> anyhow::Result<Vec<Probe>> {
         anyhow::Ok(())
     })?;
     Ok(probes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+/// Whether it can be told how to forward, and how VIPs become local.
+fn has_settings(proxy: &Descriptor) -> bool {
+    proxy.needs_local_vips && !proxy.binds_by_link_alone
 }
 
 /// The families to check; those that are not are told.

@@ -131,6 +131,7 @@ impl Path {
                     && answering.is_some_and(|one| match one.sees {
                         Peer::Caller => answer.peer == self.caller.address,
                         Peer::Node => site.node_addresses.contains(&answer.peer),
+                        Peer::Dialled => answer.peer == self.dial.to.ip(),
                     })
             }
             (Expected::Refused, Came::Refusal)
@@ -213,18 +214,23 @@ fn natural_source(kind: FrontendKind) -> Source {
     }
 }
 
-/// A Service's first frontend from a pod.
+/// A Service's cluster IP from a source.
 ///
 /// # Errors
-/// A site without a pod.
-pub fn from_pod(site: &Site, subject: &'static str, service: &Service) -> anyhow::Result<Path> {
+/// A site without that source.
+pub fn to_cluster_ip(
+    site: &Site,
+    source: Source,
+    subject: &'static str,
+    service: &Service,
+) -> anyhow::Result<Path> {
     let case = Case { subject, service: service.clone() };
     let frontend = Frontend {
         kind: FrontendKind::ClusterIp,
         address: Some(service.vip()),
         port: service.port(),
     };
-    Ok(Path::to_frontend(&case, site, site.dialer(Source::Pod)?, frontend))
+    Ok(Path::to_frontend(&case, site, site.dialer(source)?, frontend))
 }
 
 impl fmt::Display for Dialled {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use itertools::Itertools as _;
+use lab::topology::Source;
 use proxies::Spread;
 use results::check::{Probe, Verdict};
 use statrs::distribution::{ChiSquared, ContinuousCDF as _};
@@ -12,7 +13,7 @@ use statrs::distribution::{ChiSquared, ContinuousCDF as _};
 use super::client::{self, Came};
 use super::expectation::Expected;
 use super::lab::Site;
-use super::paths::{Path, from_pod};
+use super::paths::{Path, to_cluster_ip};
 use super::subjects::{Case, SPREAD};
 
 /// Connections of one test.
@@ -28,7 +29,7 @@ pub fn probes(site: &Site, cases: &[Case], law: Spread) -> anyhow::Result<Vec<Pr
     let cases = cases.iter().filter(|case| case.subject == SPREAD);
     cases
         .map(|case| {
-            let path = from_pod(site, SPREAD, &case.service)?;
+            let path = to_cluster_ip(site, Source::Pod, SPREAD, &case.service)?;
             let dialer = site.dialer(path.caller.source)?;
             let dials = vec![path.dial; CONNECTIONS];
             let came = client::inside(&dialer.namespace, || client::all(dials))??;
@@ -44,11 +45,7 @@ fn judged(site: &Site, path: &Path, came: &[Came], law: Spread) -> anyhow::Resul
     let Expected::Answered(all) = &path.expected else {
         anyhow::bail!("{} has no Endpoints to spread over", path.service);
     };
-    let answers = came.iter().filter_map(|one| match one {
-        Came::Answer(answer) => Some(answer.endpoint),
-        _ => None,
-    });
-    let counted = answers.counts();
+    let counted = came.iter().filter_map(Came::answered_by).counts();
     let counts: BTreeMap<SocketAddr, usize> = all
         .iter()
         .map(|one| (one.endpoint, counted.get(&one.endpoint).copied().unwrap_or_default()))

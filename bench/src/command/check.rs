@@ -72,8 +72,8 @@ fn checked(
 ) -> anyhow::Result<Check> {
     let work = WorkDir::new()?;
     let place = open(&args.kernel, &work, progress)?;
-    progress(&format!("checking {} proxies on kernel {}", jobs.len(), place.release()));
     let order: Vec<String> = jobs.iter().map(|job| job.proxy.clone()).collect();
+    progress(&format!("checking {} on kernel {}", order.join(", "), place.release()));
     let mut proxies = all_checked(&place, jobs, &work);
     proxies.sort_by_key(|proxy| order.iter().position(|name| *name == proxy.name));
     Ok(Check {
@@ -138,6 +138,7 @@ impl Where {
         self.ask(job, work).unwrap_or_else(|error| CheckedProxy {
             name: job.proxy.clone(),
             probes: Vec::new(),
+            trials: Vec::new(),
             skipped: Vec::new(),
             failed: Some(crate::in_words(&error)),
         })

@@ -8,14 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context, bail, ensure};
 use generators::{Cluster, Endpoint, Extras, Family, IpNet, Protocol, Service};
-use lab::topology::{Member, Preset, Ranges, Shape, Source, Topology};
-use linux::netlink::Rtnl;
-use linux::netlink::host::Via;
+use lab::topology::{Holding, Member, Preset, Ranges, Shape, Source, Topology};
 use linux::sysctl::Sysctls;
 use proxies::ipvs::Forwarding;
 use proxies::{NftablesOptions, Options};
-use rustix::net::netdevice::name_to_index;
-use rustix::net::{AddressFamily, SocketType, socket};
 
 use super::spec::TraceSpec;
 
@@ -27,8 +23,6 @@ const NODE_PORT: u16 = 30_080;
 const VIP: u8 = 10;
 const EXTERNAL: u8 = 20;
 const BALANCED: u8 = 30;
-/// The device that takes IPIP packets for every address of its host (`net/ipv4/ipip.c`, Linux 6.1).
-const TUNNEL_DEVICE: &str = "tunl0";
 
 /// A lab that is up and programmed.
 pub(super) struct TraceLab {
@@ -100,20 +94,9 @@ impl TraceLab {
     /// By `dr` and `tun` the Endpoint takes packets to the VIP and answers from it, and its answers
     /// pass a node that holds the same address.
     fn let_endpoint_hold_vip(&mut self, forwarding: Forwarding) -> anyhow::Result<()> {
-        let vip = IpNet::from(self.dialled.ip());
-        let host = &self.topology.hosts[self.endpoint].namespace;
-        host.enter(|| -> anyhow::Result<()> {
-            let mut rtnl = Rtnl::open()?;
-            rtnl.add_route(vip, Via::Local)?;
-            if forwarding == Forwarding::Tunnel {
-                let any = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
-                let device = name_to_index(any, TUNNEL_DEVICE).context(
-                    "the Endpoint has no device tunl0: the kernel lacks the module ipip",
-                )?;
-                rtnl.set_up(device)?;
-            }
-            Ok(())
-        })??;
+        let is_tunnelled = forwarding == Forwarding::Tunnel;
+        let holding = if is_tunnelled { Holding::Tunnelled } else { Holding::Direct };
+        self.topology.hosts[self.endpoint].hold(self.dialled.ip(), holding)?;
         self.topology.node().enter(|| {
             // Dropped without being restored: the namespace goes with the lab.
             Sysctls::default().set("net.ipv4.conf.all.accept_local", "1")

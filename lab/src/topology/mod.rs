@@ -6,6 +6,7 @@
 
 mod build;
 mod graph;
+mod holding;
 mod member;
 mod preset;
 mod ranges;
@@ -17,6 +18,7 @@ use std::error::Error;
 use linux::netns::{Namespace, NamespaceError};
 
 pub use graph::{End, Graph, Host, Link, Medium, Source};
+pub use holding::Holding;
 pub use member::Member;
 pub use preset::{Preset, Shape};
 pub use ranges::Ranges;

@@ -102,7 +102,8 @@ impl Layout {
             refuse_in_range(range, service, endpoint)?;
         }
         let forwarding = self.options.forwarding;
-        if forwarding != Forwarding::Nat && endpoint.port != service.port() {
+        let keeps_ports = forwarding != Forwarding::Nat && self.options.refuses_other_ports;
+        if keeps_ports && endpoint.port != service.port() {
             return Err(ProxyError::Unsupported {
                 what: format!("Endpoint {endpoint} of Service {}", service.name()),
                 reason: format!("forwarding {} keeps the port", forwarding.as_str()),

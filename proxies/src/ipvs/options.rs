@@ -77,6 +77,9 @@ pub struct IpvsOptions {
     /// the pod network and an Endpoint of the same Service reach a VIP. Off: IPVS alone, to see
     /// what it costs and does by itself.
     pub masquerade: bool,
+    /// Refuse an Endpoint at another port than its Service's where forwarding cannot write ports.
+    /// Off: the kernel is told so, and sends packets with the port that they have.
+    pub refuses_other_ports: bool,
     /// Which iptables carries those rules; they are few, whatever the number of Services.
     pub iptables: Variant,
 }
@@ -89,6 +92,7 @@ impl Default for IpvsOptions {
             vip_binding: VipBinding::default(),
             service_cidr: None,
             masquerade: true,
+            refuses_other_ports: true,
             iptables: Variant::Nft,
         }
     }

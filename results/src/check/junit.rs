@@ -36,7 +36,11 @@ enum End {
 
 impl Suite {
     fn of(proxy: &CheckedProxy) -> Self {
-        let probes = proxy.probes.iter().map(Case::of);
+        let trials = proxy.trials.iter().map(|trial| {
+            let case = Case::of(&trial.probe);
+            Case { name: format!("{}: {}", trial.setting, case.name), ..case }
+        });
+        let probes = proxy.probes.iter().map(Case::of).chain(trials);
         let skipped = proxy.skipped.iter().map(|skip| Case {
             class: "skipped".into(),
             name: skip.what.clone(),

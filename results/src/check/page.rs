@@ -12,7 +12,7 @@ use crate::tables::{Columns, Table};
 pub fn document(check: &Check) -> Document {
     let mut document = Document::new(headline(check), summary(check));
     document.blocks = vec![Block::List(failures(check)), matrix(check).into()];
-    let more = [unexpected(check), Some(paths(check)), known(check), skipped(check)];
+    let more = [unexpected(check), Some(paths(check)), trials(check), known(check), skipped(check)];
     document.blocks.extend(more.into_iter().flatten().map(Block::from));
     document.blocks.extend(not_covered(check));
     document
@@ -104,6 +104,28 @@ fn unexpected(check: &Check) -> Option<Table> {
         .text("must be", |(_, probe)| probe.expected.clone())
         .text("came", |(_, probe)| probe.came.clone())
         .titled("Unexpected", "")
+        .cut()
+        .unless_empty()
+}
+
+/// What single settings do.
+fn trials(check: &Check) -> Option<Table> {
+    let proxies = check.proxies.iter();
+    let trials =
+        proxies.flat_map(|proxy| proxy.trials.iter().map(move |trial| (&proxy.name, trial)));
+    let mark = |verdict| if verdict == Verdict::Good { "ok" } else { "WRONG" };
+    Columns::of(trials)
+        .text("question", |(_, trial)| trial.question.clone())
+        .text("proxy", |(proxy, _)| (*proxy).clone())
+        .text("setting", |(_, trial)| trial.setting.clone())
+        .text("from", |(_, trial)| trial.probe.source.clone())
+        .text("must be", |(_, trial)| trial.probe.expected.clone())
+        .text("came", |(_, trial)| trial.probe.came.clone())
+        .text("is", |(_, trial)| mark(trial.probe.verdict).to_owned())
+        .titled(
+            "Single settings, each programmed by itself",
+            "What must be is what follows from the setting: one that cannot work must fail.",
+        )
         .cut()
         .unless_empty()
 }

@@ -47,6 +47,8 @@ pub struct CheckedProxy {
     pub name: String,
     /// Every probe of it.
     pub probes: Vec<Probe>,
+    /// What came of single settings, each programmed by itself.
+    pub trials: Vec<Trial>,
     /// What was not, and why.
     pub skipped: Vec<Skipped>,
     /// Why the check of this proxy ended before its end, if it did.
@@ -79,6 +81,17 @@ pub struct Probe {
     pub verdict: Verdict,
     /// For a known deviation: why it is one, with its source.
     pub reason: Option<String>,
+}
+
+/// One setting of a proxy, tried by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Trial {
+    /// What it is to answer, in words.
+    pub question: String,
+    /// The setting.
+    pub setting: String,
+    /// What was dialled, and what came.
+    pub probe: Probe,
 }
 
 /// What follows from what came.
@@ -123,7 +136,7 @@ impl Check {
     pub fn probes(&self) -> impl Iterator<Item = (&str, &Probe)> {
         self.proxies
             .iter()
-            .flat_map(|proxy| proxy.probes.iter().map(|probe| (proxy.name.as_str(), probe)))
+            .flat_map(|proxy| proxy.all_probes().map(|probe| (proxy.name.as_str(), probe)))
     }
 
     /// The exit code of `vipbench check`: 2 for anything unexpected; 1 if a check broke off or
@@ -139,6 +152,11 @@ impl Check {
 }
 
 impl CheckedProxy {
+    /// Every probe, those of single settings too.
+    pub fn all_probes(&self) -> impl Iterator<Item = &Probe> {
+        self.probes.iter().chain(self.trials.iter().map(|trial| &trial.probe))
+    }
+
     /// Tells of something that is not tried.
     pub fn skip(&mut self, what: &str, reason: String) {
         self.skipped.push(Skipped { what: what.to_owned(), reason });

@@ -27,6 +27,7 @@ fn check(verdicts: &[Verdict]) -> Check {
     let proxy = CheckedProxy {
         name: "iptables-nft".to_owned(),
         probes: verdicts.iter().map(|verdict| probe("refusal", *verdict)).collect(),
+        trials: Vec::new(),
         skipped: vec![Skipped { what: "SCTP".into(), reason: "no sockets".into() }],
         failed: None,
     };
@@ -101,4 +102,21 @@ fn a_pipeline_gets_a_case_a_probe() {
     assert!(xml.contains(head), "{xml}");
     assert!(xml.contains("expected: refused; came: nothing &#60;came&#62;"), "{xml}");
     assert_eq!(xml.matches("<testcase ").count(), 5);
+}
+
+#[test]
+fn a_setting_that_does_something_else_is_unexpected_and_told_with_its_question() {
+    let mut tried = check(&[Verdict::Good]);
+    tried.proxies[0].trials = vec![Trial {
+        question: "may it be so?".to_owned(),
+        setting: "off".to_owned(),
+        probe: probe("setting", Verdict::Unexpected),
+    }];
+    assert_eq!(tried.exit_code(), 2);
+    let page = print::terminal(&document(&tried), None);
+    assert!(page.starts_with("UNEXPECTED: 1 of 2 probes"), "{page}");
+    let words = line(&page, "may it be so?").join(" ");
+    assert!(words.starts_with("may it be so? iptables-nft off pod refused nothing"), "{words}");
+    assert!(words.ends_with("WRONG"), "{words}");
+    assert!(junit(&tried).unwrap().contains("off: pod to cluster IP"));
 }
