@@ -49,4 +49,4 @@ mod watch;
 pub use error::ApiError;
 pub use limits::Limits;
 pub use model::Site;
-pub use server::Server;
+pub use server::{Edits, Server};

@@ -19,9 +19,16 @@ pub(crate) fn key(namespace: &str, name: &str) -> Key {
 pub(crate) struct Draft {
     pub key: Key,
     pub labels: Vec<(String, String)>,
+    /// Fields that it can be selected by, beside its name and namespace.
+    pub fields: Vec<(&'static str, String)>,
     /// All of its JSON behind what [`Object::write`] puts first.
     content: Bytes,
 }
+
+/// Fields of Services that clients select by: a kube-proxy of 1.36 lists those that are not
+/// headless (`pkg/apis/core/v1/conversion.go`, `AddFieldLabelConversionsForService`, Kubernetes
+/// 1.36).
+pub(crate) const SERVICE_FIELDS: [&str; 2] = ["spec.clusterIP", "spec.type"];
 
 /// What the server alone decides.
 const SERVERS_OWN: [&str; 3] = ["uid", "resourceVersion", "creationTimestamp"];
@@ -41,8 +48,21 @@ impl Draft {
             value.as_str().map(|value| (label.clone(), value.to_owned()))
         });
         let labels = labels.collect();
-        Some(Self { key, labels, content: content(metadata, object) })
+        let fields = fields(&object);
+        Some(Self { key, labels, fields, content: content(metadata, object) })
     }
+}
+
+/// Those of [`SERVICE_FIELDS`] that the object has.
+fn fields(object: &Map<String, Value>) -> Vec<(&'static str, String)> {
+    if object.get("kind").and_then(Value::as_str) != Some("Service") {
+        return Vec::new();
+    }
+    let value = |path: &str| {
+        let (outer, inner) = path.split_once('.')?;
+        Some(object.get(outer)?.get(inner)?.as_str()?.to_owned())
+    };
+    SERVICE_FIELDS.into_iter().filter_map(|path| Some((path, value(path)?))).collect()
 }
 
 /// `...metadata},...object}`: two objects without their opening braces.

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::object::Object;
+use crate::object::{Object, SERVICE_FIELDS};
 use crate::resource::Resource;
 use crate::status::Status;
 
@@ -131,7 +131,7 @@ impl Selection {
     ///
     /// # Errors
     /// 400: a field that cannot be selected by. Of Events, `kubectl describe` selects by more than
-    /// names.
+    /// names; of Services, a kube-proxy by [`SERVICE_FIELDS`].
     pub(crate) fn new(
         resource: Resource,
         labels: Selector,
@@ -139,6 +139,7 @@ impl Selection {
     ) -> Result<Self, Status> {
         let is_known = |key: &str| {
             ["metadata.name", "metadata.namespace"].contains(&key)
+                || resource == Resource::Services && SERVICE_FIELDS.contains(&key)
                 || resource == Resource::Events
                     && (["type", "reason"].contains(&key) || key.starts_with("involvedObject."))
         };
@@ -169,7 +170,9 @@ impl Selection {
         let of_key = |key: &str| match key {
             "metadata.name" => Some(object.name()),
             "metadata.namespace" => Some(object.namespace()),
-            _ => None,
+            _ => {
+                object.draft.fields.iter().find(|(field, _)| *field == key).map(|(_, v)| v.as_str())
+            }
         };
         let is_of_key = |requirement: &Requirement| of_key(&requirement.key).is_some();
         if self.fields.0.iter().all(is_of_key) {
@@ -199,6 +202,8 @@ mod tests {
                 "labels": { "app": "web", "tier": "front", "kubernetes.io/service-name": "web" },
             },
             "involvedObject": { "kind": "Node" },
+            "kind": "Service",
+            "spec": { "clusterIP": "10.96.0.1" },
         }));
         Object { draft: draft.unwrap(), version: 1, born: 1, created: "".into() }
     }
@@ -239,7 +244,9 @@ mod tests {
         }
         assert!(selects(Resource::Events, "", "involvedObject.kind=Node,involvedObject.uid="));
         assert!(!selects(Resource::Events, "", "involvedObject.kind=Pod"));
-        let fields = Selector::parse("spec.clusterIP=None").unwrap();
+        assert!(selects(Resource::Services, "", "spec.clusterIP!=None,spec.type="));
+        assert!(!selects(Resource::Services, "", "spec.clusterIP=None"));
+        let fields = Selector::parse("spec.sessionAffinity=None").unwrap();
         let refused = Selection::new(Resource::Services, Selector::default(), fields);
         assert!(refused.is_err());
     }

@@ -21,10 +21,14 @@ use crate::error::ApiError;
 use crate::limits::Limits;
 use crate::model::{self, Site};
 use crate::place;
-use crate::store::Store;
+use crate::store::{Edit, Store};
 
 /// Longest head of a request, and what hyper keeps of a connection at a time, bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// What a Step changes of what is served, ready to be.
+#[derive(Debug)]
+pub struct Edits(Vec<Edit>);
 
 /// A Cluster that is served. It stops when it drops.
 #[derive(Debug)]
@@ -83,7 +87,21 @@ impl Server {
     /// [`ApiError::Export`]: Kubernetes could not have the Cluster after the Step. Nothing has
     /// changed then.
     pub fn apply(&self, step: &Step<'_>) -> Result<u64, ApiError> {
-        Ok(self.store.commit(model::edits(step, &self.store)?))
+        Ok(self.commit(self.edits(step)?))
+    }
+
+    /// The first half of [`Self::apply`]: what it would change. Nothing has changed yet, and
+    /// nothing may before these are committed.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn edits(&self, step: &Step<'_>) -> Result<Edits, ApiError> {
+        Ok(Edits(model::edits(step, &self.store)?))
+    }
+
+    /// The second half: takes time linear in the objects that change.
+    pub fn commit(&self, edits: Edits) -> u64 {
+        self.store.commit(edits.0)
     }
 
     /// Whether it has ended by itself; [`Server::stop`] tells why.

@@ -33,6 +33,12 @@ pub struct Scenario {
     pub services: Vec<u32>,
     /// Proxies by name (`vipbench doctor` lists them).
     pub proxies: Vec<String>,
+    /// Files of kube-proxies, each of another version: proxies `kube-proxy-iptables`,
+    /// `kube-proxy-nftables` and `kube-proxy-ipvs` are then every one of them in that mode,
+    /// `kube-proxy-ipvs@1.36.3` is one. Unless some are named, the first two are added. In a file
+    /// it is relative to the file's folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kube_proxy: Vec<PathBuf>,
     /// Where to run where `--place` does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -165,8 +171,9 @@ impl Scenario {
         })?;
         let mut scenario: Self = toml::from_str(&text)
             .with_context(|| format!("scenario {place}: fix the key or value shown below"))?;
-        if let (Some(file), Some(folder)) = (&mut scenario.cluster_file, path.parent()) {
-            *file = folder.join(&*file);
+        let files = scenario.cluster_file.iter_mut().chain(&mut scenario.kube_proxy);
+        if let Some(folder) = path.parent() {
+            files.for_each(|file| *file = folder.join(&*file));
         }
         Ok(scenario)
     }

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -187,6 +188,22 @@ impl Child {
     /// Whether it has neither ended nor broken a limit.
     pub fn is_running(&self) -> bool {
         matches!(self.end_within(Duration::ZERO), Ok(None))
+    }
+
+    /// What it has written to standard error until now, from `offset` on. The child is not woken
+    /// and does not notice.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn stderr_from(&self, offset: u64) -> Result<Vec<u8>, IoError> {
+        // The child writes at the offset that it shares with this file.
+        let length = (&self.stderr).stream_position();
+        let read = |length: u64| {
+            let mut bytes = vec![0; usize::try_from(length.saturating_sub(offset)).unwrap_or(0)];
+            self.stderr.read_exact_at(&mut bytes, offset)?;
+            Ok(bytes)
+        };
+        length.and_then(read).map_err(IoError::of("read what was written by", &self.command))
     }
 
     /// Waits for its end, at most until its deadline.
@@ -381,6 +398,21 @@ mod tests {
 
     fn is_alive(pid: u32) -> bool {
         std::path::Path::new("/proc").join(pid.to_string()).exists()
+    }
+
+    #[test]
+    fn what_a_running_child_has_written_is_read_from_any_place() {
+        let mut command = shell("printf 'one\\ntwo\\n' >&2; exec sleep 20");
+        command.stdin(Stdio::null());
+        let child = Child::spawn(command, LIMITS).unwrap();
+        let all = (0..1_000).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            Some(child.stderr_from(0).unwrap()).filter(|all| all.len() == 8)
+        });
+        assert_eq!(all.unwrap(), b"one\ntwo\n");
+        assert_eq!(child.stderr_from(4).unwrap(), b"two\n");
+        assert_eq!(child.stderr_from(8).unwrap(), b"");
+        assert_eq!(child.stop().unwrap().stderr, b"one\ntwo\n");
     }
 
     #[test]

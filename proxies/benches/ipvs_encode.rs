@@ -24,7 +24,7 @@ fn encode(criterion: &mut Criterion) {
                 let mut options = Options::default();
                 options.ipvs.masquerade = masquerade;
                 options.ipvs.vip_binding = vip_binding;
-                let mut backend = (find("ipvs").expect("a backend").open)(&options);
+                let mut backend = find("ipvs").expect("a backend").open(&options);
                 let proxy = backend.staged().expect("it has stages");
                 let size = proxy.render(&request).expect("it renders").size;
                 group.throughput(Throughput::Bytes(size.bytes));

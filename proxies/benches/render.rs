@@ -10,7 +10,7 @@ use proxies::{Options, SyncRequest, find};
 const SIZES: [u32; 2] = [1_000, 10_000];
 
 fn render(criterion: &mut Criterion) {
-    let mut backend = (find("iptables-legacy").expect("a backend").open)(&Options::default());
+    let mut backend = find("iptables-legacy").expect("a backend").open(&Options::default());
     let proxy = backend.staged().expect("it has stages");
     let mut group = criterion.benchmark_group("render/iptables");
     for services in SIZES {

@@ -23,6 +23,15 @@ pub trait Backend {
     /// # Errors
     /// [`ProxyError`] with what is missing and where it would come from.
     fn probe(&mut self) -> Result<(), ProxyError>;
+    /// Gets ready for a sync what is no part of it: what feeds a program of somebody else, and
+    /// that the program rests. Called before the clock starts; a sync without it still works.
+    ///
+    /// # Errors
+    /// What cannot be made ready.
+    fn ready(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
+        let _ = request;
+        Ok(())
+    }
     /// Programs the whole Cluster, whatever the namespace holds already: a full sync, or a restart.
     /// A backend without stages says how.
     ///

@@ -1,6 +1,6 @@
 //! The backends there are, one a line, and how they are found by name.
 
-use std::sync::OnceLock;
+use std::sync::{PoisonError, RwLock};
 
 use crate::descriptor::Descriptor;
 use crate::{iptables, ipvs, ipvs_kube_proxy, nftables, none};
@@ -17,19 +17,24 @@ static OWN: [&Descriptor; 8] = [
     &nftables::V1_37,
 ];
 
-/// Backends of other crates.
-static OTHERS: OnceLock<&'static [&'static Descriptor]> = OnceLock::new();
+/// Backends that this process was told of.
+static OTHERS: RwLock<Vec<&'static Descriptor>> = RwLock::new(Vec::new());
 
 /// Every backend, in the order of tables and legends.
 pub fn backends() -> impl Iterator<Item = &'static Descriptor> {
-    OWN.iter().chain(OTHERS.get().copied().unwrap_or_default()).copied()
+    let others = OTHERS.read().unwrap_or_else(PoisonError::into_inner).clone();
+    OWN.iter().copied().chain(others)
 }
 
-/// Makes backends of another crate known to this process, behind those of this crate. Only the
-/// first call counts.
-pub fn also_known(others: &'static [&'static Descriptor]) {
-    // A second call finds the cell full.
-    let _ = OTHERS.set(others);
+/// Makes more backends known to this process, behind those that are. Of two with one name the
+/// first counts.
+pub fn also_known(others: &[&'static Descriptor]) {
+    let mut known = OTHERS.write().unwrap_or_else(PoisonError::into_inner);
+    for other in others {
+        if OWN.iter().chain(&*known).all(|one| one.name != other.name) {
+            known.push(other);
+        }
+    }
 }
 
 /// The backend of this name.
@@ -67,7 +72,7 @@ mod tests {
     fn every_backend_is_found_by_its_name_and_opens_under_it() {
         for backend in backends() {
             assert_eq!(find(backend.name).expect("it is listed").name, backend.name);
-            let mut opened = (backend.open)(&Options::default());
+            let mut opened = backend.open(&Options::default());
             let strangers = Program::of(Size::default(), "a stranger's");
             let refused = opened.staged().expect("it has stages").submit(&strangers);
             let Err(ProxyError::ForeignProgram { proxy }) = refused else { panic!("{refused:?}") };

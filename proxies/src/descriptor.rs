@@ -8,10 +8,14 @@ use generators::Cluster;
 use crate::backend::Backend;
 use crate::counters::Counters;
 use crate::error::ProxyError;
+use crate::kube_proxy::Binary;
 use crate::options::Options;
 
 /// The name of the control.
 pub const CONTROL: &str = "none";
+
+/// Makes a backend that a descriptor is of.
+pub type Open = fn(&Descriptor, &Options) -> Box<dyn Backend>;
 
 /// Reads something in the current namespace.
 pub type Reading<T> = fn() -> Result<T, ProxyError>;
@@ -56,8 +60,10 @@ pub struct Descriptor {
     pub deviations: &'static [Deviation],
     /// What a sync takes, by the numbers of Services and of Endpoints.
     pub cost: fn(u64, u64) -> Cost,
-    /// Makes the backend. Touches nothing: [`Backend::probe`] tells whether it can work here.
-    pub open: fn(&Options) -> Box<dyn Backend>,
+    /// The program of somebody else that does all of it, if one does.
+    pub binary: Option<&'static Binary>,
+    /// Makes the backend; [`Descriptor::open`] calls it.
+    pub open: Open,
 }
 
 /// How a proxy chooses among the Endpoints of a Service.
@@ -158,11 +164,7 @@ pub struct Cost {
 
 impl Descriptor {
     /// A backend that starts no tool and has no extras.
-    pub const fn new(
-        name: &'static str,
-        family: &'static str,
-        open: fn(&Options) -> Box<dyn Backend>,
-    ) -> Self {
+    pub const fn new(name: &'static str, family: &'static str, open: Open) -> Self {
         Self {
             name,
             summary: "",
@@ -181,8 +183,14 @@ impl Descriptor {
             spread: Spread::Even,
             deviations: &[],
             cost: |_, _| Cost { sync: 300, per_1000_endpoints: 700, ..Cost::NOTHING },
+            binary: None,
             open,
         }
+    }
+
+    /// Makes the backend. Touches nothing: [`Backend::probe`] tells whether it can work here.
+    pub fn open(&self, options: &Options) -> Box<dyn Backend> {
+        (self.open)(self, options)
     }
 
     /// Whether it programs nothing and clients dial Endpoints: the floor under every number.

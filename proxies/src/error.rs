@@ -66,6 +66,16 @@ pub enum ProxyError {
         /// The first of them, in words, separated by "; ".
         first: String,
     },
+    /// A program of somebody else that should run on does not do what it should.
+    #[error("{program} {happened}; the end of its log: {log}")]
+    Program {
+        /// The backend that it is.
+        program: String,
+        /// What became of it, in words.
+        happened: String,
+        /// The last lines of its log.
+        log: String,
+    },
     /// Several steps of a teardown failed.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; and "))]
     Several(Vec<ProxyError>),

@@ -81,7 +81,7 @@ pub fn try_all() -> Vec<Feature> {
         features.push(Feature { group: group.to_owned(), name: name.to_owned(), missing });
     };
     for backend in backends() {
-        note("proxy", backend.name, (backend.open)(&Options::default()).probe());
+        note("proxy", backend.name, backend.open(&Options::default()).probe());
     }
     for table in LEGACY_TABLES {
         note("legacy table", table, iptables(Variant::Legacy, table, "-S"));

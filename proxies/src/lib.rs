@@ -19,9 +19,10 @@ mod golden;
 mod iptables;
 pub mod ipvs;
 mod ipvs_kube_proxy;
+pub mod kube_proxy;
 #[cfg(test)]
 #[path = "../tests/kube-proxy/mod.rs"]
-mod kube_proxy;
+mod kube_proxy_dumps;
 mod modules;
 mod netlink;
 mod nftables;
@@ -34,7 +35,9 @@ mod text;
 pub use backend::{Audit, Backend, Staged};
 pub use backends::{UnknownProxy, also_known, backends, find};
 pub use counters::{CountedRule, Counters, Target};
-pub use descriptor::{Admin, Append, Cost, Descriptor, Deviation, Format, Reading, Spread, Tool};
+pub use descriptor::{
+    Admin, Append, Cost, Descriptor, Deviation, Format, Open, Reading, Spread, Tool,
+};
 pub use error::ProxyError;
 pub use iptables::tool::Variant as IptablesVariant;
 pub use nftables::options::NftablesOptions;

@@ -13,7 +13,7 @@ pub(crate) static NONE: Descriptor = Descriptor {
     summary: "no proxy: clients dial Endpoints",
     colour: "grey",
     cost: |_, _| Cost::NOTHING,
-    ..Descriptor::new(CONTROL, "none", |_| Box::new(NoProxy))
+    ..Descriptor::new(CONTROL, "none", |_, _| Box::new(NoProxy))
 };
 
 /// The client dials the Endpoint, so the namespace needs nothing.

@@ -33,6 +33,8 @@ pub struct Options {
     /// for the whole mount namespace. The short `iptables` calls of `prepare` take the lock file of
     /// the process's own environment.
     pub xtables_lock: Option<PathBuf>,
+    /// How long a program of somebody else may take for one sync.
+    pub sync_limit: Duration,
     /// What only the IPVS backend takes.
     pub ipvs: IpvsOptions,
     /// What only the nftables backends take.
@@ -76,6 +78,7 @@ impl Default for Options {
             node_addresses: Vec::new(),
             quick_start: false,
             xtables_lock: None,
+            sync_limit: TOOL_DEADLINE,
             ipvs: IpvsOptions::default(),
             nftables: NftablesOptions::default(),
         }

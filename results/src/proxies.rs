@@ -12,8 +12,10 @@ pub(crate) const CONTROL: &str = "none";
 
 /// Names of colours (`plots::theme`), in the order in which proxies without a colour of their own
 /// get them.
-pub(crate) const PALETTE: [&str; 9] =
-    ["grey", "orange", "pink", "blue", "green", "olive", "violet", "sky", "gold"];
+pub(crate) const PALETTE: [&str; 12] = [
+    "grey", "orange", "pink", "blue", "green", "olive", "violet", "sky", "gold", "rust", "teal",
+    "plum",
+];
 
 /// The proxies of one or several runs.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -91,7 +91,7 @@ fn attempt(
     let _servers = Servers::start(lab.listening(&cluster)?)?;
     lab.topology.node().enter(|| {
         refuse_without_limit(job)?;
-        let mut backend = (proxy.open)(&options);
+        let mut backend = proxy.open(&options);
         backend.probe()?;
         backend.start(&cluster)?;
         disturb()?;

@@ -41,6 +41,7 @@ pub(super) fn request(args: &RunArgs) -> anyhow::Result<RunRequest> {
         scenario: args.scenario.clone(),
         overrides: Overrides {
             proxies: args.proxies.clone(),
+            kube_proxies: args.kube_proxies.clone(),
             services: args.services.clone(),
             kernels: args.kernels.clone(),
             kernel_cmdline: args.kernel_cmdline.clone(),

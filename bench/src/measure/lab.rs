@@ -44,6 +44,21 @@ pub fn topology_of(cluster: &SyntheticSpec) -> Star {
     }
 }
 
+/// What a proxy is told of the lab.
+///
+/// The client stands for a pod of this node, so VIP traffic from it is not masqueraded
+/// (kube-proxy's `--detect-local-mode=NodeCIDR`).
+pub fn options_of(cluster: &SyntheticSpec) -> Options {
+    let SyntheticSpec { service_cidr, service_cidr_v6, endpoint_cidr_v6, .. } = cluster;
+    Options {
+        local_cidrs: vec![CLIENTS.into(), (*endpoint_cidr_v6).into()],
+        nftables: NftablesOptions {
+            service_cidrs: vec![(*service_cidr).into(), (*service_cidr_v6).into()],
+        },
+        ..Options::default()
+    }
+}
+
 /// A lab that is up, and the Cluster it is for.
 pub(super) struct BenchLab {
     pub(super) topology: Topology,
@@ -99,17 +114,7 @@ impl BenchLab {
         let clock = MeasureClock::open(spec.labels.clock)?;
         let backend = proxies::find(&spec.labels.proxy)?;
         let topology = Topology::build(&topology_of(&spec.cluster).graph()?)?;
-        // The client stands for a pod of this node, so VIP traffic from it is not masqueraded
-        // (kube-proxy's `--detect-local-mode=NodeCIDR`).
-        let (SyntheticSpec { service_cidr, service_cidr_v6, .. }, pods_of_ipv6) =
-            (&spec.cluster, spec.cluster.endpoint_cidr_v6);
-        let mut options = Options {
-            local_cidrs: vec![CLIENTS.into(), pods_of_ipv6.into()],
-            nftables: NftablesOptions {
-                service_cidrs: vec![(*service_cidr).into(), (*service_cidr_v6).into()],
-            },
-            ..Options::default()
-        };
+        let mut options = options_of(&spec.cluster);
         spec.node.ipvs.apply(&mut options);
         let inject = spec.inject;
         Ok(Self { topology, cluster, clock, backend, options, target_ports, inject })
@@ -128,16 +133,20 @@ impl BenchLab {
 
     /// The same with other options.
     pub(super) fn open_with(&self, options: &Options) -> anyhow::Result<Box<dyn Backend>> {
-        let mut backend = (self.backend.open)(options);
+        let mut backend = self.backend.open(options);
         backend.probe()?;
         Ok(backend)
     }
 
     /// Programs the whole Cluster the quickest way there is, for measures that start from a synced
     /// node.
-    pub(super) fn load(&self) -> anyhow::Result<()> {
+    ///
+    /// What is programmed stays when the backend drops; a process of somebody else does not.
+    pub(super) fn load(&self) -> anyhow::Result<Box<dyn Backend>> {
         let options = Options { quick_start: true, ..self.options.clone() };
-        Ok(self.open_with(&options)?.start(&self.cluster)?)
+        let mut backend = self.open_with(&options)?;
+        backend.start(&self.cluster)?;
+        Ok(backend)
     }
 
     /// Bare servers on every endpoint host; they stop when they drop.

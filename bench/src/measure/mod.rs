@@ -30,7 +30,7 @@ use lab::BenchLab;
 use spec::{CellAnswer, CellSpec, Measure};
 
 pub use kind::{Estimate, Kind};
-pub use lab::topology_of;
+pub use lab::{options_of, topology_of};
 pub(crate) use sync::metric_of;
 
 /// What every cell takes beside its measure, milliseconds.
@@ -74,6 +74,9 @@ pub fn run(spec: &CellSpec) -> CellAnswer {
 }
 
 fn attempt(spec: &CellSpec) -> anyhow::Result<Measured> {
+    if let Some(file) = &spec.kube_proxy {
+        proxies::kube_proxy::know_by_name(file, &spec.labels.proxy)?;
+    }
     let lab = BenchLab::build(spec)?;
     lab.topology.node().enter(|| {
         let mut sysctls = Sysctls::default();

@@ -1,5 +1,6 @@
 //! What a cell is asked and what it answers: plain data that travels as JSON.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use generators::{Cluster, Position, SyntheticSpec};
@@ -148,6 +149,9 @@ pub struct CellSpec {
     /// Settings of the node that are not the usual ones; nothing is written where there are none.
     #[serde(default, skip_serializing_if = "NodeSettings::is_none")]
     pub node: NodeSettings,
+    /// The file of the kube-proxy that is measured, where the cell runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kube_proxy: Option<PathBuf>,
 }
 
 impl CellSpec {

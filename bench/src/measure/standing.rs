@@ -31,7 +31,7 @@ fn run(lab: &BenchLab) -> anyhow::Result<Measured> {
         reason: "nanoseconds do not tell work from waiting".into(),
         remedy: "run it with --place guest --clock instructions".into(),
     })?;
-    lab.load()?;
+    let _proxy = lab.load()?;
     let verified = dial_both_ends(lab)?;
     watch.until_quiet()?;
     let mut disturbances: Vec<u64> = Vec::with_capacity(DISTURBANCES_MAX);

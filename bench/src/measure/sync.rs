@@ -270,6 +270,7 @@ impl Syncs<'_> {
         dialled: Option<Dialled>,
         series: &mut Series,
     ) -> anyhow::Result<()> {
+        proxy.ready(request)?;
         let (mut parts, ended) = match proxy.staged() {
             Some(staged) => self.by_stages(staged, request, series)?,
             None => self.as_a_whole(proxy, request)?,

@@ -111,6 +111,8 @@ fn answered(
     // The legacy tools lock one file a mount namespace; labs that have nothing in common should
     // not meet there.
     command.env("XTABLES_LOCKFILE", dir.join("xtables.lock"));
+    // What a child that is killed leaves is removed with the folder.
+    command.env("TMPDIR", dir);
     let child =
         Child::spawn(command, Limits { deadline: limit, output_bytes_max: ANSWER_BYTES_MAX })?;
     while child.is_running() {
@@ -157,7 +159,7 @@ pub fn missing_on_host(proxies: &[String]) -> anyhow::Result<Vec<String>> {
     for proxy in proxies {
         let backend = proxies::find(proxy)?;
         let probed = namespace.enter(|| {
-            let mut proxy = (backend.open)(&Options::default());
+            let mut proxy = backend.open(&Options::default());
             proxy.probe().map_err(|error| error.to_string())
         })?;
         missing.extend(probed.err());

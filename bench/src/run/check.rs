@@ -13,6 +13,7 @@ use proxies::Descriptor;
 use proxies::ipvs::VipBinding;
 use results::replicate::Claim;
 
+use super::kube_proxy;
 use crate::imported::ImportedCluster;
 use crate::measure::node::check_sysctls;
 use crate::measure::spec::Measure;
@@ -24,6 +25,8 @@ use crate::scenario::Scenario;
 pub struct Overrides {
     /// Proxies instead of the scenario's.
     pub proxies: Vec<String>,
+    /// Files of kube-proxies instead of the scenario's.
+    pub kube_proxies: Vec<PathBuf>,
     /// Sizes instead of the scenario's.
     pub services: Vec<u32>,
     /// Kernels instead of the scenario's.
@@ -48,6 +51,9 @@ pub struct Overrides {
 pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result<Scenario> {
     let Overrides { proxies, services, kernels, kernel_cmdline, cluster_file, seeds, .. } =
         overrides;
+    if !overrides.kube_proxies.is_empty() {
+        scenario.kube_proxy = overrides.kube_proxies;
+    }
     let inject = &mut scenario.inject;
     inject.rules_per_chain = overrides.inject_rules.unwrap_or(inject.rules_per_chain);
     inject.answer_delay_ns = overrides.inject_delay_ns.unwrap_or(inject.answer_delay_ns);
@@ -77,6 +83,7 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
         "cluster.protocols makes no Service of TCP, and no other is dialled yet: give tcp a share, such as {{ tcp = 1 }}"
     );
     scenario.services = distinct("services", &scenario.services)?;
+    kube_proxy::name(&mut scenario).context("kube_proxy")?;
     scenario.proxies = distinct("proxies", &scenario.proxies)?;
     check_families(&scenario)?;
     scenario.kernels = distinct("kernels", &scenario.kernels)?;
@@ -188,6 +195,10 @@ fn check_kernel_cmdline(words: &str) -> anyhow::Result<()> {
 /// # Errors
 /// A name that none has, with those there are.
 pub(super) fn parse_proxy(name: &str) -> anyhow::Result<&'static Descriptor> {
+    ensure!(
+        !kube_proxy::is_one(name) || proxies::find(name).is_ok(),
+        "proxies: {name:?} needs the file of that kube-proxy; name it with --kube-proxy PATH"
+    );
     proxies::find(name).map_err(|_| {
         let known: Vec<&str> = proxies::backends().map(|backend| backend.name).collect();
         anyhow::anyhow!("proxies: {name:?} is unknown; choose among {}", known.join(", "))

@@ -3,6 +3,7 @@
 
 pub mod check;
 mod folder;
+mod kube_proxy;
 pub mod plan;
 pub mod progress;
 mod runner;
@@ -141,6 +142,7 @@ fn run_record(
     let mut facts = places.facts();
     let imported = scenario.imported.iter();
     facts.extend(imported.map(|file| (CLUSTER_FACT.to_owned(), file.sha256().to_owned())));
+    facts.extend(kube_proxy::facts(scenario)?);
     facts.extend(scenario.ipvs.facts().chain(sysctl_facts(&scenario.sysctl)));
     Ok(RunRecord {
         schema: results::RUN_SCHEMA.into(),

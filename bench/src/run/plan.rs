@@ -10,7 +10,7 @@ use super::check::parse_proxy;
 use crate::measure;
 use crate::measure::node::{IpvsSettings, NodeSettings};
 use crate::measure::spec::{CellSpec, Inject, Measure};
-use crate::place::Setting;
+use crate::place::{Setting, file_of};
 use crate::scenario::Scenario;
 
 /// Largest run: a scenario beyond it is a typing error.
@@ -75,6 +75,7 @@ pub fn expand(
                         load: scenario.load.clone(),
                         inject: inject(scenario, measure, backend),
                         node: node(scenario, backend),
+                        kube_proxy: backend.binary.map(|one| file_of(one, setting.place)),
                     });
                 }
             }

@@ -67,7 +67,7 @@ impl TraceLab {
         let options = lab.options(spec);
         let cluster = Cluster::new(vec![service])?;
         lab.topology.node().enter(|| -> anyhow::Result<()> {
-            let mut opened = (backend.open)(&options);
+            let mut opened = backend.open(&options);
             opened.probe()?;
             Ok(opened.start(&cluster)?)
         })??;

@@ -17,7 +17,7 @@ pub static TOY: Descriptor = Descriptor {
     colour: "gold",
     tools: &[Tool { program: "nft", package: "nftables", also: &[] }],
     has_ipv4_alone: true,
-    ..Descriptor::new("toy", "toys", |_| Box::new(Toy))
+    ..Descriptor::new("toy", "toys", |_, _| Box::new(Toy))
 };
 
 struct Toy;

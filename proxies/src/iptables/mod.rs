@@ -90,7 +90,7 @@ pub(crate) static LEGACY: Descriptor = Descriptor {
         ..Cost::NOTHING
     },
     deviations: deviations::IPTABLES,
-    ..Descriptor::new("iptables-legacy", "iptables", |options| {
+    ..Descriptor::new("iptables-legacy", "iptables", |_, options| {
         Box::new(Iptables::new(&LEGACY, Variant::Legacy, options))
     })
 };
@@ -116,7 +116,7 @@ pub(crate) static NFT: Descriptor = Descriptor {
         per_1000_services_passed: 500,
     },
     deviations: deviations::IPTABLES,
-    ..Descriptor::new("iptables-nft", "iptables", |options| {
+    ..Descriptor::new("iptables-nft", "iptables", |_, options| {
         Box::new(Iptables::new(&NFT, Variant::Nft, options))
     })
 };

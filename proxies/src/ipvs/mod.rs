@@ -80,7 +80,7 @@ pub(crate) static IPVS: Descriptor = Descriptor {
     // The scheduler `rr`.
     spread: Spread::InTurn,
     deviations: deviations::IPVS,
-    ..Descriptor::new(NAME, "ipvs", |options| Box::new(Ipvs::new(options)))
+    ..Descriptor::new(NAME, "ipvs", |_, options| Box::new(Ipvs::new(options)))
 };
 
 fn admin_text(cluster: &Cluster, options: &Options) -> Vec<u8> {

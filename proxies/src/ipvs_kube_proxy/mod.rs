@@ -60,7 +60,7 @@ pub(crate) static IPVS_KUBE_PROXY: Descriptor = Descriptor {
     spread: Spread::InTurn,
     deviations: deviations::IPVS_KUBE_PROXY,
     cost: |_, _| Cost { sync: 3_000, per_1000_endpoints: 9_000, ..Cost::NOTHING },
-    ..Descriptor::new(NAME, "ipvs", |options| Box::new(IpvsKubeProxy::new(options)))
+    ..Descriptor::new(NAME, "ipvs", |_, options| Box::new(IpvsKubeProxy::new(options)))
 };
 
 /// Requests that every sync makes for a virtual server: two looks at it and one at its real

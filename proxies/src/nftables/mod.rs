@@ -27,7 +27,7 @@ use generators::{Cluster, Family};
 use linux::{CpuTime, ToolError};
 
 use crate::backend::{Audit, Backend, Staged};
-use crate::descriptor::{Admin, Cost, Descriptor, Format, Tool};
+use crate::descriptor::{Admin, Cost, Descriptor, Format, Open, Tool};
 use crate::deviations;
 use crate::error::ProxyError;
 use crate::families::Families;
@@ -53,7 +53,7 @@ pub(crate) static V1_33: Descriptor = Descriptor {
             help: "Input of `nft -f`, in kube-proxy's rule layout of Kubernetes 1.33",
             text: |cluster, options| full_text(Layout::V1_33, cluster, options),
         }],
-        |options| Box::new(Nftables::new(&V1_33, Layout::V1_33, options)),
+        |_, options| Box::new(Nftables::new(&V1_33, Layout::V1_33, options)),
     )
 };
 
@@ -67,7 +67,7 @@ pub(crate) static V1_36: Descriptor = Descriptor {
             help: "The same in the layout of 1.36",
             text: |cluster, options| full_text(Layout::V1_36, cluster, options),
         }],
-        |options| Box::new(Nftables::new(&V1_36, Layout::V1_36, options)),
+        |_, options| Box::new(Nftables::new(&V1_36, Layout::V1_36, options)),
     )
 };
 
@@ -89,7 +89,7 @@ pub(crate) static V1_37: Descriptor = Descriptor {
             help: "The same in the layout of 1.37",
             text: |cluster, options| full_text(Layout::V1_37, cluster, options),
         }],
-        |options| Box::new(Nftables::new(&V1_37, Layout::V1_37, options)),
+        |_, options| Box::new(Nftables::new(&V1_37, Layout::V1_37, options)),
     )
 };
 
@@ -104,7 +104,7 @@ const COST: Cost = Cost {
 const fn descriptor(
     (name, colour): (&'static str, &'static str),
     formats: &'static [Format; 1],
-    open: fn(&Options) -> Box<dyn Backend>,
+    open: Open,
 ) -> Descriptor {
     Descriptor {
         colour,

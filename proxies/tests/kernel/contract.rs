@@ -31,7 +31,7 @@ pub struct Subject {
 impl Subject {
     /// One of them, fresh.
     pub fn open(&self) -> Box<dyn Backend> {
-        (self.backend.open)(&(self.options)())
+        self.backend.open(&(self.options)())
     }
 
     /// Whether an audit must find what is missing or wrong: `none` programs nothing.
@@ -240,7 +240,7 @@ pub fn foreign_programs_are_refused(subject: Subject) {
     let mut backend = subject.open();
     let Some(staged) = backend.staged() else { return };
     let stranger = if subject.backend.is_control() { "iptables-legacy" } else { "none" };
-    let mut stranger = (find(stranger).expect("it is there").open)(&Options::default());
+    let mut stranger = find(stranger).expect("it is there").open(&Options::default());
     let stranger = stranger.staged().expect("it has stages");
     let program = stranger.render(&SyncRequest::Full(&cluster())).expect("no kernel is needed");
     let verdict = staged.submit(&program);

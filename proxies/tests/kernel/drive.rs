@@ -6,7 +6,7 @@ use proxies::{Backend, Options, Program, ProxyError, Staged, SyncRequest, find};
 
 /// The backend of this name.
 pub fn open(name: &str, options: &Options) -> Box<dyn Backend> {
-    (find(name).expect("a backend").open)(options)
+    find(name).expect("a backend").open(options)
 }
 
 pub fn full_sync(backend: &mut dyn Backend, cluster: &Cluster) {

@@ -1,0 +1,203 @@
+//! A kube-proxy that the user names, as a backend: a process in the namespace of the calling thread
+//! that works from an API which serves the Cluster there.
+//!
+//! A full sync is from the start of the process to the end of the first sync of each family that it
+//! serves; a Change from the watch event to the end of the sync that has it. Both are read off its
+//! log (`log.rs`), at most a millisecond late. Its configuration is kube-proxy's default but for
+//! what `config.rs` says.
+
+mod binary;
+mod config;
+mod log;
+mod mode;
+mod process;
+
+use std::ffi::OsStr;
+use std::fs;
+
+use apiserver::{Edits, Limits, Server};
+use generators::{Cluster, Step};
+use linux::IoError;
+use linux::sysctl::{self, Sysctls};
+use tempfile::TempDir;
+
+pub use binary::{Binary, PREFIX, know, know_by_name, version_of};
+pub use config::configuration;
+pub use mode::Mode;
+
+use crate::backend::Backend;
+use crate::descriptor::Descriptor;
+use crate::error::ProxyError;
+use crate::options::Options;
+use crate::program::SyncRequest;
+use log::Awaited;
+use process::Process;
+
+/// A backend that is a kube-proxy.
+#[derive(Debug)]
+struct KubeProxy {
+    /// Nothing only if the descriptor is none of a kube-proxy.
+    binary: Option<&'static Binary>,
+    options: Options,
+    process: Option<Process>,
+    site: Option<Site>,
+    /// What the next Step changes, if it was made ready.
+    edits: Option<Edits>,
+    sysctls: Vec<(&'static str, String)>,
+}
+
+/// What a process is fed by.
+#[derive(Debug)]
+struct Site {
+    server: Server,
+    folder: TempDir,
+    /// No process has had it yet.
+    is_fresh: bool,
+}
+
+impl KubeProxy {
+    /// Of a descriptor that has a [`Binary`]. Touches nothing.
+    fn new(descriptor: &Descriptor, options: &Options) -> Self {
+        let (binary, options) = (descriptor.binary, options.clone());
+        Self { binary, options, process: None, site: None, edits: None, sysctls: Vec::new() }
+    }
+
+    fn binary(&self) -> Result<&'static Binary, ProxyError> {
+        let reason = || "the backend has no file".into();
+        self.binary.ok_or_else(|| ProxyError::Request { reason: reason() })
+    }
+
+    /// Serves a Cluster anew, and writes the configuration.
+    fn serve(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+        let binary = self.binary()?;
+        self.process = None;
+        self.site = None;
+        let site = config::site(&self.options);
+        let server = Server::start(config::API, cluster, &site, Limits::default())
+            .map_err(|error| fed(&error.to_string()))?;
+        let folder = tempfile::Builder::new().prefix("vipbench-kube-proxy-").tempdir();
+        let folder = folder.map_err(IoError::of("make", "a temporary folder"))?;
+        let kubeconfig = folder.path().join("kubeconfig");
+        let place = kubeconfig.display().to_string();
+        let config = configuration(binary.mode, &self.options, &place);
+        for (path, content) in
+            [(kubeconfig, config::kubeconfig()), (folder.path().join("config"), config)]
+        {
+            let written = fs::write(&path, content.to_string());
+            written.map_err(IoError::of("write", path.display().to_string()))?;
+        }
+        self.site = Some(Site { server, folder, is_fresh: true });
+        Ok(())
+    }
+
+    /// Remembers the kernel parameters that it is going to set.
+    fn remember_sysctls(&mut self) -> Result<(), ProxyError> {
+        if self.sysctls.is_empty() {
+            for name in self.binary()?.mode.sysctls() {
+                // A kernel that lacks one has nothing to put back.
+                self.sysctls.extend(sysctl::read(name).ok().map(|value| (*name, value)));
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_sysctls(&mut self) -> Result<(), ProxyError> {
+        let mut sysctls = Sysctls::default();
+        let remembered = self.sysctls.drain(..);
+        ProxyError::gather(remembered.map(|(name, value)| Ok(sysctls.change(name, &value)?)))
+    }
+
+    fn running(&mut self) -> Result<&mut Process, ProxyError> {
+        let reason = || "no kube-proxy runs; a full sync starts one".into();
+        self.process.as_mut().ok_or_else(|| ProxyError::Request { reason: reason() })
+    }
+}
+
+impl Backend for KubeProxy {
+    /// Looks at the file, and tries what the mode needs.
+    fn probe(&mut self) -> Result<(), ProxyError> {
+        let binary = self.binary()?;
+        binary::check(&binary.path)?;
+        binary.mode.probe(&self.options)
+    }
+
+    /// Serves the Cluster of a full sync; before a Step, waits until no sync is under way.
+    fn ready(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
+        match request {
+            SyncRequest::Full(cluster) => self.serve(cluster),
+            SyncRequest::Incremental(step) => {
+                let limit = self.options.sync_limit;
+                self.running()?.rest(limit)?;
+                self.edits = Some(self.edits(step)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Starts a process and waits for the first sync of each family.
+    fn start(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+        if !self.site.as_ref().is_some_and(|site| site.is_fresh) {
+            self.serve(cluster)?;
+        }
+        self.remember_sysctls()?;
+        let binary = self.binary()?;
+        let Some(site) = &mut self.site else { return Err(fed("nothing is served")) };
+        site.is_fresh = false;
+        let config = site.folder.path().join("config");
+        let flags = if binary.mode == Mode::Ipvs { log::IPVS_FLAGS } else { log::FLAGS };
+        let arguments = [OsStr::new("--config"), config.as_os_str()];
+        let arguments = arguments.into_iter().chain(flags.iter().map(OsStr::new));
+        let lock = self.options.xtables_lock.as_deref();
+        let mut process = Process::start(&binary.name(), &binary.path, arguments, lock)?;
+        process.wait(Awaited::first_syncs(), self.options.sync_limit)?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Serves the Cluster after the Step and waits for the syncs that have all of it.
+    fn apply(&mut self, step: &Step<'_>) -> Result<(), ProxyError> {
+        let edits = match self.edits.take() {
+            Some(edits) => edits,
+            None => self.edits(step)?,
+        };
+        let awaited = Awaited::of(step);
+        let Some(site) = &self.site else { return Err(fed("nothing is served")) };
+        site.server.commit(edits);
+        let limit = self.options.sync_limit;
+        self.running()?.wait(awaited, limit)
+    }
+
+    /// Waits until no sync is under way.
+    fn settle(&mut self, _programmed: &Cluster) -> Result<(), ProxyError> {
+        let limit = self.options.sync_limit;
+        self.running()?.rest(limit)
+    }
+
+    /// Ends the process, lets another one of it clean up, then resets the sysctls.
+    fn stop(&mut self) -> Result<(), ProxyError> {
+        self.process = None;
+        self.site = None;
+        self.edits = None;
+        let binary = self.binary()?;
+        let lock = self.options.xtables_lock.as_deref();
+        let cleaned = process::clean_up(&binary.name(), &binary.path, lock);
+        ProxyError::gather([cleaned, self.restore_sysctls()])
+    }
+}
+
+impl KubeProxy {
+    fn edits(&self, step: &Step<'_>) -> Result<Edits, ProxyError> {
+        let Some(site) = &self.site else { return Err(fed("nothing is served")) };
+        site.server.edits(step).map_err(|error| fed(&error.to_string()))
+    }
+}
+
+/// What feeds it does not work.
+fn fed(reason: &str) -> ProxyError {
+    ProxyError::Unsupported {
+        what: "an API for kube-proxy".into(),
+        reason: reason.to_owned(),
+        remedy: "it needs a namespace whose loopback device is up and has nobody at port 6443"
+            .into(),
+    }
+}

@@ -1,0 +1,142 @@
+//! The modes of a kube-proxy, and what is true of it in each.
+
+use crate::descriptor::{Cost, Deviation, Spread, Tool};
+use crate::deviations;
+use crate::error::ProxyError;
+use crate::ipvs::TOOL_IPSET;
+use crate::modules::{CONNTRACK, NF_TABLES, SCHEDULERS, SETS, XTABLES};
+use crate::options::Options;
+use crate::{iptables, ipvs_kube_proxy, nftables};
+
+/// How a kube-proxy programs the kernel (`mode` in its configuration).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// By `iptables` as the machine has it: nft or legacy.
+    Iptables,
+    /// By `nft`.
+    Nftables,
+    /// By IPVS, sets and `iptables`.
+    Ipvs,
+}
+
+/// What kube-proxy calls; which implementation stands behind it is up to the machine.
+const TOOL_IPTABLES: Tool = Tool {
+    program: "iptables",
+    package: "iptables",
+    also: &[
+        "iptables-restore",
+        "iptables-save",
+        "ip6tables",
+        "ip6tables-restore",
+        "ip6tables-save",
+    ],
+};
+const TOOL_NFT: Tool = Tool { program: "nft", package: "nftables", also: &[] };
+
+impl Mode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Iptables, Self::Nftables, Self::Ipvs];
+
+    /// Its name in kube-proxy's configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Iptables => "iptables",
+            Self::Nftables => "nftables",
+            Self::Ipvs => "ipvs",
+        }
+    }
+
+    pub(super) fn summary(self) -> &'static str {
+        match self {
+            Self::Iptables => "a kube-proxy in mode iptables",
+            Self::Nftables => "a kube-proxy in mode nftables",
+            Self::Ipvs => "a kube-proxy in mode ipvs",
+        }
+    }
+
+    pub(super) fn colour(self) -> &'static str {
+        match self {
+            Self::Iptables => "rust",
+            Self::Nftables => "teal",
+            Self::Ipvs => "plum",
+        }
+    }
+
+    pub(super) fn tools(self) -> &'static [Tool] {
+        match self {
+            Self::Iptables => &[TOOL_IPTABLES],
+            Self::Nftables => &[TOOL_NFT],
+            Self::Ipvs => &[TOOL_IPTABLES, TOOL_IPSET],
+        }
+    }
+
+    pub(super) fn modules(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::Iptables => &[CONNTRACK, XTABLES, NF_TABLES, &["ip6t_REJECT"]],
+            Self::Nftables => &[CONNTRACK, NF_TABLES],
+            Self::Ipvs => &[CONNTRACK, XTABLES, NF_TABLES, &["ip6t_REJECT"], SETS, SCHEDULERS],
+        }
+    }
+
+    pub(super) fn spread(self) -> Spread {
+        match self {
+            Self::Iptables | Self::Nftables => Spread::Even,
+            Self::Ipvs => Spread::InTurn,
+        }
+    }
+
+    pub(super) fn deviations(self) -> &'static [Deviation] {
+        match self {
+            Self::Iptables => deviations::IPTABLES,
+            Self::Nftables => &[],
+            Self::Ipvs => deviations::IPVS_KUBE_PROXY,
+        }
+    }
+
+    pub(super) fn cost(self) -> fn(u64, u64) -> Cost {
+        match self {
+            Self::Iptables => |_, _| Cost {
+                sync: 6_000,
+                per_1000_endpoints: 2_000,
+                per_million_pairs: 4_000,
+                per_1000_services_passed: 500,
+            },
+            Self::Nftables => |_, _| Cost {
+                sync: 6_000,
+                per_1000_endpoints: 2_000,
+                per_million_pairs: 5_000,
+                ..Cost::NOTHING
+            },
+            Self::Ipvs => |_, _| Cost { sync: 9_000, per_1000_endpoints: 9_000, ..Cost::NOTHING },
+        }
+    }
+
+    /// The kernel parameters that it sets (`NewProxier` in pkg/proxy/iptables/proxier.go and
+    /// pkg/proxy/ipvs/proxier.go, Kubernetes 1.36).
+    pub(super) fn sysctls(self) -> &'static [&'static str] {
+        match self {
+            Self::Iptables => &["net.ipv4.conf.all.route_localnet"],
+            Self::Nftables => &[],
+            Self::Ipvs => &[
+                "net.ipv4.conf.all.route_localnet",
+                "net.ipv4.vs.conntrack",
+                "net.ipv4.vs.conn_reuse_mode",
+                "net.ipv4.vs.expire_nodest_conn",
+                "net.ipv4.vs.expire_quiescent_template",
+                "net.ipv4.ip_forward",
+                "net.ipv4.conf.all.arp_ignore",
+                "net.ipv4.conf.all.arp_announce",
+            ],
+        }
+    }
+
+    /// Tries what this kernel and these tools can do, by the backend of ours that does the same.
+    pub(super) fn probe(self, options: &Options) -> Result<(), ProxyError> {
+        let ours = match self {
+            Self::Iptables => &iptables::NFT,
+            Self::Nftables => &nftables::V1_36,
+            Self::Ipvs => &ipvs_kube_proxy::IPVS_KUBE_PROXY,
+        };
+        ours.open(options).probe()
+    }
+}
