@@ -1,6 +1,7 @@
 //! The kube-proxies of a scenario: from the files that it names to the names of its proxies, and the
 //! facts of a run.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::{fs, io};
@@ -66,9 +67,9 @@ pub(super) fn facts(scenario: &Scenario) -> anyhow::Result<BTreeMap<String, Stri
     for binary in named {
         let (name, path) = (binary.name(), &binary.path);
         facts.insert(format!("proxy.{name}.config"), config(binary, scenario));
-        let sha256 = format!("kube-proxy.{}.sha256", binary.version);
-        if !facts.contains_key(&sha256) {
-            facts.insert(sha256, digest(path).with_context(|| path.display().to_string())?);
+        let sha256 = facts.entry(format!("kube-proxy.{}.sha256", binary.version));
+        if let Entry::Vacant(sha256) = sha256 {
+            sha256.insert(digest(path).with_context(|| path.display().to_string())?);
         }
     }
     Ok(facts)

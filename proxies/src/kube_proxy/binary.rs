@@ -1,7 +1,7 @@
 //! A file that somebody names, as kube-proxy: what it says it is, and the backends that it makes.
 
-use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,10 +52,9 @@ pub fn version_of(path: &Path) -> Result<String, ProxyError> {
     let text = String::from_utf8_lossy(&said.stdout);
     let version = text.trim().strip_prefix("Kubernetes v").filter(|version| is_version(version));
     version.map(str::to_owned).ok_or_else(|| {
-        let mut reason = String::from("it does not answer `--version` with `Kubernetes v...`");
         let first: String = text.lines().next().unwrap_or_default().chars().take(80).collect();
-        // Writing into memory cannot fail.
-        let _ = write!(reason, ", but with `{first}`");
+        let expected = "it does not answer `--version` with `Kubernetes v...`";
+        let reason = format!("{expected}, but with `{first}`");
         refused(path, reason, "name the file of a kube-proxy")
     })
 }
@@ -123,7 +122,27 @@ pub(super) fn check(path: &Path) -> Result<(), ProxyError> {
     if about.permissions().mode() & 0o111 == 0 {
         return Err(refused(path, "it is not executable", "make it so: chmod +x"));
     }
-    Ok(())
+    let machine =
+        |path: &Path| machine_of(path).map_err(|error| not_started(path, &error.to_string()));
+    match (machine(path)?, machine(Path::new("/proc/self/exe"))?) {
+        (Some(its), Some(own)) if its != own => {
+            Err(not_started(path, "it is built for another processor"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Class, byte order and machine in the header of an ELF file (elf(5)); nothing of other files,
+/// such as scripts. The system itself is not asked: `execvp` starts a shell with what it refuses.
+fn machine_of(path: &Path) -> io::Result<Option<[u8; 4]>> {
+    let mut header = Vec::new();
+    File::open(path)?.take(20).read_to_end(&mut header)?;
+    Ok(match header.as_slice() {
+        [0x7f, b'E', b'L', b'F', class, order, .., low, high] if header.len() == 20 => {
+            Some([*class, *order, *low, *high])
+        }
+        _ => None,
+    })
 }
 
 /// Why a file that is there does not start.

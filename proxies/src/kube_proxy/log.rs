@@ -150,8 +150,8 @@ mod tests {
         Event::of(&format!("{HEAD}{text}"))
     }
 
-    fn named(subject: Subject, family: Option<Family>) -> Option<Event> {
-        Some(Event::Named(subject, family))
+    fn named(subject: Subject, family: Option<Family>) -> Event {
+        Event::Named(subject, family)
     }
 
     #[test]
@@ -177,12 +177,12 @@ mod tests {
             ),
             (
                 r#""Adding new service port" portName="ns/web:http" servicePort="10.0.0.1:80/TCP""#,
-                named(port(), Some(Family::V4)),
+                Some(named(port(), Some(Family::V4))),
             ),
-            (r#""Removing service port" portName="ns/web:http""#, named(port(), None)),
+            (r#""Removing service port" portName="ns/web:http""#, Some(named(port(), None))),
             (
                 r#""Setting endpoints for service port name" portName="ns/web:http" endpoints=["[fd00::1]:80"]"#,
-                named(Subject::Endpoints("ns/web:http".into()), Some(Family::V6)),
+                Some(named(Subject::Endpoints("ns/web:http".into()), Some(Family::V6))),
             ),
             (r#""SyncProxyRules complete""#, None),
             (r#""Caches are synced" controller="node config""#, None),
@@ -195,20 +195,16 @@ mod tests {
 
     #[test]
     fn a_family_is_over_with_the_sync_that_ends_behind_the_last_port() {
-        let mut cluster = Cluster::new(Vec::new()).unwrap();
-        let service = |vip: &str| {
+        let service = |name: &str, vip: &str| {
             let ends = if vip.contains(':') { "[fd00::9]:80" } else { "10.1.0.1:80" };
             let endpoint = ends.parse::<std::net::SocketAddr>().unwrap().into();
-            let name = "ns/web:http".parse().unwrap();
-            let (vip, tcp) = (vip.parse().unwrap(), generators::Protocol::Tcp);
+            let (name, vip, tcp) =
+                (name.parse().unwrap(), vip.parse().unwrap(), generators::Protocol::Tcp);
             Service::new(name, vip, 80, tcp, vec![endpoint]).unwrap()
         };
-        for vip in ["10.0.0.1", "fd00::1"] {
-            cluster = cluster.apply(&Change::ServiceAdded(service(vip))).unwrap();
-        }
-        let empty = Cluster::new(Vec::new()).unwrap();
-        let added = cluster.services().iter().cloned().map(Change::ServiceAdded).collect();
-        let step = empty.step(added).unwrap();
+        let before = Cluster::new(vec![service("ns/other:http", "10.0.0.9")]).unwrap();
+        let added = ["10.0.0.1", "fd00::1"].map(|vip| service("ns/web:http", vip));
+        let step = before.step(added.map(Change::ServiceAdded).into()).unwrap();
         let mut awaited = Awaited::of(&step);
         let (port, endpoints) =
             (Subject::Port("ns/web:http".into()), Subject::Endpoints("ns/web:http".into()));

@@ -66,9 +66,7 @@ impl Process {
     /// # Errors
     /// It ends, a sync fails, or the limit is over.
     pub(super) fn wait(&mut self, mut awaited: Awaited, limit: Duration) -> Result<(), ProxyError> {
-        self.look_until(limit, "syncs", |_, events| {
-            events.iter().fold(false, |over, event| awaited.take(event) || over)
-        })
+        self.look_until(limit, "syncs", |_, events| events.iter().any(|event| awaited.take(event)))
     }
 
     /// Waits until no sync is under way and none follows.

@@ -24,7 +24,7 @@ fn file(text: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("kube-proxy");
     fs::write(&path, text).expect("a file");
-    fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("executable");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("executable");
     (folder, path)
 }
 
@@ -36,8 +36,10 @@ fn open(path: &std::path::Path, behaviour: &str) -> Box<dyn Backend> {
 }
 
 fn cluster() -> Cluster {
-    Cluster::new(vec![golden::service("ns1/svc1:p80", "172.30.0.41", &["10.180.0.1:80"])])
-        .expect("a Cluster")
+    let service = |name, vip, endpoint| golden::service(name, vip, &[endpoint]);
+    let one = service("ns1/svc1:p80", "172.30.0.41", "10.180.0.1:80");
+    let other = service("ns2/svc2:p80", "172.30.0.42", "10.180.0.2:80");
+    Cluster::new(vec![one, other]).expect("a Cluster")
 }
 
 fn tables() -> String {
@@ -129,17 +131,13 @@ fn a_teardown_that_fails_is_told() {
 #[test]
 fn a_file_that_is_no_kube_proxy_is_refused_with_the_remedy() {
     let (folder, stranger) = file("#!/bin/sh\necho other 1.0\n");
-    let (_, other_machine) = {
-        // An ELF file for a processor that nobody has.
-        let mut elf = vec![0_u8; 64];
-        elf[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\x00");
-        elf[16] = 2;
-        elf[18] = 0xf3;
-        let path = folder.path().join("riscv");
-        fs::write(&path, elf).expect("a file");
-        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("executable");
-        ((), path)
-    };
+    let other_machine = folder.path().join("other-machine");
+    // An ELF file for a processor of the year 1990 (EM_860).
+    let mut elf = vec![0_u8; 64];
+    elf[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\x00");
+    (elf[16], elf[18]) = (2, 7);
+    fs::write(&other_machine, elf).expect("a file");
+    fs::set_permissions(&other_machine, fs::Permissions::from_mode(0o755)).expect("executable");
     let not_executable = folder.path().join("text");
     fs::write(&not_executable, "text").expect("a file");
     for (path, words) in [
