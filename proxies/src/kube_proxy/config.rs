@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use apiserver::Site;
 use generators::NODE;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::{Value, json};
 
 use super::mode::Mode;
@@ -33,7 +33,7 @@ const NODE_ADDRESSES: [IpAddr; 2] = [
 /// `conntrack` leaves alone what belongs to the machine, not to the namespace.
 pub fn configuration(mode: Mode, options: &Options, kubeconfig: &str) -> Value {
     let pods: Vec<String> = options.local_cidrs.iter().map(ToString::to_string).collect();
-    let node_ports: Vec<IpNet> = options.node_addresses.iter().copied().map(IpNet::from).collect();
+    let node_ports = node_ports(mode, options);
     let sync = json!({
         "minSyncPeriod": format!("{MIN_SYNC_MS}ms"),
         "masqueradeAll": options.masquerade_all,
@@ -69,6 +69,16 @@ pub fn configuration(mode: Mode, options: &Options, kubeconfig: &str) -> Value {
         "ipvs": ipvs,
         "featureGates": { "WatchListClient": false },
     })
+}
+
+/// Where node ports answer. Of ours an empty list is every local address, as it is of kube-proxy
+/// but in mode nftables, whose default is the primary ones.
+fn node_ports(mode: Mode, options: &Options) -> Vec<IpNet> {
+    let known = &options.node_addresses;
+    if known.is_empty() && mode == Mode::Nftables {
+        return vec![Ipv4Net::default().into(), Ipv6Net::default().into()];
+    }
+    known.iter().copied().map(IpNet::from).collect()
 }
 
 /// How it finds the API.
@@ -113,6 +123,8 @@ mod tests {
         assert_eq!(config["clusterCIDR"], "10.0.0.0/8,fd00::/64");
         assert_eq!(config["nodePortAddresses"], json!(["192.0.2.10/32"]));
         assert_eq!(config["nftables"]["masqueradeAll"], true);
+        let everywhere = configuration(Mode::Nftables, &Options::default(), "/tmp/x");
+        assert_eq!(everywhere["nodePortAddresses"], json!(["0.0.0.0/0", "::/0"]));
         assert_eq!(site(&options).node_addresses, options.node_addresses);
         assert_eq!(site(&Options::default()).node_addresses.len(), 2, "it waits for one");
     }

@@ -25,7 +25,7 @@ pub use binary::{Binary, PREFIX, know, know_by_name, version_of};
 pub use config::configuration;
 pub use mode::Mode;
 
-use crate::backend::Backend;
+use crate::backend::{Audit, Backend};
 use crate::descriptor::Descriptor;
 use crate::error::ProxyError;
 use crate::options::Options;
@@ -118,7 +118,7 @@ impl Backend for KubeProxy {
     fn probe(&mut self) -> Result<(), ProxyError> {
         let binary = self.binary()?;
         binary::check(&binary.path)?;
-        binary.mode.probe(&self.options)
+        binary.mode.ours(&binary.version)?.open(&self.options).probe()
     }
 
     /// Serves the Cluster of a full sync; before a Step, waits until no sync is under way.
@@ -144,7 +144,7 @@ impl Backend for KubeProxy {
         let Some(site) = &mut self.site else { return Err(fed("nothing is served")) };
         site.is_fresh = false;
         let config = site.folder.path().join("config");
-        let flags = if binary.mode == Mode::Ipvs { log::IPVS_FLAGS } else { log::FLAGS };
+        let flags = if binary.mode == Mode::Ipvs { &log::IPVS_FLAGS[..] } else { &log::FLAGS };
         let arguments = [OsStr::new("--config"), config.as_os_str()];
         let arguments = arguments.into_iter().chain(flags.iter().map(OsStr::new));
         let lock = self.options.xtables_lock.as_deref();
@@ -182,6 +182,22 @@ impl Backend for KubeProxy {
         let lock = self.options.xtables_lock.as_deref();
         let cleaned = process::clean_up(&binary.name(), &binary.path, lock);
         ProxyError::gather([cleaned, self.restore_sysctls()])
+    }
+
+    /// In mode nftables alone. In mode iptables it draws the order of its rules anew at every sync,
+    /// and counts packets by more of them where the kernel has xt_nfacct.
+    fn audit(&mut self) -> Option<&mut dyn Audit> {
+        let has_one = self.binary.is_some_and(|binary| binary.mode == Mode::Nftables);
+        has_one.then_some(self)
+    }
+}
+
+impl Audit for KubeProxy {
+    /// Compares what is there of IPv4 with what the backend of ours programs that does the same.
+    fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+        let binary = self.binary()?;
+        let mut ours = binary.mode.ours(&binary.version)?.open(&self.options);
+        ours.audit().map_or(Ok(()), |audit| audit.verify(cluster))
     }
 }
 

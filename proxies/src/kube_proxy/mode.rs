@@ -1,11 +1,11 @@
 //! The modes of a kube-proxy, and what is true of it in each.
 
-use crate::descriptor::{Cost, Deviation, Spread, Tool};
+use crate::descriptor::{Cost, Descriptor, Deviation, Spread, Tool};
 use crate::deviations;
 use crate::error::ProxyError;
 use crate::ipvs::TOOL_IPSET;
 use crate::modules::{CONNTRACK, NF_TABLES, SCHEDULERS, SETS, XTABLES};
-use crate::options::Options;
+use crate::options::TOOL_DEADLINE;
 use crate::{iptables, ipvs_kube_proxy, nftables};
 
 /// How a kube-proxy programs the kernel (`mode` in its configuration).
@@ -32,6 +32,13 @@ const TOOL_IPTABLES: Tool = Tool {
     ],
 };
 const TOOL_NFT: Tool = Tool { program: "nft", package: "nftables", also: &[] };
+
+/// Which of the two `iptables` is: `iptables v1.8.9 (legacy)`.
+fn is_legacy() -> Result<bool, ProxyError> {
+    let args = ["--version"];
+    let tool = linux::Tool { program: "iptables", args: &args, env: None, deadline: TOOL_DEADLINE };
+    Ok(String::from_utf8_lossy(&tool.read()?).contains("(legacy)"))
+}
 
 impl Mode {
     /// All of them.
@@ -130,13 +137,19 @@ impl Mode {
         }
     }
 
-    /// Tries what this kernel and these tools can do, by the backend of ours that does the same.
-    pub(super) fn probe(self, options: &Options) -> Result<(), ProxyError> {
-        let ours = match self {
-            Self::Iptables => &iptables::NFT,
-            Self::Nftables => &nftables::V1_36,
-            Self::Ipvs => &ipvs_kube_proxy::IPVS_KUBE_PROXY,
-        };
-        ours.open(options).probe()
+    /// The backend of ours that ends in the same state as a kube-proxy of this version.
+    ///
+    /// # Errors
+    /// `iptables` cannot be asked which of the two it is.
+    pub(super) fn ours(self, version: &str) -> Result<&'static Descriptor, ProxyError> {
+        let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+        Ok(match (self, minor) {
+            (Self::Iptables, _) if is_legacy()? => &iptables::LEGACY,
+            (Self::Iptables, _) => &iptables::NFT,
+            (Self::Nftables, Some(..=33)) => &nftables::V1_33,
+            (Self::Nftables, Some(37..)) => &nftables::V1_37,
+            (Self::Nftables, _) => &nftables::V1_36,
+            (Self::Ipvs, _) => &ipvs_kube_proxy::IPVS_KUBE_PROXY,
+        })
     }
 }

@@ -20,7 +20,10 @@ fn of_environment(mode: Mode) -> &'static Descriptor {
 }
 
 fn options() -> Options {
-    Options { local_cidrs: vec![golden::LOCAL_CIDR.into()], ..Options::default() }
+    let mut options =
+        Options { local_cidrs: vec![golden::LOCAL_CIDR.into()], ..Options::default() };
+    options.nftables.service_cidrs = vec!["172.30.0.0/16".parse().expect("a range")];
+    options
 }
 
 /// All that is programmed, in text.
@@ -62,6 +65,11 @@ fn sync(proxy: &mut dyn Backend, cluster: &Cluster, change: Change) -> Cluster {
     step.into_after()
 }
 
+fn audit(proxy: &mut dyn Backend, cluster: &Cluster) {
+    let verdict = proxy.audit().map_or(Ok(()), |audit| audit.verify(cluster));
+    verdict.expect("what is programmed is what ours programs");
+}
+
 fn follows_changes(mode: Mode) {
     in_new_namespace(|| {
         let before = programmed();
@@ -71,12 +79,14 @@ fn follows_changes(mode: Mode) {
         proxy.ready(&SyncRequest::Full(&cluster)).expect("the API");
         proxy.start(&cluster).expect("a full sync");
         assert!(programmed().contains("172.30.0.41"));
+        audit(&mut *proxy, &cluster);
         let cluster = sync(&mut *proxy, &cluster, replaced());
         assert!(programmed().contains("10.180.0.33"));
         let cluster = sync(&mut *proxy, &cluster, added());
         let now = programmed();
         assert!(now.contains("172.30.0.47") && now.contains("10.180.0.7"));
-        sync(&mut *proxy, &cluster, removed());
+        let cluster = sync(&mut *proxy, &cluster, removed());
+        audit(&mut *proxy, &cluster);
         assert!(!programmed().contains("172.30.0.47"));
         proxy.stop().expect("it cleans up");
         assert_eq!(programmed(), before);
