@@ -8,7 +8,6 @@ use lab::guest::Accelerator;
 use lab::image::{Cache, KernelSpec, Kernels};
 use results::{Clock, Place};
 
-use super::kube_proxy::kube_proxy_files;
 use super::{
     GuestOptions, GuestPlace, HostPlace, Places, WorkDir, known_kvm, missing_on_host, probe_kvm,
     require_emulator,
@@ -67,7 +66,6 @@ pub fn choose(
     let options = GuestOptions {
         accelerator,
         kernel_cmdline: scenario.kernel_cmdline.clone(),
-        files: kube_proxy_files(),
         ..GuestOptions::emulated(&scenario.limits)
     };
     let clock = if accelerator == Accelerator::Tcg { Clock::Instructions } else { Clock::Wall };

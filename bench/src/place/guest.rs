@@ -19,6 +19,7 @@ use results::{GuestRecord, Outcome};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::kube_proxy::kube_proxy_files;
 use super::tools::{guest_modules, guest_tools};
 use crate::measure::spec::{CellAnswer, CellSpec};
 use crate::scenario::Limits;
@@ -58,14 +59,15 @@ pub struct GuestOptions {
 }
 
 impl GuestOptions {
-    /// An emulated guest within these limits that needs nothing else.
+    /// An emulated guest within these limits that needs nothing but the kube-proxies that are
+    /// known.
     pub fn emulated(limits: &Limits) -> Self {
         Self {
             accelerator: Accelerator::Tcg,
             memory_mib: limits.guest_memory_mib,
             kernel_cmdline: String::new(),
             boot_limit: Limit::Processor(Duration::from_secs(limits.boot_s)),
-            files: Vec::new(),
+            files: kube_proxy_files(),
         }
     }
 }

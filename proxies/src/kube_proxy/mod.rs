@@ -185,7 +185,7 @@ impl Backend for KubeProxy {
     }
 
     /// In mode nftables alone. In mode iptables it draws the order of its rules anew at every sync,
-    /// and counts packets by more of them where the kernel has xt_nfacct.
+    /// and counts packets by more of them where the kernel has `xt_nfacct`.
     fn audit(&mut self) -> Option<&mut dyn Audit> {
         let has_one = self.binary.is_some_and(|binary| binary.mode == Mode::Nftables);
         has_one.then_some(self)
