@@ -97,7 +97,7 @@ impl Bench<'_> {
         options: &Options,
         work: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let mut backend = (self.proxy.open)(options);
+        let mut backend = self.proxy.open(options);
         backend.probe()?;
         backend.start(&Cluster::new(vec![service.clone()])?)?;
         let found = work();
