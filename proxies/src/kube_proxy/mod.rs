@@ -180,7 +180,12 @@ impl Backend for KubeProxy {
         self.edits = None;
         let binary = self.binary()?;
         let lock = self.options.xtables_lock.as_deref();
-        let cleaned = process::clean_up(&binary.name(), &binary.path, lock);
+        let mut cleaned = process::clean_up(&binary.name(), &binary.path, lock);
+        if binary.mode == Mode::Ipvs {
+            // It fails at chains that jumps of this mode still lead to (seen of 1.36.2:
+            // `platformCleanup`, cmd/kube-proxy/app/server_linux.go); ours has the same ones.
+            cleaned = binary.mode.ours(&binary.version)?.open(&self.options).stop();
+        }
         ProxyError::gather([cleaned, self.restore_sysctls()])
     }
 

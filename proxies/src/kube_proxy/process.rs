@@ -149,18 +149,11 @@ impl Process {
     }
 }
 
-/// Runs a file that removes what another process of it programmed; a second time if the first
-/// fails. After mode ipvs the first does: it deletes chains as of mode iptables before it deletes
-/// the jumps to them that are of mode ipvs (`platformCleanup` in
-/// cmd/kube-proxy/app/server_linux.go, Kubernetes 1.36).
+/// Runs a file that removes what another process of it programmed.
 ///
 /// # Errors
-/// It cannot be started, takes too long, or fails again.
+/// It cannot be started, takes too long, or fails.
 pub(super) fn clean_up(name: &str, path: &Path, lock: Option<&Path>) -> Result<(), ProxyError> {
-    cleaned(name, path, lock).or_else(|_| cleaned(name, path, lock))
-}
-
-fn cleaned(name: &str, path: &Path, lock: Option<&Path>) -> Result<(), ProxyError> {
     let arguments = ["--cleanup", "--v=1"].map(OsStr::new);
     let child = Child::spawn(command(path, arguments, lock), CLEANUP);
     let output = child.map_err(|error| refused(path, error))?.wait()?;
