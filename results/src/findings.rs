@@ -101,6 +101,7 @@ mod tests {
                 endpoints: services,
                 seed,
                 measure: "connect".into(),
+                path: crate::Path::default(),
             };
             let mut cell = CellRecord::new(labels, Outcome::Measured);
             cell.metrics = vec![CONNECT.of("last", Clock::Instructions, vec![cost])];

@@ -109,7 +109,7 @@ impl<'v> Family<'v> {
     /// For file names: `guest.instructions`.
     pub fn slug(&self) -> String {
         let key = &self.groups[0].key;
-        format!("{}.{}", key.place, key.clock)
+        format!("{}.{}{}", key.place, key.clock, key.path.suffix())
     }
 
     /// Unit of the timings.

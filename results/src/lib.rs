@@ -26,6 +26,7 @@ mod kernel;
 mod kernels;
 pub mod merge;
 pub mod metrics;
+mod path;
 mod plots;
 pub mod print;
 mod proxies;
@@ -50,6 +51,7 @@ pub use compact::CompactError;
 pub use distribution::{DistributionError, Samples};
 pub use kernel::KernelError;
 pub use kernels::KernelsError;
+pub use path::Path;
 pub use record::{
     CellRecord, Clock, Distribution, Environment, GuestRecord, Labels, Metric, Outcome, Place,
     ProxyRecord, RUN_SCHEMA, RunRecord, ShardRecord, Unit,

@@ -9,6 +9,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::path::Path;
+
 /// Where a cell ran.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
@@ -69,6 +71,9 @@ pub struct Labels {
     pub seed: u64,
     /// Group of metrics measured in one lab, for example `sync` or `connect`.
     pub measure: String,
+    /// How connections get to a Service, where that is not the usual way.
+    #[serde(default, skip_serializing_if = "Path::is_usual")]
+    pub path: Path,
 }
 
 /// How a cell ended.
@@ -310,8 +315,10 @@ impl Labels {
     /// The stable id of a cell, made from every dimension that tells cells of one run apart, for
     /// example `6.1.0-56-cloud-amd64.guest.instructions.ipvs.10000.s1.connect`.
     pub fn cell_id(&self) -> String {
-        let Self { kernel, place, clock, proxy, services, endpoints: _, seed, measure } = self;
-        format!("{kernel}.{place}.{clock}.{proxy}.{services}.s{seed}.{measure}")
+        let Self { kernel, place, clock, proxy, services, endpoints: _, seed, measure, path } =
+            self;
+        let path = path.suffix();
+        format!("{kernel}.{place}.{clock}.{proxy}.{services}.s{seed}.{measure}{path}")
     }
 }
 
@@ -352,11 +359,16 @@ mod tests {
             endpoints: 10_000,
             seed: 1,
             measure: "connect".into(),
+            path: Path::default(),
         };
-        assert_eq!(
-            labels.cell_id(),
-            "6.1.0-56-cloud-amd64.guest.instructions.ipvs.10000.s1.connect"
-        );
+        let usual = "6.1.0-56-cloud-amd64.guest.instructions.ipvs.10000.s1.connect";
+        assert_eq!(labels.cell_id(), usual);
+        assert!(!serde_json::to_string(&labels).unwrap().contains("path"));
+        let path = Path { source: "node".into(), ..Path::default() };
+        let labels = Labels { path, ..labels };
+        assert_eq!(labels.cell_id(), format!("{usual}.star.node.cluster-ip.ipv4"));
+        let stored = serde_json::to_string(&labels).unwrap();
+        assert_eq!(serde_json::from_str::<Labels>(&stored).unwrap(), labels);
     }
 
     #[test]

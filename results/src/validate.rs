@@ -75,6 +75,9 @@ pub(crate) fn cell(cell: &CellRecord) -> Result<(), String> {
     {
         name(what, text, NAME_MAX_BYTES)?;
     }
+    for (what, text) in labels.path.named() {
+        name(what, text, NAME_MAX_BYTES)?;
+    }
     let expected = labels.cell_id();
     if cell.id != expected {
         return Err(format!("id {:?} is not what its labels make, {expected}", shorten(&cell.id)));

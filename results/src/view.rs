@@ -1,14 +1,15 @@
 //! Stored runs arranged for reading: grouped by what may be compared, indexed by proxy, metric,
 //! label and size.
 //!
-//! Two numbers of one [`Group`] share kernel, place and clock, so they may stand in one table or on
-//! one axis. Nothing is said about them here; that is for `findings`, `tables` and `plots`.
+//! Two numbers of one [`Group`] share kernel, place, clock and path, so they may stand in one table
+//! or on one axis. Nothing is said about them here; that is for `findings`, `tables` and `plots`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use crate::distribution::Samples;
 use crate::kernel::compare_versions;
+use crate::path::Path;
 use crate::proxies::{CONTROL, Proxies};
 use crate::record::{CellRecord, Clock, Labels, Outcome, Place, Unit};
 use crate::shape::Shape;
@@ -25,6 +26,7 @@ pub(crate) struct GroupKey {
     pub kernel: String,
     pub place: Place,
     pub clock: Clock,
+    pub path: Path,
 }
 
 /// Values of one metric of one cell.
@@ -68,8 +70,8 @@ pub(crate) struct Timing<'g> {
 impl GroupKey {
     /// Of a cell.
     pub fn of(labels: &Labels) -> Self {
-        let Labels { kernel, place, clock, .. } = labels;
-        Self { kernel: kernel.clone(), place: *place, clock: *clock }
+        let Labels { kernel, place, clock, path, .. } = labels;
+        Self { kernel: kernel.clone(), place: *place, clock: *clock, path: path.clone() }
     }
 
     /// For headings: `kernel 6.1.0, guest, instructions clock`.
@@ -77,14 +79,14 @@ impl GroupKey {
         format!("kernel {}, {}", self.kernel, self.place_and_clock())
     }
 
-    /// The same without the kernel: `guest, instructions clock`.
+    /// The same without the kernel: `guest, instructions clock`, and the path that is not usual.
     pub fn place_and_clock(&self) -> String {
-        format!("{}, {} clock", self.place, self.clock)
+        format!("{}, {} clock{}", self.place, self.clock, self.path.in_title())
     }
 
     /// For file names: `6.1.0.guest.instructions`.
     pub fn slug(&self) -> String {
-        format!("{}.{}.{}", self.kernel, self.place, self.clock)
+        format!("{}.{}.{}{}", self.kernel, self.place, self.clock, self.path.suffix())
     }
 }
 
@@ -109,6 +111,11 @@ pub enum ViewError {
     Values(#[from] ValuesError),
 }
 
+/// What groups are sorted by before their kernels.
+fn by_kind(labels: &Labels) -> (Clock, Place, ([usize; 4], &Path)) {
+    (labels.clock, labels.place, labels.path.order_key())
+}
+
 impl<'a> View<'a> {
     /// Groups and decodes. Two runs may hold the same cell only to be compared, which a report does
     /// not do.
@@ -129,7 +136,6 @@ impl<'a> View<'a> {
         let mut cells: Vec<&CellRecord> = runs.iter().flat_map(|run| &run.cells).collect();
         cells.sort_by(|a, b| {
             let by_kernel = || compare_versions(&a.labels.kernel, &b.labels.kernel);
-            let by_kind = |labels: &Labels| (labels.clock, labels.place);
             by_kind(&a.labels).cmp(&by_kind(&b.labels)).then_with(by_kernel)
         });
         let groups = cells.chunk_by(|a, b| GroupKey::of(&a.labels) == GroupKey::of(&b.labels));
@@ -138,9 +144,13 @@ impl<'a> View<'a> {
         Ok(Self { runs, groups })
     }
 
-    /// The groups that share place and clock, their kernels in version order.
+    /// The groups that share place, clock and path, their kernels in version order.
     pub fn families(&self) -> impl Iterator<Item = &[Group<'a>]> {
-        self.groups.chunk_by(|a, b| (a.key.clock, a.key.place) == (b.key.clock, b.key.place))
+        let kind = |group: &Group<'a>| {
+            let GroupKey { place, clock, path, kernel: _ } = group.key.clone();
+            (clock, place, path)
+        };
+        self.groups.chunk_by(move |a, b| kind(a) == kind(b))
     }
 
     /// Every cell of every group.

@@ -70,8 +70,11 @@ impl ClockRate {
 /// Instructions over nanoseconds at each size that both have: of this proxy, or else of all.
 fn measured(run: &Run, subject: &Subject<'_>, proxy: &str) -> Result<Spread, CapacityError> {
     let view = View::new(std::slice::from_ref(run))?;
-    let walls: Vec<&Group<'_>> =
-        view.groups.iter().filter(|group| group.key.clock == Clock::Wall).collect();
+    let walls: Vec<&Group<'_>> = view
+        .groups
+        .iter()
+        .filter(|group| group.key.clock == Clock::Wall && group.key.path == subject.group.key.path)
+        .collect();
     let refused = |reason: String| CapacityError::ClockRate { run: run.folder(), reason };
     if walls.is_empty() {
         return Err(refused("was measured on the instructions clock; name a run on the wall clock (`vipbench run --clock wall`)".to_owned()));

@@ -9,6 +9,7 @@ use super::cost::{Cost, MeasuredPoint};
 use super::limit::{Largest, Size};
 use super::models::{Model, spaced};
 use crate::format;
+use crate::path::Path;
 use crate::proxies::Proxies;
 use crate::record::{Clock, Place, Unit};
 
@@ -33,11 +34,11 @@ pub struct CapacityPlan {
     pub asked: Option<Asked>,
     /// How time became instructions; with it every figure is estimated.
     pub calibration: Option<String>,
-    /// One for each kernel, place and clock.
+    /// One for each kernel, place, clock and path.
     pub groups: Vec<GroupPlan>,
 }
 
-/// One kernel, place and clock.
+/// One kernel, place, clock and path.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct GroupPlan {
     /// Kernel release.
@@ -46,6 +47,9 @@ pub struct GroupPlan {
     pub place: Place,
     /// What was counted.
     pub clock: Clock,
+    /// How connections get to a Service, where that is not the usual way.
+    #[serde(default, skip_serializing_if = "Path::is_usual")]
+    pub path: Path,
     /// Endpoints a Service in its cells, least and most.
     pub endpoints_per_service: (f64, f64),
     /// Kinds, layout and endpoints of its Services in words: the answers hold for these.
@@ -254,7 +258,8 @@ pub struct Asked {
 impl GroupPlan {
     /// `kernel 6.1.0-56-cloud-amd64, guest, instructions clock`.
     pub(super) fn title(&self) -> String {
-        format!("kernel {}, {}, {} clock", self.kernel, self.place, self.clock)
+        let path = self.path.in_title();
+        format!("kernel {}, {}, {} clock{path}", self.kernel, self.place, self.clock)
     }
 }
 

@@ -99,6 +99,7 @@ impl Planner<'_> {
             kernel: plain(&group.key.kernel),
             place: group.key.place,
             clock: group.key.clock,
+            path: group.key.path.clone(),
             endpoints_per_service: group.shape.endpoints_per_service,
             shape: group.shape.in_words(),
             moves: moves::moves(&proxies, &group.known, asked),

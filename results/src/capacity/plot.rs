@@ -14,7 +14,8 @@ pub(super) fn draw(group: &GroupPlan, at: usize) -> Result<Option<Plot>, PlotErr
         return Ok(None);
     };
     let title = format!("{} against the limit, kernel {}", chart.title, group.kernel);
-    let name = format!("capacity-{at}.{}.{}.{}", group.kernel, group.place, group.clock);
+    let path = group.path.suffix();
+    let name = format!("capacity-{at}.{}.{}.{}{path}", group.kernel, group.place, group.clock);
     Plot::of(&chart, name, title, table).map(Some)
 }
 

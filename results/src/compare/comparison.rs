@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::change::Change;
 use crate::kernel::KernelError;
 use crate::metrics::{self, Counts};
+use crate::path::Path;
 use crate::proxies::CONTROL;
 use crate::record::{Clock, Place, Unit, shown_as_stored};
 use crate::values::ValuesError;
@@ -74,6 +75,9 @@ pub struct Subject {
     pub endpoints: u64,
     /// Group of metrics measured in one lab.
     pub measure: String,
+    /// How connections get to a Service, where that is not the usual way.
+    #[serde(default, skip_serializing_if = "Path::is_usual")]
+    pub path: Path,
     /// Metric.
     pub metric: String,
     /// Its label.
@@ -141,6 +145,9 @@ pub struct Unmatched {
     pub proxy: String,
     /// Group of metrics.
     pub measure: String,
+    /// How connections get to a Service, where that is not the usual way.
+    #[serde(default, skip_serializing_if = "Path::is_usual")]
+    pub path: Path,
     /// Number of Services.
     pub services: u64,
     /// Seed.

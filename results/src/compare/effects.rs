@@ -69,6 +69,7 @@ fn subject(base: &Cell, new: &Cell, key: &MetricKey) -> Subject {
         services: labels.services,
         endpoints: labels.endpoints,
         measure: labels.measure,
+        path: labels.path,
         metric: key.name.clone(),
         label: key.label.clone(),
         unit: key.unit,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::comparison::{CompareError, MissingIn, Unmatched};
 use super::side::{Cell, Side, in_words};
 use crate::format::plain;
+use crate::path::Path;
 use crate::record::{Clock, Labels, Outcome, Place};
 
 /// Reason of a cell that is only in the plan.
@@ -18,13 +19,13 @@ pub(super) struct Matched<'a> {
 }
 
 /// Everything in which partners agree.
-type Key<'a> = (Place, Clock, &'a str, u64, u64, &'a str, &'a str, u64);
+type Key<'a> = (Place, Clock, &'a str, u64, u64, &'a str, &'a str, u64, &'a Path);
 
 /// The kernel is empty when it is what differs.
 fn key(labels: &Labels, across_kernels: bool) -> Key<'_> {
-    let Labels { kernel, place, clock, proxy, services, endpoints, seed, measure } = labels;
+    let Labels { kernel, place, clock, proxy, services, endpoints, seed, measure, path } = labels;
     let kernel = if across_kernels { "" } else { kernel };
-    (*place, *clock, proxy, *services, *endpoints, measure, kernel, *seed)
+    (*place, *clock, proxy, *services, *endpoints, measure, kernel, *seed, path)
 }
 
 /// Pairs the cells of two sides.
@@ -128,7 +129,7 @@ fn unmatched(
     metric: Option<String>,
     reason: String,
 ) -> Unmatched {
-    let Labels { kernel, proxy, services, seed, measure, .. } = cell.labels.clone();
+    let Labels { kernel, proxy, services, seed, measure, path, .. } = cell.labels.clone();
     let cell = cell.id.clone();
-    Unmatched { proxy, measure, services, seed, missing_in, kernel, cell, metric, reason }
+    Unmatched { proxy, measure, path, services, seed, missing_in, kernel, cell, metric, reason }
 }

@@ -112,14 +112,15 @@ fn what(Effect { subject, .. }: &Effect) -> String {
         Statistic::P50 => " p50",
         Statistic::P99 => " p99",
     };
-    format!("{} {}{statistic}", subject.metric, format::position(&subject.label))
+    let (label, path) = (format::position(&subject.label), subject.path.in_title());
+    format!("{} {label}{statistic}{path}", subject.metric)
 }
 
 /// What could not be compared: same proxy, measure and reason on one line.
 pub(crate) fn unmatched<'u>(all: impl IntoIterator<Item = &'u Unmatched>) -> Option<Table> {
     let line = |one: &Unmatched| {
         let metric = one.metric.as_ref().map_or(String::new(), |metric| format!(": {metric}"));
-        let what = format!("{}{metric}", one.measure);
+        let what = format!("{}{}{metric}", one.measure, one.path.in_title());
         let side = one.missing_in.to_string();
         ([one.kernel.clone(), one.proxy.clone(), what, side, one.reason.clone()], one.services)
     };

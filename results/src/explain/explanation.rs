@@ -199,6 +199,7 @@ pub(crate) mod tests {
             endpoints: 1000,
             seed: 1,
             measure: "connect".into(),
+            path: crate::Path::default(),
         };
         let parts = parts
             .iter()

@@ -165,10 +165,11 @@ impl Line {
 
     /// `iptables-nft connect last p99, 1,000 Services`.
     pub fn name(&self) -> String {
-        let Subject { proxy, metric, label, services, statistic, .. } = &self.subject;
+        let Subject { proxy, metric, label, services, statistic, path, .. } = &self.subject;
         let (label, services) = (format::position(label), thousands(*services));
+        let path = path.in_title();
         let tail = if *statistic == Statistic::P99 { " p99" } else { "" };
-        format!("{proxy} {metric} {label}{tail}, {services} Services")
+        format!("{proxy} {metric} {label}{tail}, {services} Services{path}")
     }
 
     /// `+1.2%`, for several seeds `+1.2% (+1.1% to +1.2%)`, on the wall clock with the interval.

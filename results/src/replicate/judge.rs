@@ -47,7 +47,8 @@ fn judged(claim: Claim, run: &Run, view: &View<'_>) -> JudgedClaim {
 }
 
 fn points(test: &Measured, group: &Group<'_>) -> Vec<ClaimPoint> {
-    if test.clock.is_some_and(|clock| clock != group.key.clock) {
+    let is_other_clock = test.clock.is_some_and(|clock| clock != group.key.clock);
+    if is_other_clock || !group.key.path.is_usual() {
         return Vec::new();
     }
     let amounts = group.amounts(&test.of.metric, &test.of.label).into_iter();

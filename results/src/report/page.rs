@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::tables::{connect, costs, layout, notes};
+use super::tables::{connect, costs, layout, notes, paths};
 use super::{ReportError, plots};
 use crate::document::{Block, Document};
 use crate::findings::{self, Findings};
@@ -38,6 +38,11 @@ pub(super) fn document(
     blocks.extend(across_kernels(view));
     for family in kernels::families(view, reference_kernel)? {
         blocks.push(Block::OnPage(kernels_compared(&family, dir)?));
+    }
+    let paths = paths::paths(view);
+    if !paths.is_empty() {
+        blocks.push(Block::Heading(2, "Paths side by side".to_owned()));
+        blocks.push(Block::Tables(paths));
     }
     for (group, findings) in view.groups.iter().zip(&all) {
         blocks.push(Block::Heading(2, heading(findings)));

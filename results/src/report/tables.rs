@@ -5,3 +5,4 @@ pub(super) mod connect;
 pub(super) mod costs;
 pub(super) mod layout;
 pub(super) mod notes;
+pub(super) mod paths;

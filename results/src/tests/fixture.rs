@@ -172,6 +172,7 @@ fn cell(
         endpoints: services,
         seed,
         measure: measure.into(),
+        path: crate::Path::default(),
     };
     let mut cell = CellRecord::new(labels, Outcome::Measured);
     cell.duration_ms = 3_500;

@@ -20,7 +20,8 @@ pub(crate) fn gaps(view: &View<'_>) -> Option<Table> {
     let cells = view.groups.iter().flat_map(Group::gaps);
     let lines = cells.map(|cell| {
         let reason = shorten(&cell.outcome.reason().unwrap_or_default());
-        let Labels { kernel, proxy, measure, services, .. } = cell.labels.clone();
+        let Labels { kernel, proxy, measure, services, path, .. } = cell.labels.clone();
+        let measure = measure + &path.in_title();
         ([kernel, proxy, measure, cell.outcome.kind().to_owned(), reason], services)
     });
     let heads = ["kernel", "proxy", "measure", "outcome", "cells"];
