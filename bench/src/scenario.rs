@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::imported::ImportedCluster;
 use crate::measure::node::{IpvsSettings, SysctlValue};
+use crate::measure::path::PathSpec;
 use crate::measure::spec::{Inject, LoadSpec, Measure};
 
 /// A scenario file. Every key has a documented default except `name`, `proxies`, and one of
@@ -85,6 +86,10 @@ pub struct Scenario {
     /// Kernel parameters of the node's namespace, by dotted name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctl: BTreeMap<String, SysctlValue>,
+    /// How connections get to a Service: new connections and syncs are measured by each of these.
+    /// Other measures know the usual way alone, which is what stands here where nothing does.
+    #[serde(default = "usual_path", skip_serializing_if = "is_usual_path")]
+    pub paths: Vec<PathSpec>,
     /// Slowdowns put in on purpose, to see whether the gate finds them.
     #[serde(default, skip_serializing_if = "Inject::is_none")]
     pub inject: Inject,
@@ -135,6 +140,14 @@ impl Limits {
     pub fn around_cell(&self) -> Limit {
         Limit::around(Duration::from_secs(self.cell_guest_s.into()))
     }
+}
+
+fn usual_path() -> Vec<PathSpec> {
+    vec![PathSpec::default()]
+}
+
+fn is_usual_path(paths: &Vec<PathSpec>) -> bool {
+    *paths == usual_path()
 }
 
 fn default_measures() -> Vec<Measure> {

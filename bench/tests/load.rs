@@ -5,7 +5,7 @@
     reason = "a test's helpers fail by panicking, as the test itself does"
 )]
 
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ use vipbench::load::{
 const TIMEOUT: Duration = Duration::from_secs(5);
 const ROUNDS: Rounds = Rounds { warmup: 2, measured: 30, seed: 1, pause: Duration::ZERO };
 const PORT: u16 = 8080;
-const VIP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 1), PORT);
-const FIRST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 128, 0, 1), PORT);
-const SECOND: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 192, 0, 1), PORT);
+const VIP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1)), PORT);
+const FIRST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 128, 0, 1)), PORT);
+const SECOND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 192, 0, 1)), PORT);
 /// Each Endpoint directly, and the VIP with both behind it.
 const TARGETS: [Target<'_>; 3] = [
     Target { vip: FIRST, allowed: &[FIRST] },
@@ -66,13 +66,13 @@ fn outside(lab: &Topology) -> &Namespace {
 
 /// Listening sockets of every endpoint host.
 fn listeners(lab: &Topology) -> Vec<TcpListener> {
-    let everywhere = [SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT)];
+    let everywhere = [SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), PORT)];
     let hosts = lab.endpoint_hosts();
     hosts.flat_map(|host| host.namespace.enter(|| listen(&everywhere)).unwrap().unwrap()).collect()
 }
 
 fn sources() -> Sources {
-    Sources::new(spec().clients, SOURCE_PORTS).unwrap()
+    Sources::new(spec().clients.into(), SOURCE_PORTS).unwrap()
 }
 
 fn bare_client() -> BareClient {
@@ -151,8 +151,10 @@ fn a_vip_that_leads_to_a_foreign_endpoint_is_found_out() {
 #[ignore = "needs root; run by scripts/test"]
 fn a_vip_that_nobody_programmed_is_an_error_with_both_ends_named() {
     let lab = lab();
-    let unknown =
-        Target { vip: SocketAddrV4::new(Ipv4Addr::new(10, 96, 7, 7), PORT), allowed: &[FIRST] };
+    let unknown = Target {
+        vip: SocketAddr::new(Ipv4Addr::new(10, 96, 7, 7).into(), PORT),
+        allowed: &[FIRST],
+    };
     let dialled = outside(&lab).enter(|| bare_client().connection(&mut sources(), &unknown));
     let error = dialled.unwrap().unwrap_err().to_string();
     assert!(

@@ -8,4 +8,4 @@ pub mod guest;
 pub mod image;
 pub mod topology;
 
-pub use ipnet::Ipv4Net;
+pub use ipnet::{IpNet, Ipv4Net};

@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use strum::VariantNames;
 
 use super::numbers;
 use super::page::PrintArgs;
+use crate::measure::path::Topology;
 
 pub(super) const REPLICATE_EXAMPLES: &str = "\
 Examples:
@@ -36,6 +39,11 @@ pub enum ClockChoice {
     Wall,
     /// Guest instructions executed: identical from run to run, needs no KVM
     Instructions,
+}
+
+/// Parses a topology, and tells the others where there is no such.
+fn topology() -> impl TypedValueParser<Value = Topology> {
+    PossibleValuesParser::new(Topology::VARIANTS).try_map(|name| name.parse::<Topology>())
 }
 
 /// `vipbench run`.
@@ -72,6 +80,10 @@ pub struct RunArgs {
     /// unless --services tells how many of the first ones
     #[arg(long, value_name = "FILE")]
     pub cluster: Option<PathBuf>,
+    /// What joins the hosts of the lab, for new connections and syncs: `star`, `one-node`,
+    /// `two-nodes`, `two-nodes-ipip` (replaces that of every path of the scenario)
+    #[arg(long, value_name = "NAME", value_parser = topology())]
+    pub topology: Option<Topology>,
     /// Seeds and ranges of them, such as `1,2` or `1..20` (repeatable; replaces the scenario's)
     #[arg(long, value_name = "SEED", value_delimiter = ',', value_parser = numbers::seeds)]
     pub seeds: Vec<Vec<u64>>,

@@ -118,6 +118,7 @@ mod tests {
             endpoints: 1,
             seed: 1,
             measure: "connect".into(),
+            path: results::Path::default(),
         };
         CellRecord::new(labels, outcome)
     }

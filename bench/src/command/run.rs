@@ -47,6 +47,7 @@ pub(super) fn request(args: &RunArgs) -> anyhow::Result<RunRequest> {
             kernel_cmdline: args.kernel_cmdline.clone(),
             cluster_file: args.cluster.clone(),
             seeds: args.seeds.concat(),
+            topology: args.topology,
             inject_rules: args.inject_rules,
             inject_delay_ns: args.inject_delay_ns,
         },

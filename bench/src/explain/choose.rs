@@ -143,11 +143,17 @@ fn fits(cell: &CellRecord, wanted: &str) -> anyhow::Result<bool> {
             "services" => labels.services.to_string() == value,
             "seed" => labels.seed.to_string() == value,
             "measure" => labels.measure == value,
+            "topology" => labels.path.topology == value,
+            "source" => labels.path.source == value,
+            "frontend" => labels.path.frontend == value,
+            "family" => labels.path.family == value,
             "kernel" => {
                 let rest = labels.kernel.strip_prefix(value);
                 rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_digit()))
             }
-            _ => bail!("`{key}` is unknown; choose among proxy, services, kernel, seed, measure"),
+            _ => bail!(
+                "`{key}` is unknown; choose among proxy, services, kernel, seed, measure, topology, source, frontend, family"
+            ),
         };
         if !same {
             return Ok(false);

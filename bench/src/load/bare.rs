@@ -5,22 +5,22 @@
 //! runtime. The other side is in `server`.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use lab::guest::mark;
 use rustix::io::Errno;
+use rustix::net::addr::SocketAddrArg;
 use rustix::net::sockopt::{Timeout, set_socket_linger, set_socket_timeout, set_tcp_nodelay};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, recv, send,
-    socket_with,
+    RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, recv, send, socket_with,
 };
 
 use super::client::{LoadClient, LoadError, Target, Timing};
 use super::clock::MeasureClock;
 use super::region;
-use super::server::{ANSWER_BYTES, REQUEST, decode_answer};
+use super::server::{ANSWER_BYTES_MAX, REQUEST, answer_bytes, decode_answer, family_of};
 use super::source::Sources;
 
 /// Dials from the namespace of the thread it is used on.
@@ -66,19 +66,28 @@ impl BareClient {
         let (from, to) = (sources.take()?, target.vip);
         let opened = self.open(from);
         let socket = opened.map_err(|errno| failed(from, to, "opening the socket", errno))?;
-        mark::enter::<{ region::CONNECT }>();
-        let started = self.clock.now();
-        let connected = connect(&socket, &to);
-        let taken = self.clock.now() - started;
-        mark::enter::<{ mark::OUTSIDE }>();
+        // The family is chosen before anything is timed.
+        let (connected, taken) = match to {
+            SocketAddr::V4(to) => self.timed_connect(&socket, &to),
+            SocketAddr::V6(to) => self.timed_connect(&socket, &to),
+        };
         connected.map_err(|errno| failed(from, to, "connecting", errno))?;
         Ok((Connection { socket, from, to }, taken))
     }
 
+    fn timed_connect(&self, socket: &OwnedFd, to: &impl SocketAddrArg) -> (Result<(), Errno>, u64) {
+        mark::enter::<{ region::CONNECT }>();
+        let started = self.clock.now();
+        let connected = connect(socket, to);
+        let taken = self.clock.now() - started;
+        mark::enter::<{ mark::OUTSIDE }>();
+        (connected, taken)
+    }
+
     /// A socket that is bound, sends at once, and ends by RST.
-    fn open(&self, from: SocketAddrV4) -> Result<OwnedFd, Errno> {
-        let socket =
-            socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    fn open(&self, from: SocketAddr) -> Result<OwnedFd, Errno> {
+        let family = family_of(from);
+        let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         set_socket_linger(&socket, Some(Duration::ZERO))?;
         set_tcp_nodelay(&socket, true)?;
         set_socket_timeout(&socket, Timeout::Recv, Some(self.timeout))?;
@@ -91,18 +100,20 @@ impl BareClient {
 
     /// One request and its verified answer; what it took until the first byte of the answer.
     fn exchange(&self, connection: &Connection, target: &Target<'_>) -> Result<u64, LoadError> {
-        let mut answer = [0; ANSWER_BYTES];
+        let mut answer = [0; ANSWER_BYTES_MAX];
+        let answer = answer.get_mut(..answer_bytes(connection.to)).unwrap_or_default();
         mark::enter::<{ region::REQUEST }>();
         let started = self.clock.now();
         let sent = send(&connection.socket, &REQUEST, SendFlags::NOSIGNAL);
-        let first = recv(&connection.socket, &mut answer[..], RecvFlags::empty());
+        let first = recv(&connection.socket, &mut *answer, RecvFlags::empty());
         let taken = self.clock.now() - started;
         mark::enter::<{ mark::OUTSIDE }>();
         sent.map_err(|errno| connection.failed("sending the request", errno))?;
         let (_, received) =
             first.map_err(|errno| connection.failed("waiting for the answer", errno))?;
-        connection.read_rest(&mut answer, received)?;
-        target.verify(decode_answer(answer))?;
+        connection.read_rest(answer, received)?;
+        let unknown = || connection.failed("reading the answer", Errno::PROTO);
+        target.verify(decode_answer(answer).ok_or_else(unknown)?)?;
         Ok(taken)
     }
 }
@@ -127,18 +138,14 @@ impl LoadClient for BareClient {
 /// An established connection, and its ends for error messages.
 struct Connection {
     socket: OwnedFd,
-    from: SocketAddrV4,
-    to: SocketAddrV4,
+    from: SocketAddr,
+    to: SocketAddr,
 }
 
 impl Connection {
     /// An answer is one segment and comes whole, unless something on the way is very odd.
-    fn read_rest(
-        &self,
-        answer: &mut [u8; ANSWER_BYTES],
-        mut received: usize,
-    ) -> Result<(), LoadError> {
-        while received < ANSWER_BYTES {
+    fn read_rest(&self, answer: &mut [u8], mut received: usize) -> Result<(), LoadError> {
+        while received < answer.len() {
             let rest = answer.get_mut(received..).unwrap_or_default();
             match recv(&self.socket, rest, RecvFlags::empty()) {
                 Ok((_, 0)) => return Err(self.failed("reading the answer", Errno::CONNRESET)),
@@ -155,7 +162,7 @@ impl Connection {
 }
 
 /// A socket timeout shows as "try again" (reading) or "in progress" (connecting); say what it is.
-fn failed(from: SocketAddrV4, to: SocketAddrV4, doing: &'static str, errno: Errno) -> LoadError {
+fn failed(from: SocketAddr, to: SocketAddr, doing: &'static str, errno: Errno) -> LoadError {
     let source = match errno {
         Errno::AGAIN | Errno::INPROGRESS => io::ErrorKind::TimedOut.into(),
         errno => errno.into(),
@@ -165,8 +172,6 @@ fn failed(from: SocketAddrV4, to: SocketAddrV4, doing: &'static str, errno: Errn
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use results::Clock;
 
     use super::super::{BareServer, Priority, Rounds, SOURCE_PORTS, listen, measure};
@@ -182,9 +187,9 @@ mod tests {
         Sources::new(prefix.parse().unwrap(), SOURCE_PORTS).unwrap()
     }
 
-    fn serve(address: &str) -> (BareServer, SocketAddrV4) {
+    fn serve(address: &str) -> (BareServer, SocketAddr) {
         let listeners = listen(&[address.parse().unwrap()]).unwrap();
-        let SocketAddr::V4(address) = listeners[0].local_addr().unwrap() else { panic!("IPv4") };
+        let address = listeners[0].local_addr().unwrap();
         (BareServer::start(listeners, Priority::Normal).unwrap(), address)
     }
 
@@ -202,6 +207,22 @@ mod tests {
         let verified =
             measure(&mut client(TIMEOUT), &mut sources("127.67.1.0/24"), &targets, rounds, record);
         assert_eq!((verified.unwrap(), count, server.stop().unwrap()), (53, 50, 53));
+    }
+
+    #[test]
+    fn ipv6_is_dialled_answered_and_verified_alike() {
+        let (server, address) = serve("[::1]:0");
+        let target = Target { vip: address, allowed: &[address] };
+        let mut sources = Sources::of(address.ip(), SOURCE_PORTS).unwrap();
+        let timing = client(TIMEOUT).connection(&mut sources, &target).unwrap();
+        assert!(timing.connect > 0 && timing.request > 0 && timing.close > 0);
+        let other = Target { vip: address, allowed: &["[::1]:1".parse().unwrap()] };
+        let error = client(TIMEOUT).connection(&mut sources, &other).unwrap_err();
+        assert!(
+            matches!(error, LoadError::WrongEndpoint { answered, .. } if answered == address),
+            "{error}"
+        );
+        assert_eq!(server.stop().unwrap(), 2);
     }
 
     #[test]
@@ -245,7 +266,7 @@ mod tests {
     #[test]
     fn a_server_that_is_silent_is_given_up() {
         let silent = listen(&["127.67.0.5:0".parse().unwrap()]).unwrap();
-        let SocketAddr::V4(address) = silent[0].local_addr().unwrap() else { panic!("IPv4") };
+        let address = silent[0].local_addr().unwrap();
         let target = Target { vip: address, allowed: &[address] };
         let mut client = client(Duration::from_millis(50));
         let error =

@@ -1,7 +1,7 @@
 //! What a client is: whom it dials, what it times, and why there may be no timing.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use super::source::{SourceError, Sources};
 
@@ -9,14 +9,14 @@ use super::source::{SourceError, Sources};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
     /// The VIP and port; without a proxy, an Endpoint itself.
-    pub vip: SocketAddrV4,
+    pub vip: SocketAddr,
     /// The Endpoints of the Service behind it.
-    pub allowed: &'a [SocketAddrV4],
+    pub allowed: &'a [SocketAddr],
 }
 
 impl Target<'_> {
     /// An answer counts only if it comes from an Endpoint of the Service that was dialled.
-    pub(super) fn verify(&self, answered: SocketAddrV4) -> Result<(), LoadError> {
+    pub(super) fn verify(&self, answered: SocketAddr) -> Result<(), LoadError> {
         if self.allowed.contains(&answered) {
             return Ok(());
         }
@@ -48,9 +48,9 @@ pub enum LoadError {
     )]
     Connection {
         /// Source address and port.
-        from: SocketAddrV4,
+        from: SocketAddr,
         /// What was dialled.
-        to: SocketAddrV4,
+        to: SocketAddr,
         /// Which step.
         doing: &'static str,
         /// What the system says.
@@ -62,9 +62,9 @@ pub enum LoadError {
     )]
     WrongEndpoint {
         /// What was dialled.
-        vip: SocketAddrV4,
+        vip: SocketAddr,
         /// Who answered.
-        answered: SocketAddrV4,
+        answered: SocketAddr,
         /// How many Endpoints the Service has.
         endpoints: usize,
     },

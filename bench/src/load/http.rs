@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddrV4, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,8 +32,8 @@ use super::priority::Priority;
 use super::server::ServerError;
 use super::source::Sources;
 
-/// The longest answer: `255.255.255.255:65535`.
-const ANSWER_BYTES_MAX: usize = 21;
+/// The longest answer: an IPv6 address in brackets, and a port.
+const ANSWER_BYTES_MAX: usize = 47;
 /// More than any client here opens; the next one waits in the accept queue.
 const CONNECTIONS_MAX: usize = 1024;
 
@@ -84,17 +84,17 @@ impl LoadClient for HttpClient {
 /// far it has come.
 async fn get(
     clock: MeasureClock,
-    from: SocketAddrV4,
-    to: SocketAddrV4,
+    from: SocketAddr,
+    to: SocketAddr,
     doing: &Cell<&'static str>,
-) -> io::Result<(Timing, SocketAddrV4)> {
-    let socket = TcpSocket::new_v4()?;
+) -> io::Result<(Timing, SocketAddr)> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_zero_linger()?;
     socket.set_nodelay(true)?;
-    socket.bind(from.into())?;
+    socket.bind(from)?;
     doing.set("connecting");
     let started = clock.now();
-    let connected = socket.connect(to.into()).await;
+    let connected = socket.connect(to).await;
     let connect = clock.now() - started;
 
     doing.set("asking by HTTP");
@@ -120,7 +120,7 @@ async fn get(
     Ok((Timing { connect, request, close }, answered))
 }
 
-async fn read_answer(response: Response<hyper::body::Incoming>) -> io::Result<SocketAddrV4> {
+async fn read_answer(response: Response<hyper::body::Incoming>) -> io::Result<SocketAddr> {
     if response.status() != StatusCode::OK {
         return Err(io::Error::other(format!("the server answers {}", response.status())));
     }
@@ -250,10 +250,8 @@ async fn answer(
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::SocketAddr;
-
     use results::Clock;
+    use std::io::{Read, Write};
 
     use super::super::{BareServer, Rounds, SOURCE_PORTS, listen, measure};
     use super::*;
@@ -268,13 +266,13 @@ mod tests {
         Sources::new(prefix.parse().unwrap(), SOURCE_PORTS).unwrap()
     }
 
-    fn bound(address: &str) -> (Vec<TcpListener>, SocketAddrV4) {
+    fn bound(address: &str) -> (Vec<TcpListener>, SocketAddr) {
         let listeners = listen(&[address.parse().unwrap()]).unwrap();
-        let SocketAddr::V4(address) = listeners[0].local_addr().unwrap() else { panic!("IPv4") };
+        let address = listeners[0].local_addr().unwrap();
         (listeners, address)
     }
 
-    fn serve(address: &str) -> (HttpServer, SocketAddrV4) {
+    fn serve(address: &str) -> (HttpServer, SocketAddr) {
         let (listeners, address) = bound(address);
         (HttpServer::start(listeners, Priority::Normal).unwrap(), address)
     }
@@ -293,6 +291,15 @@ mod tests {
         let verified =
             measure(&mut client(TIMEOUT), &mut sources("127.68.1.0/24"), &targets, rounds, record);
         assert_eq!((verified.unwrap(), count, server.stop().unwrap()), (53, 50, 53));
+    }
+
+    #[test]
+    fn ipv6_is_dialled_answered_and_verified_alike() {
+        let (server, address) = serve("[::1]:0");
+        let target = Target { vip: address, allowed: &[address] };
+        let mut sources = Sources::of(address.ip(), SOURCE_PORTS).unwrap();
+        client(TIMEOUT).connection(&mut sources, &target).unwrap();
+        assert_eq!(server.stop().unwrap(), 1);
     }
 
     #[test]

@@ -118,7 +118,7 @@ fn shuffle<T>(items: &mut [T], draws: &mut SplitMix64) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddrV4;
+    use std::net::SocketAddr;
 
     use super::*;
 
@@ -137,7 +137,7 @@ mod tests {
         }
     }
 
-    fn address(text: &str) -> SocketAddrV4 {
+    fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
     }
 

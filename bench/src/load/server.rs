@@ -5,7 +5,7 @@
 //! measurement is not known here. The other side of the protocol is in `bare`.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::panic::resume_unwind;
 use std::thread::{Builder, JoinHandle};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
-use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, accept_with, bind, getsockname,
     listen as start_listening, recv, send, socket_with,
@@ -24,8 +24,9 @@ use super::priority::Priority;
 
 /// A request: any bytes of this length.
 pub(super) const REQUEST: [u8; 16] = *b"who answers me?\n";
-/// An answer: address (4 bytes) and port (2), in network order.
-pub(super) const ANSWER_BYTES: usize = 6;
+/// The longest answer: an IPv6 address (16 bytes) and a port (2), in network order; IPv4 takes 6.
+pub(super) const ANSWER_BYTES_MAX: usize = 18;
+const PORT_BYTES: usize = 2;
 /// More than any client here opens; what comes beyond is closed at once.
 const CONNECTIONS_MAX: usize = 1024;
 const EVENTS_MAX: usize = 64;
@@ -34,15 +35,36 @@ const BACKLOG: i32 = 65_535;
 /// Tokens of the epoll set: the stop signal, then listeners, then connections.
 const STOP: u64 = 0;
 
-pub(super) fn encode_answer(address: SocketAddrV4) -> [u8; ANSWER_BYTES] {
-    let [a, b, c, d] = address.ip().octets();
-    let [high, low] = address.port().to_be_bytes();
-    [a, b, c, d, high, low]
+/// How long the answer of a server at an address of this family is.
+pub(super) fn answer_bytes(of: SocketAddr) -> usize {
+    if of.is_ipv4() { 4 + PORT_BYTES } else { ANSWER_BYTES_MAX }
 }
 
-pub(super) fn decode_answer(answer: [u8; ANSWER_BYTES]) -> SocketAddrV4 {
-    let [a, b, c, d, high, low] = answer;
-    SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low]))
+/// The bytes of an answer, of which the first [`answer_bytes`] count.
+fn encode_answer(address: SocketAddr) -> [u8; ANSWER_BYTES_MAX] {
+    let mut answer = [0; ANSWER_BYTES_MAX];
+    let (ip, port) = match address.ip() {
+        IpAddr::V4(ip) => (&ip.octets()[..], address.port()),
+        IpAddr::V6(ip) => (&ip.octets()[..], address.port()),
+    };
+    let bytes = ip.iter().copied().chain(port.to_be_bytes());
+    answer.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+    answer
+}
+
+/// The address that an answer of its length tells.
+pub(super) fn decode_answer(answer: &[u8]) -> Option<SocketAddr> {
+    let (ip, port) = answer.split_last_chunk::<PORT_BYTES>()?;
+    let ip = match <[u8; 4]>::try_from(ip) {
+        Ok(octets) => Ipv4Addr::from(octets).into(),
+        Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(ip).ok()?).into(),
+    };
+    Some(SocketAddr::new(ip, u16::from_be_bytes(*port)))
+}
+
+/// The family of sockets for an address.
+pub(super) fn family_of(address: SocketAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 }
 }
 
 /// Why a server does not run.
@@ -52,7 +74,7 @@ pub enum ServerError {
     #[error("cannot listen on {address}: {source}; see that no other server does, and `ulimit -n`")]
     Listen {
         /// Which address.
-        address: SocketAddrV4,
+        address: SocketAddr,
         /// What the system says.
         source: io::Error,
     },
@@ -81,11 +103,14 @@ impl From<Errno> for ServerError {
 ///
 /// # Errors
 /// [`ServerError::Listen`]: an address is taken, or not of this host.
-pub fn listen(addresses: &[SocketAddrV4]) -> Result<Vec<TcpListener>, ServerError> {
-    let open = |address: &SocketAddrV4| -> Result<TcpListener, Errno> {
+pub fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, ServerError> {
+    let open = |address: &SocketAddr| -> Result<TcpListener, Errno> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        let socket = socket_with(family_of(*address), SocketType::STREAM, flags, None)?;
         set_socket_reuseaddr(&socket, true)?;
+        if address.is_ipv6() {
+            set_ipv6_v6only(&socket, true)?;
+        }
         bind(&socket, address)?;
         start_listening(&socket, BACKLOG)?;
         Ok(socket.into())
@@ -160,7 +185,8 @@ impl Drop for BareServer {
 /// One accepted connection.
 struct Connection {
     socket: OwnedFd,
-    answer: [u8; ANSWER_BYTES],
+    answer: [u8; ANSWER_BYTES_MAX],
+    answer_bytes: usize,
     /// Bytes of the present request that have come.
     received: usize,
 }
@@ -243,12 +269,17 @@ impl Serving {
 
     fn admit(&mut self, socket: OwnedFd) -> Result<(), ServerError> {
         // A connection that is reset already, or one too many, is closed by dropping it.
-        let Ok(Ok(local)) = getsockname(&socket).map(SocketAddrV4::try_from) else { return Ok(()) };
+        let Ok(Ok(local)) = getsockname(&socket).map(SocketAddr::try_from) else { return Ok(()) };
         let Some(slot) = self.free.pop() else { return Ok(()) };
         let Some(place) = self.connections.get_mut(slot) else { return Ok(()) };
         let token = STOP + 1 + u64::try_from(self.listeners.len() + slot).unwrap_or(u64::MAX);
         epoll::add(&self.epoll, &socket, EventData::new_u64(token), EventFlags::IN)?;
-        *place = Some(Connection { socket, answer: encode_answer(local), received: 0 });
+        *place = Some(Connection {
+            socket,
+            answer: encode_answer(local),
+            answer_bytes: answer_bytes(local),
+            received: 0,
+        });
         Ok(())
     }
 }
@@ -270,7 +301,8 @@ impl Connection {
         self.received = 0;
         work_for(delay);
         // Never partial: a client has one request in flight, so the send buffer is empty.
-        send(&self.socket, &self.answer, SendFlags::NOSIGNAL)?;
+        let answer = self.answer.get(..self.answer_bytes).unwrap_or_default();
+        send(&self.socket, answer, SendFlags::NOSIGNAL)?;
         Ok(true)
     }
 }
@@ -295,32 +327,36 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(10);
 
-    fn loopback() -> (BareServer, SocketAddrV4) {
+    fn loopback() -> (BareServer, SocketAddr) {
         let listeners = listen(&["127.66.0.1:0".parse().unwrap()]).unwrap();
-        let std::net::SocketAddr::V4(address) = listeners[0].local_addr().unwrap() else {
-            panic!("IPv4")
-        };
+        let address = listeners[0].local_addr().unwrap();
         (BareServer::start(listeners, Priority::Normal).unwrap(), address)
     }
 
-    fn dial(address: SocketAddrV4) -> TcpStream {
+    fn dial(address: SocketAddr) -> TcpStream {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_nodelay(true).unwrap();
         stream
     }
 
-    fn answer(stream: &mut TcpStream) -> SocketAddrV4 {
-        let mut answer = [0; ANSWER_BYTES];
+    fn answer(stream: &mut TcpStream) -> SocketAddr {
+        let mut answer = [0; 6];
         stream.read_exact(&mut answer).unwrap();
-        decode_answer(answer)
+        decode_answer(&answer).unwrap()
     }
 
     #[test]
     fn an_answer_survives_the_wire() {
-        let address: SocketAddrV4 = "10.128.3.4:8080".parse().unwrap();
-        assert_eq!(encode_answer(address), [10, 128, 3, 4, 31, 144]);
-        assert_eq!(decode_answer(encode_answer(address)), address);
+        let address: SocketAddr = "10.128.3.4:8080".parse().unwrap();
+        assert_eq!(encode_answer(address)[..6], [10, 128, 3, 4, 31, 144]);
+        for text in ["10.128.3.4:8080", "[fd00:10:128::9]:443"] {
+            let address: SocketAddr = text.parse().unwrap();
+            let answer = &encode_answer(address)[..answer_bytes(address)];
+            assert_eq!(decode_answer(answer), Some(address));
+            assert_eq!(decode_answer(&answer[1..]), None);
+        }
+        assert_eq!(decode_answer(&[1]), None);
     }
 
     #[test]
@@ -371,9 +407,7 @@ mod tests {
     #[test]
     fn a_server_in_the_background_answers_too() {
         let listeners = listen(&["127.66.0.2:0".parse().unwrap()]).unwrap();
-        let std::net::SocketAddr::V4(address) = listeners[0].local_addr().unwrap() else {
-            panic!("IPv4")
-        };
+        let address = listeners[0].local_addr().unwrap();
         let server = BareServer::start(listeners, Priority::Background).unwrap();
         let mut stream = dial(address);
         stream.write_all(&REQUEST).unwrap();

@@ -6,10 +6,10 @@
 //! there is no search, and because no pair of source address and port returns within a cell, no
 //! leftover of an earlier connection (`TIME_WAIT`, conntrack) is ever met.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use lab::Ipv4Net;
+use lab::IpNet;
 
 /// Source ports of a cell: above those that Services and servers use.
 pub const SOURCE_PORTS: RangeInclusive<u16> = 10_000..=59_999;
@@ -23,7 +23,7 @@ pub enum SourceError {
     )]
     Empty {
         /// The addresses.
-        prefix: Ipv4Net,
+        prefix: IpNet,
         /// The lowest port.
         first: u16,
         /// The highest port.
@@ -43,7 +43,7 @@ pub enum SourceError {
 /// port is in use at one address only, for as long as addresses last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sources {
-    first_address: u32,
+    first_address: IpAddr,
     addresses: u32,
     first_port: u16,
     count: u64,
@@ -51,13 +51,32 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// All host addresses of `prefix` (the first and the last are left out) with all `ports`.
+    /// All host addresses of `prefix` (the first and the last are left out) with all `ports`; of a
+    /// prefix of more than 2^32, the first so many.
     ///
     /// # Errors
     /// [`SourceError::Empty`].
-    pub fn new(prefix: Ipv4Net, ports: RangeInclusive<u16>) -> Result<Self, SourceError> {
-        let first_address = u32::from(prefix.network()).saturating_add(1);
-        let addresses = u32::from(prefix.broadcast()).saturating_sub(first_address);
+    pub fn new(prefix: IpNet, ports: RangeInclusive<u16>) -> Result<Self, SourceError> {
+        let bits = u32::from(prefix.max_prefix_len() - prefix.prefix_len());
+        let all = 1_u64.checked_shl(bits).unwrap_or(u64::MAX);
+        let addresses = u32::try_from(all.saturating_sub(2)).unwrap_or(u32::MAX);
+        Self::from(nth(prefix.network(), 1), addresses, prefix, ports)
+    }
+
+    /// One address with all `ports`.
+    ///
+    /// # Errors
+    /// [`SourceError::Empty`].
+    pub fn of(address: IpAddr, ports: RangeInclusive<u16>) -> Result<Self, SourceError> {
+        Self::from(address, 1, address.into(), ports)
+    }
+
+    fn from(
+        first_address: IpAddr,
+        addresses: u32,
+        prefix: IpNet,
+        ports: RangeInclusive<u16>,
+    ) -> Result<Self, SourceError> {
         let (first_port, last) = (*ports.start(), *ports.end());
         let count = u64::from(addresses) * u64::try_from(ports.count()).unwrap_or_default();
         if count == 0 || first_port == 0 {
@@ -70,7 +89,7 @@ impl Sources {
     ///
     /// # Errors
     /// [`SourceError::Exhausted`].
-    pub fn take(&mut self) -> Result<SocketAddrV4, SourceError> {
+    pub fn take(&mut self) -> Result<SocketAddr, SourceError> {
         let exhausted = SourceError::Exhausted { count: self.count };
         if self.used == self.count {
             return Err(exhausted);
@@ -82,12 +101,20 @@ impl Sources {
             return Err(exhausted);
         };
         self.used += 1;
-        Ok(SocketAddrV4::new(Ipv4Addr::from(self.first_address + at), self.first_port + turn))
+        Ok(SocketAddr::new(nth(self.first_address, at), self.first_port + turn))
     }
 
     /// How many are left.
     pub fn remaining(&self) -> u64 {
         self.count - self.used
+    }
+}
+
+/// The address so many after `first`.
+fn nth(first: IpAddr, at: u32) -> IpAddr {
+    match first {
+        IpAddr::V4(first) => Ipv4Addr::from(u32::from(first).wrapping_add(at)).into(),
+        IpAddr::V6(first) => Ipv6Addr::from(u128::from(first).wrapping_add(at.into())).into(),
     }
 }
 
@@ -115,10 +142,26 @@ mod tests {
     fn no_source_comes_twice_and_then_there_is_an_end() {
         let mut sources = sources("172.16.0.0/26", 10_000..=10_099).unwrap();
         assert_eq!(sources.remaining(), 6_200);
-        let taken: HashSet<SocketAddrV4> = (0..6_200).map(|_| sources.take().unwrap()).collect();
+        let taken: HashSet<SocketAddr> = (0..6_200).map(|_| sources.take().unwrap()).collect();
         assert_eq!(taken.len(), 6_200);
         assert_eq!(sources.remaining(), 0);
         assert_eq!(sources.take(), Err(SourceError::Exhausted { count: 6_200 }));
+    }
+
+    #[test]
+    fn ipv6_and_single_addresses_are_handed_out_alike() {
+        let mut all = sources("fd00::/126", 10_000..=10_001).unwrap();
+        let taken: Vec<String> = (0..4).map(|_| all.take().unwrap().to_string()).collect();
+        assert_eq!(
+            taken,
+            ["[fd00::1]:10000", "[fd00::2]:10000", "[fd00::1]:10001", "[fd00::2]:10001"]
+        );
+        let mut one = Sources::of("172.31.0.1".parse().unwrap(), 10_000..=10_001).unwrap();
+        assert_eq!(one.take().unwrap().to_string(), "172.31.0.1:10000");
+        assert_eq!(one.take().unwrap().to_string(), "172.31.0.1:10001");
+        assert!(one.take().is_err());
+        let many = sources("fd00::/64", 1..=1).unwrap();
+        assert_eq!(many.remaining(), u64::from(u32::MAX));
     }
 
     #[test]

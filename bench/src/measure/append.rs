@@ -15,6 +15,7 @@ use super::lab::BenchLab;
 /// The measure `append`.
 pub(super) const APPEND: Kind = Kind {
     applies: |proxy| proxy.append.is_some(),
+    takes_paths: false,
     // Each of ten calls reads and writes the tables.
     cost: |cell| 10 * cell.sync(),
     emits: &[metrics::APPEND],

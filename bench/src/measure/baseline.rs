@@ -19,6 +19,7 @@ use super::spec::CellSpec;
 /// The measure `baseline`.
 pub(super) const BASELINE: Kind = Kind {
     applies: |proxy| proxy.admin.is_some(),
+    takes_paths: false,
     cost: |cell| 2 * cell.sync() + cell.changes(),
     emits: &[metrics::BASELINE],
     run,

@@ -15,6 +15,7 @@ use crate::load::{BareClient, LoadClient, MeasureClock, Rounds, Sample, Sources,
 /// The measure `connect`.
 pub(super) const CONNECT: Kind = Kind {
     applies: |_| true,
+    takes_paths: true,
     cost: |cell| cell.sync() + cell.connections(cell.spec().load.connections),
     emits: &[
         metrics::CONNECT,
@@ -41,7 +42,7 @@ pub(super) fn run(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
     let rounds = rounds(lab, spec, spec.load.connections);
     lab.client()?.enter(|| {
         let mut client = BareClient::new(lab.clock, CLIENT_TIMEOUT);
-        let mut sources = BenchLab::sources()?;
+        let mut sources = lab.sources()?;
         let mut measured = by_position(lab, spec, &mut client, &mut sources, rounds, &PHASES)?;
         std::thread::sleep(SETTLE);
         measured.verified += keep_alive(lab, spec, client, &mut sources, &mut measured.metrics)?;

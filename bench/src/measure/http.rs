@@ -11,6 +11,7 @@ use crate::load::HttpClient;
 /// The measure `http`.
 pub(super) const HTTP: Kind = Kind {
     applies: |_| true,
+    takes_paths: true,
     cost: |cell| cell.sync() + cell.connections(cell.spec().load.http_connections),
     emits: &PHASES,
     run,
@@ -24,6 +25,6 @@ fn run(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
     let rounds = rounds(lab, spec, spec.load.http_connections);
     lab.client()?.enter(|| {
         let mut client = HttpClient::new(lab.clock, CLIENT_TIMEOUT)?;
-        by_position(lab, spec, &mut client, &mut BenchLab::sources()?, rounds, &PHASES)
+        by_position(lab, spec, &mut client, &mut lab.sources()?, rounds, &PHASES)
     })?
 }

@@ -11,6 +11,8 @@ use super::spec::CellSpec;
 pub struct Kind {
     /// Whether it can be measured of this proxy.
     pub applies: fn(&Descriptor) -> bool,
+    /// Whether its connections may take another path than the usual one.
+    pub takes_paths: bool,
     /// Roughly what it takes beside what every cell does, milliseconds.
     pub cost: fn(&Estimate<'_>) -> u64,
     /// What it gives, the metric that it is first of all about at the head.

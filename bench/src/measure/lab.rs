@@ -3,19 +3,20 @@
 //!
 //! Measures nothing itself.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context;
-use generators::{Cluster, Position, Service, SplitMix64, SyntheticSpec};
+use generators::{Cluster, Family, Position, Service, SplitMix64, SyntheticSpec};
 use lab::Ipv4Net;
-use lab::topology::{Source, Star, Topology};
+use lab::topology::{Graph, Member, Source, Star, Topology, TopologyError};
 use linux::netns::Namespace;
 use proxies::{Backend, Descriptor, NftablesOptions, Options};
 use results::Clock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::dialable::{answering, ipv4, is_dialable, target_ports_of};
+use super::dialable::target_ports_of;
+use super::path::PathSpec;
 use super::spec::{CellSpec, Inject};
 use crate::load::{
     BareClient, BareServer, HttpServer, LoadClient, MeasureClock, Priority, SOURCE_PORTS, Sources,
@@ -28,12 +29,10 @@ const CLIENTS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 20, 0, 0), 16);
 const LINKS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 31, 0, 0), 24);
 /// Two, so that the Endpoints of a Service need not all be in one namespace.
 const ENDPOINT_HOSTS: usize = 2;
-/// Who dials.
-const SOURCE: Source = Source::Outside;
 /// Longest wait for one system call of a client. A lost SYN is sent again after 1 s.
 pub(super) const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The lab's addresses for a Cluster of this shape.
+/// The star's addresses for a Cluster of this shape.
 pub fn topology_of(cluster: &SyntheticSpec) -> Star {
     Star {
         clients: CLIENTS,
@@ -46,7 +45,7 @@ pub fn topology_of(cluster: &SyntheticSpec) -> Star {
 
 /// What a proxy is told of the lab.
 ///
-/// The client stands for a pod of this node, so VIP traffic from it is not masqueraded
+/// The star's client stands for a pod of this node, so VIP traffic from it is not masqueraded
 /// (kube-proxy's `--detect-local-mode=NodeCIDR`).
 pub fn options_of(cluster: &SyntheticSpec) -> Options {
     let SyntheticSpec { service_cidr, service_cidr_v6, endpoint_cidr_v6, .. } = cluster;
@@ -66,6 +65,9 @@ pub(super) struct BenchLab {
     pub(super) clock: MeasureClock,
     pub(super) backend: &'static Descriptor,
     pub(super) options: Options,
+    /// What Changes draw their addresses from.
+    pub(super) shape: SyntheticSpec,
+    pub(super) path: PathSpec,
     /// Ports of Endpoints that clients may reach.
     target_ports: Vec<u16>,
     /// Slowdowns put in on purpose.
@@ -74,37 +76,23 @@ pub(super) struct BenchLab {
 
 /// Whom to dial for one position, and who may answer.
 pub(super) struct Dialled {
-    pub(super) vip: SocketAddrV4,
-    pub(super) allowed: Vec<SocketAddrV4>,
+    pub(super) vip: SocketAddr,
+    pub(super) allowed: Vec<SocketAddr>,
 }
 
 impl Dialled {
     pub(super) fn target(&self) -> Target<'_> {
         Target { vip: self.vip, allowed: &self.allowed }
     }
-
-    /// How a client reaches a Service: at its VIP, or without a proxy at its first Endpoint.
-    pub(super) fn of(service: &Service, backend: &Descriptor) -> anyhow::Result<Self> {
-        let allowed = answering(service);
-        let first = *allowed
-            .first()
-            .with_context(|| format!("Service {} has no Endpoint to dial", service.name()))?;
-        let vip = ipv4(SocketAddr::new(service.vip(), service.port()));
-        let vip = vip.with_context(|| format!("Service {} is of IPv6", service.id()))?;
-        Ok(if backend.is_control() {
-            Self { vip: first, allowed: vec![first] }
-        } else {
-            Self { vip, allowed }
-        })
-    }
 }
 
 impl BenchLab {
     /// Generates the Cluster, unless it was imported, and builds the lab.
     pub(super) fn build(spec: &CellSpec) -> anyhow::Result<Self> {
+        let shape = spec.path.fitted(&spec.cluster)?;
         let cluster = match &spec.imported {
             Some(imported) => Cluster::clone(imported),
-            None => generators::generate(&spec.cluster, spec.labels.seed)?,
+            None => generators::generate(&shape, spec.labels.seed)?,
         };
         let mut target_ports = vec![spec.cluster.target_port];
         if spec.imported.is_some() {
@@ -113,16 +101,26 @@ impl BenchLab {
         }
         let clock = MeasureClock::open(spec.labels.clock)?;
         let backend = proxies::find(&spec.labels.proxy)?;
-        let topology = Topology::build(&topology_of(&spec.cluster).graph()?)?;
+        let topology = Topology::build(&graph_of(&spec.path, &spec.cluster)?)?;
         let mut options = options_of(&spec.cluster);
+        if let Some(preset) = spec.path.preset(&spec.cluster) {
+            options.local_cidrs = vec![preset.ipv4.pods, preset.ipv6.pods];
+        }
         spec.node.ipvs.apply(&mut options);
         let inject = spec.inject;
-        Ok(Self { topology, cluster, clock, backend, options, target_ports, inject })
+        let path = spec.path;
+        Ok(Self { topology, cluster, clock, backend, options, shape, path, target_ports, inject })
     }
 
     /// The namespace that clients dial from.
     pub(super) fn client(&self) -> anyhow::Result<&Namespace> {
-        Ok(self.topology.source(SOURCE)?)
+        Ok(&self.dialler()?.namespace)
+    }
+
+    /// The host that clients dial from. That of the star stands for a pod.
+    fn dialler(&self) -> anyhow::Result<&Member> {
+        let source = if self.path.is_usual() { Source::Outside } else { self.path.source };
+        Ok(self.topology.source_host(source)?)
     }
 
     /// A fresh backend of the cell's, known to work in this kernel. Call it on a thread in the
@@ -172,8 +170,12 @@ impl BenchLab {
         self.topology.endpoint_hosts().map(|host| host.namespace.enter(|| start(self))?).collect()
     }
 
-    fn any_address(&self) -> Vec<SocketAddrV4> {
-        let any = |port: &u16| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, *port);
+    fn any_address(&self) -> Vec<SocketAddr> {
+        let address: IpAddr = match self.path.family {
+            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let any = |port: &u16| SocketAddr::new(address, *port);
         self.target_ports.iter().map(any).collect()
     }
 
@@ -192,9 +194,40 @@ impl BenchLab {
         })?
     }
 
-    /// Source addresses for one cell.
-    pub(super) fn sources() -> anyhow::Result<Sources> {
-        Ok(Sources::new(CLIENTS, SOURCE_PORTS)?)
+    /// Source addresses for one cell: all that the dialling host has beside its own, or that one.
+    pub(super) fn sources(&self) -> anyhow::Result<Sources> {
+        let host = self.dialler()?;
+        let mut ranges = host.ranges.iter().copied();
+        Ok(match ranges.find(|range| self.is_of_family(range.addr())) {
+            Some(range) => Sources::new(range, SOURCE_PORTS)?,
+            None => Sources::of(self.own_address(host)?, SOURCE_PORTS)?,
+        })
+    }
+
+    fn is_of_family(&self, address: IpAddr) -> bool {
+        Family::of(address) == self.path.family
+    }
+
+    /// The own address of a host, in the path's family.
+    fn own_address(&self, host: &Member) -> anyhow::Result<IpAddr> {
+        let mut addresses = host.addresses.iter().copied();
+        addresses.find(|address| self.is_of_family(*address)).with_context(|| {
+            format!("{} has no address of {}", host.namespace.label(), self.path.family)
+        })
+    }
+
+    /// How a client reaches a Service: at the path's frontend, or without a proxy at its first
+    /// Endpoint.
+    pub(super) fn dialled_at(&self, service: &Service) -> anyhow::Result<Dialled> {
+        let allowed = self.path.answering(service);
+        let first = *allowed
+            .first()
+            .with_context(|| format!("Service {} has no Endpoint to dial", service.name()))?;
+        if self.backend.is_control() {
+            return Ok(Dialled { vip: first, allowed: vec![first] });
+        }
+        let node = self.own_address(self.topology.node_host()).ok();
+        Ok(Dialled { vip: self.path.address(service, node)?, allowed })
     }
 
     /// Whom to dial for `position`: the Service there, or the next that speaks TCP and has an
@@ -203,12 +236,14 @@ impl BenchLab {
         let services = self.cluster.services();
         let start = position.index(services.len(), draw);
         let (before, from) = services.split_at(start);
-        let service = from.iter().chain(before).find(|service| is_dialable(service));
-        Dialled::of(
-            service.context("no Service of the Cluster speaks TCP and has an Endpoint")?,
-            self.backend,
-        )
+        let service = from.iter().chain(before).find(|service| self.path.reaches(service));
+        self.dialled_at(service.context("no Service of the Cluster can be dialled")?)
     }
+}
+
+/// The lab of a path, with a Cluster's ranges.
+fn graph_of(path: &PathSpec, cluster: &SyntheticSpec) -> Result<Graph, TopologyError> {
+    path.preset(cluster).map_or_else(|| topology_of(cluster).graph(), |preset| preset.graph())
 }
 
 /// Lets this process have so many sockets beside its other files.

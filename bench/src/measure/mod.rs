@@ -13,6 +13,7 @@ mod kind;
 mod lab;
 mod memory;
 pub mod node;
+pub mod path;
 mod restart;
 pub mod spec;
 mod standing;

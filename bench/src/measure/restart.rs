@@ -8,6 +8,7 @@ use super::sync::{Syncs, with_client};
 /// The measure `restart`.
 pub(super) const RESTART: Kind = Kind {
     applies: |proxy| !proxy.is_control(),
+    takes_paths: false,
     cost: |cell| 2 * cell.sync() + cell.changes(),
     emits: &[
         metrics::SYNC_RESTART,

@@ -8,6 +8,7 @@ use results::{Labels, Metric, Outcome};
 use serde::{Deserialize, Serialize};
 
 use super::node::NodeSettings;
+use super::path::PathSpec;
 
 /// A group of metrics measured in one lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -152,6 +153,9 @@ pub struct CellSpec {
     /// The file of the kube-proxy that is measured, where the cell runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kube_proxy: Option<PathBuf>,
+    /// How connections get to a Service; nothing is written of the usual way.
+    #[serde(default, skip_serializing_if = "PathSpec::is_usual")]
+    pub path: PathSpec,
 }
 
 impl CellSpec {

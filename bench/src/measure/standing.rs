@@ -14,6 +14,7 @@ use crate::load::Watch;
 /// The measure `standing`.
 pub(super) const STANDING: Kind = Kind {
     applies: |_| true,
+    takes_paths: false,
     cost: |cell| cell.sync() + 10_000,
     emits: &[metrics::PAUSE, metrics::STANDING],
     run: |lab, _| run(lab),
@@ -54,7 +55,7 @@ fn run(lab: &BenchLab) -> anyhow::Result<Measured> {
 /// What stands idle must be what works: dials the first Service and the last.
 fn dial_both_ends(lab: &BenchLab) -> anyhow::Result<u64> {
     let _servers = lab.bare_servers()?;
-    let mut sources = BenchLab::sources()?;
+    let mut sources = lab.sources()?;
     for position in [Position::First, Position::Last] {
         lab.dial(&lab.dialled(position, 0)?, &mut sources)?;
     }

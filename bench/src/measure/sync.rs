@@ -9,26 +9,26 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::net::SocketAddr;
 use std::sync::mpsc;
 
 use anyhow::{Context, bail};
-use generators::{Change, ChangeKind, Cluster, Position, Step};
+use generators::{Change, ChangeKind, Cluster, Families, Family, Position, Step};
 use lab::guest::mark;
 use linux::CpuTime;
 use proxies::{Backend, Size, Staged, SyncRequest};
 use results::metrics::{self, MetricKind};
 use results::{Clock, Metric};
 
-use super::dialable::{is_answered, is_dialable};
 use super::kind::{Kind, Measured};
 use super::lab::{BenchLab, CLIENT_TIMEOUT, Dialled, audit};
+use super::path::PathSpec;
 use super::spec::CellSpec;
-use crate::load::{BareClient, LoadClient, MeasureClock, Sample, Watch, region};
+use crate::load::{BareClient, LoadClient, Sample, Watch, region};
 
 /// The measure `sync`.
 pub(super) const SYNC: Kind = Kind {
     applies: |proxy| !proxy.is_control(),
+    takes_paths: true,
     cost: |cell| 2 * cell.sync() + u64::from(cell.spec().load.changes) * cell.changes(),
     emits: &[
         metrics::SYNC_FULL,
@@ -88,7 +88,7 @@ pub(super) fn with_client<'a>(
         let (dialler, requests) = mpsc::channel::<Dialled>();
         let (answers, answered) = mpsc::channel::<anyhow::Result<u64>>();
         let host = lab.client()?;
-        let client = scope.spawn(move || host.enter(move || probe(lab.clock, &requests, &answers)));
+        let client = scope.spawn(move || host.enter(move || probe(lab, &requests, &answers)));
         let mut syncs =
             Syncs { lab, dialler, answered, watch: Watch::open(lab.clock), verified: 0 };
         let measured = work(&mut syncs);
@@ -105,12 +105,13 @@ pub(super) fn with_client<'a>(
 
 /// The client's side: dials until the right Endpoint answers, then tells the reading of the clock.
 fn probe(
-    clock: MeasureClock,
+    lab: &BenchLab,
     requests: &mpsc::Receiver<Dialled>,
     answers: &mpsc::Sender<anyhow::Result<u64>>,
 ) -> anyhow::Result<()> {
+    let clock = lab.clock;
     let mut client = BareClient::new(clock, CLIENT_TIMEOUT);
-    let mut sources = BenchLab::sources()?;
+    let mut sources = lab.sources()?;
     for dialled in requests {
         let mut reached = client.connection(&mut sources, &dialled.target());
         let mut now = clock.now();
@@ -226,13 +227,16 @@ impl Syncs<'_> {
         kind: ChangeKind,
         spec: &CellSpec,
     ) -> anyhow::Result<Series> {
-        let mut shape = spec.cluster.clone();
+        let mut shape = self.lab.shape.clone();
         shape.protocols = generators::Protocols { tcp: 1, udp: 0, sctp: 0 };
-        shape.families = generators::Families::Ipv4;
+        shape.families = match self.lab.path.family {
+            Family::V4 => Families::Ipv4,
+            Family::V6 => Families::Ipv6,
+        };
         let count =
             spec.load.changes.min(u32::try_from(cluster.services().len() - 1).unwrap_or(u32::MAX));
         let part = match kind {
-            ChangeKind::EndpointChange => dialable_part(cluster)?,
+            ChangeKind::EndpointChange => dialable_part(cluster, &self.lab.path)?,
             ChangeKind::ServiceAdd | ChangeKind::ServiceRemove => Cow::Borrowed(&*cluster),
         };
         let changes =
@@ -257,7 +261,7 @@ impl Syncs<'_> {
         }
         let service = step.after().get(&last.service_id());
         let service = service.context("the changed Service is gone")?;
-        if !is_answered(service) {
+        if !self.lab.path.reaches(service) {
             return Ok(None);
         }
         Ok(Some(expected_answer(service, step.changes(), self.lab)?))
@@ -355,12 +359,12 @@ pub(crate) fn metric_of(kind: ChangeKind) -> MetricKind {
 
 /// The Services that a client can dial: whether a replaced Endpoint is in effect shows in no
 /// others.
-fn dialable_part(cluster: &Cluster) -> anyhow::Result<Cow<'_, Cluster>> {
+fn dialable_part<'c>(cluster: &'c Cluster, path: &PathSpec) -> anyhow::Result<Cow<'c, Cluster>> {
     let services = cluster.services();
-    if services.iter().all(is_dialable) {
+    if services.iter().all(|service| path.reaches(service)) {
         return Ok(Cow::Borrowed(cluster));
     }
-    let dialable = services.iter().filter(|service| is_dialable(service)).cloned().collect();
+    let dialable = services.iter().filter(|service| path.reaches(service)).cloned().collect();
     Ok(Cow::Owned(Cluster::new(dialable)?))
 }
 
@@ -370,10 +374,10 @@ fn expected_answer(
     changes: &[Change],
     lab: &BenchLab,
 ) -> anyhow::Result<Dialled> {
-    let mut dialled = Dialled::of(service, lab.backend)?;
+    let mut dialled = lab.dialled_at(service)?;
     for change in changes.iter().filter(|change| change.service_id() == service.id()) {
         if let Change::EndpointReplaced { old, .. } = change {
-            dialled.allowed.retain(|endpoint| SocketAddr::V4(*endpoint) != old.socket());
+            dialled.allowed.retain(|endpoint| *endpoint != old.socket());
         }
     }
     Ok(dialled)

@@ -16,6 +16,7 @@ use crate::load::{BareClient, LoadClient, LoadError};
 /// The measure `vip_bind`.
 pub(super) const VIP_BIND: Kind = Kind {
     applies: |proxy| proxy.needs_local_vips,
+    takes_paths: false,
     cost: |cell| cell.sync(),
     emits: &[metrics::VIP_BIND, metrics::MESSAGES],
     run: |lab, _| run(lab),
@@ -70,7 +71,7 @@ fn must_be_local(lab: &BenchLab, position: Position) -> anyhow::Result<()> {
     let dialled = lab.dialled(position, 0)?;
     let answer = lab.client()?.enter(|| {
         let mut client = BareClient::new(lab.clock, CLIENT_TIMEOUT);
-        anyhow::Ok(client.connection(&mut BenchLab::sources()?, &dialled.target()))
+        anyhow::Ok(client.connection(&mut lab.sources()?, &dialled.target()))
     })??;
     match answer {
         Err(LoadError::Connection { source, .. }) => {

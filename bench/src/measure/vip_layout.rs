@@ -16,6 +16,7 @@ use super::spec::CellSpec;
 /// The measure `vip_layout`.
 pub(super) const VIP_LAYOUT: Kind = Kind {
     applies: |_| true,
+    takes_paths: false,
     cost: |cell| 2 * (cell.sync() + cell.connections(cell.spec().load.connections)),
     emits: &[metrics::LAYOUT_CONNECT, metrics::LAYOUT_BUCKET_SERVICES],
     run,

@@ -14,6 +14,7 @@ use super::spec::CellSpec;
 /// The measure `walk`.
 pub(super) const WALK: Kind = Kind {
     applies: |proxy| proxy.counters.is_some(),
+    takes_paths: false,
     cost: |cell| cell.sync(),
     emits: &[metrics::RULES_WALKED],
     run,
@@ -28,7 +29,7 @@ fn run(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
     let counters = lab.backend.counters.with_context(|| format!("{name} counts no packets"))?;
     lab.load()?;
     let _servers = lab.bare_servers()?;
-    let mut sources = BenchLab::sources()?;
+    let mut sources = lab.sources()?;
     let mut draws = position_draws(spec.labels.seed);
     let mut measured = Measured { verified: 0, metrics: Vec::new() };
     for position in &spec.load.positions {

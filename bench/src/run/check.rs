@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use generators::{Families, VipLayout};
+use generators::{Families, SyntheticSpec, VipLayout};
 use proxies::Descriptor;
 use proxies::ipvs::VipBinding;
 use results::replicate::Claim;
@@ -16,8 +16,9 @@ use results::replicate::Claim;
 use super::kube_proxy;
 use crate::imported::ImportedCluster;
 use crate::measure::node::check_sysctls;
+use crate::measure::path::{PathSpec, Topology};
 use crate::measure::spec::Measure;
-use crate::measure::topology_of;
+use crate::measure::{self, topology_of};
 use crate::scenario::Scenario;
 
 /// What a request changes in a scenario.
@@ -38,6 +39,8 @@ pub struct Overrides {
     pub cluster_file: Option<PathBuf>,
     /// Seeds instead of the scenario's.
     pub seeds: Vec<u64>,
+    /// Topology of every path, instead of the scenario's.
+    pub topology: Option<Topology>,
     /// Rules that slow every chain down, instead of the scenario's.
     pub inject_rules: Option<u32>,
     /// Delay before every answer in nanoseconds, instead of the scenario's.
@@ -57,6 +60,15 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     let inject = &mut scenario.inject;
     inject.rules_per_chain = overrides.inject_rules.unwrap_or(inject.rules_per_chain);
     inject.answer_delay_ns = overrides.inject_delay_ns.unwrap_or(inject.answer_delay_ns);
+    if let Some(topology) = overrides.topology {
+        let replaced = scenario.paths.iter().map(|path| PathSpec { topology, ..*path });
+        scenario.paths = replaced.fold(Vec::new(), |mut kept, path| {
+            if !kept.contains(&path) {
+                kept.push(path);
+            }
+            kept
+        });
+    }
     if !seeds.is_empty() {
         scenario.seeds = seeds;
     }
@@ -85,7 +97,9 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     scenario.services = distinct("services", &scenario.services)?;
     kube_proxy::name(&mut scenario).context("kube_proxy")?;
     scenario.proxies = distinct("proxies", &scenario.proxies)?;
+    scenario.paths = distinct("paths", &scenario.paths)?;
     check_families(&scenario)?;
+    check_paths(&scenario)?;
     scenario.kernels = distinct("kernels", &scenario.kernels)?;
     lab::image::parse_all(&scenario.kernels).context("kernels")?;
     scenario.seeds = distinct("seeds", &scenario.seeds)?;
@@ -152,14 +166,19 @@ fn import(scenario: &mut Scenario) -> anyhow::Result<()> {
 /// Clients dial IPv4 alone; beside it most proxies program IPv6 too.
 fn check_families(scenario: &Scenario) -> anyhow::Result<()> {
     let families = scenario.cluster.families;
+    let is_usual = |measure: &Measure| !measure::of(*measure).takes_paths;
+    let has_usual_path = scenario.paths.iter().any(PathSpec::is_usual);
     ensure!(
-        families != Families::Ipv6,
-        "cluster.families = \"ipv6\": clients dial IPv4; write \"dual\", or leave it out"
+        families != Families::Ipv6 || !has_usual_path && !scenario.measures.iter().any(is_usual),
+        "cluster.families = \"ipv6\": clients dial IPv4 where no path says otherwise; write \"dual\", or leave it out"
     );
     let is_unable =
         |name: &&String| proxies::find(name).is_ok_and(|backend| backend.has_ipv4_alone);
-    if let (Families::Dual, Some(proxy)) = (families, scenario.proxies.iter().find(is_unable)) {
-        bail!("cluster.families = \"dual\": {proxy} programs IPv4 alone; leave one of them out");
+    if let (Families::Dual | Families::Ipv6, Some(proxy)) =
+        (families, scenario.proxies.iter().find(is_unable))
+    {
+        let name = if families == Families::Dual { "dual" } else { "ipv6" };
+        bail!("cluster.families = \"{name}\": {proxy} programs IPv4 alone; leave one of them out");
     }
     Ok(())
 }
@@ -175,6 +194,25 @@ fn check_binding(scenario: &Scenario) -> anyhow::Result<()> {
         bail!(
             "ipvs.vip_binding = \"local-route\": {proxy} binds VIPs to a dummy link alone; leave one of them out"
         );
+    }
+    Ok(())
+}
+
+/// An imported Cluster has Endpoints where it has them, and no lab but the star takes them as they
+/// are.
+fn check_paths(scenario: &Scenario) -> anyhow::Result<()> {
+    for path in scenario.paths.iter().filter(|path| !path.is_usual()) {
+        let text = || format!("paths: {}", results::Path::from(*path));
+        ensure!(
+            scenario.imported.is_none(),
+            "{}: an imported Cluster is measured in the star; leave paths and --topology out",
+            text()
+        );
+        path.check(&scenario.cluster).with_context(text)?;
+        for &services in &scenario.services {
+            let cluster = SyntheticSpec { services, ..path.fitted(&scenario.cluster)? };
+            cluster.validate().with_context(text)?;
+        }
     }
     Ok(())
 }
@@ -298,6 +336,35 @@ mod tests {
             (
                 "name = 'x'\nservices = [9]\nproxies = ['none']\n[load]\nchanges = 2\nchanges_per_sync = 3",
                 "load.changes_per_sync = 3: choose 1 to 2",
+            ),
+            (
+                "name = 'x'\nservices = [9]\nproxies = ['none']\npaths = [{ source = 'node' }]",
+                "star from node to cluster-ip over ipv4: topology = \"star\" has clients that stand for pods",
+            ),
+            (
+                "name = 'x'\nservices = [9]\nproxies = ['none']\n\
+                 paths = [{ topology = 'one-node', source = 'other-node-pod' }]",
+                "there is one node; write topology = \"two-nodes\"",
+            ),
+            (
+                "name = 'x'\nservices = [9]\nproxies = ['none']\n\
+                 paths = [{ topology = 'one-node', source = 'endpoint' }]",
+                "no load comes from Endpoints",
+            ),
+            (
+                "name = 'x'\nservices = [9]\nproxies = ['none']\n\
+                 paths = [{ topology = 'one-node', family = 'ipv6' }]",
+                "write cluster.families = \"dual\"",
+            ),
+            (
+                "name = 'x'\nservices = [9]\nproxies = ['none']\npaths = [{ topology = 'two-nodes' }]\n\
+                 [cluster]\nremote_endpoints = 0.5",
+                "leave cluster.remote_endpoints out",
+            ),
+            (
+                "name = 'x'\nservices = [9]\nproxies = ['none']\n\
+                 paths = [{ topology = 'two-nodes' }, { topology = 'two-nodes' }]",
+                "twice",
             ),
         ];
         for (text, wanted) in cases {

@@ -3,12 +3,14 @@
 //! Which kernels and which place there are is told by the caller.
 
 use anyhow::ensure;
+use generators::SyntheticSpec;
 use proxies::Descriptor;
 use results::Labels;
 
 use super::check::parse_proxy;
 use crate::measure;
 use crate::measure::node::{IpvsSettings, NodeSettings};
+use crate::measure::path::PathSpec;
 use crate::measure::spec::{CellSpec, Inject, Measure};
 use crate::place::{Setting, file_of};
 use crate::scenario::Scenario;
@@ -39,9 +41,10 @@ pub fn expand(
                 Some(imported) => imported.endpoint_count(),
                 None => generators::generate(&cluster, seed)?.endpoint_count(),
             } as u64;
-            for &measure in
-                scenario.measures.iter().filter(|measure| scenario.wants(**measure, seed, services))
-            {
+            scenario.paths.iter().try_for_each(|path| check_reach(path, &cluster, seed))?;
+            let wanted = scenario.measures.iter().copied();
+            let wanted = wanted.filter(|measure| scenario.wants(*measure, seed, services));
+            for (measure, path) in wanted.flat_map(|measure| paths(scenario, measure)) {
                 let mut proxies = scenario.proxies.clone();
                 let mut kernels: Vec<&String> = releases.iter().collect();
                 if backwards {
@@ -66,6 +69,7 @@ pub fn expand(
                         endpoints,
                         seed,
                         measure: measure.name().into(),
+                        path: path.into(),
                     };
                     cells.push(CellSpec {
                         labels,
@@ -76,6 +80,7 @@ pub fn expand(
                         inject: inject(scenario, measure, backend),
                         node: node(scenario, backend),
                         kube_proxy: backend.binary.map(|one| file_of(one, setting.place)),
+                        path,
                     });
                 }
             }
@@ -91,6 +96,29 @@ pub fn expand(
         cells.len()
     );
     Ok(cells)
+}
+
+/// The paths that a measure is run by, each with it.
+fn paths(scenario: &Scenario, measure: Measure) -> Vec<(Measure, PathSpec)> {
+    if !measure::of(measure).takes_paths {
+        return vec![(measure, PathSpec::default())];
+    }
+    scenario.paths.iter().map(|path| (measure, *path)).collect()
+}
+
+/// Some Service must answer at the frontend of a path.
+fn check_reach(path: &PathSpec, cluster: &SyntheticSpec, seed: u64) -> anyhow::Result<()> {
+    if path.is_usual() {
+        return Ok(());
+    }
+    let made = generators::generate(&path.fitted(cluster)?, seed)?;
+    ensure!(
+        made.services().iter().any(|service| path.reaches(service)),
+        "paths: no Service of TCP has the frontend {} with seed {seed}; give cluster.kinds such a share, \
+         such as {{ load_balancer = 1 }}, whose Services have cluster IP, node port and load balancer's address",
+        path.frontend
+    );
+    Ok(())
 }
 
 /// The slowdown of a cell: of new connections through a proxy, and by rules where it has chains.
@@ -115,6 +143,7 @@ mod tests {
     use results::{Clock, Place};
 
     use super::*;
+    use crate::measure::path::Topology;
     use crate::run::check::{Overrides, validated};
 
     fn scenario(text: &str) -> Scenario {
@@ -189,6 +218,43 @@ mod tests {
         for cell in expand(&plan, GUEST, &["6.1".into()]).unwrap() {
             assert!(!serde_json::to_string(&cell).unwrap().contains("node"), "a longer job");
         }
+    }
+
+    #[test]
+    fn connections_are_made_by_each_path_and_other_measures_once() {
+        let text = "name = 'x'\nservices = [5]\nproxies = ['none', 'iptables-nft']\n\
+                    measures = ['connect', 'restart']\n\
+                    paths = [{ topology = 'one-node' }, { topology = 'two-nodes', source = 'outside', \
+                    frontend = 'node-port' }]\n[cluster]\nkinds = { load_balancer = 1 }";
+        let plan = validated(scenario(text), Overrides::default()).unwrap();
+        let ids: Vec<String> =
+            expand(&plan, GUEST, &["6.1".into()]).unwrap().iter().map(CellSpec::id).collect();
+        let begin = "6.1.guest.instructions";
+        assert_eq!(
+            ids,
+            [
+                format!("{begin}.none.5.s1.connect.one-node.pod.cluster-ip.ipv4"),
+                format!("{begin}.iptables-nft.5.s1.connect.one-node.pod.cluster-ip.ipv4"),
+                format!("{begin}.iptables-nft.5.s1.connect.two-nodes.outside.node-port.ipv4"),
+                format!("{begin}.none.5.s1.connect.two-nodes.outside.node-port.ipv4"),
+                format!("{begin}.iptables-nft.5.s1.restart"),
+            ]
+        );
+        let topology = Some(Topology::TwoNodesIpip);
+        let plan = validated(scenario(text), Overrides { topology, ..Overrides::default() });
+        let cells = expand(&plan.unwrap(), GUEST, &["6.1".into()]).unwrap();
+        assert!(cells[0].id().ends_with(".two-nodes-ipip.pod.cluster-ip.ipv4"));
+        let job = serde_json::to_string(&cells[0]).unwrap();
+        assert_eq!(serde_json::from_str::<CellSpec>(&job).unwrap().path, cells[0].path);
+    }
+
+    #[test]
+    fn a_frontend_that_no_service_has_is_an_error() {
+        let text = "name = 'x'\nservices = [5]\nproxies = ['none']\nmeasures = ['connect']\n\
+                    paths = [{ topology = 'one-node', frontend = 'external-ip' }]";
+        let plan = validated(scenario(text), Overrides::default()).unwrap();
+        let error = expand(&plan, GUEST, &["6.1".into()]).unwrap_err().to_string();
+        assert!(error.contains("no Service of TCP has the frontend external-ip"), "{error}");
     }
 
     #[test]

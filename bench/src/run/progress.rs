@@ -79,7 +79,8 @@ impl Progress {
     /// A cell has started.
     pub(super) fn started(&self, spec: &CellSpec) {
         let labels = &spec.labels;
-        let words = format!("{} {} {}", labels.proxy, labels.services, labels.measure);
+        let (measure, path) = (&labels.measure, labels.path.suffix());
+        let words = format!("{} {} {measure}{path}", labels.proxy, labels.services);
         self.change(|running| running.push((spec.id(), words)));
     }
 
