@@ -101,7 +101,7 @@ impl BenchLab {
         }
         let clock = MeasureClock::open(spec.labels.clock)?;
         let backend = proxies::find(&spec.labels.proxy)?;
-        let topology = Topology::build(&graph_of(&spec.path, &spec.cluster)?)?;
+        let topology = Topology::build(&graph_of(spec.path, &spec.cluster)?)?;
         let mut options = options_of(&spec.cluster);
         if let Some(preset) = spec.path.preset(&spec.cluster) {
             options.local_cidrs = vec![preset.ipv4.pods, preset.ipv6.pods];
@@ -242,7 +242,7 @@ impl BenchLab {
 }
 
 /// The lab of a path, with a Cluster's ranges.
-fn graph_of(path: &PathSpec, cluster: &SyntheticSpec) -> Result<Graph, TopologyError> {
+fn graph_of(path: PathSpec, cluster: &SyntheticSpec) -> Result<Graph, TopologyError> {
     path.preset(cluster).map_or_else(|| topology_of(cluster).graph(), |preset| preset.graph())
 }
 

@@ -115,13 +115,13 @@ impl PathSpec {
 
     /// Whether the Endpoints are pods of the other node. With two nodes every connection crosses
     /// the hop between them: towards the Endpoint, or from a client that is there itself.
-    const fn has_remote_endpoints(&self) -> bool {
+    const fn has_remote_endpoints(self) -> bool {
         let has_other_node = matches!(self.topology, Topology::TwoNodes | Topology::TwoNodesIpip);
         has_other_node && !matches!(self.source, Source::OtherNodePod)
     }
 
     /// The preset of the lab, with the ranges of a Cluster; nothing for the star.
-    pub fn preset(&self, cluster: &SyntheticSpec) -> Option<Preset> {
+    pub fn preset(self, cluster: &SyntheticSpec) -> Option<Preset> {
         let (services, pods) = (cluster.service_cidr.into(), cluster.endpoint_cidr.into());
         let (services_v6, pods_v6) =
             (cluster.service_cidr_v6.into(), cluster.endpoint_cidr_v6.into());
@@ -137,7 +137,7 @@ impl PathSpec {
     ///
     /// # Errors
     /// Ranges that the lab cannot carry.
-    pub fn fitted(&self, cluster: &SyntheticSpec) -> Result<SyntheticSpec, TopologyError> {
+    pub fn fitted(self, cluster: &SyntheticSpec) -> Result<SyntheticSpec, TopologyError> {
         let mut fitted = cluster.clone();
         let Some(preset) = self.preset(cluster) else { return Ok(fitted) };
         let is_remote = self.has_remote_endpoints();
@@ -152,7 +152,7 @@ impl PathSpec {
     }
 
     /// Whether a client can open a connection to a Service by this path.
-    pub fn reaches(&self, service: &Service) -> bool {
+    pub fn reaches(self, service: &Service) -> bool {
         service.protocol() == Protocol::Tcp
             && service.family() == self.family
             && self.is_answered(service)
@@ -160,11 +160,11 @@ impl PathSpec {
     }
 
     /// Whether any Endpoint answers there. Asked before each connection, so it takes no memory.
-    fn is_answered(&self, service: &Service) -> bool {
+    fn is_answered(self, service: &Service) -> bool {
         !service.targets().under(self.policy(service.extras())).is_empty()
     }
 
-    fn has_frontend(&self, extras: &Extras) -> bool {
+    fn has_frontend(self, extras: &Extras) -> bool {
         match self.frontend {
             Frontend::ClusterIp => true,
             Frontend::NodePort => extras.node_port.is_some(),
@@ -180,7 +180,7 @@ impl PathSpec {
     /// every node at external frontends too ("Redirect pods trying to reach external
     /// loadbalancer VIP to clusterIP", `syncProxyRules` in `pkg/proxy/iptables/proxier.go`,
     /// Kubernetes 1.36).
-    fn policy(&self, extras: &Extras) -> TrafficPolicy {
+    fn policy(self, extras: &Extras) -> TrafficPolicy {
         match (self.frontend, self.source) {
             (Frontend::ClusterIp, _) => extras.internal_policy,
             (_, Source::Pod | Source::Node) => TrafficPolicy::Cluster,
@@ -189,14 +189,17 @@ impl PathSpec {
     }
 
     /// Where the Endpoints that answer listen.
-    pub fn answering(&self, service: &Service) -> Vec<SocketAddr> {
+    pub fn answering(self, service: &Service) -> Vec<SocketAddr> {
         let targets = service.targets();
         let endpoints = targets.under(self.policy(service.extras())).iter();
         endpoints.map(generators::Endpoint::socket).collect()
     }
 
     /// What a client dials, on a node of this address.
-    pub fn address(&self, service: &Service, node: Option<IpAddr>) -> anyhow::Result<SocketAddr> {
+    ///
+    /// # Errors
+    /// A Service without this frontend.
+    pub fn address(self, service: &Service, node: Option<IpAddr>) -> anyhow::Result<SocketAddr> {
         let extras = service.extras();
         let address = match self.frontend {
             Frontend::ClusterIp => Some((service.vip(), service.port())),
@@ -206,15 +209,15 @@ impl PathSpec {
                 extras.load_balancer_ips.first().map(|ip| (*ip, service.port()))
             }
         };
-        let none = || format!("Service {} has no {}", service.id(), self.frontend);
-        Ok(address.with_context(none)?.into())
+        let missing = || format!("Service {} has no {}", service.id(), self.frontend);
+        Ok(address.with_context(missing)?.into())
     }
 
     /// Checks that there can be such connections with Clusters of this shape.
     ///
     /// # Errors
     /// What does not go together, with the remedy.
-    pub fn check(&self, cluster: &SyntheticSpec) -> anyhow::Result<()> {
+    pub fn check(self, cluster: &SyntheticSpec) -> anyhow::Result<()> {
         self.check_source()?;
         let wanted = match self.family {
             Family::V4 => Families::Ipv4,
@@ -223,7 +226,7 @@ impl PathSpec {
         ensure!(
             [wanted, Families::Dual].contains(&cluster.families),
             "family = \"{}\": the Cluster has no Service of it; write cluster.families = \"dual\"",
-            results::Path::from(*self).family
+            results::Path::from(self).family
         );
         let Some(preset) = self.preset(cluster) else { return Ok(()) };
         ensure!(
@@ -237,7 +240,7 @@ impl PathSpec {
         })
     }
 
-    fn check_source(&self) -> anyhow::Result<()> {
+    fn check_source(self) -> anyhow::Result<()> {
         ensure!(
             self.topology != Topology::Star || self.is_usual(),
             "topology = \"star\" has clients that stand for pods, and dials cluster IPs of IPv4; \

@@ -236,7 +236,7 @@ impl Syncs<'_> {
         let count =
             spec.load.changes.min(u32::try_from(cluster.services().len() - 1).unwrap_or(u32::MAX));
         let part = match kind {
-            ChangeKind::EndpointChange => dialable_part(cluster, &self.lab.path)?,
+            ChangeKind::EndpointChange => dialable_part(cluster, self.lab.path)?,
             ChangeKind::ServiceAdd | ChangeKind::ServiceRemove => Cow::Borrowed(&*cluster),
         };
         let changes =
@@ -359,7 +359,7 @@ pub(crate) fn metric_of(kind: ChangeKind) -> MetricKind {
 
 /// The Services that a client can dial: whether a replaced Endpoint is in effect shows in no
 /// others.
-fn dialable_part<'c>(cluster: &'c Cluster, path: &PathSpec) -> anyhow::Result<Cow<'c, Cluster>> {
+fn dialable_part(cluster: &Cluster, path: PathSpec) -> anyhow::Result<Cow<'_, Cluster>> {
     let services = cluster.services();
     if services.iter().all(|service| path.reaches(service)) {
         return Ok(Cow::Borrowed(cluster));

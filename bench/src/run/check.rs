@@ -61,13 +61,7 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     inject.rules_per_chain = overrides.inject_rules.unwrap_or(inject.rules_per_chain);
     inject.answer_delay_ns = overrides.inject_delay_ns.unwrap_or(inject.answer_delay_ns);
     if let Some(topology) = overrides.topology {
-        let replaced = scenario.paths.iter().map(|path| PathSpec { topology, ..*path });
-        scenario.paths = replaced.fold(Vec::new(), |mut kept, path| {
-            if !kept.contains(&path) {
-                kept.push(path);
-            }
-            kept
-        });
+        scenario.paths = on_topology(&scenario.paths, topology);
     }
     if !seeds.is_empty() {
         scenario.seeds = seeds;
@@ -132,6 +126,17 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     check_sysctls(&scenario.sysctl)?;
     scenario.claims.iter().try_for_each(Claim::check)?;
     Ok(scenario)
+}
+
+/// Each path on one topology; those that then are equal, once.
+fn on_topology(paths: &[PathSpec], topology: Topology) -> Vec<PathSpec> {
+    let replaced = paths.iter().map(|path| PathSpec { topology, ..*path });
+    replaced.fold(Vec::new(), |mut kept, path| {
+        if !kept.contains(&path) {
+            kept.push(path);
+        }
+        kept
+    })
 }
 
 fn check_name(name: &str) -> anyhow::Result<()> {

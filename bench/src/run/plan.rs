@@ -41,7 +41,7 @@ pub fn expand(
                 Some(imported) => imported.endpoint_count(),
                 None => generators::generate(&cluster, seed)?.endpoint_count(),
             } as u64;
-            scenario.paths.iter().try_for_each(|path| check_reach(path, &cluster, seed))?;
+            scenario.paths.iter().try_for_each(|path| check_reach(*path, &cluster, seed))?;
             let wanted = scenario.measures.iter().copied();
             let wanted = wanted.filter(|measure| scenario.wants(*measure, seed, services));
             for (measure, path) in wanted.flat_map(|measure| paths(scenario, measure)) {
@@ -107,7 +107,7 @@ fn paths(scenario: &Scenario, measure: Measure) -> Vec<(Measure, PathSpec)> {
 }
 
 /// Some Service must answer at the frontend of a path.
-fn check_reach(path: &PathSpec, cluster: &SyntheticSpec, seed: u64) -> anyhow::Result<()> {
+fn check_reach(path: PathSpec, cluster: &SyntheticSpec, seed: u64) -> anyhow::Result<()> {
     if path.is_usual() {
         return Ok(());
     }
