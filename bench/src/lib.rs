@@ -9,12 +9,14 @@ pub mod console;
 pub mod explain;
 pub mod features;
 pub mod files;
+mod hosts;
 pub mod imported;
 pub mod load;
 pub mod measure;
 pub mod place;
 pub mod run;
 pub mod scenario;
+mod sockets;
 pub mod trace;
 
 /// An error with its causes in one line. A message that already quotes its cause is not followed by

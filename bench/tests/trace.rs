@@ -1,12 +1,12 @@
 //! Traces in a real kernel: what each proxy does to a connection shows in its packets. Needs root.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as the test does")]
 
-use generators::Family;
+use generators::{Family, FrontendKind};
 use lab::topology::{Shape, Source};
 use proxies::ipvs::Forwarding;
 use results::trace::{Change, Kind, Record, TracedPacket, pcapng, picture, text, traced_packets};
 use vipbench::trace::run;
-use vipbench::trace::spec::{Frontend, TraceSpec};
+use vipbench::trace::spec::TraceSpec;
 
 fn spec(proxy: &str) -> TraceSpec {
     TraceSpec {
@@ -14,7 +14,7 @@ fn spec(proxy: &str) -> TraceSpec {
         forwarding: Forwarding::Nat,
         topology: Shape::OneNode,
         source: Source::Pod,
-        frontend: Frontend::ClusterIp,
+        frontend: FrontendKind::ClusterIp,
         family: Family::V4,
     }
 }
@@ -84,7 +84,7 @@ fn nftables_translates_in_its_maps_and_masquerades_who_comes_from_outside() {
 
     let asked = TraceSpec {
         source: Source::Outside,
-        frontend: Frontend::NodePort,
+        frontend: FrontendKind::NodePort,
         topology: Shape::TwoNodes,
         ..spec("nftables-1.36")
     };

@@ -8,6 +8,7 @@ use generators::Cluster;
 use crate::backend::Backend;
 use crate::counters::Counters;
 use crate::error::ProxyError;
+use crate::ipvs::options::Forwarding;
 use crate::kube_proxy::Binary;
 use crate::options::Options;
 
@@ -54,6 +55,8 @@ pub struct Descriptor {
     pub binds_by_link_alone: bool,
     /// Whether it programs Services of IPv4 alone.
     pub has_ipv4_alone: bool,
+    /// How it can get packets to Endpoints.
+    pub forwarding: &'static [Forwarding],
     /// How it chooses among the Endpoints of a Service.
     pub spread: Spread,
     /// Where it is known to do something else than Kubernetes has it.
@@ -180,6 +183,7 @@ impl Descriptor {
             needs_local_vips: false,
             binds_by_link_alone: false,
             has_ipv4_alone: false,
+            forwarding: &[Forwarding::Nat],
             spread: Spread::Even,
             deviations: &[],
             cost: |_, _| Cost { sync: 300, per_1000_endpoints: 700, ..Cost::NOTHING },

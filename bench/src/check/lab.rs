@@ -10,9 +10,14 @@ use linux::netns::Namespace;
 
 use super::expectation::Caller;
 use super::server::Listening;
+use crate::hosts::{nth, own};
 
 /// Endpoint pods of this node, or that stand for those of another.
 const PODS: usize = 2;
+
+/// The first address of a range that is taken. Before it are the network's own, which in IPv6 is
+/// the routers' (RFC 4291), and one more.
+const FIRST: usize = 2;
 
 /// A lab that is up.
 pub struct CheckLab {
@@ -82,10 +87,7 @@ impl CheckLab {
     /// # Errors
     /// A topology without the hosts that a check needs.
     pub fn site(&self, family: Family) -> anyhow::Result<Site> {
-        let own = |member: &Member| {
-            let mut addresses = member.addresses.iter().copied();
-            addresses.find(|one| Family::of(*one) == family).context("a host without an address")
-        };
+        let own = |member: &Member| own(member, family);
         let pods = |remote: bool| {
             let of_node = self.topology.endpoint_hosts().filter(move |pod| pod.is_remote == remote);
             of_node.map(own).collect::<anyhow::Result<Vec<_>>>()
@@ -119,9 +121,7 @@ impl CheckLab {
         {
             // Not every topology has every source.
             let Ok(host) = self.topology.source_host(source) else { continue };
-            let mut addresses = host.addresses.iter().copied();
-            let address = addresses.find(|one| Family::of(*one) == family);
-            let address = address.with_context(|| format!("{source} has no {family} address"))?;
+            let address = own(host, family)?;
             let in_pod_network = source != Source::Node && pods.contains(&address);
             let mut ranges = host.ranges.iter().copied();
             dialers.push(Dialer {
@@ -167,7 +167,7 @@ impl Site {
     /// # Errors
     /// There are not so many.
     pub fn vip(&self, at: usize) -> anyhow::Result<IpAddr> {
-        nth(self.ranges.services, at)
+        nth(self.ranges.services, FIRST + at)
     }
 
     /// External IP or load balancer's address number `at`, from 0.
@@ -175,7 +175,7 @@ impl Site {
     /// # Errors
     /// There are not so many.
     pub fn external(&self, at: usize) -> anyhow::Result<IpAddr> {
-        nth(self.ranges.external, at)
+        nth(self.ranges.external, FIRST + at)
     }
 
     /// The addresses that cluster IPs are taken from: nobody dials from there.
@@ -220,7 +220,9 @@ impl Dialer {
     /// # Errors
     /// There are not so many.
     pub fn further(&self, at: usize) -> anyhow::Result<IpAddr> {
-        nth(self.further.with_context(|| format!("{} has one address", self.caller.source))?, at)
+        let further = self.further;
+        let further = further.with_context(|| format!("{} has one address", self.caller.source))?;
+        nth(further, FIRST + at)
     }
 }
 
@@ -228,10 +230,4 @@ impl Dialer {
 fn half(pods: IpNet) -> anyhow::Result<IpNet> {
     let mut halves = pods.subnets(pods.prefix_len() + 1)?;
     halves.next().context("a pod network of one address")
-}
-
-/// Usable address number `at` of a network.
-fn nth(network: IpNet, at: usize) -> anyhow::Result<IpAddr> {
-    // The first of IPv6 is the routers' (RFC 4291).
-    network.hosts().nth(at + 1).with_context(|| format!("{network} has no address {at}"))
 }

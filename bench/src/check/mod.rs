@@ -27,7 +27,6 @@ use generators::{Cluster, Family};
 use linux::sysctl::Sysctls;
 use proxies::{Backend, Descriptor, NftablesOptions, Options, ProxyError};
 use results::check::{CheckedProxy, Probe};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use job::{Job, handle};
 pub use not_covered::not_covered;
@@ -38,6 +37,11 @@ use paths::Path;
 use server::Servers;
 use subjects::Case;
 use trials::Bench;
+
+use crate::sockets::make_room_for_sockets;
+
+/// More than a check has at a time: some hundred clients, and a server for each Endpoint.
+const SOCKETS_MAX: usize = 8_192;
 
 /// Checks a proxy in this kernel; needs root. Whatever goes wrong is in the answer.
 pub fn run(job: &Job) -> CheckedProxy {
@@ -77,7 +81,7 @@ fn attempt(
     if families.is_empty() {
         return Ok(());
     }
-    make_room_for_sockets()?;
+    make_room_for_sockets(SOCKETS_MAX)?;
     let lab = CheckLab::build(job.topology)?;
     let mut sites = Vec::new();
     for family in families {
@@ -204,11 +208,4 @@ fn refuse_without_limit(job: &Job) -> anyhow::Result<()> {
         sysctls.set("net.ipv6.icmp.ratemask", "0")?;
     }
     Ok(())
-}
-
-/// Some hundred clients at a time, and a server for each Endpoint.
-fn make_room_for_sockets() -> anyhow::Result<()> {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    setrlimit(Resource::Nofile, raised).context("raising the limit of open files")
 }

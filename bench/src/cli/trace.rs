@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use generators::FrontendKind;
 use lab::topology::{Shape, Source};
 use proxies::ipvs::Forwarding;
 use strum::VariantNames;
-
-use crate::trace::spec::Frontend;
 
 pub(super) const TRACE_EXAMPLES: &str = "\
 Examples:
@@ -66,9 +65,9 @@ pub struct TraceArgs {
     /// Who dials
     #[arg(long, default_value = "pod", value_parser = sources())]
     pub source: Source,
-    /// What is dialled
-    #[arg(long, value_enum, default_value = "cluster-ip")]
-    pub frontend: Frontend,
+    /// What is dialled: an address of the Service, or its port at the node's own
+    #[arg(long, default_value = "cluster-ip", value_parser = frontends())]
+    pub frontend: FrontendKind,
     /// Family of all addresses
     #[arg(long, value_enum, default_value = "ipv4")]
     pub family: OneFamily,
@@ -85,6 +84,10 @@ pub struct TraceArgs {
 
 fn topologies() -> impl TypedValueParser<Value = Shape> {
     PossibleValuesParser::new(Shape::VARIANTS).try_map(|name| name.parse::<Shape>())
+}
+
+fn frontends() -> impl TypedValueParser<Value = FrontendKind> {
+    PossibleValuesParser::new(FrontendKind::VARIANTS).try_map(|name| name.parse::<FrontendKind>())
 }
 
 fn sources() -> impl TypedValueParser<Value = Source> {

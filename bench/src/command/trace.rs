@@ -58,7 +58,7 @@ fn spec(args: &TraceArgs) -> anyhow::Result<TraceSpec> {
     let forwarding = args.forwarding.into();
     let proxy = proxies::find(&args.proxy)?;
     anyhow::ensure!(
-        forwarding == Forwarding::Nat || proxy.family == "ipvs",
+        proxy.forwarding.contains(&forwarding),
         "--forwarding {}: proxy {} translates addresses; only ipvs forwards otherwise",
         Forwarding::as_str(forwarding),
         args.proxy

@@ -6,10 +6,12 @@
 //! there is no search, and because no pair of source address and port returns within a cell, no
 //! leftover of an earlier connection (`TIME_WAIT`, conntrack) is ever met.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use lab::IpNet;
+
+use crate::hosts::after;
 
 /// Source ports of a cell: above those that Services and servers use.
 pub const SOURCE_PORTS: RangeInclusive<u16> = 10_000..=59_999;
@@ -60,7 +62,7 @@ impl Sources {
         let bits = u32::from(prefix.max_prefix_len() - prefix.prefix_len());
         let all = 1_u64.checked_shl(bits).unwrap_or(u64::MAX);
         let addresses = u32::try_from(all.saturating_sub(2)).unwrap_or(u32::MAX);
-        Self::from(nth(prefix.network(), 1), addresses, prefix, ports)
+        Self::from(after(prefix.network(), 1), addresses, prefix, ports)
     }
 
     /// One address with all `ports`.
@@ -101,20 +103,12 @@ impl Sources {
             return Err(exhausted);
         };
         self.used += 1;
-        Ok(SocketAddr::new(nth(self.first_address, at), self.first_port + turn))
+        Ok(SocketAddr::new(after(self.first_address, at), self.first_port + turn))
     }
 
     /// How many are left.
     pub fn remaining(&self) -> u64 {
         self.count - self.used
-    }
-}
-
-/// The address so many after `first`.
-fn nth(first: IpAddr, at: u32) -> IpAddr {
-    match first {
-        IpAddr::V4(first) => Ipv4Addr::from(u32::from(first).wrapping_add(at)).into(),
-        IpAddr::V6(first) => Ipv6Addr::from(u128::from(first).wrapping_add(at.into())).into(),
     }
 }
 

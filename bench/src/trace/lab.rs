@@ -4,25 +4,25 @@
 //! The Endpoint is on the other node where there is one, so that its packets cross the link between
 //! the nodes, unless another place is the only one that works.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use anyhow::{Context, bail, ensure};
-use generators::{Cluster, Endpoint, Extras, Family, IpNet, Protocol, Service};
-use lab::topology::{Holding, Member, Preset, Ranges, Shape, Source, Topology};
-use linux::sysctl::Sysctls;
+use anyhow::{Context, ensure};
+use generators::{Cluster, Endpoint, Extras, Family, Protocol, Service};
+use lab::topology::{Member, Preset, Ranges, Shape, Source, Topology};
 use proxies::ipvs::Forwarding;
 use proxies::{NftablesOptions, Options};
 
 use super::spec::TraceSpec;
+use crate::hosts::{dialled_of, let_hold_vips, nth, own};
 
 /// The Service's port, where its Endpoint listens, and the port at the node.
 const PORT: u16 = 80;
 const TARGET_PORT: u16 = 8080;
 const NODE_PORT: u16 = 30_080;
 /// Which addresses of their ranges the cluster IP and the external ones are.
-const VIP: u8 = 10;
-const EXTERNAL: u8 = 20;
-const BALANCED: u8 = 30;
+const VIP: usize = 10;
+const EXTERNAL: usize = 20;
+const BALANCED: usize = 30;
 
 /// A lab that is up and programmed.
 pub(super) struct TraceLab {
@@ -55,13 +55,13 @@ impl TraceLab {
         let topology = Topology::build(&preset.graph()?)?;
         let node = position(&topology, topology.node_host())?;
         let client = position(&topology, topology.source_host(spec.source)?)?;
-        let is_direct = backend.family == "ipvs" && spec.forwarding == Forwarding::DirectRoute;
+        let is_direct = spec.forwarding == Forwarding::DirectRoute;
         let endpoint = position(&topology, endpoint_of(&topology, spec, is_direct)?)?;
         let (service, dialled) = service(spec, &topology, endpoint)?;
         let target = service.endpoints().first().context("the Service has no Endpoint")?.socket();
         let dialled = if backend.is_control() { target } else { dialled };
         let mut lab = Self { topology, node, client, endpoint, dialled, target, notes: Vec::new() };
-        if backend.family == "ipvs" && spec.forwarding != Forwarding::Nat {
+        if spec.forwarding != Forwarding::Nat {
             lab.let_endpoint_hold_vip(spec.forwarding)?;
         }
         let options = lab.options(spec);
@@ -79,7 +79,7 @@ impl TraceLab {
         let node = self.topology.node_host();
         let mut options = Options {
             local_cidrs: both.map(|ranges| ranges.pods).to_vec(),
-            node_addresses: Family::ALL.into_iter().filter_map(|one| own(node, one)).collect(),
+            node_addresses: Family::ALL.into_iter().filter_map(|one| own(node, one).ok()).collect(),
             nftables: NftablesOptions {
                 service_cidrs: both.map(|ranges| ranges.services).to_vec(),
             },
@@ -91,16 +91,9 @@ impl TraceLab {
         options
     }
 
-    /// By `dr` and `tun` the Endpoint takes packets to the VIP and answers from it, and its answers
-    /// pass a node that holds the same address.
     fn let_endpoint_hold_vip(&mut self, forwarding: Forwarding) -> anyhow::Result<()> {
-        let is_tunnelled = forwarding == Forwarding::Tunnel;
-        let holding = if is_tunnelled { Holding::Tunnelled } else { Holding::Direct };
-        self.topology.hosts[self.endpoint].hold(self.dialled.ip(), holding)?;
-        self.topology.node().enter(|| {
-            // Dropped without being restored: the namespace goes with the lab.
-            Sysctls::default().set("net.ipv4.conf.all.accept_local", "1")
-        })??;
+        let endpoint = &self.topology.hosts[self.endpoint];
+        let_hold_vips(endpoint, self.dialled.ip().into(), forwarding, self.topology.node())?;
         self.notes.push(format!(
             "forwarding {} leaves addresses as they are, so the Endpoint holds {} too; its answers \
              pass the node, which has the same address, so the node accepts packets from it \
@@ -146,42 +139,20 @@ fn service(
         Family::V4 => Ranges::IPV4,
         Family::V6 => Ranges::IPV6,
     };
-    let address =
-        own(endpoint, spec.family).context("the Endpoint has no address of that family")?;
+    let address = own(endpoint, spec.family)?;
     // Forwarding that translates nothing keeps the port.
     let port = if spec.forwarding == Forwarding::Nat { TARGET_PORT } else { PORT };
     let mut target = Endpoint::new(address, port);
     target.is_remote = endpoint.is_remote;
-    let vip = nth(ranges.services, VIP);
+    let vip = nth(ranges.services, VIP)?;
+    let [external, balanced] = [nth(ranges.external, EXTERNAL)?, nth(ranges.external, BALANCED)?];
     let set = |extras: &mut Extras| {
         extras.node_port = Some(NODE_PORT);
-        extras.external_ips = vec![nth(ranges.external, EXTERNAL)];
-        extras.load_balancer_ips = vec![nth(ranges.external, BALANCED)];
+        extras.external_ips = vec![external];
+        extras.load_balancer_ips = vec![balanced];
     };
     let name = "default/web:http".parse()?;
     let service = Service::new(name, vip, PORT, Protocol::Tcp, vec![target])?.with(set)?;
-    let kind = spec.frontend.kind();
-    let Some(frontend) = service.frontends().find(|one| one.kind == kind) else {
-        bail!("the Service has no such frontend");
-    };
-    let at_node = || own(topology.node_host(), spec.family);
-    let dialled =
-        frontend.address.or_else(at_node).context("the node has no address of that family")?;
-    Ok((service, SocketAddr::new(dialled, frontend.port)))
-}
-
-/// The address that a host is known at.
-fn own(host: &Member, family: Family) -> Option<IpAddr> {
-    match family {
-        Family::V4 => host.ipv4().map(IpAddr::from),
-        Family::V6 => host.ipv6().map(IpAddr::from),
-    }
-}
-
-/// An address of a range.
-fn nth(range: IpNet, number: u8) -> IpAddr {
-    match range.network() {
-        IpAddr::V4(base) => Ipv4Addr::from(u32::from(base) | u32::from(number)).into(),
-        IpAddr::V6(base) => Ipv6Addr::from(u128::from(base) | u128::from(number)).into(),
-    }
+    let dialled = dialled_of(&service, spec.frontend, own(topology.node_host(), spec.family)?)?;
+    Ok((service, dialled))
 }

@@ -77,6 +77,7 @@ pub(crate) static IPVS: Descriptor = Descriptor {
     bucket_services: Some(buckets::lengths),
     needs_local_vips: true,
     has_ipv4_alone: true,
+    forwarding: &[Forwarding::Nat, Forwarding::DirectRoute, Forwarding::Tunnel],
     // The scheduler `rr`.
     spread: Spread::InTurn,
     deviations: deviations::IPVS,

@@ -136,7 +136,7 @@ fn held<T>(
         Forwarding::Tunnel => Holding::Tunnelled,
     };
     let host = bench.lab.host_of(service.endpoints()[0].address)?;
-    host.hold(service.vip(), holding)?;
+    host.hold(service.vip().into(), holding)?;
     let at = answering(service, forwarding)?;
     let listening = host.namespace.enter(|| Listening::open(at, service.protocol()))??;
     let _server = Servers::start(vec![listening])?;

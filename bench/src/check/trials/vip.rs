@@ -39,7 +39,7 @@ pub(super) fn own(bench: &Bench<'_>) -> anyhow::Result<Vec<Trial>> {
     seen.expected = Expected::Answered(by_vip.collect());
 
     let held = bench.service((1, PORT), vec![bench.site.endpoint_away(0, TARGET)])?;
-    bench.lab.host_of(bench.site.away[0])?.hold(held.vip(), Holding::Direct)?;
+    bench.lab.host_of(bench.site.away[0])?.hold(held.vip().into(), Holding::Direct)?;
     let reached = bench.path(Source::Node, &OWN_VIP, &held)?;
     let mut lost = Path { expected: Expected::Dropped, dials: 1, ..reached.clone() };
     lost.dial.for_silence = true;
