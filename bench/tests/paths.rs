@@ -30,6 +30,22 @@ full_syncs = 1
 const FAMILIES: [&str; 2] = ["ipv4", "ipv6"];
 const FRONTENDS: [&str; 4] = ["cluster-ip", "node-port", "external-ip", "load-balancer-ip"];
 
+/// IPVS alone forwards otherwise than by translation, and Endpoints keep the port that was dialled.
+const FORWARDING: &str = "
+name = 'paths'
+services = [6]
+proxies = ['none', 'ipvs']
+measures = ['connect', 'http']
+[cluster]
+target_port = 80
+endpoints = { fixed = 2 }
+[load]
+connections = 3
+http_connections = 3
+positions = ['first', 'random']
+keepalive_requests = 2
+";
+
 fn paths(topology: &str, sources: &[&str]) -> String {
     let path = |source: &str, frontend: &str, family: &str| {
         format!(
@@ -47,8 +63,11 @@ fn paths(topology: &str, sources: &[&str]) -> String {
 
 /// Runs every cell of a topology, and returns how many there were.
 fn run(topology: &str, sources: &[&str]) -> usize {
-    let text = format!("{}\n{SCENARIO}", paths(topology, sources));
-    let scenario: Scenario = toml::from_str(&text).unwrap();
+    run_scenario(&format!("{}\n{SCENARIO}", paths(topology, sources)))
+}
+
+fn run_scenario(text: &str) -> usize {
+    let scenario: Scenario = toml::from_str(text).unwrap();
     let scenario = validated(scenario, Overrides::default()).unwrap();
     let setting = Setting { place: Place::Host, clock: Clock::Wall };
     let cells = expand(&scenario, setting, &["host".into()]).unwrap();
@@ -77,4 +96,13 @@ fn every_source_reaches_every_frontend_on_two_nodes() {
 #[ignore = "needs root, nftables and the module ipip; run by scripts/test"]
 fn every_source_reaches_every_frontend_through_an_ipip_tunnel() {
     assert_eq!(run("two-nodes-ipip", &["pod", "node", "outside", "other-node-pod"]), 4 * 8 * 3);
+}
+
+#[test]
+#[ignore = "needs root, ipvs and the module ipip; run by scripts/test"]
+fn ipvs_reaches_endpoints_by_every_forwarding() {
+    let paths = "paths = [{ topology = 'one-node', forwarding = 'dr' }, \
+                 { topology = 'one-node', forwarding = 'tun' }, \
+                 { topology = 'two-nodes', forwarding = 'tun' }]";
+    assert_eq!(run_scenario(&format!("{paths}\n{FORWARDING}")), 3 * 2 * 2);
 }

@@ -112,7 +112,7 @@ pub enum ViewError {
 }
 
 /// What groups are sorted by before their kernels.
-fn by_kind(labels: &Labels) -> (Clock, Place, ([usize; 4], &Path)) {
+fn by_kind(labels: &Labels) -> (Clock, Place, ([usize; 5], &Path)) {
     (labels.clock, labels.place, labels.path.order_key())
 }
 

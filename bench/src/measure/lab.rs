@@ -13,15 +13,16 @@ use lab::topology::{Graph, Member, Source, Star, Topology, TopologyError};
 use linux::netns::Namespace;
 use proxies::{Backend, Descriptor, NftablesOptions, Options};
 use results::Clock;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::dialable::target_ports_of;
 use super::path::PathSpec;
 use super::spec::{CellSpec, Inject};
+use crate::hosts::{dialled_of, let_hold_vips, own};
 use crate::load::{
     BareClient, BareServer, HttpServer, LoadClient, MeasureClock, Priority, SOURCE_PORTS, Sources,
     Target, listen,
 };
+use crate::sockets::make_room_for_sockets;
 
 /// Where clients dial from: 65,534 addresses with 50,000 ports each.
 const CLIENTS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 20, 0, 0), 16);
@@ -107,6 +108,13 @@ impl BenchLab {
             options.local_cidrs = vec![preset.ipv4.pods, preset.ipv6.pods];
         }
         spec.node.ipvs.apply(&mut options);
+        options.ipvs.forwarding = spec.path.forwarding;
+        if !spec.path.translates() {
+            for endpoint in topology.endpoint_hosts() {
+                let (vips, forwarding) = ((*service_cidr).into(), spec.path.forwarding);
+                let_hold_vips(endpoint, vips, forwarding, topology.node())?;
+            }
+        }
         let inject = spec.inject;
         let path = spec.path;
         Ok(Self { topology, cluster, clock, backend, options, shape, path, target_ports, inject })
@@ -198,21 +206,9 @@ impl BenchLab {
     pub(super) fn sources(&self) -> anyhow::Result<Sources> {
         let host = self.dialler()?;
         let mut ranges = host.ranges.iter().copied();
-        Ok(match ranges.find(|range| self.is_of_family(range.addr())) {
+        Ok(match ranges.find(|range| Family::of(range.addr()) == self.path.family) {
             Some(range) => Sources::new(range, SOURCE_PORTS)?,
-            None => Sources::of(self.own_address(host)?, SOURCE_PORTS)?,
-        })
-    }
-
-    fn is_of_family(&self, address: IpAddr) -> bool {
-        Family::of(address) == self.path.family
-    }
-
-    /// The own address of a host, in the path's family.
-    fn own_address(&self, host: &Member) -> anyhow::Result<IpAddr> {
-        let mut addresses = host.addresses.iter().copied();
-        addresses.find(|address| self.is_of_family(*address)).with_context(|| {
-            format!("{} has no address of {}", host.namespace.label(), self.path.family)
+            None => Sources::of(own(host, self.path.family)?, SOURCE_PORTS)?,
         })
     }
 
@@ -226,8 +222,11 @@ impl BenchLab {
         if self.backend.is_control() {
             return Ok(Dialled { vip: first, allowed: vec![first] });
         }
-        let node = self.own_address(self.topology.node_host()).ok();
-        Ok(Dialled { vip: self.path.address(service, node)?, allowed })
+        let node = own(self.topology.node_host(), self.path.family)?;
+        let vip = dialled_of(service, self.path.frontend, node)?;
+        // Where nothing is translated, Endpoints answer from the VIP that they hold.
+        let allowed = if self.path.translates() { allowed } else { vec![vip] };
+        Ok(Dialled { vip, allowed })
     }
 
     /// Whom to dial for `position`: the Service there, or the next that speaks TCP and has an
@@ -244,19 +243,6 @@ impl BenchLab {
 /// The lab of a path, with a Cluster's ranges.
 fn graph_of(path: PathSpec, cluster: &SyntheticSpec) -> Result<Graph, TopologyError> {
     path.preset(cluster).map_or_else(|| topology_of(cluster).graph(), |preset| preset.graph())
-}
-
-/// Lets this process have so many sockets beside its other files.
-fn make_room_for_sockets(count: usize) -> anyhow::Result<()> {
-    const OTHER_FILES: u64 = 1_024;
-    let wanted = count as u64 + OTHER_FILES;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return Ok(());
-    }
-    let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
-        .with_context(|| format!("raising the limit of open files to {wanted}"))
 }
 
 /// What the backend's own look at the kernel says, if it has one.

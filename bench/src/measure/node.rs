@@ -85,10 +85,11 @@ impl IpvsSettings {
                 "ipvs.scheduler = {name:?}: write the kernel's name of a scheduler, such as rr, lc or mh"
             );
         }
-        // By `dr` and `tun` an Endpoint answers from the VIP itself, which the lab's do not have.
+        // By `dr` and `tun` an Endpoint answers from the VIP itself, which the star's do not have.
         ensure!(
             self.forwarding.is_none_or(|forwarding| forwarding == Forwarding::Nat),
-            "ipvs.forwarding: the lab's Endpoints do not hold VIPs, so only nat reaches them; leave it out"
+            "ipvs.forwarding: Endpoints of the star do not hold VIPs, so only nat reaches them; write it into a path, \
+             such as {{ topology = \"one-node\", forwarding = \"dr\" }}"
         );
         Ok(())
     }

@@ -1,14 +1,16 @@
 //! The path of a cell's connections: through which topology, from whom, to which frontend, in which
-//! family.
+//! family, and how IPVS gets them to an Endpoint.
 //!
 //! Says which lab a path needs and which Services it can be dialled by; makes neither.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::{Context, ensure};
-use generators::{Extras, Families, Family, Protocol, Service, SyntheticSpec, TrafficPolicy};
+use generators::{Families, Family, FrontendKind, Protocol, Service, SyntheticSpec, TrafficPolicy};
 use lab::IpNet;
 use lab::topology::{Preset, Ranges, Shape, Source, TopologyError};
+use proxies::Descriptor;
+use proxies::ipvs::Forwarding;
 use serde::{Deserialize, Serialize};
 
 /// Endpoint pods of each node: as many namespaces with Endpoints as the star has.
@@ -54,22 +56,6 @@ impl Topology {
     }
 }
 
-/// One of the addresses and ports at which a Service answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum Frontend {
-    /// Its cluster IP at its port.
-    #[default]
-    ClusterIp,
-    /// The node's own address at its node port.
-    NodePort,
-    /// Its first external IP at its port.
-    ExternalIp,
-    /// Its first load balancer's address at its port.
-    LoadBalancerIp,
-}
-
 /// How the connections of a cell get to a Service. Every key has a default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -78,10 +64,14 @@ pub struct PathSpec {
     pub topology: Topology,
     /// Who dials. Default `"pod"`.
     pub source: Source,
-    /// What is dialled. Default `"cluster-ip"`.
-    pub frontend: Frontend,
+    /// What is dialled: the first of its kind, a node port at the node's own address. Default
+    /// `"cluster-ip"`.
+    pub frontend: FrontendKind,
     /// Its address family. Default `"ipv4"`.
     pub family: Family,
+    /// How IPVS gets packets to Endpoints; by other ways than `"nat"`, which translates, they
+    /// answer from the VIP. Default `"nat"`.
+    pub forwarding: Forwarding,
 }
 
 impl Default for PathSpec {
@@ -89,20 +79,22 @@ impl Default for PathSpec {
         Self {
             topology: Topology::Star,
             source: Source::Pod,
-            frontend: Frontend::ClusterIp,
+            frontend: FrontendKind::ClusterIp,
             family: Family::V4,
+            forwarding: Forwarding::Nat,
         }
     }
 }
 
 impl From<PathSpec> for results::Path {
     fn from(path: PathSpec) -> Self {
-        let PathSpec { topology, source, frontend, family } = path;
+        let PathSpec { topology, source, frontend, family, forwarding } = path;
         Self {
             topology: topology.to_string(),
             source: source.to_string(),
             frontend: frontend.to_string(),
             family: family.to_string().to_lowercase(),
+            forwarding: forwarding.as_str().to_owned(),
         }
     }
 }
@@ -111,6 +103,16 @@ impl PathSpec {
     /// Whether it is that of every cell where a scenario names none.
     pub fn is_usual(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether addresses are translated on it.
+    pub fn translates(self) -> bool {
+        self.forwarding == Forwarding::Nat
+    }
+
+    /// Whether a proxy can have connections take it. The control has no forwarding at all.
+    pub fn suits(self, proxy: &Descriptor) -> bool {
+        proxy.forwarding.contains(&self.forwarding) || proxy.is_control()
     }
 
     /// Whether the Endpoints are pods of the other node. With two nodes every connection crosses
@@ -156,61 +158,38 @@ impl PathSpec {
         service.protocol() == Protocol::Tcp
             && service.family() == self.family
             && self.is_answered(service)
-            && self.has_frontend(service.extras())
+            && self.has_frontend(service)
     }
 
     /// Whether any Endpoint answers there. Asked before each connection, so it takes no memory.
     fn is_answered(self, service: &Service) -> bool {
-        !service.targets().under(self.policy(service.extras())).is_empty()
+        !service.targets().under(self.policy(service)).is_empty()
     }
 
-    fn has_frontend(self, extras: &Extras) -> bool {
-        match self.frontend {
-            Frontend::ClusterIp => true,
-            Frontend::NodePort => extras.node_port.is_some(),
-            Frontend::ExternalIp => !extras.external_ips.is_empty(),
-            // Not all sources are among those that source ranges admit.
-            Frontend::LoadBalancerIp => {
-                !extras.load_balancer_ips.is_empty() && extras.source_ranges.is_empty()
-            }
-        }
+    fn has_frontend(self, service: &Service) -> bool {
+        // Not all sources are among those that source ranges admit.
+        let admits_all = self.frontend != FrontendKind::LoadBalancerIp
+            || service.extras().source_ranges.is_empty();
+        admits_all && service.frontends().any(|frontend| frontend.kind == self.frontend)
     }
 
     /// The Endpoints that traffic may go to: pods of the node and the node itself reach those of
     /// every node at external frontends too ("Redirect pods trying to reach external
     /// loadbalancer VIP to clusterIP", `syncProxyRules` in `pkg/proxy/iptables/proxier.go`,
     /// Kubernetes 1.36).
-    fn policy(self, extras: &Extras) -> TrafficPolicy {
-        match (self.frontend, self.source) {
-            (Frontend::ClusterIp, _) => extras.internal_policy,
-            (_, Source::Pod | Source::Node) => TrafficPolicy::Cluster,
-            _ => extras.external_policy,
+    fn policy(self, service: &Service) -> TrafficPolicy {
+        let is_external = self.frontend != FrontendKind::ClusterIp;
+        match self.source {
+            Source::Pod | Source::Node if is_external => TrafficPolicy::Cluster,
+            _ => service.policy_of(self.frontend),
         }
     }
 
     /// Where the Endpoints that answer listen.
     pub fn answering(self, service: &Service) -> Vec<SocketAddr> {
         let targets = service.targets();
-        let endpoints = targets.under(self.policy(service.extras())).iter();
+        let endpoints = targets.under(self.policy(service)).iter();
         endpoints.map(generators::Endpoint::socket).collect()
-    }
-
-    /// What a client dials, on a node of this address.
-    ///
-    /// # Errors
-    /// A Service without this frontend.
-    pub fn address(self, service: &Service, node: Option<IpAddr>) -> anyhow::Result<SocketAddr> {
-        let extras = service.extras();
-        let address = match self.frontend {
-            Frontend::ClusterIp => Some((service.vip(), service.port())),
-            Frontend::NodePort => node.zip(extras.node_port),
-            Frontend::ExternalIp => extras.external_ips.first().map(|ip| (*ip, service.port())),
-            Frontend::LoadBalancerIp => {
-                extras.load_balancer_ips.first().map(|ip| (*ip, service.port()))
-            }
-        };
-        let missing = || format!("Service {} has no {}", service.id(), self.frontend);
-        Ok(address.with_context(missing)?.into())
     }
 
     /// Checks that there can be such connections with Clusters of this shape.
@@ -219,6 +198,7 @@ impl PathSpec {
     /// What does not go together, with the remedy.
     pub fn check(self, cluster: &SyntheticSpec) -> anyhow::Result<()> {
         self.check_source()?;
+        self.check_forwarding(cluster)?;
         let wanted = match self.family {
             Family::V4 => Families::Ipv4,
             Family::V6 => Families::Ipv6,
@@ -238,6 +218,32 @@ impl PathSpec {
         self.fitted(cluster)?.validate().with_context(|| {
             format!("[cluster] does not fit into topology {}, whose endpoint pods of one node have a quarter of each range of Endpoints", self.topology)
         })
+    }
+
+    /// Endpoints that answer by themselves need the port that was dialled, the VIP that it was
+    /// dialled at, and the client's address.
+    fn check_forwarding(self, cluster: &SyntheticSpec) -> anyhow::Result<()> {
+        if self.translates() {
+            return Ok(());
+        }
+        let name = self.forwarding.as_str();
+        ensure!(
+            (self.source, self.frontend, self.family)
+                == (Source::Pod, FrontendKind::ClusterIp, Family::V4),
+            "forwarding = \"{name}\": Endpoints hold cluster IPs of IPv4, and answer pods, which are \
+             not masqueraded; leave source, frontend and family out"
+        );
+        ensure!(
+            self.forwarding != Forwarding::DirectRoute || self.topology == Topology::OneNode,
+            "forwarding = \"{name}\" reaches Endpoints on a link of the node; write topology = \
+             \"one-node\""
+        );
+        ensure!(
+            cluster.port == cluster.target_port,
+            "forwarding = \"{name}\" keeps the port; write cluster.target_port = {}",
+            cluster.port
+        );
+        Ok(())
     }
 
     fn check_source(self) -> anyhow::Result<()> {

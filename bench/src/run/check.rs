@@ -214,6 +214,12 @@ fn check_paths(scenario: &Scenario) -> anyhow::Result<()> {
             text()
         );
         path.check(&scenario.cluster).with_context(text)?;
+        ensure!(
+            path.translates() || !scenario.measures.contains(&Measure::Sync),
+            "{}: an Endpoint that answers from the VIP does not say which it is, as syncs must know; \
+             write measures = [\"connect\", \"http\"]",
+            text()
+        );
         for &services in &scenario.services {
             let cluster = SyntheticSpec { services, ..path.fitted(&scenario.cluster)? };
             cluster.validate().with_context(text)?;
@@ -342,40 +348,53 @@ mod tests {
                 "name = 'x'\nservices = [9]\nproxies = ['none']\n[load]\nchanges = 2\nchanges_per_sync = 3",
                 "load.changes_per_sync = 3: choose 1 to 2",
             ),
-            (
-                "name = 'x'\nservices = [9]\nproxies = ['none']\npaths = [{ source = 'node' }]",
-                "star from node to cluster-ip over ipv4: topology = \"star\" has clients that stand for pods",
-            ),
-            (
-                "name = 'x'\nservices = [9]\nproxies = ['none']\n\
-                 paths = [{ topology = 'one-node', source = 'other-node-pod' }]",
-                "there is one node; write topology = \"two-nodes\"",
-            ),
-            (
-                "name = 'x'\nservices = [9]\nproxies = ['none']\n\
-                 paths = [{ topology = 'one-node', source = 'endpoint' }]",
-                "no load comes from Endpoints",
-            ),
-            (
-                "name = 'x'\nservices = [9]\nproxies = ['none']\n\
-                 paths = [{ topology = 'one-node', family = 'ipv6' }]",
-                "write cluster.families = \"dual\"",
-            ),
-            (
-                "name = 'x'\nservices = [9]\nproxies = ['none']\npaths = [{ topology = 'two-nodes' }]\n\
-                 [cluster]\nremote_endpoints = 0.5",
-                "leave cluster.remote_endpoints out",
-            ),
-            (
-                "name = 'x'\nservices = [9]\nproxies = ['none']\n\
-                 paths = [{ topology = 'two-nodes' }, { topology = 'two-nodes' }]",
-                "twice",
-            ),
         ];
         for (text, wanted) in cases {
-            let error =
-                format!("{:#}", validated(scenario(text), Overrides::default()).unwrap_err());
-            assert!(error.contains(wanted), "{text}: {error}");
+            refused(text, wanted);
+        }
+    }
+
+    fn refused(text: &str, wanted: &str) {
+        let error = format!("{:#}", validated(scenario(text), Overrides::default()).unwrap_err());
+        assert!(error.contains(wanted), "{text}: {error}");
+    }
+
+    #[test]
+    fn paths_that_cannot_be_taken_are_named_with_the_remedy() {
+        let cases = [
+            ("{ source = 'node' }", "star from node to cluster-ip over ipv4: topology = \"star\""),
+            (
+                "{ topology = 'one-node', source = 'other-node-pod' }",
+                "there is one node; write topology = \"two-nodes\"",
+            ),
+            ("{ topology = 'one-node', source = 'endpoint' }", "no load comes from Endpoints"),
+            ("{ topology = 'one-node', family = 'ipv6' }", "write cluster.families = \"dual\""),
+            ("{ topology = 'two-nodes' }, { topology = 'two-nodes' }", "twice"),
+            ("{ topology = 'one-node', forwarding = 'dr' }", "write cluster.target_port = 80"),
+            ("{ topology = 'two-nodes', forwarding = 'dr' }", "write topology = \"one-node\""),
+            (
+                "{ topology = 'one-node', source = 'outside', forwarding = 'tun' }",
+                "leave source, frontend and family out",
+            ),
+        ];
+        let head = "name = 'x'\nservices = [9]\nproxies = ['none']";
+        for (paths, wanted) in cases {
+            refused(&format!("{head}\npaths = [{paths}]"), wanted);
+        }
+        let cases = [
+            (
+                "{ topology = 'two-nodes' }",
+                "remote_endpoints = 0.5",
+                "leave cluster.remote_endpoints",
+            ),
+            (
+                "{ topology = 'one-node', forwarding = 'dr' }",
+                "target_port = 80",
+                "write measures = [\"connect\", \"http\"]",
+            ),
+        ];
+        for (paths, cluster, wanted) in cases {
+            refused(&format!("{head}\npaths = [{paths}]\n[cluster]\n{cluster}"), wanted);
         }
     }
 

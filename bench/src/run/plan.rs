@@ -57,7 +57,7 @@ pub fn expand(
                     .flat_map(|proxy| kernels.iter().map(move |kernel| (proxy, *kernel)))
                 {
                     let backend = parse_proxy(proxy)?;
-                    if !(measure::of(measure).applies)(backend) {
+                    if !(measure::of(measure).applies)(backend) || !path.suits(backend) {
                         continue;
                     }
                     let labels = Labels {
@@ -246,6 +246,18 @@ mod tests {
         assert!(cells[0].id().ends_with(".two-nodes-ipip.pod.cluster-ip.ipv4"));
         let job = serde_json::to_string(&cells[0]).unwrap();
         assert_eq!(serde_json::from_str::<CellSpec>(&job).unwrap().path, cells[0].path);
+    }
+
+    #[test]
+    fn a_path_of_another_forwarding_is_taken_by_those_that_have_it_and_the_control() {
+        let text = "name = 'x'\nservices = [5]\nproxies = ['none', 'ipvs', 'iptables-nft', \
+                    'ipvs-kube-proxy']\nmeasures = ['connect']\n\
+                    paths = [{ topology = 'one-node', forwarding = 'dr' }]\n[cluster]\ntarget_port = 80";
+        let plan = validated(scenario(text), Overrides::default()).unwrap();
+        let cells = expand(&plan, GUEST, &["6.1".into()]).unwrap();
+        let proxies: Vec<&str> = cells.iter().map(|cell| cell.labels.proxy.as_str()).collect();
+        assert_eq!(proxies, ["none", "ipvs"]);
+        assert!(cells[1].id().ends_with(".one-node.pod.cluster-ip.ipv4.dr"));
     }
 
     #[test]
