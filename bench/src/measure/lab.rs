@@ -111,7 +111,7 @@ impl BenchLab {
         options.ipvs.forwarding = spec.path.forwarding;
         if !spec.path.translates() {
             for endpoint in topology.endpoint_hosts() {
-                let (vips, forwarding) = ((*service_cidr).into(), spec.path.forwarding);
+                let (vips, forwarding) = (spec.cluster.service_cidr.into(), spec.path.forwarding);
                 let_hold_vips(endpoint, vips, forwarding, topology.node())?;
             }
         }

@@ -52,35 +52,7 @@ pub struct Overrides {
 /// # Errors
 /// The first wrong value, with its key and the remedy.
 pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result<Scenario> {
-    let Overrides { proxies, services, kernels, kernel_cmdline, cluster_file, seeds, .. } =
-        overrides;
-    if !overrides.kube_proxies.is_empty() {
-        scenario.kube_proxy = overrides.kube_proxies;
-    }
-    let inject = &mut scenario.inject;
-    inject.rules_per_chain = overrides.inject_rules.unwrap_or(inject.rules_per_chain);
-    inject.answer_delay_ns = overrides.inject_delay_ns.unwrap_or(inject.answer_delay_ns);
-    if let Some(topology) = overrides.topology {
-        scenario.paths = on_topology(&scenario.paths, topology);
-    }
-    if !seeds.is_empty() {
-        scenario.seeds = seeds;
-    }
-    if cluster_file.is_some() {
-        scenario.cluster_file = cluster_file;
-        scenario.services.clear();
-    }
-    for (kept, given) in [(&mut scenario.proxies, proxies), (&mut scenario.kernels, kernels)] {
-        if !given.is_empty() {
-            *kept = given;
-        }
-    }
-    if !services.is_empty() {
-        scenario.services = services;
-    }
-    if let Some(words) = kernel_cmdline {
-        scenario.kernel_cmdline = words;
-    }
+    apply(&mut scenario, overrides);
     check_kernel_cmdline(&scenario.kernel_cmdline)?;
     check_name(&scenario.name)?;
     import(&mut scenario)?;
@@ -126,6 +98,39 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     check_sysctls(&scenario.sysctl)?;
     scenario.claims.iter().try_for_each(Claim::check)?;
     Ok(scenario)
+}
+
+/// Puts what a request changes into a scenario.
+fn apply(scenario: &mut Scenario, overrides: Overrides) {
+    let Overrides { proxies, services, kernels, kernel_cmdline, cluster_file, seeds, .. } =
+        overrides;
+    if !overrides.kube_proxies.is_empty() {
+        scenario.kube_proxy = overrides.kube_proxies;
+    }
+    let inject = &mut scenario.inject;
+    inject.rules_per_chain = overrides.inject_rules.unwrap_or(inject.rules_per_chain);
+    inject.answer_delay_ns = overrides.inject_delay_ns.unwrap_or(inject.answer_delay_ns);
+    if let Some(topology) = overrides.topology {
+        scenario.paths = on_topology(&scenario.paths, topology);
+    }
+    if !seeds.is_empty() {
+        scenario.seeds = seeds;
+    }
+    if cluster_file.is_some() {
+        scenario.cluster_file = cluster_file;
+        scenario.services.clear();
+    }
+    for (kept, given) in [(&mut scenario.proxies, proxies), (&mut scenario.kernels, kernels)] {
+        if !given.is_empty() {
+            *kept = given;
+        }
+    }
+    if !services.is_empty() {
+        scenario.services = services;
+    }
+    if let Some(words) = kernel_cmdline {
+        scenario.kernel_cmdline = words;
+    }
 }
 
 /// Each path on one topology; those that then are equal, once.

@@ -51,8 +51,8 @@ fn of_size(groups: &[&Group<'_>], position: &str, services: u64) -> Vec<Table> {
 impl SideBySide<'_, '_> {
     fn gross(&self) -> Option<Table> {
         let value = |group: &Group<'_>, proxy: &str| self.p50(group, proxy);
-        let note = "Median over the seeds; in brackets: more than on the first path. Endpoints of two nodes are on \
-                    the other node.";
+        let note = "Median over the seeds; in brackets: the difference from the first path. With two nodes the Endpoints are \
+                    on the other one. Empty: the proxy has no such path.";
         self.table("New connection by path, p50", note, &self.proxies(), value)
     }
 
@@ -62,7 +62,8 @@ impl SideBySide<'_, '_> {
         let value = |group: &Group<'_>, proxy: &str| {
             Some(self.p50(group, proxy)? - self.p50(group, CONTROL)?)
         };
-        let note = "What the proxy adds to a connection that dials its Endpoint by the same path.";
+        let note = "What the proxy adds to a connection that dials its Endpoint by the same path; in brackets: the \
+                    difference from the first.";
         self.table("The same, net of none", note, &proxies, value)
     }
 
