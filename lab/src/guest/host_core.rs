@@ -1,8 +1,12 @@
 //! Which processor core of the host a guest gets, among those that this process may use.
 //!
-//! Keeps count only; who is put there, and with which priority, is decided in `scheduling`.
+//! Keeps count only; who is put there, and with which priority, is decided in `scheduling`. Another
+//! process's guests are seen by the name that each takes: an abstract socket, which goes with its
+//! process however that ends.
 
 use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::process::Pid;
@@ -12,30 +16,31 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 #[derive(Debug)]
 pub(super) struct Core {
     number: usize,
+    /// Nothing if a guest has it already.
+    _claim: Option<UnixDatagram>,
 }
 
-/// Cores that this process may use, and how many guests each has; empty until the first guest.
+/// Cores that this process may use, and how many of its guests each has; empty until the first.
 static GUESTS_BY_CORE: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
 
 impl Core {
-    /// The core with the fewest guests of this process.
+    /// A core without a guest of any process, or else the one with the fewest of this process.
     ///
     /// # Errors
     /// The system does not tell which cores may be used.
     pub(super) fn least_used() -> io::Result<Self> {
         let mut cores = GUESTS_BY_CORE.lock().unwrap_or_else(PoisonError::into_inner);
         if cores.is_empty() {
-            let mut allowed = numbers(&sched_getaffinity(None)?);
-            // Several runs on one machine, each with a guest or two, do not all begin with the same
-            // core.
-            let first = std::process::id() as usize % allowed.len().max(1);
-            allowed.rotate_left(first);
+            let allowed = numbers(&sched_getaffinity(None)?);
             *cores = allowed.into_iter().map(|number| (number, 0)).collect();
         }
-        let core = cores.iter_mut().min_by_key(|(_, guests)| *guests);
-        let (number, guests) = core.ok_or_else(|| io::Error::other("no core may be used"))?;
-        *guests += 1;
-        Ok(Self { number: *number })
+        cores.sort_by_key(|(number, guests)| (*guests, *number));
+        let free = cores.iter().position(|(_, guests)| *guests > 0).unwrap_or(cores.len());
+        let claimed = (0..free).find_map(|at| Some((at, claim(cores[at].0)?)));
+        let (at, claim) = claimed.map_or((0, None), |(at, claim)| (at, Some(claim)));
+        let core = cores.get_mut(at).ok_or_else(|| io::Error::other("no core may be used"))?;
+        core.1 += 1;
+        Ok(Self { number: core.0, _claim: claim })
     }
 
     /// Lets a thread run on this core alone.
@@ -56,6 +61,12 @@ impl Drop for Core {
             *guests -= 1;
         }
     }
+}
+
+/// The name of a core, unless another guest has it.
+fn claim(number: usize) -> Option<UnixDatagram> {
+    let name = SocketAddr::from_abstract_name(format!("vipbench-guest-on-core-{number}"));
+    UnixDatagram::bind_addr(&name.ok()?).ok()
 }
 
 /// The cores of a set by their numbers: in a cpuset or container these need not begin with 0.
@@ -82,6 +93,9 @@ mod tests {
         let mut found: Vec<usize> = taken.iter().map(|core| core.number).collect();
         found.sort_unstable();
         assert_eq!(found, allowed);
+        for number in &allowed {
+            assert!(claim(*number).is_none(), "another process sees that core {number} is used");
+        }
         let pinned = std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 taken[0].pin(None).unwrap();
