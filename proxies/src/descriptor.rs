@@ -9,7 +9,7 @@ use crate::backend::Backend;
 use crate::counters::Counters;
 use crate::error::ProxyError;
 use crate::ipvs::options::Forwarding;
-use crate::kube_proxy::Binary;
+use crate::kube_proxy::binary::Binary;
 use crate::options::Options;
 
 /// The name of the control.
@@ -195,6 +195,11 @@ impl Descriptor {
     /// Makes the backend. Touches nothing: [`Backend::probe`] tells whether it can work here.
     pub fn open(&self, options: &Options) -> Box<dyn Backend> {
         (self.open)(self, options)
+    }
+
+    /// Whether packets get to Endpoints in a way that is chosen.
+    pub fn has_forwardings(&self) -> bool {
+        self.forwarding.len() > 1
     }
 
     /// Whether it programs nothing and clients dial Endpoints: the floor under every number.

@@ -104,7 +104,7 @@ fn attempt(
         checked.probes = probes?;
         stopped?;
         let ipv4 = sites.first().filter(|(site, _)| site.node.is_ipv4());
-        if let (true, Some((site, _))) = (has_settings(proxy), ipv4) {
+        if let (true, Some((site, _))) = (proxy.has_forwardings(), ipv4) {
             let bench = Bench { proxy, lab: &lab, site, options: &options };
             let tried = trials::run(&bench).context("single settings")?;
             checked.trials = tried.trials;
@@ -162,11 +162,6 @@ fn walked(site: &Site, paths: &[Path]) -> anyhow::Result<Vec<Probe>> {
         anyhow::Ok(())
     })?;
     Ok(probes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
-}
-
-/// Whether it can be told how to forward, and how VIPs become local.
-fn has_settings(proxy: &Descriptor) -> bool {
-    proxy.needs_local_vips && !proxy.binds_by_link_alone
 }
 
 /// The families to check; those that are not are told.

@@ -4,6 +4,7 @@
 
 use anyhow::ensure;
 use generators::SyntheticSpec;
+use itertools::Itertools as _;
 use proxies::Descriptor;
 use results::Labels;
 
@@ -45,17 +46,9 @@ pub fn expand(
             let wanted = scenario.measures.iter().copied();
             let wanted = wanted.filter(|measure| scenario.wants(*measure, seed, services));
             for (measure, path) in wanted.flat_map(|measure| paths(scenario, measure)) {
-                let mut proxies = scenario.proxies.clone();
-                let mut kernels: Vec<&String> = releases.iter().collect();
-                if backwards {
-                    proxies.reverse();
-                    kernels.reverse();
-                }
+                let pairs = pairs(&scenario.proxies, releases, backwards);
                 backwards = !backwards;
-                for (proxy, kernel) in proxies
-                    .iter()
-                    .flat_map(|proxy| kernels.iter().map(move |kernel| (proxy, *kernel)))
-                {
+                for (proxy, kernel) in pairs {
                     let backend = parse_proxy(proxy)?;
                     if !(measure::of(measure).applies)(backend) || !path.suits(backend) {
                         continue;
@@ -96,6 +89,19 @@ pub fn expand(
         cells.len()
     );
     Ok(cells)
+}
+
+/// Every proxy on every kernel, from the first to the last or the other way round.
+fn pairs<'a>(
+    proxies: &'a [String],
+    kernels: &'a [String],
+    backwards: bool,
+) -> Vec<(&'a String, &'a String)> {
+    let mut pairs: Vec<_> = proxies.iter().cartesian_product(kernels).collect();
+    if backwards {
+        pairs.reverse();
+    }
+    pairs
 }
 
 /// The paths that a measure is run by, each with it.

@@ -2,6 +2,7 @@
 
 use generators::{Family, FrontendKind};
 use lab::topology::{Shape, Source};
+use proxies::Descriptor;
 use proxies::ipvs::Forwarding;
 use results::trace::Asked;
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ pub struct TraceSpec {
 impl TraceSpec {
     /// In the words of the command line.
     pub fn asked(&self) -> Asked {
-        let has_choice = proxies::find(&self.proxy).is_ok_and(|proxy| proxy.forwarding.len() > 1);
+        let has_choice = proxies::find(&self.proxy).is_ok_and(Descriptor::has_forwardings);
         Asked {
             proxy: self.proxy.clone(),
             forwarding: has_choice.then(|| self.forwarding.as_str().to_owned()),

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use linux::netlink::host::check_prefix;
 use linux::netlink::link::{Mac, check_interface};
 
-use super::TopologyError;
+use super::error::TopologyError;
 
 /// Set in every host before it has a link. Saved TCP metrics would make a connection depend on
 /// those before it.

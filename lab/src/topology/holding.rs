@@ -7,7 +7,8 @@ use linux::netlink::host::Via;
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketType, socket};
 
-use super::{Member, TopologyError};
+use super::error::TopologyError;
+use super::member::Member;
 
 /// The device that takes IPIP packets for every address of its host (`net/ipv4/ipip.c`, Linux 6.1).
 const TUNNEL_DEVICE: &str = "tunl0";

@@ -5,6 +5,7 @@
 //! proxies program into the node, and who sends traffic, is not known here.
 
 mod build;
+mod error;
 mod graph;
 mod holding;
 mod member;
@@ -13,50 +14,16 @@ mod ranges;
 mod star;
 
 use std::collections::BTreeMap;
-use std::error::Error;
 
-use linux::netns::{Namespace, NamespaceError};
+use linux::netns::Namespace;
 
+pub use error::TopologyError;
 pub use graph::{End, Graph, Host, Link, Medium, Source};
 pub use holding::Holding;
 pub use member::Member;
 pub use preset::{Preset, Shape};
 pub use ranges::Ranges;
 pub use star::{Star, intended_sysctls};
-
-/// Why a topology could not be built or used.
-#[derive(Debug, thiserror::Error)]
-pub enum TopologyError {
-    /// Hosts, links or addresses that cannot work together.
-    #[error("topology `{name}`: {reason}")]
-    Graph {
-        /// Its name.
-        name: &'static str,
-        /// What is wrong, and what would be right.
-        reason: String,
-    },
-    /// Nobody in the topology dials from there.
-    #[error("topology `{name}` has no source `{source_name}`; it has {has}")]
-    NoSource {
-        /// Its name.
-        name: &'static str,
-        /// What was asked for.
-        source_name: Source,
-        /// What there is.
-        has: String,
-    },
-    /// A namespace.
-    #[error(transparent)]
-    Namespace(#[from] NamespaceError),
-    /// A link, address, route, neighbour or kernel parameter.
-    #[error("{host}: {source}")]
-    Host {
-        /// Which host.
-        host: String,
-        /// What is wrong.
-        source: Box<dyn Error + Send + Sync>,
-    },
-}
 
 /// A topology that is up. It vanishes, links and all, when the last thread, socket or clone of its
 /// namespaces is gone.

@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use linux::netlink::link::Mac;
 
-use super::TopologyError;
+use super::error::TopologyError;
 use super::graph::{End, Graph, Host, Link, Medium, Source};
 use super::ranges::{NodeRanges, Ranges, link_addresses, slice};
 

@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use ipnet::{IpNet, Ipv4Net};
 use linux::netlink::link::Mac;
 
-use super::TopologyError;
+use super::error::TopologyError;
 use super::graph::{End, Graph, Host, Link, Medium, Source};
 
 /// Most endpoint hosts of a lab. A real node has one an endpoint; beyond two they differ only in

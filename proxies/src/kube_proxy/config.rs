@@ -8,7 +8,7 @@ use generators::NODE;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::{Value, json};
 
-use super::mode::Mode;
+use super::binary::Mode;
 use crate::options::Options;
 
 /// Where the API is served.

@@ -6,8 +6,9 @@
 //! log (`log.rs`), at most a millisecond late. Its configuration is kube-proxy's default but for
 //! what `config.rs` says.
 
-mod binary;
+pub(crate) mod binary;
 mod config;
+mod known;
 mod log;
 mod mode;
 mod process;
@@ -21,9 +22,9 @@ use linux::IoError;
 use linux::sysctl::{self, Sysctls};
 use tempfile::TempDir;
 
-pub use binary::{Binary, PREFIX, know, know_by_name, version_of};
+pub use binary::{Binary, Mode, PREFIX};
 pub use config::configuration;
-pub use mode::Mode;
+pub use known::{know, know_by_name, version_of};
 
 use crate::backend::{Audit, Backend};
 use crate::descriptor::Descriptor;
@@ -117,7 +118,7 @@ impl Backend for KubeProxy {
     /// Looks at the file, and tries what the mode needs.
     fn probe(&mut self) -> Result<(), ProxyError> {
         let binary = self.binary()?;
-        binary::check(&binary.path)?;
+        known::check(&binary.path)?;
         binary.mode.ours(&binary.version)?.open(&self.options).probe()
     }
 

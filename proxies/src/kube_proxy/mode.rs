@@ -1,5 +1,6 @@
-//! The modes of a kube-proxy, and what is true of it in each.
+//! What is true of a kube-proxy in each of its modes.
 
+use super::binary::Mode;
 use crate::descriptor::{Cost, Descriptor, Deviation, Spread, Tool};
 use crate::deviations;
 use crate::error::ProxyError;
@@ -7,17 +8,6 @@ use crate::ipvs::TOOL_IPSET;
 use crate::modules::{CONNTRACK, NF_TABLES, SCHEDULERS, SETS, XTABLES};
 use crate::options::TOOL_DEADLINE;
 use crate::{iptables, ipvs_kube_proxy, nftables};
-
-/// How a kube-proxy programs the kernel (`mode` in its configuration).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// By `iptables` as the machine has it: nft or legacy.
-    Iptables,
-    /// By `nft`.
-    Nftables,
-    /// By IPVS, sets and `iptables`.
-    Ipvs,
-}
 
 /// What kube-proxy calls; which implementation stands behind it is up to the machine.
 const TOOL_IPTABLES: Tool = Tool {
@@ -41,18 +31,6 @@ fn is_legacy() -> Result<bool, ProxyError> {
 }
 
 impl Mode {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Iptables, Self::Nftables, Self::Ipvs];
-
-    /// Its name in kube-proxy's configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Iptables => "iptables",
-            Self::Nftables => "nftables",
-            Self::Ipvs => "ipvs",
-        }
-    }
-
     pub(super) fn summary(self) -> &'static str {
         match self {
             Self::Iptables => "a kube-proxy in mode iptables",

@@ -10,8 +10,8 @@ use std::time::Duration;
 use linux::ToolError;
 use linux::process::{Child, Limits};
 
-use super::binary::not_started;
 use super::config::MIN_SYNC_MS;
+use super::known::not_started;
 use super::log::{Awaited, Event};
 use crate::error::ProxyError;
 

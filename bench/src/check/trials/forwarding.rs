@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use generators::{Endpoint, Service};
-use lab::topology::{Holding, Source};
+use lab::topology::Source;
 use linux::sysctl::Sysctls;
 use proxies::Options;
 use proxies::ipvs::Forwarding;
@@ -16,6 +16,7 @@ use super::super::paths::Path;
 use super::super::server::{Listening, Servers};
 use super::super::subjects::TARGET;
 use super::{Bench, PORT, Question};
+use crate::hosts::let_hold_vips;
 
 const FORWARDING: Question = Question {
     name: "forwarding",
@@ -130,22 +131,13 @@ fn held<T>(
     forwarding: Forwarding,
     work: impl FnOnce() -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let holding = match forwarding {
-        Forwarding::Nat => return work(),
-        Forwarding::DirectRoute => Holding::Direct,
-        Forwarding::Tunnel => Holding::Tunnelled,
-    };
+    if forwarding == Forwarding::Nat {
+        return work();
+    }
     let host = bench.lab.host_of(service.endpoints()[0].address)?;
-    host.hold(service.vip().into(), holding)?;
+    let_hold_vips(host, service.vip().into(), forwarding, bench.lab.topology.node())?;
     let at = answering(service, forwarding)?;
     let listening = host.namespace.enter(|| Listening::open(at, service.protocol()))??;
     let _server = Servers::start(vec![listening])?;
-    // The Endpoint's answers pass the node, which has the same address.
-    let mut sysctls = Sysctls::default();
-    sysctls.change("net.ipv4.conf.all.accept_local", "1")?;
-    let found = work();
-    if let Some(error) = sysctls.restore().into_iter().next() {
-        return Err(error.into());
-    }
-    found
+    work()
 }
