@@ -46,8 +46,8 @@ impl Event {
         let (_, rest) = line.split_once("] \"")?;
         let (message, values) = rest.split_once('"')?;
         let family =
-            || Some(if value(values, "ipFamily")? == "IPv6" { Family::V6 } else { Family::V4 });
-        let port = || value(values, "portName").map(str::to_owned);
+            || Some(if value(values, "ipFamily=")? == "IPv6" { Family::V6 } else { Family::V4 });
+        let port = || value(values, "portName=").map(str::to_owned);
         Some(match message {
             "kube-proxy running in single-stack mode" => Self::SingleStack(family()?),
             "Syncing iptables rules" | "Syncing nftables rules" | "Syncing ipvs proxier rules" => {
@@ -56,12 +56,12 @@ impl Event {
             "SyncProxyRules complete" | "syncProxyRules complete" => Self::Ended(family()?),
             "Sync failed" => Self::Failed,
             "Adding new service port" | "Updating existing service port" => {
-                let address = value(values, "servicePort")?;
+                let address = value(values, "servicePort=")?;
                 Self::Named(Subject::Port(port()?), Some(of_address(address)))
             }
             "Removing service port" => Self::Named(Subject::Port(port()?), None),
             "Setting endpoints for service port name" => {
-                let (_, first) = values.split_once("endpoints=[\"")?;
+                let first = value(values, "endpoints=[")?;
                 Self::Named(Subject::Endpoints(port()?), Some(of_address(first)))
             }
             _ => return None,
@@ -69,15 +69,15 @@ impl Event {
     }
 }
 
-/// The text behind `key=`, which is in quotes.
+/// The first text in quotes behind `key`.
 fn value<'a>(values: &'a str, key: &str) -> Option<&'a str> {
-    let (_, rest) = values.split_once(&format!("{key}=\""))?;
+    let (_, rest) = values.split_once(&format!("{key}\""))?;
     Some(rest.split_once('"')?.0)
 }
 
-/// Of `10.0.0.1:80` or `[fd00::1]:80`.
+/// Of `10.0.0.1:80`, `[fd00::1]:80` or, as Services are written, `fd00::1:80`.
 fn of_address(text: &str) -> Family {
-    if text.starts_with('[') { Family::V6 } else { Family::V4 }
+    if text.matches(':').count() > 1 { Family::V6 } else { Family::V4 }
 }
 
 /// What must have been synced, by family.
@@ -178,6 +178,14 @@ mod tests {
             (
                 r#""Adding new service port" portName="ns/web:http" servicePort="10.0.0.1:80/TCP""#,
                 Some(named(port(), Some(Family::V4))),
+            ),
+            (
+                r#""Adding new service port" portName="ns/web:http" servicePort="fd00::1:80/TCP""#,
+                Some(named(port(), Some(Family::V6))),
+            ),
+            (
+                r#""Setting endpoints for service port name" portName="ns/web:http" endpoints=["10.1.0.1:80","10.1.0.2:80"]"#,
+                Some(named(Subject::Endpoints("ns/web:http".into()), Some(Family::V4))),
             ),
             (r#""Removing service port" portName="ns/web:http""#, Some(named(port(), None))),
             (
