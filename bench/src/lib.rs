@@ -11,6 +11,7 @@ pub mod features;
 pub mod files;
 mod hosts;
 pub mod imported;
+pub mod kube_proxy;
 pub mod load;
 pub mod measure;
 pub mod place;

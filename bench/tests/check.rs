@@ -9,9 +9,11 @@ use std::process::{Command, Stdio};
 use lab::topology::Shape;
 use results::check::{CheckedProxy, Verdict};
 use vipbench::check::{Job, run_disturbed};
+use vipbench::kube_proxy::KubeProxyFile;
 
 fn job(proxy: &str) -> Job {
-    Job { proxy: proxy.to_owned(), topology: Shape::OneNode, ipv4: true, ipv6: false }
+    let kube_proxy = KubeProxyFile::default();
+    Job { proxy: proxy.to_owned(), kube_proxy, topology: Shape::OneNode, ipv4: true, ipv6: false }
 }
 
 /// Runs a program and gives what it prints.

@@ -110,3 +110,24 @@ fn real_a_kube_proxy_is_measured_and_recorded() {
         assert!(cell["verified"].as_u64().is_some_and(|count| count > 0), "{cell}");
     }
 }
+
+#[test]
+#[ignore = "needs root and a kube-proxy; run by scripts/test"]
+fn real_a_kube_proxy_is_checked_and_traced() {
+    let file = std::env::var_os("VIPBENCH_KUBE_PROXY").expect("VIPBENCH_KUBE_PROXY names one");
+    let json = |command: &str| -> Value {
+        let mut vipbench = Command::new(env!("CARGO_BIN_EXE_vipbench"));
+        vipbench.args([command, "--proxy", "kube-proxy-nftables", "--json", "--kube-proxy"]);
+        let output = vipbench.arg(&file).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command}: {said}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let proxy = &json("check")["proxies"][0];
+    assert!(proxy["name"].as_str().is_some_and(|name| name.starts_with("kube-proxy-nftables@")));
+    assert!(
+        proxy["failed"].is_null() && proxy["probes"].as_array().is_some_and(|all| all.len() > 100)
+    );
+    let trace = json("trace");
+    assert!(trace["failure"].is_null() && trace.to_string().contains("service-"), "{trace}");
+}

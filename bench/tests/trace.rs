@@ -5,12 +5,14 @@ use generators::{Family, FrontendKind};
 use lab::topology::{Shape, Source};
 use proxies::ipvs::Forwarding;
 use results::trace::{Change, Kind, Record, TracedPacket, pcapng, picture, text, traced_packets};
+use vipbench::kube_proxy::KubeProxyFile;
 use vipbench::trace::run;
 use vipbench::trace::spec::TraceSpec;
 
 fn spec(proxy: &str) -> TraceSpec {
     TraceSpec {
         proxy: proxy.to_owned(),
+        kube_proxy: KubeProxyFile::default(),
         forwarding: Forwarding::Nat,
         topology: Shape::OneNode,
         source: Source::Pod,

@@ -3,6 +3,8 @@
 use lab::topology::Shape;
 use serde::{Deserialize, Serialize};
 
+use crate::kube_proxy::KubeProxyFile;
+
 /// Before the JSON of a [`Job`], which tells it from a cell's.
 const PREFIX: &str = "check ";
 
@@ -11,6 +13,8 @@ const PREFIX: &str = "check ";
 pub struct Job {
     /// Its name.
     pub proxy: String,
+    /// Its file, if it is a kube-proxy.
+    pub kube_proxy: KubeProxyFile,
     /// Where.
     pub topology: Shape,
     /// Whether with Services of IPv4.

@@ -76,6 +76,7 @@ fn attempt(
     disturb: impl FnOnce() -> anyhow::Result<()> + Send,
     checked: &mut CheckedProxy,
 ) -> anyhow::Result<()> {
+    job.kube_proxy.make_known(&job.proxy)?;
     let proxy = proxies::find(&job.proxy)?;
     let families = families(job, proxy, checked);
     if families.is_empty() {

@@ -1,5 +1,7 @@
 //! `vipbench check`, as typed.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 use lab::topology::Shape;
 use strum::VariantNames;
@@ -11,6 +13,7 @@ Examples:
   vipbench check                                     every proxy that this machine's own kernel can run
   vipbench check --kernel 6.1 -o checked             every proxy, IPVS too, in guests; pages, JSON and JUnit XML in checked/
   vipbench check --proxy nftables-1.36 --family ipv6
+  vipbench check --kube-proxy ./kube-proxy --proxy kube-proxy-nftables --proxy nftables-1.36
   vipbench check --topology two-nodes-ipip --json | jq '.proxies[].probes[] | select(.verdict == \"unexpected\")'
 
 What must happen is derived from the Services and Kubernetes' words, never from rules. Services of each kind are
@@ -36,6 +39,10 @@ pub struct CheckArgs {
     /// Proxy to check (repeatable) [default: all]
     #[arg(long = "proxy", value_name = "NAME")]
     pub proxies: Vec<String>,
+    /// A kube-proxy to check as a proxy too, in modes iptables and nftables unless proxies are named,
+    /// such as `kube-proxy-ipvs` (repeatable, one a version)
+    #[arg(long = "kube-proxy", value_name = "PATH")]
+    pub kube_proxies: Vec<PathBuf>,
     /// `host`, this machine's own kernel in throw-away namespaces, or one guest kernel, as for
     /// `run`
     #[arg(long, value_name = "SPEC", default_value = "host")]

@@ -56,6 +56,10 @@ pub struct TraceArgs {
     /// Proxy that the connection goes through; `none` dials the Endpoint
     #[arg(long, value_name = "NAME", default_value = "iptables-nft")]
     pub proxy: String,
+    /// The file of a kube-proxy; its mode is named by `--proxy kube-proxy-iptables`, `-nftables` or
+    /// `-ipvs`
+    #[arg(long, value_name = "PATH")]
+    pub kube_proxy: Option<PathBuf>,
     /// `host`, this machine's own kernel, or one guest kernel, as for `run --kernel`
     #[arg(long, value_name = "SPEC", default_value = "host")]
     pub kernel: String,

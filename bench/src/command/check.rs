@@ -17,12 +17,15 @@ use super::page::show;
 use crate::check::{Job, not_covered, subjects};
 use crate::cli::{CheckArgs, FamilyChoice};
 use crate::console;
+use crate::kube_proxy::{self, KubeProxyFile};
 use crate::place::{
     GuestOptions, GuestPlace, HostPlace, WorkDir, answer_of, require_emulator, select_kernels,
 };
 use crate::run::progress::during;
 use crate::scenario::Limits;
 
+/// The kernel of this machine.
+const HOST: &str = "host";
 /// What one proxy may take; they take some 20 s.
 const LIMIT: Duration = Duration::from_mins(5);
 /// What the emulator may take for one proxy.
@@ -56,11 +59,13 @@ fn jobs(args: &CheckArgs) -> anyhow::Result<VecDeque<Job>> {
         programming.map(|backend| backend.name.to_owned()).collect()
     };
     let names: Vec<String> = if args.proxies.is_empty() { all() } else { args.proxies.clone() };
+    let names = kube_proxy::name(&mut args.kube_proxies.clone(), &names).context("--kube-proxy")?;
+    let place = if args.kernel == HOST { Place::Host } else { Place::Guest };
     let topology = args.topology.parse().context("--topology")?;
     let job = |proxy: String| {
-        proxies::find(&proxy).context("--proxy")?;
+        let kube_proxy = KubeProxyFile::of(proxies::find(&proxy).context("--proxy")?, place);
         let (ipv4, ipv6) = (args.family != FamilyChoice::Ipv6, args.family != FamilyChoice::Ipv4);
-        Ok(Job { proxy, topology, ipv4, ipv6 })
+        Ok(Job { proxy, kube_proxy, topology, ipv4, ipv6 })
     };
     names.into_iter().map(job).collect()
 }
@@ -92,7 +97,7 @@ fn checked(
 }
 
 fn open(kernel: &str, work: &WorkDir, progress: &dyn Fn(&str)) -> anyhow::Result<Where> {
-    if kernel == "host" {
+    if kernel == HOST {
         let host = HostPlace::open();
         return host.map(Where::Host).context("--kernel 6.1 checks in a guest, without root");
     }

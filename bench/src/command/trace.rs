@@ -2,17 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::slice::from_ref;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use generators::Family;
 use lab::guest::{Limit, Task};
 use lab::image::KernelSpec;
 use proxies::ipvs::Forwarding;
+use results::Place;
 use results::trace::{self, Record};
 
 use crate::cli::{OneFamily, TraceArgs};
 use crate::console;
+use crate::kube_proxy::{self, KubeProxyFile};
 use crate::place::{GuestOptions, GuestPlace, WorkDir, answer_of};
 use crate::run::progress::during;
 use crate::scenario::Limits;
@@ -56,15 +59,22 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<ExitCode> {
 /// An unknown proxy, or a forwarding that it does not have.
 fn spec(args: &TraceArgs) -> anyhow::Result<TraceSpec> {
     let forwarding = args.forwarding.into();
-    let proxy = proxies::find(&args.proxy)?;
+    let mut files: Vec<PathBuf> = args.kube_proxy.iter().cloned().collect();
+    let names = kube_proxy::name(&mut files, from_ref(&args.proxy)).context("--kube-proxy")?;
+    let [name] = names.as_slice() else {
+        bail!("--kube-proxy: name its mode, as in --proxy kube-proxy-nftables");
+    };
+    let proxy = proxies::find(name)?;
+    let place = if args.kernel == HOST { Place::Host } else { Place::Guest };
     anyhow::ensure!(
         proxy.forwarding.contains(&forwarding),
         "--forwarding {}: proxy {} translates addresses; only ipvs forwards otherwise",
         Forwarding::as_str(forwarding),
-        args.proxy
+        name
     );
     Ok(TraceSpec {
-        proxy: args.proxy.clone(),
+        proxy: name.clone(),
+        kube_proxy: KubeProxyFile::of(proxy, place),
         forwarding,
         topology: args.topology,
         source: args.source,

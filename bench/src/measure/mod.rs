@@ -75,9 +75,7 @@ pub fn run(spec: &CellSpec) -> CellAnswer {
 }
 
 fn attempt(spec: &CellSpec) -> anyhow::Result<Measured> {
-    if let Some(file) = &spec.kube_proxy {
-        proxies::kube_proxy::know_by_name(file, &spec.labels.proxy)?;
-    }
+    spec.kube_proxy.make_known(&spec.labels.proxy)?;
     let lab = BenchLab::build(spec)?;
     lab.topology.node().enter(|| {
         let mut sysctls = Sysctls::default();

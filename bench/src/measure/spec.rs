@@ -1,6 +1,5 @@
 //! What a cell is asked and what it answers: plain data that travels as JSON.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use generators::{Cluster, Position, SyntheticSpec};
@@ -9,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::node::NodeSettings;
 use super::path::PathSpec;
+use crate::kube_proxy::KubeProxyFile;
 
 /// A group of metrics measured in one lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -151,8 +151,8 @@ pub struct CellSpec {
     #[serde(default, skip_serializing_if = "NodeSettings::is_none")]
     pub node: NodeSettings,
     /// The file of the kube-proxy that is measured, where the cell runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kube_proxy: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "KubeProxyFile::is_none")]
+    pub kube_proxy: KubeProxyFile,
     /// How connections get to a Service; nothing is written of the usual way.
     #[serde(default, skip_serializing_if = "PathSpec::is_usual")]
     pub path: PathSpec,

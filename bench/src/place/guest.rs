@@ -19,8 +19,8 @@ use results::{GuestRecord, Outcome};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::kube_proxy::kube_proxy_files;
 use super::tools::{guest_modules, guest_tools};
+use crate::kube_proxy;
 use crate::measure::spec::{CellAnswer, CellSpec};
 use crate::scenario::Limits;
 
@@ -67,7 +67,7 @@ impl GuestOptions {
             memory_mib: limits.guest_memory_mib,
             kernel_cmdline: String::new(),
             boot_limit: Limit::Processor(Duration::from_secs(limits.boot_s)),
-            files: kube_proxy_files(),
+            files: kube_proxy::files_of_guests(),
         }
     }
 }

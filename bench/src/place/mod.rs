@@ -6,7 +6,6 @@ mod choose;
 mod guest;
 mod host;
 mod inside;
-mod kube_proxy;
 mod tools;
 mod work;
 
@@ -23,7 +22,6 @@ pub use choose::{Asked, Setting, choose, select_kernels};
 pub use guest::{GuestOptions, GuestPlace, answer_of, ended_well};
 pub use host::{HostPlace, missing_on_host};
 pub use inside::{handle, run_child};
-pub use kube_proxy::file_of;
 pub use tools::{Tool, require_emulator, tool_versions, tools};
 pub use work::{WorkDir, abandoned, remove_work_folders};
 

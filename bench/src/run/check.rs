@@ -13,8 +13,8 @@ use proxies::Descriptor;
 use proxies::ipvs::VipBinding;
 use results::replicate::Claim;
 
-use super::kube_proxy;
 use crate::imported::ImportedCluster;
+use crate::kube_proxy;
 use crate::measure::node::check_sysctls;
 use crate::measure::path::{PathSpec, Topology};
 use crate::measure::spec::Measure;
@@ -61,7 +61,8 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
         "cluster.protocols makes no Service of TCP, and no other is dialled yet: give tcp a share, such as {{ tcp = 1 }}"
     );
     scenario.services = distinct("services", &scenario.services)?;
-    kube_proxy::name(&mut scenario).context("kube_proxy")?;
+    scenario.proxies =
+        kube_proxy::name(&mut scenario.kube_proxy, &scenario.proxies).context("kube_proxy")?;
     scenario.proxies = distinct("proxies", &scenario.proxies)?;
     scenario.paths = distinct("paths", &scenario.paths)?;
     check_families(&scenario)?;

@@ -9,11 +9,12 @@ use proxies::Descriptor;
 use results::Labels;
 
 use super::check::parse_proxy;
+use crate::kube_proxy::KubeProxyFile;
 use crate::measure;
 use crate::measure::node::{IpvsSettings, NodeSettings};
 use crate::measure::path::PathSpec;
 use crate::measure::spec::{CellSpec, Inject, Measure};
-use crate::place::{Setting, file_of};
+use crate::place::Setting;
 use crate::scenario::Scenario;
 
 /// Largest run: a scenario beyond it is a typing error.
@@ -72,7 +73,7 @@ pub fn expand(
                         load: scenario.load.clone(),
                         inject: inject(scenario, measure, backend),
                         node: node(scenario, backend),
-                        kube_proxy: backend.binary.map(|one| file_of(one, setting.place)),
+                        kube_proxy: KubeProxyFile::of(backend, setting.place),
                         path,
                     });
                 }

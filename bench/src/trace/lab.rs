@@ -45,6 +45,7 @@ impl TraceLab {
     /// # Errors
     /// A combination that cannot work, with the reason; what the kernel refuses.
     pub(super) fn build(spec: &TraceSpec) -> anyhow::Result<Self> {
+        spec.kube_proxy.make_known(&spec.proxy)?;
         let backend = proxies::find(&spec.proxy)?;
         ensure!(
             !backend.has_ipv4_alone || spec.family == Family::V4,

@@ -7,12 +7,16 @@ use proxies::ipvs::Forwarding;
 use results::trace::Asked;
 use serde::{Deserialize, Serialize};
 
+use crate::kube_proxy::KubeProxyFile;
+
 /// One connection to be traced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TraceSpec {
     /// Name of the proxy.
     pub proxy: String,
+    /// Its file, if it is a kube-proxy.
+    pub kube_proxy: KubeProxyFile,
     /// How IPVS forwards; other proxies do not ask.
     pub forwarding: Forwarding,
     /// The topology.
