@@ -8,6 +8,7 @@ pub mod capture;
 mod error;
 pub mod netlink;
 pub mod netns;
+pub mod open_files;
 pub mod process;
 pub mod procnet;
 pub mod sysctl;

@@ -3,10 +3,10 @@
 use std::sync::{PoisonError, RwLock};
 
 use crate::descriptor::Descriptor;
-use crate::{iptables, ipvs, ipvs_kube_proxy, nftables, none};
+use crate::{iptables, ipvs, ipvs_kube_proxy, nftables, none, userspace};
 
 /// Every backend of this crate, the control first: the order of tables and legends.
-static OWN: [&Descriptor; 8] = [
+static OWN: [&Descriptor; 9] = [
     &none::NONE,
     &iptables::LEGACY,
     &iptables::NFT,
@@ -15,6 +15,7 @@ static OWN: [&Descriptor; 8] = [
     &nftables::V1_33,
     &nftables::V1_36,
     &nftables::V1_37,
+    &userspace::USERSPACE,
 ];
 
 /// Backends that this process was told of.

@@ -49,12 +49,16 @@ pub struct Descriptor {
     /// How many Services each bucket of its hash table in the kernel holds, the empty ones
     /// included.
     pub bucket_services: Option<Reading<Vec<u64>>>,
-    /// Whether VIPs must be addresses of the node for it to see their packets.
+    /// Whether VIPs must be addresses of the node for it to see their packets, by either way of
+    /// making them so.
     pub needs_local_vips: bool,
     /// Whether a dummy link is its only way to make VIPs such addresses.
     pub binds_by_link_alone: bool,
     /// Whether it programs Services of IPv4 alone.
     pub has_ipv4_alone: bool,
+    /// Whether connections go through the backend itself, which must then stay while they are made;
+    /// else what it has programmed is enough.
+    pub forwards_itself: bool,
     /// How it can get packets to Endpoints.
     pub forwarding: &'static [Forwarding],
     /// How it chooses among the Endpoints of a Service.
@@ -183,6 +187,7 @@ impl Descriptor {
             needs_local_vips: false,
             binds_by_link_alone: false,
             has_ipv4_alone: false,
+            forwards_itself: false,
             forwarding: &[Forwarding::Nat],
             spread: Spread::Even,
             deviations: &[],

@@ -119,3 +119,16 @@ pub(crate) const IPVS_KUBE_PROXY: &[Deviation] = &[
     TOO_LONG,
     LASTING,
 ];
+
+/// What `userspace` does to any connection.
+const OWN_CONNECTION: &str = "an Endpoint's connection is the proxy's own, from the node: who dialled is not seen \
+                              (proxyTCP in pkg/proxy/userspace/proxysocket.go, Kubernetes 1.20)";
+
+/// Of a program that copies bytes.
+pub(crate) const USERSPACE: &[Deviation] = &[Deviation {
+    subjects: &["cluster-ip"],
+    sources: &[],
+    frontends: &[],
+    came: "an answer by ",
+    reason: OWN_CONNECTION,
+}];

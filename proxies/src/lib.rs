@@ -31,6 +31,7 @@ mod options;
 mod program;
 mod routing;
 mod text;
+mod userspace;
 
 pub use backend::{Audit, Backend, Staged};
 pub use backends::{UnknownProxy, also_known, backends, find};

@@ -36,7 +36,7 @@ const SETTLE: Duration = Duration::from_millis(5);
 
 /// The bare socket client, the keep-alive control, and what the harness itself costs.
 pub(super) fn run(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
-    lab.load()?;
+    let _forwarder = lab.load_forwarder()?;
     slow_down(lab)?;
     let _servers = lab.bare_servers()?;
     let rounds = rounds(lab, spec, spec.load.connections);

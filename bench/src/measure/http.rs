@@ -20,7 +20,7 @@ pub(super) const HTTP: Kind = Kind {
 const PHASES: [MetricKind; 3] = [metrics::HTTP_CONNECT, metrics::HTTP_REQUEST, metrics::HTTP_CLOSE];
 
 fn run(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
-    lab.load()?;
+    let _forwarder = lab.load_forwarder()?;
     let _servers = lab.http_servers()?;
     let rounds = rounds(lab, spec, spec.load.http_connections);
     lab.client()?.enter(|| {

@@ -155,6 +155,12 @@ impl BenchLab {
         Ok(backend)
     }
 
+    /// The same for measures of connections: what forwards them stays while this does.
+    pub(super) fn load_forwarder(&self) -> anyhow::Result<Option<Box<dyn Backend>>> {
+        let backend = self.load()?;
+        Ok(self.backend.forwards_itself.then_some(backend))
+    }
+
     /// Bare servers on every endpoint host; they stop when they drop.
     pub(super) fn bare_servers(&self) -> anyhow::Result<Vec<BareServer>> {
         let delay = Duration::from_nanos(self.inject.answer_delay_ns);

@@ -123,7 +123,7 @@ fn unbind_link() -> Result<(), ProxyError> {
 }
 
 /// Removes our local routes, if there are any.
-fn unbind_routes() -> Result<(), ProxyError> {
+pub(crate) fn unbind_routes() -> Result<(), ProxyError> {
     let routes = route::local_routes().map_err(failed("remove", "local routes"))?;
     send(Family::Route, "remove", "local routes", |encoder| {
         for prefix in routes {

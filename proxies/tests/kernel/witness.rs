@@ -27,6 +27,8 @@ pub fn state() -> Vec<String> {
     }
     if Path::new("/proc/net/ip_vs").exists() {
         lines.extend(ipvs());
+    } else {
+        lines.extend(local_routes());
     }
     lines
 }
@@ -141,13 +143,20 @@ pub fn ipvs() -> Vec<String> {
     see("ipset save", |_| true);
     see("ip -o -4 addr show", |line| line.contains("kube-ipvs0"));
     see("ip -o link show", |line| line.contains("kube-ipvs0"));
-    see("ip route show table local", |line| line.contains("proto 118"));
+    lines.extend(local_routes());
     // Indexes, hardware addresses and hash seeds differ from one link or set to the next.
     let mut lines: Vec<_> = lines.iter().map(|line| steady(line)).collect();
     lines.sort_unstable();
     let on = |name: &&str| sysctl(name) != "0";
     lines.extend(SYSCTLS.into_iter().filter(on).map(|name| format!("{name} {}", sysctl(name))));
     lines
+}
+
+/// The routes by which proxies make VIPs local.
+fn local_routes() -> Vec<String> {
+    let text = output("ip route show table local");
+    let own = text.lines().filter(|line| line.contains("proto 118"));
+    own.map(|line| format!("ip route show table local: {}", line.trim())).collect()
 }
 
 fn steady(line: &str) -> String {

@@ -1,0 +1,140 @@
+//! From what is to what is wanted: listeners to open, to point elsewhere and to close, routes to
+//! add and to remove. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use generators::{Cluster, Step};
+use ipnet::Ipv4Net;
+use linux::netlink::encode::Batch;
+use linux::netlink::{Encoder, route};
+
+use super::listeners::{At, Listeners, Node, Target};
+use crate::error::ProxyError;
+use crate::program::Size;
+
+/// What a namespace is known to hold.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    pub node: Node,
+    /// What the proxy in it works by.
+    pub listeners: Listeners,
+    /// Prefixes that we made local; read before a full sync alone.
+    pub routes: BTreeSet<Ipv4Net>,
+}
+
+/// What one sync does.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Listeners that are new or get other Endpoints.
+    pub open: Vec<(At, Target)>,
+    /// Listeners that end.
+    pub close: Vec<At>,
+    /// Routes by which new addresses become local.
+    pub add: Batch,
+    /// Routes that end.
+    pub remove: Batch,
+}
+
+impl State {
+    /// What makes it a whole Cluster.
+    ///
+    /// # Errors
+    /// A Service that the proxy cannot serve.
+    pub fn to(&self, cluster: &Cluster) -> Result<Plan, ProxyError> {
+        let wanted = self.node.listeners(cluster)?;
+        let close =
+            self.listeners.keys().filter(|at| !wanted.contains_key(at)).copied().collect();
+        let routes: BTreeSet<Ipv4Net> = wanted
+            .keys()
+            .filter(|at| self.node.needs_route(at.address))
+            .map(|at| at.address.into())
+            .collect();
+        Ok(Plan {
+            open: self.changed(wanted),
+            close,
+            add: written(route::NEW_ROUTE, routes.difference(&self.routes)),
+            remove: written(route::DELETE_ROUTE, self.routes.difference(&routes)),
+        })
+    }
+
+    /// What makes it the Cluster after a Step, if it is the one before.
+    ///
+    /// # Errors
+    /// As for [`Self::to`].
+    pub fn by(&self, step: &Step<'_>) -> Result<Plan, ProxyError> {
+        let touched: BTreeSet<_> = step.changes().iter().map(|one| one.service_id()).collect();
+        let (mut close, mut open) = (BTreeSet::new(), BTreeMap::new());
+        for id in &touched {
+            // What has gone may be of a kind that was never served.
+            if let Some(before) = step.before().get(id).filter(|one| one.vip().is_ipv4()) {
+                close.extend(self.node.of_service(before)?.into_iter().map(|(at, _)| at));
+            }
+            if let Some(after) = step.after().get(id).filter(|one| one.vip().is_ipv4()) {
+                open.extend(self.node.of_service(after)?);
+            }
+        }
+        close.retain(|at| !open.contains_key(at));
+        let (add, remove) = self.moved(&open, &close);
+        let (open, close) = (self.changed(open), close.into_iter().collect());
+        Ok(Plan {
+            open,
+            close,
+            add: written(route::NEW_ROUTE, &add),
+            remove: written(route::DELETE_ROUTE, &remove),
+        })
+    }
+
+    /// What it becomes.
+    pub fn enter(&mut self, plan: &Plan) {
+        for at in &plan.close {
+            self.listeners.remove(at);
+        }
+        self.listeners.extend(plan.open.iter().cloned());
+    }
+
+    /// Those that are not yet there like this.
+    fn changed(&self, wanted: Listeners) -> Vec<(At, Target)> {
+        let is_new = |at: &At, target: &Target| self.listeners.get(at) != Some(target);
+        wanted.into_iter().filter(|(at, target)| is_new(at, target)).collect()
+    }
+
+    /// Addresses that get their first listener, and those that lose their last.
+    fn moved(&self, open: &Listeners, close: &BTreeSet<At>) -> (Vec<Ipv4Net>, Vec<Ipv4Net>) {
+        let touched: BTreeSet<Ipv4Addr> =
+            open.keys().chain(close).map(|at| at.address).collect();
+        let (mut add, mut remove) = (Vec::new(), Vec::new());
+        for address in touched.into_iter().filter(|one| self.node.needs_route(*one)) {
+            let of_it = || {
+                let from = self.listeners.range(At::first_of(address)..);
+                from.map(|(at, _)| at).take_while(|at| at.address == address)
+            };
+            let opens = open.keys().any(|at| at.address == address);
+            let stays = of_it().any(|at| !close.contains(at));
+            match (of_it().next().is_some(), opens || stays) {
+                (false, true) => add.push(address.into()),
+                (true, false) => remove.push(address.into()),
+                _ => {}
+            }
+        }
+        (add, remove)
+    }
+}
+
+impl Plan {
+    /// How much there is to hand over: routes are messages to the kernel, listeners are none.
+    pub fn size(&self) -> Size {
+        let bytes = self.add.bytes().len() + self.remove.bytes().len();
+        let messages = self.add.len() + self.remove.len();
+        Size { rules: 0, messages: messages as u64, bytes: bytes as u64 }
+    }
+}
+
+/// The messages about some routes.
+fn written<'a>(kind: u16, prefixes: impl IntoIterator<Item = &'a Ipv4Net>) -> Batch {
+    let mut encoder = Encoder::default();
+    for prefix in prefixes {
+        route::local_route(&mut encoder, kind, *prefix);
+    }
+    encoder.finish()
+}
