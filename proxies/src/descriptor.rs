@@ -63,6 +63,8 @@ pub struct Descriptor {
     pub forwarding: &'static [Forwarding],
     /// How it chooses among the Endpoints of a Service.
     pub spread: Spread,
+    /// Why Endpoints see the node in place of every client, if they do.
+    pub hides_clients: Option<&'static str>,
     /// Where it is known to do something else than Kubernetes has it.
     pub deviations: &'static [Deviation],
     /// What a sync takes, by the numbers of Services and of Endpoints.
@@ -190,6 +192,7 @@ impl Descriptor {
             forwards_itself: false,
             forwarding: &[Forwarding::Nat],
             spread: Spread::Even,
+            hides_clients: None,
             deviations: &[],
             cost: |_, _| Cost { sync: 300, per_1000_endpoints: 700, ..Cost::NOTHING },
             binary: None,

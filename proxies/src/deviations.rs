@@ -120,15 +120,34 @@ pub(crate) const IPVS_KUBE_PROXY: &[Deviation] = &[
     LASTING,
 ];
 
-/// What `userspace` does to any connection.
-const OWN_CONNECTION: &str = "an Endpoint's connection is the proxy's own, from the node: who dialled is not seen \
-                              (proxyTCP in pkg/proxy/userspace/proxysocket.go, Kubernetes 1.20)";
+/// Why no Endpoint of `userspace` sees a client.
+pub(crate) const OWN_CONNECTION: &str = "an Endpoint's connection is the proxy's own, from the node: its client is not seen \
+                                         (proxyTCP in pkg/proxy/userspace/proxysocket.go, Kubernetes 1.20)";
 
 /// Of a program that copies bytes.
-pub(crate) const USERSPACE: &[Deviation] = &[Deviation {
-    subjects: &["cluster-ip"],
-    sources: &[],
-    frontends: &[],
-    came: "an answer by ",
-    reason: OWN_CONNECTION,
-}];
+pub(crate) const USERSPACE: &[Deviation] = &[
+    Deviation {
+        subjects: &["external-local", "external-local-away", "terminating"],
+        sources: &[],
+        frontends: EXTERNAL,
+        came: "an answer by ",
+        reason: "a listener is the same for callers in the cluster and outside: under the external policy Local it leads to \
+                 Endpoints here, and where none is to all others; kube-proxy had no such policy in this mode \
+                 (pkg/proxy/userspace/proxier.go, Kubernetes 1.20)",
+    },
+    Deviation {
+        subjects: &["source-ranges"],
+        sources: &[],
+        frontends: &["load-balancer IP"],
+        came: "an answer by ",
+        reason: "the proxy admits every client to a load balancer's address, as kube-proxy did in this mode \
+                 (pkg/proxy/userspace/proxier.go, Kubernetes 1.20)",
+    },
+    Deviation {
+        subjects: &["internal-local-away"],
+        sources: &[],
+        frontends: &[],
+        came: "refused",
+        reason: "the VIP is local and nobody listens, so the node refuses (tcp_v4_rcv in net/ipv4/tcp_ipv4.c, Linux 6.1)",
+    },
+];

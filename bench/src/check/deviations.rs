@@ -4,8 +4,22 @@
 use proxies::Descriptor;
 use results::check::{Probe, Verdict};
 
-/// Marks an unexpected probe that is known of this proxy.
+use super::expectation::Peer;
+use super::paths::Dialled;
+
+/// Marks an unexpected probe that is known of this proxy, and a good one of a proxy that hides
+/// clients where a client must be seen.
 pub fn known(proxy: &Descriptor, probe: &mut Probe) {
+    let must_see = || {
+        let is_proxied = probe.frontend != Dialled::Endpoint.to_string();
+        is_proxied && probe.expected.contains(&Peer::Caller.to_string())
+    };
+    if let (Verdict::Good, Some(reason)) = (probe.verdict, proxy.hides_clients)
+        && must_see()
+    {
+        probe.verdict = Verdict::Known;
+        probe.reason = Some(reason.to_owned());
+    }
     if probe.verdict != Verdict::Unexpected {
         return;
     }
@@ -26,10 +40,10 @@ pub fn known(proxy: &Descriptor, probe: &mut Probe) {
 mod tests {
     use super::*;
 
-    /// A probe of a Service without Endpoints, from this source, judged for a proxy.
-    fn judged(proxy: &str, source: &str, came: &str) -> Verdict {
+    /// A probe of a Service without Endpoints, from this source.
+    fn probe(source: &str, came: &str) -> Probe {
         let words = |text: &str| text.to_owned();
-        let mut probe = Probe {
+        Probe {
             subject: words("no-endpoints"),
             source: words(source),
             frontend: words("external IP"),
@@ -41,10 +55,29 @@ mod tests {
             came: words(came),
             verdict: Verdict::Unexpected,
             reason: None,
-        };
+        }
+    }
+
+    /// The same, judged for a proxy.
+    fn judged(proxy: &str, source: &str, came: &str) -> Verdict {
+        let mut probe = probe(source, came);
         known(proxies::find(proxy).unwrap(), &mut probe);
         assert_eq!(probe.reason.is_some(), probe.verdict == Verdict::Known);
         probe.verdict
+    }
+
+    #[test]
+    fn a_hidden_client_is_known_where_it_must_be_seen_and_of_that_proxy_alone() {
+        let verdict = |proxy: &str, expected: &str| {
+            let mut probe = probe("pod", "an answer by 10.128.0.2:8080, which saw 10.128.0.1");
+            (probe.expected, probe.verdict) = (expected.to_owned(), Verdict::Good);
+            known(proxies::find(proxy).unwrap(), &mut probe);
+            probe.verdict
+        };
+        let (caller, node) = ("by 10.128.0.2:8080, which sees the caller's address", "refused");
+        assert_eq!(verdict("userspace", caller), Verdict::Known);
+        assert_eq!(verdict("userspace", node), Verdict::Good);
+        assert_eq!(verdict("ipvs", caller), Verdict::Good);
     }
 
     #[test]

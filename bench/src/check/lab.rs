@@ -38,6 +38,8 @@ pub struct Site {
     pub node: IpAddr,
     /// All of the node's.
     pub node_addresses: Vec<IpAddr>,
+    /// Whether the proxy is known to put one of these in the place of every caller's.
+    pub hides_clients: bool,
     /// Who dials.
     pub dialers: Vec<Dialer>,
 }
@@ -86,7 +88,7 @@ impl CheckLab {
     ///
     /// # Errors
     /// A topology without the hosts that a check needs.
-    pub fn site(&self, family: Family) -> anyhow::Result<Site> {
+    pub fn site(&self, family: Family, hides_clients: bool) -> anyhow::Result<Site> {
         let own = |member: &Member| own(member, family);
         let pods = |remote: bool| {
             let of_node = self.topology.endpoint_hosts().filter(move |pod| pod.is_remote == remote);
@@ -109,6 +111,7 @@ impl CheckLab {
             away: pair(&away)?,
             node: own(node)?,
             node_addresses,
+            hides_clients,
             dialers: self.dialers(family)?,
         })
     }

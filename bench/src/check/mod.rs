@@ -86,7 +86,7 @@ fn attempt(
     let lab = CheckLab::build(job.topology)?;
     let mut sites = Vec::new();
     for family in families {
-        let site = lab.site(family)?;
+        let site = lab.site(family, proxy.hides_clients.is_some())?;
         let cases = subjects::cases(&site)?;
         sites.push((site, cases));
     }

@@ -129,6 +129,9 @@ impl Path {
                 let wanted = self.request_bytes();
                 answer.request_bytes == wanted
                     && answering.is_some_and(|one| match one.sees {
+                        Peer::Caller if site.hides_clients && self.is_to_service() => {
+                            site.node_addresses.contains(&answer.peer)
+                        }
                         Peer::Caller => answer.peer == self.caller.address,
                         Peer::Node => site.node_addresses.contains(&answer.peer),
                         Peer::Dialled => answer.peer == self.dial.to.ip(),
@@ -139,6 +142,11 @@ impl Path {
             | (Expected::Unanswered, Came::Refusal | Came::Nothing | Came::Fault(_)) => true,
             _ => false,
         }
+    }
+
+    /// Whether a proxy has anything to do with it.
+    fn is_to_service(&self) -> bool {
+        self.dialled != Dialled::Endpoint
     }
 
     /// A datagram has at least one byte.

@@ -44,12 +44,7 @@ impl Balancer {
 
     /// The Endpoint for a connection of a client; nothing if there is none. `is_retry` after one
     /// that could not be reached: then it is the next, whoever the client had.
-    pub fn choose(
-        &mut self,
-        client: IpAddr,
-        now: Instant,
-        is_retry: bool,
-    ) -> Option<SocketAddr> {
+    pub fn choose(&mut self, client: IpAddr, now: Instant, is_retry: bool) -> Option<SocketAddr> {
         let Some(affinity) = self.target.affinity else { return self.next() };
         let had = self.clients.get(&client).filter(|(_, at)| now.duration_since(*at) < affinity);
         let chosen = match had {

@@ -48,6 +48,7 @@ pub(crate) static USERSPACE: Descriptor = Descriptor {
     has_ipv4_alone: true,
     forwards_itself: true,
     spread: Spread::InTurn,
+    hides_clients: Some(deviations::OWN_CONNECTION),
     deviations: deviations::USERSPACE,
     cost: |_, _| Cost { sync: 50, per_1000_endpoints: 60, ..Cost::NOTHING },
     ..Descriptor::new(NAME, NAME, |_, options| Box::new(Userspace::new(options)))

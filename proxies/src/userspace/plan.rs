@@ -43,8 +43,7 @@ impl State {
     /// A Service that the proxy cannot serve.
     pub fn to(&self, cluster: &Cluster) -> Result<Plan, ProxyError> {
         let wanted = self.node.listeners(cluster)?;
-        let close =
-            self.listeners.keys().filter(|at| !wanted.contains_key(at)).copied().collect();
+        let close = self.listeners.keys().filter(|at| !wanted.contains_key(at)).copied().collect();
         let routes: BTreeSet<Ipv4Net> = wanted
             .keys()
             .filter(|at| self.node.needs_route(at.address))
@@ -101,8 +100,7 @@ impl State {
 
     /// Addresses that get their first listener, and those that lose their last.
     fn moved(&self, open: &Listeners, close: &BTreeSet<At>) -> (Vec<Ipv4Net>, Vec<Ipv4Net>) {
-        let touched: BTreeSet<Ipv4Addr> =
-            open.keys().chain(close).map(|at| at.address).collect();
+        let touched: BTreeSet<Ipv4Addr> = open.keys().chain(close).map(|at| at.address).collect();
         let (mut add, mut remove) = (Vec::new(), Vec::new());
         for address in touched.into_iter().filter(|one| self.node.needs_route(*one)) {
             let of_it = || {
@@ -137,4 +135,80 @@ fn written<'a>(kind: u16, prefixes: impl IntoIterator<Item = &'a Ipv4Net>) -> Ba
         route::local_route(&mut encoder, kind, *prefix);
     }
     encoder.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use generators::{ChangeKind, Kinds, Position, Protocols, SyntheticSpec, changes, generate};
+
+    use super::*;
+
+    /// Routes of a state, by its listeners.
+    fn addresses(state: &State) -> BTreeSet<Ipv4Addr> {
+        state.listeners.keys().map(|at| at.address).collect()
+    }
+
+    #[test]
+    fn random_steps_lead_to_what_a_full_sync_makes() {
+        let spec = SyntheticSpec {
+            services: 40,
+            protocols: Protocols { tcp: 3, udp: 1, sctp: 0 },
+            kinds: Kinds { cluster_ip: 2, ..Kinds::ONE_EACH },
+            remote_endpoints: 0.5,
+            ..SyntheticSpec::default()
+        };
+        for seed in 0..20 {
+            let mut cluster = generate(&spec, seed).expect("a Cluster");
+            let mut state = State::default();
+            state.enter(&state.to(&cluster).expect("a plan"));
+            let mut routes = addresses(&state).len();
+            for (number, kind) in (1..=9).zip(ChangeKind::ALL.into_iter().cycle()) {
+                let made = changes(&cluster, &spec, number, kind, Position::Random, 3);
+                let step = cluster.step(made.expect("Changes")).expect("they fit");
+                let plan = state.by(&step).expect("a plan");
+                routes = routes + plan.add.len() - plan.remove.len();
+                state.enter(&plan);
+                cluster = step.into_after();
+                let mut fresh = State::default();
+                fresh.enter(&fresh.to(&cluster).expect("a plan"));
+                assert_eq!(state.listeners, fresh.listeners, "seed {seed}, step {number}");
+                assert_eq!(routes, addresses(&fresh).len(), "seed {seed}, step {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_is_local_as_long_as_anything_is_at_it() {
+        let service = |text: &str, last: u8, port: u16| {
+            let name = text.parse().expect("a name");
+            let (vip, endpoint) = ([10, 96, 0, last].into(), ([10, 128, 0, 1], 80));
+            let endpoints = vec![std::net::SocketAddr::from(endpoint).into()];
+            generators::Service::new(name, vip, port, generators::Protocol::Tcp, endpoints)
+                .expect("a Service")
+        };
+        let all = [service("ns/a:x", 1, 80), service("ns/a:y", 1, 81), service("ns/b:x", 2, 80)];
+        let mut cluster = Cluster::new(all.into()).expect("a Cluster");
+        let mut state = State::default();
+        let plan = state.to(&cluster).expect("a plan");
+        assert_eq!((plan.open.len(), plan.add.len()), (3, 2));
+        state.enter(&plan);
+        for (name, removed) in [("ns/a:x", 0), ("ns/a:y", 1)] {
+            let gone = generators::Change::ServiceRemoved(name.parse().expect("a name"));
+            let step = cluster.step(vec![gone]).expect("it fits");
+            let plan = state.by(&step).expect("a plan");
+            assert_eq!((plan.close.len(), plan.remove.len()), (1, removed), "{name}");
+            state.enter(&plan);
+            cluster = step.into_after();
+        }
+    }
+
+    #[test]
+    fn a_service_of_sctp_is_refused_by_name() {
+        let name = "ns/a:x".parse().expect("a name");
+        let protocol = generators::Protocol::Sctp;
+        let service = generators::Service::new(name, [10, 96, 0, 1].into(), 80, protocol, vec![]);
+        let cluster = Cluster::new(vec![service.expect("a Service")]).expect("a Cluster");
+        let error = State::default().to(&cluster).expect_err("nobody copies it").to_string();
+        assert!(error.contains("ns/a:x") && error.contains("SCTP"), "{error}");
+    }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
 use super::balancer::Balancer;
@@ -86,10 +85,8 @@ impl Site {
         let task = match at.transport {
             Transport::Tcp => tokio::spawn(tcp::serve(tcp::listen(at.socket())?, shared)),
             Transport::Udp => {
-                let socket = std::net::UdpSocket::bind(at.socket())?;
-                socket.set_nonblocking(true)?;
-                let socket = UdpSocket::from_std(socket)?;
-                tokio::spawn(udp::serve(socket, shared, Buffer::clone(&self.buffer)))
+                let buffer = Buffer::clone(&self.buffer);
+                tokio::spawn(udp::serve(udp::listen(at.socket())?, shared, buffer))
             }
         };
         Ok(Listener { balancer, task })

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustix::net::{SendFlags, sockopt};
 use tokio::net::UdpSocket;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -17,6 +18,10 @@ use super::site::{Shared, lock};
 const IDLE: Duration = Duration::from_millis(250);
 /// The longest datagram there is.
 pub(super) const DATAGRAM_MAX: usize = 1 << 16;
+
+/// What waits to be received, bytes with the kernel's own: a listener has the clients of all
+/// Endpoints.
+const WAITING_BYTES: usize = 4 << 20;
 
 /// Room for one datagram, which every flow uses while it hands one on.
 pub(super) type Buffer = Arc<Mutex<Vec<u8>>>;
@@ -39,6 +44,14 @@ impl Drop for Flow {
     }
 }
 
+/// Listens at an address that is local already.
+pub(super) fn listen(at: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = std::net::UdpSocket::bind(at)?;
+    sockopt::set_socket_recv_buffer_size_force(&socket, WAITING_BYTES)?;
+    socket.set_nonblocking(true)?;
+    UdpSocket::from_std(socket)
+}
+
 /// Receives for ever.
 pub(super) async fn serve(listener: UdpSocket, balancer: Shared, buffer: Buffer) {
     let (listener, flows) = (Arc::new(listener), Flows::default());
@@ -53,8 +66,9 @@ pub(super) async fn serve(listener: UdpSocket, balancer: Shared, buffer: Buffer)
         let flow = current(&flows, client, &balancer)
             .or_else(|| begin(&listener, &flows, client, &balancer, &buffer).ok().flatten());
         if let (Some(socket), Some(datagram)) = (flow, datagram.get(..bytes)) {
-            // What does not fit is lost, as on any way of datagrams.
-            let _ = socket.try_send(datagram);
+            // What does not fit is lost, as on any way of datagrams. A new socket is ready, and the
+            // runtime does not know yet.
+            let _ = rustix::net::send(&*socket, datagram, SendFlags::DONTWAIT);
         }
     }
 }

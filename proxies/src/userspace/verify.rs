@@ -50,13 +50,15 @@ pub(super) fn compare(
     }
     for (at, target) in &plan.open {
         let is = state.listeners.get(at).map(|is| &is.endpoints);
-        differences.add(|| format!("{at} should be served by {:?}, is by {is:?}", target.endpoints));
+        differences
+            .add(|| format!("{at} should be served by {:?}, is by {is:?}", target.endpoints));
     }
     for (at, target) in wanted {
         let listens = bound.contains(at);
         if listens == target.endpoints.is_empty() {
             let words = if listens { "listens" } else { "does not listen" };
-            differences.add(|| format!("{at} has {} Endpoints and {words}", target.endpoints.len()));
+            differences
+                .add(|| format!("{at} has {} Endpoints and {words}", target.endpoints.len()));
         }
     }
     let (missing, stale) = (plan.add.len(), plan.remove.len());

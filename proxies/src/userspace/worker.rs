@@ -93,7 +93,8 @@ impl Worker {
         let (answer, answered) = sync_channel(1);
         let sent = self.commands.as_ref().and_then(|all| all.send(command(answer)).ok());
         sent.and_then(|()| answered.recv().ok()).ok_or_else(|| ProxyError::Request {
-            reason: "the userspace proxy of this namespace has ended; a full sync starts one".into(),
+            reason: "the userspace proxy of this namespace has ended; a full sync starts one"
+                .into(),
         })
     }
 }

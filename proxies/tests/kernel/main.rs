@@ -20,4 +20,5 @@ mod ipvs_reach;
 mod netns;
 mod nftables;
 mod none;
+mod userspace;
 mod witness;
