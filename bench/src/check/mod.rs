@@ -96,6 +96,7 @@ fn attempt(
     let _servers = Servers::start(lab.listening(&cluster)?)?;
     lab.topology.node().enter(|| {
         refuse_without_limit(job)?;
+        choose_other_ports()?;
         let mut backend = proxy.open(&options);
         backend.probe()?;
         backend.start(&cluster)?;
@@ -204,4 +205,10 @@ fn refuse_without_limit(job: &Job) -> anyhow::Result<()> {
         sysctls.set("net.ipv6.icmp.ratemask", "0")?;
     }
     Ok(())
+}
+
+/// A program of the node that dials, such as a proxy that copies bytes, gets ports that neither the
+/// dials of a check nor node ports have: the kernel's default range, which a lab widens.
+fn choose_other_ports() -> anyhow::Result<()> {
+    Ok(Sysctls::default().set("net.ipv4.ip_local_port_range", "32768 60999")?)
 }
