@@ -56,14 +56,12 @@ pub struct Descriptor {
     pub binds_by_link_alone: bool,
     /// Whether it programs Services of IPv4 alone.
     pub has_ipv4_alone: bool,
-    /// Whether connections go through the backend itself, which must then stay while they are made;
-    /// else what it has programmed is enough.
-    pub forwards_itself: bool,
     /// How it can get packets to Endpoints.
     pub forwarding: &'static [Forwarding],
     /// How it chooses among the Endpoints of a Service.
     pub spread: Spread,
-    /// Why Endpoints see the node in place of every client, if they do.
+    /// Why Endpoints see the node in place of every client, if they do: the backend connects to them
+    /// itself.
     pub hides_clients: Option<&'static str>,
     /// Where it is known to do something else than Kubernetes has it.
     pub deviations: &'static [Deviation],
@@ -189,7 +187,6 @@ impl Descriptor {
             needs_local_vips: false,
             binds_by_link_alone: false,
             has_ipv4_alone: false,
-            forwards_itself: false,
             forwarding: &[Forwarding::Nat],
             spread: Spread::Even,
             hides_clients: None,
@@ -208,6 +205,12 @@ impl Descriptor {
     /// Whether packets get to Endpoints in a way that is chosen.
     pub fn has_forwardings(&self) -> bool {
         self.forwarding.len() > 1
+    }
+
+    /// Whether connections go through the backend itself, which must then stay while they are made;
+    /// else what it has programmed is enough.
+    pub fn forwards_itself(&self) -> bool {
+        self.hides_clients.is_some()
     }
 
     /// Whether it programs nothing and clients dial Endpoints: the floor under every number.

@@ -158,7 +158,7 @@ impl BenchLab {
     /// The same for measures of connections: what forwards them stays while this does.
     pub(super) fn load_forwarder(&self) -> anyhow::Result<Option<Box<dyn Backend>>> {
         let backend = self.load()?;
-        Ok(self.backend.forwards_itself.then_some(backend))
+        Ok(self.backend.forwards_itself().then_some(backend))
     }
 
     /// Bare servers on every endpoint host; they stop when they drop.

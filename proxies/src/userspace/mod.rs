@@ -46,7 +46,6 @@ pub(crate) static USERSPACE: Descriptor = Descriptor {
     summary: "a program that copies bytes between clients and Endpoints",
     colour: "gold",
     has_ipv4_alone: true,
-    forwards_itself: true,
     spread: Spread::InTurn,
     hides_clients: Some(deviations::OWN_CONNECTION),
     deviations: deviations::USERSPACE,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use generators::{Cluster, Step};
+use generators::{Change, Cluster, Step};
 use ipnet::Ipv4Net;
 use linux::netlink::encode::Batch;
 use linux::netlink::{Encoder, route};
@@ -62,7 +62,7 @@ impl State {
     /// # Errors
     /// As for [`Self::to`].
     pub fn by(&self, step: &Step<'_>) -> Result<Plan, ProxyError> {
-        let touched: BTreeSet<_> = step.changes().iter().map(|one| one.service_id()).collect();
+        let touched: BTreeSet<_> = step.changes().iter().map(Change::service_id).collect();
         let (mut close, mut open) = (BTreeSet::new(), BTreeMap::new());
         for id in &touched {
             // What has gone may be of a kind that was never served.

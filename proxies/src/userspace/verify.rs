@@ -61,9 +61,9 @@ pub(super) fn compare(
                 .add(|| format!("{at} has {} Endpoints and {words}", target.endpoints.len()));
         }
     }
-    let (missing, stale) = (plan.add.len(), plan.remove.len());
-    if missing + stale > 0 {
-        differences.add(|| format!("{missing} local routes are missing, {stale} should not be"));
+    let (missing, extra) = (plan.add.len(), plan.remove.len());
+    if missing + extra > 0 {
+        differences.add(|| format!("{missing} local routes are missing, {extra} should not be"));
     }
 }
 
