@@ -193,7 +193,7 @@ mod tests {
         assert_eq!((plan.open.len(), plan.add.len()), (3, 2));
         state.enter(&plan);
         for (name, removed) in [("ns/a:x", 0), ("ns/a:y", 1)] {
-            let gone = generators::Change::ServiceRemoved(name.parse().expect("a name"));
+            let gone = Change::ServiceRemoved(name.parse().expect("a name"));
             let step = cluster.step(vec![gone]).expect("it fits");
             let plan = state.by(&step).expect("a plan");
             assert_eq!((plan.close.len(), plan.remove.len()), (1, removed), "{name}");
