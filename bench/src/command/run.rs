@@ -12,12 +12,12 @@ use crate::run::{Ended, Interrupt, RunRequest, how_to_resume};
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     match crate::run::run(&request(args)?, &*Interrupt::catch()?)? {
-        Ended::Planned { cells, setting } => {
-            console::line(format_args!(
-                "{} cells on the {} clock, in this order:",
-                cells.len(),
-                setting.clock
-            ))?;
+        Ended::Planned { cells, clock } => {
+            let clock = match clock {
+                Some(clock) => format!("the {clock} clock"),
+                None => "the wall clock if KVM works here, else the instructions clock".to_owned(),
+            };
+            console::line(format_args!("{} cells on {clock}, in this order:", cells.len()))?;
             for cell in cells {
                 console::line(format_args!("  {}", cell.id()))?;
             }

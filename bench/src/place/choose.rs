@@ -28,6 +28,8 @@ pub struct Setting {
 pub struct Chosen {
     /// The same for every cell.
     pub setting: Setting,
+    /// Whether the clock is one of KVM, which was only looked for and may turn out not to work.
+    pub is_kvm_untried: bool,
     /// Single kernels and how to run them; nothing on the host.
     guests: Option<(Vec<KernelSpec>, GuestOptions)>,
 }
@@ -56,7 +58,7 @@ pub fn choose(
 ) -> anyhow::Result<Chosen> {
     if is_on_host(scenario, asked.place.or(scenario.place), asked.clock)? {
         let setting = Setting { place: Place::Host, clock: Clock::Wall };
-        return Ok(Chosen { setting, guests: None });
+        return Ok(Chosen { setting, is_kvm_untried: false, guests: None });
     }
     require_emulator()?;
     let kernels = select_kernels(&scenario.kernels, &Cache::open()?, progress)?;
@@ -70,7 +72,8 @@ pub fn choose(
     };
     let clock = if accelerator == Accelerator::Tcg { Clock::Instructions } else { Clock::Wall };
     let setting = Setting { place: Place::Guest, clock };
-    Ok(Chosen { setting, guests: Some((kernels, options)) })
+    let is_kvm_untried = accelerator == Accelerator::Kvm && known_kvm()?.is_none();
+    Ok(Chosen { setting, is_kvm_untried, guests: Some((kernels, options)) })
 }
 
 impl Chosen {

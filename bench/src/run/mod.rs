@@ -62,8 +62,8 @@ pub enum Ended {
     Planned {
         /// What would run, in this order.
         cells: Vec<CellSpec>,
-        /// Where it would run.
-        setting: Setting,
+        /// The clock; nothing while it depends on KVM, which was not tried yet.
+        clock: Option<Clock>,
     },
     /// Interrupted: the folder lacks so many cells.
     Interrupted {
@@ -101,7 +101,8 @@ pub fn run(request: &RunRequest, interrupt: &Interrupt) -> anyhow::Result<Ended>
         let releases = chosen.releases(&preparing)?;
         let (cells, _) = part(expand(&scenario, setting, &releases)?, request.shard)?;
         progress.clear();
-        return Ok(Ended::Planned { cells, setting });
+        let clock = (!chosen.is_kvm_untried).then_some(setting.clock);
+        return Ok(Ended::Planned { cells, clock });
     }
     let mut places = chosen.open(&preparing)?;
     let (cells, shard) = part(expand(&scenario, setting, &places.releases())?, request.shard)?;
