@@ -4,9 +4,10 @@
 //! measurement so that each can be timed apart. `prepare` reads or readies kernel state, `render`
 //! is pure, `submit` hands over.
 
-use generators::{Cluster, Step};
+use generators::{Cluster, Family, Step};
 use linux::CpuTime;
 
+use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::program::{Program, SyncRequest};
 
@@ -93,13 +94,30 @@ pub trait Staged {
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError>;
 }
 
+/// Who made the state that an audit reads.
+#[derive(Debug, Clone, Copy)]
+pub enum Maker<'a> {
+    /// The backend itself.
+    Ours,
+    /// A kube-proxy that serves these families. The order of its rules is drawn anew at each sync,
+    /// and it counts packets where the kernel has `xt_nfacct`.
+    KubeProxy(&'a [Family]),
+}
+
 /// Reads the kernel back.
 pub trait Audit {
     /// Compares what the namespace holds with what this Cluster needs.
     ///
     /// # Errors
+    /// What cannot be read.
+    fn compare(&mut self, cluster: &Cluster, maker: Maker<'_>) -> Result<Differences, ProxyError>;
+    /// The same of what the backend itself made.
+    ///
+    /// # Errors
     /// The first differences, in words.
-    fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError>;
+    fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+        self.compare(cluster, Maker::Ours)?.into_result()
+    }
 }
 
 /// One whole sync by its stages.

@@ -1,20 +1,42 @@
-//! What `verify` found wrong: all differences counted, the first put into words.
+//! What an audit found: how much is as it should be, all differences counted, the first put into
+//! words.
 
 use crate::error::ProxyError;
 
 /// How many differences are put into words.
 const REPORTED_MAX: usize = 3;
 
-/// The count of all differences and the words for the first.
+/// What is the same is counted, and what is not; the first of it has words.
 #[derive(Debug, Default)]
-pub(crate) struct Differences {
-    count: usize,
+pub struct Differences {
+    same: u64,
+    count: u64,
     first: Vec<String>,
 }
 
 impl Differences {
-    /// One more; its words are only made if they will be reported.
-    pub fn add(&mut self, words: impl FnOnce() -> String) {
+    /// How many rules, elements, servers, entries or addresses are as they should be.
+    pub fn same(&self) -> u64 {
+        self.same
+    }
+
+    /// How many are not, as far as was looked.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The first differences, in words.
+    pub fn first(&self) -> &[String] {
+        &self.first
+    }
+
+    /// So many more are as they should be.
+    pub(crate) fn add_same(&mut self, more: usize) {
+        self.same = self.same.saturating_add(more as u64);
+    }
+
+    /// One more difference; its words are only made if they will be reported.
+    pub(crate) fn add(&mut self, words: impl FnOnce() -> String) {
         self.count += 1;
         if self.first.len() < REPORTED_MAX {
             self.first.push(words());
@@ -23,7 +45,7 @@ impl Differences {
 
     /// Compares rules in their order. The first that is not as it should be is told, with its place
     /// (its number, from 1, in words), and hides those behind it.
-    pub fn compare_rules<W: AsRef<str>, F: AsRef<str>>(
+    pub(crate) fn compare_rules<W: AsRef<str>, F: AsRef<str>>(
         &mut self,
         wanted: &[W],
         mut found: impl Iterator<Item = F>,
@@ -36,7 +58,7 @@ impl Differences {
             let (wanted, found) = (wanted.next(), found.next());
             match (wanted.map(W::as_ref), found.as_ref().map(F::as_ref)) {
                 (None, None) => return,
-                (Some(wanted), Some(found)) if is_same(wanted, found) => {}
+                (Some(wanted), Some(found)) if is_same(wanted, found) => self.add_same(1),
                 (wanted, found) => {
                     let (wanted, found) = (quoted(wanted), quoted(found));
                     self.add(|| format!("{} should be {wanted}, is {found}", place(number)));

@@ -62,7 +62,7 @@ pub enum ProxyError {
     #[error("the namespace differs from the Cluster in {count} places: {first}")]
     Mismatch {
         /// How many differences were found.
-        count: usize,
+        count: u64,
         /// The first of them, in words, separated by "; ".
         first: String,
     },

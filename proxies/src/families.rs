@@ -8,6 +8,7 @@
 
 use generators::Family;
 
+use crate::backend::Maker;
 use crate::options::Options;
 use crate::program::SyncRequest;
 
@@ -54,6 +55,17 @@ impl Families {
     pub(crate) fn in_use<'a, T>(&self, tables: &'a [T; 2]) -> &'a [T] {
         let [four, _] = tables;
         if self.has_ipv6 { tables } else { std::slice::from_ref(four) }
+    }
+
+    /// Those of the tables of IPv4 and IPv6 that this maker's state has.
+    pub(crate) fn made_by<'a, T>(&self, maker: Maker<'_>, tables: &'a [T; 2]) -> Vec<&'a T> {
+        match maker {
+            Maker::Ours => self.in_use(tables).iter().collect(),
+            Maker::KubeProxy(families) => {
+                let all = Family::ALL.iter().zip(tables);
+                all.filter(|(family, _)| families.contains(family)).map(|(_, one)| one).collect()
+            }
+        }
     }
 
     /// Forgets the tables of IPv6, and tells whether there were any.

@@ -33,12 +33,13 @@ mod routing;
 mod text;
 mod userspace;
 
-pub use backend::{Audit, Backend, Staged};
+pub use backend::{Audit, Backend, Maker, Staged};
 pub use backends::{UnknownProxy, also_known, backends, find};
 pub use counters::{CountedRule, Counters, Target};
 pub use descriptor::{
     Admin, Append, Cost, Descriptor, Deviation, Format, Open, Reading, Spread, Tool,
 };
+pub use differences::Differences;
 pub use error::ProxyError;
 pub use iptables::tool::Variant as IptablesVariant;
 pub use nftables::options::NftablesOptions;

@@ -25,8 +25,8 @@ use std::sync::Mutex;
 use anyhow::Context;
 use generators::{Cluster, Family};
 use linux::sysctl::Sysctls;
-use proxies::{Backend, Descriptor, NftablesOptions, Options, ProxyError};
-use results::check::{CheckedProxy, Probe};
+use proxies::{Backend, Descriptor, Maker, NftablesOptions, Options, ProxyError};
+use results::check::{CheckedProxy, Probe, Programmed};
 
 pub use job::{Job, handle};
 pub use not_covered::not_covered;
@@ -58,6 +58,7 @@ pub fn run_disturbed(
         name: job.proxy.clone(),
         probes: Vec::new(),
         trials: Vec::new(),
+        programmed: None,
         skipped: Vec::new(),
         failed: None,
     };
@@ -100,6 +101,7 @@ fn attempt(
         let mut backend = proxy.open(&options);
         backend.probe()?;
         backend.start(&cluster)?;
+        checked.programmed = programmed(proxy, backend.as_mut(), &cluster)?;
         disturb()?;
         let probes = probed(proxy, backend.as_mut(), &cluster, &sites);
         let stopped = backend.stop();
@@ -114,6 +116,26 @@ fn attempt(
         }
         Ok(())
     })?
+}
+
+/// What the kernel holds, beside what it should; nothing of a proxy that cannot tell.
+fn programmed(
+    proxy: &Descriptor,
+    backend: &mut dyn Backend,
+    cluster: &Cluster,
+) -> anyhow::Result<Option<Programmed>> {
+    let Some(audit) = backend.audit() else { return Ok(None) };
+    let found = audit.compare(cluster, Maker::Ours)?;
+    let as_by = match proxy.binary {
+        Some(theirs) => theirs.ours()?,
+        None => proxy,
+    };
+    Ok(Some(Programmed {
+        as_by: as_by.name.to_owned(),
+        same: found.same(),
+        different: found.count(),
+        first: found.first().to_vec(),
+    }))
 }
 
 /// Everything, in the node's namespace.

@@ -144,6 +144,7 @@ impl Where {
             name: job.proxy.clone(),
             probes: Vec::new(),
             trials: Vec::new(),
+            programmed: None,
             skipped: Vec::new(),
             failed: Some(crate::in_words(&error)),
         })

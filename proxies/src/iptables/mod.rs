@@ -24,7 +24,7 @@ use generators::{Cluster, Family};
 use linux::CpuTime;
 use linux::sysctl::Sysctls;
 
-use crate::backend::{Audit, Backend, Staged};
+use crate::backend::{Audit, Backend, Maker, Staged};
 use crate::descriptor::{Admin, Append, Cost, Descriptor, Format, Tool};
 use crate::deviations;
 use crate::differences::Differences;
@@ -209,13 +209,17 @@ impl Tables {
     }
 
     /// Compares `iptables-save` with what it should print after a full sync of this Cluster.
-    fn verify(&self, options: &Options, cluster: &Cluster) -> Result<(), ProxyError> {
+    fn compare(
+        &self,
+        (options, cluster): (&Options, &Cluster),
+        maker: Maker<'_>,
+        differences: &mut Differences,
+    ) -> Result<(), ProxyError> {
         let found = self.tool.save(&[])?;
         let expected = saved_text(self.tool.family, cluster, options);
         let (expected, found) = (Dump::parse(expected.as_bytes())?, Dump::parse(&found)?);
-        let mut differences = Differences::default();
-        verify::compare(&expected, &found, &mut differences);
-        differences.into_result()
+        verify::compare(&expected, &found, maker, differences);
+        Ok(())
     }
 }
 
@@ -364,11 +368,11 @@ impl Staged for Iptables {
 impl Audit for Iptables {
     /// Compares `iptables-save` with what it should print after a full sync of this Cluster, in
     /// each family that is in use.
-    fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        let options = &self.options;
-        self.families
-            .in_use(&self.tables)
-            .iter()
-            .try_for_each(|tables| tables.verify(options, cluster))
+    fn compare(&mut self, cluster: &Cluster, maker: Maker<'_>) -> Result<Differences, ProxyError> {
+        let mut differences = Differences::default();
+        for tables in self.families.made_by(maker, &self.tables) {
+            tables.compare((&self.options, cluster), maker, &mut differences)?;
+        }
+        Ok(differences)
     }
 }

@@ -28,7 +28,7 @@ use generators::Cluster;
 use linux::CpuTime;
 use linux::netlink::route;
 
-use crate::backend::{Audit, Backend, Staged};
+use crate::backend::{Audit, Backend, Maker, Staged};
 use crate::descriptor::{Admin, Descriptor, Format, Spread, Tool};
 use crate::deviations;
 use crate::differences::Differences;
@@ -272,11 +272,11 @@ impl Staged for Ipvs {
 impl Audit for Ipvs {
     /// Lists virtual services, real servers, addresses, sets and rules, and compares them with what
     /// they should be.
-    fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+    fn compare(&mut self, cluster: &Cluster, _: Maker<'_>) -> Result<Differences, ProxyError> {
         let (layout, observed) = self.read(cluster, family_number()?, binding::link_index()?)?;
         let mut differences = Differences::default();
         verify::compare(&layout, cluster, &observed, &mut differences)?;
         self.setup.compare(&layout, cluster, &mut differences)?;
-        differences.into_result()
+        Ok(differences)
     }
 }

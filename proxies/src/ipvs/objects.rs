@@ -91,6 +91,11 @@ impl NodeObjects {
         }
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.kinds.iter().map(Vec::len).sum()
+    }
+
     /// Calls `each` for every object that one of two sorted collections has alone.
     pub fn compare(&self, there: &Self, mut each: impl FnMut(Side, LabelledObject)) {
         for (wanted, there) in self.kinds.iter().zip(&there.kinds) {

@@ -203,6 +203,7 @@ fn text(tables: &[Table], write_jumps: impl Fn(&Table, &mut String)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Maker;
     use crate::differences::Differences;
     use crate::iptables::verify;
     use crate::ipvs::render::tests::{cluster, service};
@@ -303,7 +304,7 @@ mod tests {
         let saved = saved_text(&tables);
         let differences = |found: &str| {
             let mut differences = Differences::default();
-            verify::compare(&dump(&saved), &dump(found), &mut differences);
+            verify::compare(&dump(&saved), &dump(found), Maker::Ours, &mut differences);
             differences.into_result().map_err(|error| error.to_string())
         };
         assert_eq!(differences(&saved), Ok(()));

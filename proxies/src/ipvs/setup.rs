@@ -15,6 +15,7 @@ use super::layout::Layout;
 use super::observe::Observed;
 use super::rules::{self, ServiceKinds};
 use super::sets::{SIZE_MIN, Set, size_for};
+use crate::backend::Maker;
 use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::iptables::dump::Dump;
@@ -108,7 +109,7 @@ impl NodeSetup {
             let tables = rules::tables(&self.options, ServiceKinds::of(cluster, layout.range));
             let (expected, saved) = (rules::saved_text(&tables), self.iptables.save(&[])?);
             let expected = Dump::parse(expected.as_bytes())?;
-            verify::compare(&expected, &Dump::parse(&saved)?, differences);
+            verify::compare(&expected, &Dump::parse(&saved)?, Maker::Ours, differences);
         }
         Ok(())
     }

@@ -38,11 +38,16 @@ pub(super) fn compare(
         }
     }
     wanted.sort();
+    let mut missing = 0;
     wanted.compare(&observed.objects, |side, (object, _)| match side {
         Side::Missing if layout.is_own(&object) => {}
-        Side::Missing => differences.add(|| format!("no {object}")),
+        Side::Missing => {
+            missing += 1;
+            differences.add(|| format!("no {object}"));
+        }
         Side::Unexpected => differences.add(|| format!("unexpected {object}")),
     });
+    differences.add_same(wanted.count() - missing);
     Ok(())
 }
 
@@ -55,7 +60,9 @@ fn compare_service(
 ) -> Result<(), ProxyError> {
     let (key, name) = (&found.key, service.name());
     let (wanted, settings) = (layout.settings_of(service), &found.settings);
-    if *settings != *wanted {
+    if *settings == *wanted {
+        differences.add_same(1);
+    } else {
         differences
             .add(|| format!("virtual service {key} of {name} has {settings:?} for {wanted:?}"));
     }
@@ -80,7 +87,7 @@ pub(crate) fn compare_reals(
             None => differences.add(|| format!("no real server {at} in {place}")),
             Some(real) if real != wanted => differences
                 .add(|| format!("real server {at} in {place} is {real:?}, not {wanted:?}")),
-            Some(_) => {}
+            Some(_) => differences.add_same(1),
         }
     }
     for real in found.iter().filter(|real| extra.contains_key(&real.socket())) {

@@ -29,7 +29,7 @@ use generators::{Cluster, Family};
 use linux::CpuTime;
 use linux::sysctl::Sysctls;
 
-use crate::backend::{Audit, Backend, Staged};
+use crate::backend::{Audit, Backend, Maker, Staged};
 use crate::descriptor::{Cost, Descriptor, Spread};
 use crate::deviations;
 use crate::differences::Differences;
@@ -189,15 +189,18 @@ impl Staged for IpvsKubeProxy {
 impl Audit for IpvsKubeProxy {
     /// Lists virtual and real servers, sets, addresses and rules, and compares them with what they
     /// should be. Of IPv6 all but the servers are there only if it is, or was, in use.
-    fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+    fn compare(&mut self, cluster: &Cluster, maker: Maker<'_>) -> Result<Differences, ProxyError> {
         let observed = observe::services(family_number()?)?;
         let mut differences = Differences::default();
         self.has_ipv6 |= has_ipv6(cluster);
         self.has_ipv6 |= observed.iter().any(|found| found.key.address.is_ipv6());
+        if let Maker::KubeProxy(families) = maker {
+            self.has_ipv6 = families.contains(&Family::V6);
+        }
         for proxier in self.in_use() {
             proxier.verify(cluster, &observed, &mut differences)?;
         }
-        differences.into_result()
+        Ok(differences)
     }
 }
 

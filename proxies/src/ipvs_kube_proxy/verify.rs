@@ -9,6 +9,7 @@ use super::desired::{Desired, VirtualServer};
 use super::ipset::SavedSet;
 use super::servers::drains;
 use super::sets::Set;
+use crate::backend::Maker;
 use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::iptables::dump::Dump;
@@ -43,7 +44,9 @@ pub(super) fn servers(
 /// A real server that drains may be there: it has weight 0 and takes no connections.
 fn compare_server(server: &VirtualServer, found: &ObservedService, differences: &mut Differences) {
     let VirtualServer { key, service, settings, reals, .. } = server;
-    if found.settings != *settings {
+    if found.settings == *settings {
+        differences.add_same(1);
+    } else {
         let there = &found.settings;
         differences
             .add(|| format!("virtual service {key} of {service} has {there:?} for {settings:?}"));
@@ -75,6 +78,7 @@ pub(super) fn sets(
         let wanted = desired.entries.of(set).iter().map(|entry| listed(entry));
         let wanted: BTreeSet<&str> = wanted.collect();
         let there: BTreeSet<&str> = found.entries.iter().map(String::as_str).collect();
+        differences.add_same(wanted.intersection(&there).count());
         for entry in wanted.difference(&there) {
             differences.add(|| format!("no {entry} in ipset {name}"));
         }
@@ -98,6 +102,7 @@ pub(super) fn addresses(
 ) {
     let bound: BTreeSet<String> = bound.iter().map(IpAddr::to_string).collect();
     let wanted = desired.entries.of(Set::IpvsIps);
+    differences.add_same(wanted.intersection(&bound).count());
     for address in wanted.difference(&bound) {
         differences.add(|| format!("no local address {address}"));
     }
@@ -113,7 +118,7 @@ pub(super) fn rules(
     differences: &mut Differences,
 ) -> Result<(), ProxyError> {
     let (expected, found) = (Dump::parse(expected.as_bytes())?, Dump::parse(found)?);
-    verify::compare(&expected, &found, differences);
+    verify::compare(&expected, &found, Maker::Ours, differences);
     Ok(())
 }
 

@@ -26,8 +26,9 @@ pub use binary::{Binary, Mode, PREFIX};
 pub use config::configuration;
 pub use known::{know, know_by_name, version_of};
 
-use crate::backend::{Audit, Backend};
+use crate::backend::{Audit, Backend, Maker};
 use crate::descriptor::Descriptor;
+use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::options::Options;
 use crate::program::SyncRequest;
@@ -119,7 +120,7 @@ impl Backend for KubeProxy {
     fn probe(&mut self) -> Result<(), ProxyError> {
         let binary = self.binary()?;
         known::check(&binary.path)?;
-        binary.mode.ours(&binary.version)?.open(&self.options).probe()
+        binary.ours()?.open(&self.options).probe()
     }
 
     /// Serves the Cluster of a full sync; before a Step, waits until no sync is under way.
@@ -185,25 +186,24 @@ impl Backend for KubeProxy {
         if binary.mode == Mode::Ipvs {
             // It fails at chains that jumps of this mode still lead to (seen of 1.36.2:
             // `platformCleanup`, cmd/kube-proxy/app/server_linux.go); ours has the same ones.
-            cleaned = binary.mode.ours(&binary.version)?.open(&self.options).stop();
+            cleaned = binary.ours()?.open(&self.options).stop();
         }
         ProxyError::gather([cleaned, self.restore_sysctls()])
     }
 
-    /// In mode nftables alone. In mode iptables it draws the order of its rules anew at every sync,
-    /// and counts packets by more of them where the kernel has `xt_nfacct`.
     fn audit(&mut self) -> Option<&mut dyn Audit> {
-        let has_one = self.binary.is_some_and(|binary| binary.mode == Mode::Nftables);
-        has_one.then_some(self)
+        Some(self)
     }
 }
 
 impl Audit for KubeProxy {
-    /// Compares what is there of IPv4 with what the backend of ours programs that does the same.
-    fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        let binary = self.binary()?;
-        let mut ours = binary.mode.ours(&binary.version)?.open(&self.options);
-        ours.audit().map_or(Ok(()), |audit| audit.verify(cluster))
+    /// Compares what is there of the families that it serves with what the backend of ours programs
+    /// that ends in the same state.
+    fn compare(&mut self, cluster: &Cluster, _: Maker<'_>) -> Result<Differences, ProxyError> {
+        let families = self.running()?.families().to_vec();
+        let mut ours = self.binary()?.ours()?.open(&self.options);
+        let ours = ours.audit().ok_or_else(|| fed("ours has no audit"))?;
+        ours.compare(cluster, Maker::KubeProxy(&families))
     }
 }
 

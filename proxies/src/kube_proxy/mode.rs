@@ -1,6 +1,6 @@
 //! What is true of a kube-proxy in each of its modes.
 
-use super::binary::Mode;
+use super::binary::{Binary, Mode};
 use crate::descriptor::{Cost, Descriptor, Deviation, Spread, Tool};
 use crate::deviations;
 use crate::error::ProxyError;
@@ -114,20 +114,22 @@ impl Mode {
             ],
         }
     }
+}
 
-    /// The backend of ours that ends in the same state as a kube-proxy of this version.
+impl Binary {
+    /// The backend of ours that ends in the same state.
     ///
     /// # Errors
     /// `iptables` cannot be asked which of the two it is.
-    pub(super) fn ours(self, version: &str) -> Result<&'static Descriptor, ProxyError> {
-        let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
-        Ok(match (self, minor) {
-            (Self::Iptables, _) if is_legacy()? => &iptables::LEGACY,
-            (Self::Iptables, _) => &iptables::NFT,
-            (Self::Nftables, Some(..=33)) => &nftables::V1_33,
-            (Self::Nftables, Some(37..)) => &nftables::V1_37,
-            (Self::Nftables, _) => &nftables::V1_36,
-            (Self::Ipvs, _) => &ipvs_kube_proxy::IPVS_KUBE_PROXY,
+    pub fn ours(&self) -> Result<&'static Descriptor, ProxyError> {
+        let minor = self.version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+        Ok(match (self.mode, minor) {
+            (Mode::Iptables, _) if is_legacy()? => &iptables::LEGACY,
+            (Mode::Iptables, _) => &iptables::NFT,
+            (Mode::Nftables, Some(..=33)) => &nftables::V1_33,
+            (Mode::Nftables, Some(37..)) => &nftables::V1_37,
+            (Mode::Nftables, _) => &nftables::V1_36,
+            (Mode::Ipvs, _) => &ipvs_kube_proxy::IPVS_KUBE_PROXY,
         })
     }
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use generators::Family;
 use linux::ToolError;
 use linux::process::{Child, Limits};
 
@@ -42,6 +43,7 @@ pub(super) struct Process {
     rest: Vec<u8>,
     /// Syncs that began and did not end.
     under_way: usize,
+    families: Vec<Family>,
 }
 
 impl Process {
@@ -58,7 +60,13 @@ impl Process {
         let child = Child::spawn(command(path, arguments, lock), LIMITS)
             .map_err(|error| refused(path, error))?;
         let (offset, rest, under_way) = (0, Vec::new(), 0);
-        Ok(Self { name: name.to_owned(), child: Some(child), offset, rest, under_way })
+        let (name, families) = (name.to_owned(), Family::ALL.to_vec());
+        Ok(Self { name, child: Some(child), offset, rest, under_way, families })
+    }
+
+    /// The families that it serves, once it has synced.
+    pub(super) fn families(&self) -> &[Family] {
+        &self.families
     }
 
     /// Waits until all that is awaited is synced.
@@ -121,6 +129,7 @@ impl Process {
             match event {
                 Event::Started(_) => self.under_way += 1,
                 Event::Ended(_) => self.under_way = self.under_way.saturating_sub(1),
+                Event::SingleStack(family) => self.families = vec![*family],
                 _ => {}
             }
         }

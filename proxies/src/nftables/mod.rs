@@ -26,9 +26,10 @@ use std::collections::BTreeSet;
 use generators::{Cluster, Family};
 use linux::{CpuTime, ToolError};
 
-use crate::backend::{Audit, Backend, Staged};
+use crate::backend::{Audit, Backend, Maker, Staged};
 use crate::descriptor::{Admin, Cost, Descriptor, Format, Open, Tool};
 use crate::deviations;
+use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::families::Families;
 use crate::modules::{CONNTRACK, NF_TABLES};
@@ -252,21 +253,19 @@ impl Table {
     }
 
     /// Compares `nft list table` with what it should print of this Cluster.
-    fn verify(
+    fn compare(
         &self,
         layout: Layout,
-        options: &Options,
-        cluster: &Cluster,
+        (options, cluster): (&Options, &Cluster),
+        differences: &mut Differences,
     ) -> Result<(), ProxyError> {
         let expected = listed(layout, self.family, cluster, options);
         let ip = text::ip(self.family);
         match nft::list(&["list", "table", ip, TABLE_NAME])? {
-            Some(text) => verify::compare(&expected, &Dump::parse(&text)?),
-            None => Err(ProxyError::Mismatch {
-                count: 1,
-                first: format!("table {ip} {TABLE_NAME} is missing"),
-            }),
+            Some(text) => verify::compare(&expected, &Dump::parse(&text)?, differences),
+            None => differences.add(|| format!("table {ip} {TABLE_NAME} is missing")),
         }
+        Ok(())
     }
 }
 
@@ -380,8 +379,11 @@ impl Staged for Nftables {
 impl Audit for Nftables {
     /// Compares `nft list table` with what it should print of this Cluster, in each family that is
     /// in use.
-    fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
-        let mut in_use = self.families.in_use(&self.tables).iter();
-        in_use.try_for_each(|table| table.verify(self.layout, &self.options, cluster))
+    fn compare(&mut self, cluster: &Cluster, maker: Maker<'_>) -> Result<Differences, ProxyError> {
+        let mut differences = Differences::default();
+        for table in self.families.made_by(maker, &self.tables) {
+            table.compare(self.layout, (&self.options, cluster), &mut differences)?;
+        }
+        Ok(differences)
     }
 }

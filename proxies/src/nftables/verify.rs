@@ -9,24 +9,19 @@ use std::collections::BTreeSet;
 use super::dump::{ContainerDump, Dump};
 use super::names::is_service_chain;
 use crate::differences::Differences;
-use crate::error::ProxyError;
 
 /// Compares two tables.
-///
-/// # Errors
-/// [`ProxyError::Mismatch`] with the first differences.
-pub(super) fn compare(expected: &Dump, found: &Dump) -> Result<(), ProxyError> {
-    let mut differences = Differences::default();
+pub(super) fn compare(expected: &Dump, found: &Dump, differences: &mut Differences) {
     for (name, wanted) in &expected.containers {
         match found.containers.get(name) {
             None => differences.add(|| format!("{} {name} is missing", wanted.kind)),
-            Some(there) => compare_elements(name, wanted, there, &mut differences),
+            Some(there) => compare_elements(name, wanted, there, differences),
         }
     }
     for (name, wanted) in &expected.chains {
         match found.chains.get(name) {
             None => differences.add(|| format!("chain {name} is missing")),
-            Some(there) => compare_rules(name, wanted, there, &mut differences),
+            Some(there) => compare_rules(name, wanted, there, differences),
         }
     }
     for (name, extra) in &found.containers {
@@ -40,7 +35,6 @@ pub(super) fn compare(expected: &Dump, found: &Dump) -> Result<(), ProxyError> {
             differences.add(|| format!("chain {name} should not be there"));
         }
     }
-    differences.into_result()
 }
 
 fn compare_elements(
@@ -63,6 +57,7 @@ fn compare_elements(
         one.elements.iter().map(|element| without_comment(element)).collect()
     };
     let (wanted, there) = (keys(wanted), keys(there));
+    differences.add_same(wanted.intersection(&there).count());
     for missing in wanted.difference(&there) {
         differences.add(|| format!("{name}: element {missing} is missing"));
     }
@@ -122,7 +117,9 @@ mod tests {
     fn differences(found: &str) -> Option<String> {
         let expected = Dump::parse(EXPECTED.as_bytes()).expect("well formed");
         let found = Dump::parse(found.as_bytes()).expect("well formed");
-        compare(&expected, &found).err().map(|error| error.to_string())
+        let mut differences = Differences::default();
+        compare(&expected, &found, &mut differences);
+        differences.into_result().err().map(|error| error.to_string())
     }
 
     #[test]

@@ -21,7 +21,7 @@ use linux::netlink::socket::Family;
 use linux::netlink::{Socket, route};
 use linux::{CpuTime, open_files};
 
-use crate::backend::{Audit, Backend, Staged};
+use crate::backend::{Audit, Backend, Maker, Staged};
 use crate::descriptor::{Cost, Descriptor, Spread};
 use crate::deviations;
 use crate::differences::Differences;
@@ -148,7 +148,7 @@ impl Staged for Userspace {
 
 impl Audit for Userspace {
     /// Compares routes, listening sockets, and what the program says of its Endpoints.
-    fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+    fn compare(&mut self, cluster: &Cluster, _: Maker<'_>) -> Result<Differences, ProxyError> {
         let mut state = self.look()?;
         let wanted = state.node.listeners(cluster)?;
         // One without Endpoints has nobody who could tell of it.
@@ -159,7 +159,7 @@ impl Audit for Userspace {
         let plan = state.to(cluster)?;
         let mut differences = Differences::default();
         verify::compare(&state, &wanted, &plan, &verify::bound()?, &mut differences);
-        differences.into_result()
+        Ok(differences)
     }
 }
 

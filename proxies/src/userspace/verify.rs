@@ -53,14 +53,17 @@ pub(super) fn compare(
         differences
             .add(|| format!("{at} should be served by {:?}, is by {is:?}", target.endpoints));
     }
+    let mut wrong = plan.open.len();
     for (at, target) in wanted {
         let listens = bound.contains(at);
         if listens == target.endpoints.is_empty() {
             let words = if listens { "listens" } else { "does not listen" };
             differences
                 .add(|| format!("{at} has {} Endpoints and {words}", target.endpoints.len()));
+            wrong += 1;
         }
     }
+    differences.add_same(wanted.len().saturating_sub(wrong));
     let (missing, extra) = (plan.add.len(), plan.remove.len());
     if missing + extra > 0 {
         differences.add(|| format!("{missing} local routes are missing, {extra} should not be"));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use askama::Template;
 
-use super::record::{Check, CheckedProxy, Probe, Verdict};
+use super::record::{Check, CheckedProxy, Probe, Programmed, Verdict};
 use crate::files::write_file;
 use crate::print::PrintError;
 
@@ -51,7 +51,9 @@ impl Suite {
             name: "the check runs to its end".into(),
             end: End::Broken(reason.clone()),
         });
-        Self { name: proxy.name.clone(), cases: probes.chain(skipped).chain(broken).collect() }
+        let programmed = proxy.programmed.iter().map(Case::programmed);
+        let cases = probes.chain(programmed).chain(skipped).chain(broken).collect();
+        Self { name: proxy.name.clone(), cases }
     }
 
     fn count(&self, is_so: fn(&End) -> bool) -> usize {
@@ -72,6 +74,18 @@ impl Suite {
 }
 
 impl Case {
+    fn programmed(programmed: &Programmed) -> Self {
+        let end = match programmed.different {
+            0 => End::Good,
+            different => End::Unexpected(format!(
+                "{different} things differ: {}",
+                programmed.first.join("; ")
+            )),
+        };
+        let name = format!("what is programmed is as {} programs it", programmed.as_by);
+        Self { class: "programmed".into(), name, end }
+    }
+
     fn of(probe: &Probe) -> Self {
         let words = format!("expected: {}; came: {}", probe.expected, probe.came);
         let end = match (probe.verdict, &probe.reason) {

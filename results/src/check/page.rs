@@ -5,14 +5,21 @@ use itertools::Itertools as _;
 
 use super::record::{Check, CheckedProxy, Probe, Verdict};
 use crate::document::{Block, Document};
-use crate::format::{counted, thousands};
+use crate::format::{counted, list, thousands};
 use crate::tables::{Columns, Table};
 
 /// The page.
 pub fn document(check: &Check) -> Document {
     let mut document = Document::new(headline(check), summary(check));
     document.blocks = vec![Block::List(failures(check)), matrix(check).into()];
-    let more = [unexpected(check), Some(paths(check)), trials(check), known(check), skipped(check)];
+    let more = [
+        unexpected(check),
+        programmed(check),
+        Some(paths(check)),
+        trials(check),
+        known(check),
+        skipped(check),
+    ];
     document.blocks.extend(more.into_iter().flatten().map(Block::from));
     document.blocks.extend(not_covered(check));
     document
@@ -28,6 +35,10 @@ fn headline(check: &Check) -> String {
     };
     match check.count(Verdict::Unexpected) {
         _ if all == 0 => "NOTHING CHECKED".to_owned(),
+        0 if check.differing().next().is_some() => {
+            let differing: Vec<&str> = check.differing().collect();
+            format!("UNEXPECTED: {} programmed something else; {probes}{known}", list(&differing))
+        }
         0 => format!("AS EXPECTED: {probes}{known}"),
         wrong => format!("UNEXPECTED: {} of {probes}{known}", thousands(wrong as u64)),
     }
@@ -104,6 +115,26 @@ fn unexpected(check: &Check) -> Option<Table> {
         .text("must be", |(_, probe)| probe.expected.clone())
         .text("came", |(_, probe)| probe.came.clone())
         .titled("Unexpected", "")
+        .cut()
+        .unless_empty()
+}
+
+/// What the kernel holds of each proxy.
+fn programmed(check: &Check) -> Option<Table> {
+    let programmed = |proxy: &'_ CheckedProxy| {
+        let programmed = proxy.programmed.clone()?;
+        Some((proxy.name.clone(), programmed))
+    };
+    Columns::of(check.proxies.iter().filter_map(programmed))
+        .text("proxy", |(proxy, _)| proxy.clone())
+        .text("should be as by", |(_, one)| one.as_by.clone())
+        .number("the same", |(_, one)| thousands(one.same))
+        .number("different", |(_, one)| thousands(one.different))
+        .text("the first that differ", |(_, one)| one.first.join("; "))
+        .titled(
+            "What is programmed, read back",
+            "Rules, elements, servers, entries of sets and addresses.",
+        )
         .cut()
         .unless_empty()
 }

@@ -49,6 +49,8 @@ pub struct CheckedProxy {
     pub probes: Vec<Probe>,
     /// What came of single settings, each programmed by itself.
     pub trials: Vec<Trial>,
+    /// What it programmed, read back, beside what it should have.
+    pub programmed: Option<Programmed>,
     /// What was not, and why.
     pub skipped: Vec<Skipped>,
     /// Why the check of this proxy ended before its end, if it did.
@@ -92,6 +94,20 @@ pub struct Trial {
     pub setting: String,
     /// What was dialled, and what came.
     pub probe: Probe,
+}
+
+/// What the kernel holds, compared with what a backend programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Programmed {
+    /// Name of that backend: the proxy itself, or of a kube-proxy the one of ours that stands for
+    /// it.
+    pub as_by: String,
+    /// Rules, elements, servers, entries and addresses that are as they should be.
+    pub same: u64,
+    /// Those that are not.
+    pub different: u64,
+    /// The first of these, in words.
+    pub first: Vec<String>,
 }
 
 /// What follows from what came.
@@ -139,12 +155,21 @@ impl Check {
             .flat_map(|proxy| proxy.all_probes().map(|probe| (proxy.name.as_str(), probe)))
     }
 
+    /// Proxies that programmed something else than they should.
+    pub fn differing(&self) -> impl Iterator<Item = &str> {
+        let differs = |proxy: &&CheckedProxy| {
+            proxy.programmed.as_ref().is_some_and(|programmed| programmed.different > 0)
+        };
+        self.proxies.iter().filter(differs).map(|proxy| proxy.name.as_str())
+    }
+
     /// The exit code of `vipbench check`: 2 for anything unexpected; 1 if a check broke off or
     /// nothing was tried.
     pub fn exit_code(&self) -> u8 {
         let is_broken = self.proxies.iter().any(|proxy| proxy.failed.is_some());
         match self.count(Verdict::Unexpected) {
             1.. => 2,
+            0 if self.differing().next().is_some() => 2,
             0 if is_broken || self.probes().next().is_none() => 1,
             0 => 0,
         }

@@ -28,6 +28,7 @@ fn check(verdicts: &[Verdict]) -> Check {
         name: "iptables-nft".to_owned(),
         probes: verdicts.iter().map(|verdict| probe("refusal", *verdict)).collect(),
         trials: Vec::new(),
+        programmed: None,
         skipped: vec![Skipped { what: "SCTP".into(), reason: "no sockets".into() }],
         failed: None,
     };
@@ -119,4 +120,25 @@ fn a_setting_that_does_something_else_is_unexpected_and_told_with_its_question()
     assert!(words.starts_with("may it be so? iptables-nft off pod refused nothing"), "{words}");
     assert!(words.ends_with("WRONG"), "{words}");
     assert!(junit(&tried).unwrap().contains("off: pod to cluster IP"));
+}
+
+#[test]
+fn rules_that_differ_are_unexpected_though_every_packet_came() {
+    let mut differs = check(&[Verdict::Good]);
+    differs.proxies[0].programmed = Some(Programmed {
+        as_by: "iptables-nft".to_owned(),
+        same: 1_234,
+        different: 1,
+        first: vec!["nat: chain KUBE-X is missing".to_owned()],
+    });
+    assert_eq!(differs.exit_code(), 2);
+    let page = print::terminal(&document(&differs), None);
+    assert!(
+        page.starts_with("UNEXPECTED: iptables-nft programmed something else; 1 probe"),
+        "{page}"
+    );
+    assert!(page.contains("nat: chain KUBE-X is missing") && page.contains("1,234"), "{page}");
+    assert!(junit(&differs).unwrap().contains("1 things differ: nat: chain KUBE-X is missing"));
+    differs.proxies[0].programmed.as_mut().unwrap().different = 0;
+    assert_eq!(differs.exit_code(), 0);
 }
