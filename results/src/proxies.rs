@@ -57,6 +57,11 @@ impl Proxies {
         self.find(name).map_or_else(|| family_in(name), |known| &known.family) == family
     }
 
+    /// Of a kube-proxy: the backend of ours that ends in the same state.
+    pub fn ours(&self, name: &str) -> Option<&str> {
+        self.find(name)?.ours.as_deref()
+    }
+
     fn find(&self, name: &str) -> Option<&ProxyRecord> {
         self.0.iter().find(|known| known.name == name)
     }
@@ -75,6 +80,7 @@ fn from_scenario(run: &RunRecord) -> Vec<ProxyRecord> {
             family: family_in(name).to_owned(),
             colour: colour.to_owned(),
             order,
+            ours: None,
         })
         .collect()
 }
@@ -112,6 +118,7 @@ mod tests {
             family: "game".into(),
             colour: "gold".into(),
             order: 1,
+            ours: None,
         };
         run.proxies = vec![toy];
         let proxies = Proxies::of([&run]);

@@ -222,6 +222,9 @@ pub struct ProxyRecord {
     pub colour: String,
     /// Its place in tables and legends; the control has 0.
     pub order: u32,
+    /// Of a kube-proxy: the backend of ours that ends in the same state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ours: Option<String>,
 }
 
 /// `run.json`.

@@ -169,6 +169,8 @@ pub fn proxy_records(scenario: &Scenario) -> Vec<ProxyRecord> {
         family: backend.family.into(),
         colour: backend.colour.into(),
         order,
+        // A machine that cannot tell which `iptables` it has measures, and is not compared.
+        ours: backend.binary.and_then(|one| Some(one.ours().ok()?.name.to_owned())),
     };
     named.map(record).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::tables::{connect, costs, layout, notes, paths};
+use super::tables::{connect, costs, layout, notes, paths, renditions};
 use super::{ReportError, plots};
 use crate::document::{Block, Document};
 use crate::findings::{self, Findings};
@@ -155,6 +155,7 @@ fn parts(group: &Group<'_>) -> Result<Vec<Block>, ReportError> {
         part("Layout of the VIPs", Vec::new(), some(layouts), Vec::new()),
         part("Programming the kernel", of_syncs, some(syncs), of_parts),
         part("An idle node", Vec::new(), idle, Vec::new()),
+        part("kube-proxy beside ours", Vec::new(), renditions::renditions(group), Vec::new()),
     ]
     .concat();
     // What else there is may be all there is.

@@ -151,6 +151,7 @@ fn proxy(name: &str) -> ProxyRecord {
         family: name.split('-').next().unwrap().into(),
         colour: PALETTE[order].into(),
         order: u32::try_from(order).unwrap(),
+        ours: None,
     }
 }
 

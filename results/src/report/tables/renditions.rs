@@ -1,0 +1,156 @@
+//! Tables that set a kube-proxy beside the backend of ours that ends in the same state: how far
+//! ours tells what users of the program get.
+
+use crate::format::{Scale, fixed, position, thousands};
+use crate::metrics::{self, CONNECT, TOTAL};
+use crate::proxies::CONTROL;
+use crate::record::Clock;
+use crate::tables::{Columns, Table};
+use crate::view::Group;
+
+/// A kube-proxy and ours.
+struct Both<'g> {
+    group: &'g Group<'g>,
+    theirs: &'g str,
+    ours: &'g str,
+}
+
+/// One number of both.
+struct Pair<'g> {
+    theirs: &'g str,
+    ours: &'g str,
+    what: String,
+    services: u64,
+    ours_value: f64,
+    their_value: f64,
+}
+
+/// Connections and syncs of every kube-proxy that was measured beside its rendition.
+pub(crate) fn renditions(group: &Group<'_>) -> Vec<Table> {
+    let all = group.all_proxies();
+    let both = |theirs: &&'_ str| {
+        let ours = group.known.ours(theirs)?;
+        let ours = all.iter().find(|name| **name == ours)?;
+        Some(Both { group, theirs: all.iter().find(|name| *name == theirs)?, ours })
+    };
+    let both: Vec<Both<'_>> = all.iter().filter_map(both).collect();
+    let connections: Vec<Pair<'_>> = both.iter().flat_map(Both::connections).collect();
+    let syncs: Vec<Pair<'_>> = both.iter().flat_map(Both::syncs).collect();
+    let tables = [
+        table(group, "A new connection, net of none", "", &connections),
+        table(group, "Syncs", SYNCS, &syncs),
+    ];
+    tables.into_iter().flatten().collect()
+}
+
+/// Why they need not agree.
+const SYNCS: &str = "A kube-proxy's full sync begins with the start of its process, and what its Go runtime does is in all of its syncs.";
+
+impl<'g> Both<'g> {
+    fn connections(&self) -> Vec<Pair<'g>> {
+        let group = self.group;
+        let net = |proxy: &str, label: &str, services: u64| {
+            let of = |proxy| Some(group.stat(CONNECT.name, label, proxy, services, 0.5)?.median);
+            Some(of(proxy)? - of(CONTROL)?)
+        };
+        let labels = group.labels(CONNECT.name).into_iter();
+        let pairs = labels.flat_map(|label| {
+            let what = format!("to the {} Service", position(label));
+            self.at_each_size(CONNECT.name, label, &what, |proxy, services| {
+                net(proxy, label, services)
+            })
+        });
+        pairs.collect()
+    }
+
+    fn syncs(&self) -> Vec<Pair<'g>> {
+        let kinds = metrics::ALL.iter().filter(|kind| kind.is_sync());
+        let pairs = kinds.flat_map(|kind| {
+            let median = |proxy: &str, services| {
+                Some(self.group.stat(kind.name, TOTAL, proxy, services, 0.5)?.median)
+            };
+            self.at_each_size(kind.name, TOTAL, kind.title, median)
+        });
+        pairs.collect()
+    }
+
+    /// The sizes at which both have a value.
+    fn at_each_size(
+        &self,
+        metric: &str,
+        label: &str,
+        what: &str,
+        value: impl Fn(&str, u64) -> Option<f64>,
+    ) -> Vec<Pair<'g>> {
+        let pair = |services: u64| {
+            let (ours_value, their_value) =
+                (value(self.ours, services)?, value(self.theirs, services)?);
+            let (theirs, ours, what) = (self.theirs, self.ours, what.to_owned());
+            Some(Pair { theirs, ours, what, services, ours_value, their_value })
+        };
+        self.group.sizes(metric, label).into_iter().filter_map(pair).collect()
+    }
+}
+
+fn table(group: &Group<'_>, title: &str, note: &str, pairs: &[Pair<'_>]) -> Option<Table> {
+    let values = pairs.iter().flat_map(|pair| [pair.ours_value, pair.their_value]);
+    let scale = Scale::of(group.unit(), values);
+    let mut table = Columns::of(pairs)
+        .text("kube-proxy", |pair| pair.theirs.to_owned())
+        .text("ours", |pair| pair.ours.to_owned())
+        .text("what", |pair| pair.what.clone())
+        .number("Services", |pair| thousands(pair.services))
+        .number("kube-proxy takes", |pair| scale.number(pair.their_value))
+        .number("ours takes", |pair| scale.number(pair.ours_value))
+        .number("ours over kube-proxy's", |pair| ratio(pair))
+        .titled(format!("{title}, p50, {}", scale.name()), note);
+    if group.key.clock == Clock::Wall {
+        table.add_note("Time varies: a ratio near 1 says no more than that.");
+    }
+    table.unless_empty()
+}
+
+/// Nothing where there is nothing to divide by.
+fn ratio(pair: &Pair<'_>) -> String {
+    if pair.their_value > 0.0 {
+        fixed(pair.ours_value / pair.their_value, 3)
+    } else {
+        String::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::view::View;
+
+    #[test]
+    fn a_kube_proxy_stands_beside_the_backend_that_renders_it() {
+        let mut run = fixture::stored();
+        let theirs = run.record.proxies.iter_mut().find(|one| one.name == "ipvs").unwrap();
+        theirs.ours = Some("iptables-nft".to_owned());
+        let view = View::new(std::slice::from_ref(&run)).unwrap();
+        let group = &view.groups[0];
+        let [connections, syncs] = &renditions(group)[..] else { panic!("two tables") };
+        let of = |proxy: &str| group.stat("connect", "last", proxy, 100, 0.5).unwrap().median;
+        let expected = (of("iptables-nft") - of("none")) / (of("ipvs") - of("none"));
+        let row =
+            connections.rows.iter().find(|row| row[2] == "to the last Service" && row[3] == "100");
+        let row = row.unwrap();
+        assert_eq!(row[..2], ["ipvs", "iptables-nft"]);
+        assert_eq!(row[6], fixed(expected, 3));
+        assert!(
+            syncs.rows.iter().any(|row| row[2] == metrics::SYNC_FULL.title),
+            "{:?}",
+            syncs.rows
+        );
+    }
+
+    #[test]
+    fn without_a_kube_proxy_there_is_none() {
+        let run = fixture::stored();
+        let view = View::new(std::slice::from_ref(&run)).unwrap();
+        assert!(renditions(&view.groups[0]).is_empty());
+    }
+}
