@@ -25,9 +25,14 @@ const COMMON: [(&str, &str); 6] = [
     ("net.ipv4.tcp_no_metrics_save", "1"),
 ];
 /// Set where the kernel has IPv6: it would send router solicitations and probes for duplicate
-/// addresses at times of its own.
-const WITHOUT_IPV6: &[(&str, &str)] =
-    &[("net.ipv6.conf.all.disable_ipv6", "1"), ("net.ipv6.conf.default.disable_ipv6", "1")];
+/// addresses at times of its own. Every device of a host has it disabled, and the host itself has
+/// not: by `all` programs tell whether a node has IPv6, and then serve it as well
+/// (`platformCheckSupported` in cmd/kube-proxy/app/server_linux.go, Kubernetes 1.36).
+const WITHOUT_IPV6: &[(&str, &str)] = &[
+    ("net.ipv6.conf.all.disable_ipv6", "0"),
+    ("net.ipv6.conf.default.disable_ipv6", "1"),
+    ("net.ipv6.conf.lo.disable_ipv6", "1"),
+];
 /// The same for a host that speaks IPv6. Addresses that a host owns by a route of type local can
 /// be dialled from only by `ip_nonlocal_bind` (`__inet6_bind`, `net/ipv6/af_inet6.c`, Linux 6.1).
 /// Multicast groups are reported after a random part of the interval (`mld_ifc_start_work`,
