@@ -58,13 +58,25 @@ fn of_media_type(text: &str) -> Option<Form> {
 /// # Errors
 /// 415: it is something else.
 pub(crate) fn check_body(headers: &HeaderMap) -> Result<(), Status> {
+    check_type(headers, &["application/json"])
+}
+
+/// Whether the body of a request is a patch that tells fields by name.
+///
+/// # Errors
+/// 415: it is something else.
+pub(crate) fn check_patch(headers: &HeaderMap) -> Result<(), Status> {
+    check_type(headers, &["application/strategic-merge-patch+json", "application/merge-patch+json"])
+}
+
+fn check_type(headers: &HeaderMap, taken: &[&str]) -> Result<(), Status> {
     let Some(named) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let named = named.to_str().unwrap_or_default();
     let media_type = named.split(';').next().unwrap_or_default().trim();
-    if media_type.eq_ignore_ascii_case("application/json") {
+    if taken.iter().any(|one| media_type.eq_ignore_ascii_case(one)) {
         return Ok(());
     }
-    Err(Status::unsupported_body())
+    Err(Status::unsupported_body(taken))
 }
 
 #[cfg(test)]

@@ -49,15 +49,21 @@ impl Api {
         if head.method == Method::GET {
             return self.read(&head, route);
         }
+        let is_for = |resource: Resource, method: Method, verb| {
+            head.method == method && resource.descriptor().verbs.contains(&verb)
+        };
         match route {
             Route::Collection { resource, namespace }
-                if head.method == Method::POST
-                    && !namespace.is_empty()
-                    && resource.descriptor().verbs.contains(&"create") =>
+                if !namespace.is_empty() && is_for(resource, Method::POST, "create") =>
             {
                 accept::check_body(&head.headers)?;
                 let body = self.received(body).await?;
                 events::create(&self.store, resource, namespace, &body, self.limits.recorded)
+            }
+            Route::Object { resource, key } if is_for(resource, Method::PATCH, "patch") => {
+                accept::check_patch(&head.headers)?;
+                let body = self.received(body).await?;
+                events::patch(&self.store, resource, &key, &body, self.limits.body_bytes)
             }
             _ => Err(Status::not_allowed()),
         }

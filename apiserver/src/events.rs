@@ -1,4 +1,4 @@
-//! Events that clients record, the one thing that they may write. Those of events.k8s.io/v1 are
+//! Events that clients record and record again, the one thing that they may write. Those of events.k8s.io/v1 are
 //! kept as core/v1 ones, which `kubectl` reads
 //! (`pkg/apis/events/v1/conversion.go`, Kubernetes 1.35).
 
@@ -43,7 +43,10 @@ pub(crate) fn create(
     event["metadata"]["namespace"] = namespace.into();
     let answered = event.clone();
     if resource == Resource::NewEvents {
-        rename(&mut event);
+        rename(&mut event, &RENAMED);
+        if let Some(fields) = event.as_object_mut() {
+            fields.entry("source").or_insert_with(|| json!({}));
+        }
     }
     event["apiVersion"] = Resource::Events.api_version().into();
     event["kind"] = Resource::Events.descriptor().kind.into();
@@ -61,10 +64,72 @@ pub(crate) fn create(
     Ok(answer::json(StatusCode::CREATED, &answered))
 }
 
-fn read(body: &[u8], resource: Resource, namespace: &str) -> Result<Value, Status> {
-    let event: Value = serde_json::from_slice(body).map_err(|error| {
+/// Changes an Event by the fields that are named: a repeated one is counted so, in its `series`
+/// (`recordEvent` in staging/src/k8s.io/client-go/tools/events/event_broadcaster.go, Kubernetes
+/// 1.36). The lists that an Event may have are replaced as a whole. At most `bytes_max` are kept.
+///
+/// # Errors
+/// 400: no JSON object; 404: no such Event; 413: it grows too long; 422: it would have no metadata.
+pub(crate) fn patch(
+    store: &Store,
+    resource: Resource,
+    key: &str,
+    body: &[u8],
+    bytes_max: usize,
+) -> Result<Answer, Status> {
+    let (namespace, name) = key.split_once('/').unwrap_or(("", key));
+    let mut patch = json(body)?;
+    if !patch.is_object() {
+        return Err(Status::bad_request("the patch is no JSON object"));
+    }
+    rename(&mut patch, &RENAMED);
+    let kept = store.get(Resource::Events, key);
+    let kept = kept.ok_or_else(|| Status::no_object(resource, name))?;
+    let mut event = kept.value(kept.version);
+    merge(&mut event, patch);
+    let own = [("name", name), ("namespace", namespace)];
+    let metadata = event["metadata"].as_object_mut();
+    let metadata = metadata.ok_or_else(|| Status::invalid("metadata", "is missing"))?;
+    metadata.extend(own.map(|(field, value)| (field.to_owned(), value.into())));
+    event["apiVersion"] = Resource::Events.api_version().into();
+    event["kind"] = Resource::Events.descriptor().kind.into();
+    if event.to_string().len() > bytes_max {
+        return Err(Status::long_body(bytes_max));
+    }
+    let draft = Draft::new(event).ok_or_else(|| Status::invalid("metadata", "is no object"))?;
+    store.commit(vec![Edit::Put(Resource::Events, draft)]);
+    let kept = store.get(Resource::Events, key);
+    let mut answered = kept.map(|kept| kept.value(kept.version)).unwrap_or_default();
+    rename(&mut answered, &RENAMED.map(|(new, core)| (core, new)));
+    answered["apiVersion"] = resource.api_version().into();
+    Ok(answer::json(StatusCode::OK, &answered))
+}
+
+/// A merge patch (RFC 7396).
+fn merge(into: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *into = patch;
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (field, value) in patch {
+        match into.as_object_mut() {
+            Some(fields) if value.is_null() => drop(fields.remove(&field)),
+            _ => merge(&mut into[field], value),
+        }
+    }
+}
+
+fn json(body: &[u8]) -> Result<Value, Status> {
+    serde_json::from_slice(body).map_err(|error| {
         Status::bad_request(format!("the body of the request is no JSON: {error}"))
-    })?;
+    })
+}
+
+fn read(body: &[u8], resource: Resource, namespace: &str) -> Result<Value, Status> {
+    let event = json(body)?;
     let is = |field: &str, wanted: &str| {
         event.get(field).is_none_or(|value| value.is_null() || value == wanted)
     };
@@ -105,14 +170,14 @@ fn name(metadata: &Value, version: u64) -> Result<String, Status> {
     Ok(name)
 }
 
-fn rename(event: &mut Value) {
+/// Gives fields other names.
+fn rename(event: &mut Value, names: &[(&str, &str)]) {
     let Some(fields) = event.as_object_mut() else { return };
-    for (new, core) in RENAMED {
-        if let Some(value) = fields.remove(new) {
-            fields.insert(core.to_owned(), value);
+    for (old, new) in names {
+        if let Some(value) = fields.remove(*old) {
+            fields.insert((*new).to_owned(), value);
         }
     }
-    fields.entry("source").or_insert_with(|| json!({}));
 }
 
 /// The oldest Events, beyond those that are kept with one more.

@@ -85,7 +85,7 @@ const SERVICE_CIDRS: Descriptor = Descriptor {
     verbs: READ,
 };
 const NEW_EVENTS: Descriptor =
-    Descriptor { group: "events.k8s.io", verbs: &["create"], short_name: None, ..EVENTS };
+    Descriptor { group: "events.k8s.io", verbs: &["create", "patch"], short_name: None, ..EVENTS };
 
 impl Resource {
     pub(crate) const ALL: [Self; 7] = [

@@ -92,10 +92,12 @@ impl Status {
         Self::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
     }
 
-    /// A body that is no JSON.
-    pub(crate) fn unsupported_body() -> Self {
-        let message = "the body of the request was in an unknown format - accepted media types \
-                       include: application/json";
+    /// A body that is of none of the types that are taken.
+    pub(crate) fn unsupported_body(taken: &[&str]) -> Self {
+        let message = format!(
+            "the body of the request was in an unknown format - accepted media types include: {}",
+            taken.join(", ")
+        );
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     }
 

@@ -67,6 +67,52 @@ fn events_of_both_groups_are_recorded_and_read_as_one() {
 }
 
 #[test]
+fn a_repeated_event_is_counted_by_a_patch() {
+    run(async {
+        let limits = Limits { body_bytes: 2000, ..Limits::default() };
+        let (server, client) = serve(limits);
+        let new = json!({
+            "metadata": { "name": "node.1" }, "note": "began", "reason": "Starting",
+        });
+        assert_eq!(client.post(NEW_EVENTS, new.to_string()).await.0, 201);
+        let (one, before) = (format!("{NEW_EVENTS}/node.1"), server.version());
+        let patch = async |path: &str, kind: &str, body: String| {
+            let headers = [("content-type", kind)];
+            let response = client.send(Method::PATCH, path, &headers, body).await;
+            let code = response.status().as_u16();
+            let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+            (code, serde_json::from_slice::<Value>(&body.to_bytes()).unwrap())
+        };
+        let merge = "application/strategic-merge-patch+json";
+        let series = json!({ "series": { "count": 2 }, "note": "again", "reason": null,
+            "metadata": { "name": "other", "labels": { "a": "b" } } });
+        let (code, answered) = patch(&one, merge, series.to_string()).await;
+        assert_eq!((code, &answered["apiVersion"]), (200, &json!("events.k8s.io/v1")));
+        assert_eq!((&answered["note"], &answered["series"]["count"]), (&json!("again"), &json!(2)));
+        assert!(answered.get("reason").is_none());
+        assert_eq!(server.version(), before + 1);
+        let kept = client.get(&format!("{EVENTS}/node.1")).await;
+        assert_eq!((&kept["message"], &kept["series"]["count"]), (&json!("again"), &json!(2)));
+        assert_eq!(kept["metadata"]["labels"]["a"], "b");
+        let grown = json!({ "note": "x".repeat(1900) }).to_string();
+        for (path, kind, body, wanted) in [
+            (format!("{NEW_EVENTS}/node.2"), merge, "{}".to_owned(), 404),
+            (one.clone(), merge, "[]".to_owned(), 400),
+            (one.clone(), merge, "{".to_owned(), 400),
+            (one.clone(), merge, r#"{"metadata":null}"#.to_owned(), 422),
+            (one.clone(), merge, r#"{"metadata":7}"#.to_owned(), 422),
+            (one.clone(), merge, grown, 413),
+            (one.clone(), "application/json-patch+json", "[]".to_owned(), 415),
+            (format!("{SERVICES}/a"), merge, "{}".to_owned(), 404),
+        ] {
+            let (code, status) = patch(&path, kind, body).await;
+            assert_eq!((code, &status["kind"]), (wanted, &json!("Status")), "{path}: {status}");
+        }
+        assert_eq!(server.version(), before + 1);
+    });
+}
+
+#[test]
 fn the_oldest_events_go() {
     run(async {
         let (_server, client) = serve(Limits { recorded: 3, ..Limits::default() });
