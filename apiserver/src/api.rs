@@ -16,6 +16,7 @@ use crate::discovery;
 use crate::events;
 use crate::limits::Limits;
 use crate::list;
+use crate::moments::Moments;
 use crate::query::Query;
 use crate::resource::Resource;
 use crate::route::{self, Route};
@@ -31,15 +32,17 @@ pub(crate) struct Api {
     store: Arc<Store>,
     limits: Limits,
     watches: Arc<Semaphore>,
+    moments: Arc<Moments>,
 }
 
 impl Api {
-    pub(crate) fn new(store: Arc<Store>, limits: Limits) -> Self {
-        Self { store, limits, watches: Arc::new(Semaphore::new(limits.watches)) }
+    pub(crate) fn new(store: Arc<Store>, moments: Arc<Moments>, limits: Limits) -> Self {
+        Self { store, limits, watches: Arc::new(Semaphore::new(limits.watches)), moments }
     }
 
     /// The answer to a request, whatever it is.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        self.moments.ask();
         self.try_answer(request).await.unwrap_or_else(|refusal| refusal.answer())
     }
 
@@ -105,7 +108,8 @@ impl Api {
             (std::mem::take(&mut query.labels), std::mem::take(&mut query.fields));
         let selection = Selection::new(shape.resource, labels, fields)?;
         if !query.watch {
-            return list::list(&self.store, shape, namespace, &selection, &query);
+            let moments = Arc::clone(&self.moments);
+            return list::list(&self.store, moments, shape, namespace, &selection, &query);
         }
         let permit = Arc::clone(&self.watches).try_acquire_owned();
         let permit = permit.map_err(|_| Status::too_many_watches(self.limits.watches))?;

@@ -13,6 +13,7 @@ use hyper::body::{Body, Frame};
 use serde_json::{Value, json};
 
 use crate::answer::{self, Answer};
+use crate::moments::Moments;
 use crate::object::{Key, Object};
 use crate::query::{Match, Query};
 use crate::select::Selection;
@@ -34,6 +35,7 @@ pub(crate) fn prefix(namespace: &str) -> String {
 /// 400: no such place to continue from; 410: too long ago; 504: yet to come.
 pub(crate) fn list(
     store: &Store,
+    moments: Arc<Moments>,
     shape: Shape,
     namespace: &str,
     selection: &Selection,
@@ -59,7 +61,7 @@ pub(crate) fn list(
             metadata["remainingItemCount"] = remaining.into();
         }
     }
-    Ok(answer::stream(ListBody::new(shape, &metadata, objects)))
+    Ok(answer::stream(ListBody::new(moments, shape, &metadata, objects)))
 }
 
 /// One object.
@@ -102,6 +104,7 @@ fn place(token: &str, current: u64) -> Result<(u64, String), Status> {
 
 /// A list that is written while it is sent, so that it is never in memory as a whole.
 struct ListBody {
+    moments: Arc<Moments>,
     shape: Shape,
     start: Option<Bytes>,
     objects: VecDeque<Arc<Object>>,
@@ -109,9 +112,14 @@ struct ListBody {
 }
 
 impl ListBody {
-    fn new(shape: Shape, metadata: &Value, objects: VecDeque<Arc<Object>>) -> Self {
+    fn new(
+        moments: Arc<Moments>,
+        shape: Shape,
+        metadata: &Value,
+        objects: VecDeque<Arc<Object>>,
+    ) -> Self {
         let start = Some(shape.list_start(metadata));
-        Self { shape, start, objects, is_ended: false }
+        Self { moments, shape, start, objects, is_ended: false }
     }
 
     /// The next chunk; nothing after the last.
@@ -133,6 +141,7 @@ impl ListBody {
             }
         }
         self.is_ended = true;
+        self.moments.list(self.shape.resource);
         chunk.extend_from_slice(Shape::LIST_END);
         Some(chunk.into())
     }

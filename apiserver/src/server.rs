@@ -20,6 +20,7 @@ use crate::api::Api;
 use crate::error::ApiError;
 use crate::limits::Limits;
 use crate::model::{self, Site};
+use crate::moments::{Moments, Served};
 use crate::place;
 use crate::store::{Edit, Store};
 
@@ -35,6 +36,7 @@ pub struct Edits(Vec<Edit>);
 pub struct Server {
     address: SocketAddr,
     store: Arc<Store>,
+    moments: Arc<Moments>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
@@ -55,7 +57,8 @@ impl Server {
         let listener = place::listen(address)?;
         let address = listener.local_addr().map_err(ApiError::Run)?;
         let store = Arc::new(Store::new(model::objects(cluster, site)?, limits.history));
-        let api = Arc::new(Api::new(Arc::clone(&store), limits));
+        let moments = Arc::<Moments>::default();
+        let api = Arc::new(Api::new(Arc::clone(&store), Arc::clone(&moments), limits));
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             let runtime = tokio::runtime::Builder::new_current_thread();
@@ -64,7 +67,7 @@ impl Server {
         };
         let thread = Builder::new().name("apiserver".to_owned()).spawn(serve);
         let thread = Some(thread.map_err(ApiError::Run)?);
-        Ok(Self { address, store, stop: Some(stop), thread })
+        Ok(Self { address, store, moments, stop: Some(stop), thread })
     }
 
     /// Where it is served.
@@ -102,6 +105,12 @@ impl Server {
     /// The second half: takes time linear in the objects that change.
     pub fn commit(&self, edits: Edits) -> u64 {
         self.store.commit(edits.0)
+    }
+
+    /// When a client asked for the first time, and had then listed all Services and Endpoints;
+    /// nothing before that.
+    pub fn served(&self) -> Option<Served> {
+        self.moments.served()
     }
 
     /// Whether it has ended by itself; [`Server::stop`] tells why.

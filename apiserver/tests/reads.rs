@@ -79,6 +79,22 @@ fn chunks_are_of_one_version_whatever_changes_meanwhile() {
 }
 
 #[test]
+fn what_a_kube_proxy_waits_for_is_known_to_be_listed() {
+    run(async {
+        let (server, client) = serve(&cluster(300));
+        client.get("/api/v1/nodes").await;
+        client.get(SERVICES).await;
+        assert_eq!(server.served(), None, "without the Endpoints of the Services");
+        let before = std::time::Instant::now();
+        client.get(SLICES).await;
+        let first = server.served().unwrap();
+        assert!(first.asked < before && before < first.listed);
+        client.get(SLICES).await;
+        assert_eq!(server.served(), Some(first), "of later lists nothing is said");
+    });
+}
+
+#[test]
 fn versions_that_are_forgotten_or_to_come_are_refused_as_clients_know() {
     run(async {
         let limits = Limits { history: 3, ..Limits::default() };
