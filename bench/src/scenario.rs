@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 use crate::imported::ImportedCluster;
-use crate::measure::node::{IpvsSettings, SysctlValue};
+use crate::measure::node::{IpvsSettings, NftablesSettings, SysctlValue};
 use crate::measure::path::PathSpec;
 use crate::measure::spec::{Inject, LoadSpec, Measure};
 
@@ -83,6 +83,9 @@ pub struct Scenario {
     /// Settings of the IPVS proxies, where they are not kube-proxy's.
     #[serde(default, skip_serializing_if = "IpvsSettings::is_none")]
     pub ipvs: IpvsSettings,
+    /// Settings of our nftables proxies.
+    #[serde(default, skip_serializing_if = "NftablesSettings::is_none")]
+    pub nftables: NftablesSettings,
     /// Kernel parameters of the node's namespace, by dotted name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctl: BTreeMap<String, SysctlValue>,

@@ -42,6 +42,6 @@ pub use descriptor::{
 pub use differences::Differences;
 pub use error::ProxyError;
 pub use iptables::tool::Variant as IptablesVariant;
-pub use nftables::options::NftablesOptions;
+pub use nftables::options::{Listing, NftablesOptions};
 pub use options::Options;
 pub use program::{Program, Size, SyncRequest};

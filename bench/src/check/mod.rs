@@ -211,7 +211,10 @@ fn options(lab: &CheckLab, sites: &[(Site, Vec<Case>)]) -> anyhow::Result<Option
     Ok(Options {
         local_cidrs: lab.pod_networks()?,
         node_addresses: sites.iter().map(|(site, _)| site.node).collect(),
-        nftables: NftablesOptions { service_cidrs: lab.service_networks() },
+        nftables: NftablesOptions {
+            service_cidrs: lab.service_networks(),
+            ..NftablesOptions::default()
+        },
         ..Options::default()
     })
 }

@@ -169,7 +169,7 @@ fn options(cluster: &Cluster, known: Option<&SyntheticSpec>, form: &FormArgs) ->
     Options {
         local_cidrs: pods,
         node_addresses: form.node_addresses.clone(),
-        nftables: NftablesOptions { service_cidrs: services },
+        nftables: NftablesOptions { service_cidrs: services, ..NftablesOptions::default() },
         ..Options::default()
     }
 }

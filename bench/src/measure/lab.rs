@@ -54,6 +54,7 @@ pub fn options_of(cluster: &SyntheticSpec) -> Options {
         local_cidrs: vec![CLIENTS.into(), (*endpoint_cidr_v6).into()],
         nftables: NftablesOptions {
             service_cidrs: vec![(*service_cidr).into(), (*service_cidr_v6).into()],
+            ..NftablesOptions::default()
         },
         ..Options::default()
     }
@@ -108,6 +109,7 @@ impl BenchLab {
             options.local_cidrs = vec![preset.ipv4.pods, preset.ipv6.pods];
         }
         spec.node.ipvs.apply(&mut options);
+        options.nftables.listing = spec.node.nftables.listing;
         options.ipvs.forwarding = spec.path.forwarding;
         if !spec.path.translates() {
             for endpoint in topology.endpoint_hosts() {

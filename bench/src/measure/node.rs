@@ -1,4 +1,5 @@
-//! What a scenario may set on the node beside the Cluster: how IPVS works, and kernel parameters.
+//! What a scenario may set on the node beside the Cluster: how IPVS works, how syncs of nftables
+//! list what is there, and kernel parameters.
 //!
 //! Values are checked when a run is planned. Where nothing is set, nothing is written into a cell's
 //! job.
@@ -7,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::ensure;
-use proxies::Options;
 use proxies::ipvs::{Forwarding, VipBinding};
+use proxies::{Listing, Options};
 use serde::{Deserialize, Serialize};
 
 /// Settings of the IPVS proxies; what is left out is kube-proxy's default.
@@ -24,6 +25,16 @@ pub struct IpvsSettings {
     /// How VIPs become local: `dummy` or `local-route` [default: dummy].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vip_binding: Option<VipBinding>,
+}
+
+/// Settings of our nftables proxies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NftablesSettings {
+    /// How syncs list what is there: `chains-and-sets`, `terse` or `netlink` [default: as the first
+    /// release with the rules does].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listing: Option<Listing>,
 }
 
 /// The value of a kernel parameter as written: a number or text.
@@ -43,6 +54,9 @@ pub struct NodeSettings {
     /// Of IPVS; nothing in the cells of other proxies.
     #[serde(default, skip_serializing_if = "IpvsSettings::is_none")]
     pub ipvs: IpvsSettings,
+    /// Of nftables; nothing in the cells of other proxies.
+    #[serde(default, skip_serializing_if = "NftablesSettings::is_none")]
+    pub nftables: NftablesSettings,
     /// Kernel parameters by dotted name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctl: BTreeMap<String, SysctlValue>,
@@ -102,6 +116,19 @@ impl IpvsSettings {
             ("vip_binding", self.vip_binding.map(|one| one.as_str().to_owned())),
         ];
         facts.into_iter().filter_map(|(key, value)| Some((format!("node.ipvs.{key}"), value?)))
+    }
+}
+
+impl NftablesSettings {
+    /// Whether all is as usual.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The settings by dotted key, for the environment of a run.
+    pub fn facts(self) -> impl Iterator<Item = (String, String)> {
+        let listing = self.listing.into_iter();
+        listing.map(|one| ("node.nftables.listing".to_owned(), one.as_str().to_owned()))
     }
 }
 

@@ -144,7 +144,8 @@ fn run_record(
     let imported = scenario.imported.iter();
     facts.extend(imported.map(|file| (CLUSTER_FACT.to_owned(), file.sha256().to_owned())));
     facts.extend(kube_proxy::facts(scenario)?);
-    facts.extend(scenario.ipvs.facts().chain(sysctl_facts(&scenario.sysctl)));
+    facts.extend(scenario.ipvs.facts().chain(scenario.nftables.facts()));
+    facts.extend(sysctl_facts(&scenario.sysctl));
     Ok(RunRecord {
         schema: results::RUN_SCHEMA.into(),
         tool_version: env!("CARGO_PKG_VERSION").into(),

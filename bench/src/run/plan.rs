@@ -11,7 +11,7 @@ use results::Labels;
 use super::check::parse_proxy;
 use crate::kube_proxy::KubeProxyFile;
 use crate::measure;
-use crate::measure::node::{IpvsSettings, NodeSettings};
+use crate::measure::node::{IpvsSettings, NftablesSettings, NodeSettings};
 use crate::measure::path::PathSpec;
 use crate::measure::spec::{CellSpec, Inject, Measure};
 use crate::place::Setting;
@@ -142,7 +142,9 @@ fn inject(scenario: &Scenario, measure: Measure, proxy: &Descriptor) -> Inject {
 /// What a cell sets on its node.
 fn node(scenario: &Scenario, proxy: &Descriptor) -> NodeSettings {
     let ipvs = if proxy.family == "ipvs" { scenario.ipvs.clone() } else { IpvsSettings::default() };
-    NodeSettings { ipvs, sysctl: scenario.sysctl.clone() }
+    let is_nftables = proxy.family == "nftables" && proxy.binary.is_none();
+    let nftables = if is_nftables { scenario.nftables } else { NftablesSettings::default() };
+    NodeSettings { ipvs, nftables, sysctl: scenario.sysctl.clone() }
 }
 
 #[cfg(test)]
@@ -210,13 +212,15 @@ mod tests {
 
     #[test]
     fn settings_of_the_node_reach_the_cells_that_they_are_of() {
-        let text = "name = 'node-settings'\nservices = [10]\nproxies = ['ipvs', 'none']\n\
-                    measures = ['connect']\n[ipvs]\nscheduler = 'lc'\n\
+        let text = "name = 'node-settings'\nservices = [10]\nproxies = ['ipvs', 'nftables-1.36', 'none']\n\
+                    measures = ['connect']\n[ipvs]\nscheduler = 'lc'\n[nftables]\nlisting = 'netlink'\n\
                     [sysctl]\n'net.ipv4.vs.conn_reuse_mode' = 0";
         let plan = validated(scenario(text), Overrides::default()).unwrap();
         for cell in expand(&plan, GUEST, &["6.1".into()]).unwrap() {
             let has_scheduler = cell.node.ipvs.scheduler.as_deref() == Some("lc");
             assert_eq!(has_scheduler, cell.labels.proxy == "ipvs");
+            let has_listing = cell.node.nftables.listing.is_some();
+            assert_eq!(has_listing, cell.labels.proxy == "nftables-1.36");
             assert_eq!(cell.node.sysctl.len(), 1);
             let job = serde_json::to_string(&cell).unwrap();
             assert_eq!(serde_json::from_str::<CellSpec>(&job).unwrap().node, cell.node);

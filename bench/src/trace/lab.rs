@@ -83,6 +83,7 @@ impl TraceLab {
             node_addresses: Family::ALL.into_iter().filter_map(|one| own(node, one).ok()).collect(),
             nftables: NftablesOptions {
                 service_cidrs: both.map(|ranges| ranges.services).to_vec(),
+                ..NftablesOptions::default()
             },
             ..Options::default()
         };

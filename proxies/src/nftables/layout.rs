@@ -5,6 +5,8 @@
 //! 136499 and commit 475f9622c8 (1.36), and 140723 (1.37), known from their descriptions, tests and
 //! listings of real nodes.
 
+use super::options::Listing;
+
 /// Which version's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
@@ -77,6 +79,15 @@ const JUMPS_1_34: [Jump; 11] = [
 ];
 
 impl Layout {
+    /// How the first release with these rules lists what is there.
+    pub(super) const fn listing(self) -> Listing {
+        match self {
+            Self::V1_33 => Listing::ChainsAndSets,
+            Self::V1_36 => Listing::Terse,
+            Self::V1_37 => Listing::Netlink,
+        }
+    }
+
     /// The hooked chains, in the order in which they are made.
     pub(super) const fn base_chains(self) -> &'static [BaseChain] {
         match self {

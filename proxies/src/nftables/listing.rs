@@ -1,10 +1,9 @@
 //! What a sync reads of the namespace before it writes: names of chains, and on a full sync
 //! elements of sets and maps.
 //!
-//! Read as kube-proxy reads it, since it pays for it on every sync: `nft --json list chains` and
-//! `list sets` until 1.35, one terse list of the whole table in 1.36 (the end of `syncProxyRules`
-//! in pkg/proxy/nftables/proxier.go and `List` of sigs.k8s.io/knftables), netlink from 1.37 on
-//! (feature gate `NFTablesNetlink`). What `nft` prints is not trusted.
+//! Read as a kube-proxy reads it, since it pays for it on every sync (the end of `syncProxyRules` in
+//! pkg/proxy/nftables/proxier.go and `List` of sigs.k8s.io/knftables): the three ways are in
+//! `options.rs`. What `nft` prints is not trusted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,6 +18,7 @@ use super::elements::{Container, Key};
 use super::layout::Layout;
 use super::names::{is_affinity_set, is_service_chain};
 use super::nft;
+use super::options::Listing;
 use super::render::Found;
 use super::text::{self, TABLE_NAME};
 use crate::error::ProxyError;
@@ -57,16 +57,16 @@ struct Elements {
 ///
 /// # Errors
 /// A tool that failed, or an answer that is not understood.
-pub(super) fn found(layout: Layout, family: Family) -> Result<Found, ProxyError> {
+pub(super) fn found(layout: Layout, listing: Listing, family: Family) -> Result<Found, ProxyError> {
     let mut elements = HashMap::new();
     for container in Container::of(layout) {
-        let listed = match layout {
-            Layout::V1_33 | Layout::V1_36 => by_tool(container, family)?,
-            Layout::V1_37 => by_netlink(container, family)?,
+        let listed = match listing {
+            Listing::ChainsAndSets | Listing::Terse => by_tool(container, family)?,
+            Listing::Netlink => by_netlink(container, family)?,
         };
         elements.extend(listed.into_iter().map(|(key, leads_to)| ((container, key), leads_to)));
     }
-    let Listed { chains, affinity_sets } = listed(layout, family)?;
+    let Listed { chains, affinity_sets } = listed(listing, family)?;
     Ok(Found { chains, affinity_sets, elements })
 }
 
@@ -83,16 +83,16 @@ pub(super) struct Listed {
 ///
 /// # Errors
 /// As for [`found`].
-pub(super) fn listed(layout: Layout, family: Family) -> Result<Listed, ProxyError> {
+pub(super) fn listed(listing: Listing, family: Family) -> Result<Listed, ProxyError> {
     let ip = text::ip(family);
-    match layout {
-        Layout::V1_33 => {
+    match listing {
+        Listing::ChainsAndSets => {
             let Listed { chains, .. } = named(&["--json", "list", "chains", ip])?;
             let Listed { affinity_sets, .. } = named(&["--json", "list", "sets", ip])?;
             Ok(Listed { chains, affinity_sets })
         }
-        Layout::V1_36 => named(&["--json", "--terse", "list", "table", ip, TABLE_NAME]),
-        Layout::V1_37 => {
+        Listing::Terse => named(&["--json", "--terse", "list", "table", ip, TABLE_NAME]),
+        Listing::Netlink => {
             let chains =
                 netlink::chains(protocol_family(family), TABLE_NAME).map_err(unlisted("chains"))?;
             let sets =

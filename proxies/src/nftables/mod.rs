@@ -38,6 +38,7 @@ use crate::program::{Program, SyncRequest};
 use crate::text::Text;
 use dump::Dump;
 pub(crate) use layout::Layout;
+use options::Listing;
 use render::{Found, Rendered};
 use text::TABLE_NAME;
 #[cfg(test)]
@@ -45,7 +46,7 @@ pub(crate) use {commands::listed_rule, verify::with_number};
 
 /// The backend `nftables-1.33`.
 pub(crate) static V1_33: Descriptor = Descriptor {
-    summary: "kube-proxy's nftables mode in the rule layout of Kubernetes 1.33",
+    summary: "kube-proxy's nftables mode in the rule layout of Kubernetes 1.33.0 to 1.33.2",
     deviations: deviations::NFTABLES_1_33,
     ..descriptor(
         ("nftables-1.33", "green"),
@@ -178,6 +179,7 @@ struct Transactions {
 struct Nftables {
     descriptor: &'static Descriptor,
     layout: Layout,
+    listing: Listing,
     options: Options,
     /// Of IPv4 and IPv6.
     tables: [Table; 2],
@@ -221,9 +223,9 @@ impl Table {
 
     /// Deletes those chains and lists what is left. What others deleted is not there to be deleted
     /// again.
-    fn delete_and_list(&mut self, layout: Layout) -> Result<(), ProxyError> {
+    fn delete_and_list(&mut self, listing: Listing) -> Result<(), ProxyError> {
         self.delete_stale_chains()?;
-        let listed = listing::listed(layout, self.family)?;
+        let listed = listing::listed(listing, self.family)?;
         self.stale.retain(|chain| listed.chains.contains(chain));
         Ok(())
     }
@@ -272,8 +274,9 @@ impl Table {
 impl Nftables {
     /// A backend with these rules. Nothing is run.
     fn new(descriptor: &'static Descriptor, layout: Layout, options: &Options) -> Self {
+        let listing = options.nftables.listing.unwrap_or(layout.listing());
         let (options, tables) = (options.clone(), Family::ALL.map(Table::new));
-        Self { descriptor, layout, options, tables, families: Families::default() }
+        Self { descriptor, layout, listing, options, tables, families: Families::default() }
     }
 }
 
@@ -288,7 +291,7 @@ impl Backend for Nftables {
     fn probe(&mut self) -> Result<(), ProxyError> {
         self.families.probe(is_ipv6_possible);
         let loaded = nft::apply(PROBE.as_bytes());
-        let listed = loaded.and_then(|_| listing::listed(self.layout, Family::V4));
+        let listed = loaded.and_then(|_| listing::listed(self.listing, Family::V4));
         let remedy = "run it as root with nft 1.0.1 or newer, built with JSON, on a kernel with \
                       nf_tables, nft_chain_nat, nft_ct, nft_fib_ipv4, nft_masq, nft_nat, \
                       nft_numgen and nft_reject_ipv4";
@@ -299,7 +302,7 @@ impl Backend for Nftables {
     fn settle(&mut self, _programmed: &Cluster) -> Result<(), ProxyError> {
         let in_use = self.families.in_use(&self.tables).len();
         let mut tables = self.tables.iter_mut().take(in_use);
-        tables.try_for_each(|table| table.delete_and_list(self.layout))
+        tables.try_for_each(|table| table.delete_and_list(self.listing))
     }
 
     /// Deletes the tables of both families: another process may have left one.
@@ -322,18 +325,18 @@ impl Staged for Nftables {
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
         let is_full = matches!(request, SyncRequest::Full(_));
         let is_first_of_ipv6 = self.families.begin(request, &self.options, is_ipv6_possible);
-        let layout = self.layout;
+        let (layout, listing) = (self.layout, self.listing);
         for table in &mut self.tables {
             if !self.families.are_for(request, table.family) {
                 continue;
             }
             table.is_missing = is_first_of_ipv6 && table.family == Family::V6;
             if !is_full {
-                table.delete_and_list(layout)?;
+                table.delete_and_list(listing)?;
                 continue;
             }
             table.delete_stale_chains()?;
-            table.found = listing::found(layout, table.family)?;
+            table.found = listing::found(layout, listing, table.family)?;
             let Table { found, stale, .. } = table;
             stale.retain(|chain| found.chains.contains(chain));
         }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use generators::{Change, Cluster, Ipv4Net};
 use linux::ToolError;
-use proxies::{Options, ProxyError, SyncRequest};
+use proxies::{Listing, Options, ProxyError, SyncRequest};
 
 use crate::drive::{Drive, full_sync, open};
 use crate::golden;
@@ -79,6 +79,12 @@ macro_rules! layout_tests {
             fn services_may_share_a_vip_and_an_endpoint() {
                 in_new_namespace(|| shared_elements_stay($name));
             }
+
+            #[test]
+            #[ignore = "needs root and netfilter; run by scripts/test"]
+            fn every_way_of_listing_finds_what_is_there() {
+                in_new_namespace(|| every_listing_serves($name));
+            }
         }
     };
 }
@@ -86,6 +92,25 @@ macro_rules! layout_tests {
 layout_tests!(v1_33, "nftables-1.33");
 layout_tests!(v1_36, "nftables-1.36");
 layout_tests!(v1_37, "nftables-1.37");
+
+/// A restart writes what differs from what it listed, so that it must have listed all.
+fn every_listing_serves(name: &str) {
+    let (before, change) = golden::endpoint_replaced();
+    for listing in [Listing::ChainsAndSets, Listing::Terse, Listing::Netlink] {
+        let mut options = options();
+        options.nftables.listing = Some(listing);
+        let mut proxy = open(name, &options);
+        full_sync(&mut *proxy, &before);
+        let step = before.step(vec![change.clone()]).expect("it fits");
+        proxy.apply(&step).expect("a partial sync");
+        let mut restarted = open(name, &options);
+        full_sync(&mut *restarted, step.after());
+        restarted.verify(step.after()).expect("the new Cluster is there");
+        full_sync(&mut *restarted, &before);
+        restarted.verify(&before).expect("nothing of the other is left");
+        restarted.stop().expect("it cleans up");
+    }
+}
 
 /// A partial sync needs the table, which an empty namespace does not have.
 fn refusal_changes_nothing(name: &str) {
