@@ -7,6 +7,7 @@
 use generators::{Cluster, Family, Step};
 use linux::CpuTime;
 
+use crate::account::Account;
 use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::program::{Program, SyncRequest};
@@ -57,6 +58,14 @@ pub trait Backend {
     fn settle(&mut self, programmed: &Cluster) -> Result<(), ProxyError> {
         let _ = programmed;
         Ok(())
+    }
+    /// What a program of somebody else tells of the latest sync. Called outside of timed windows,
+    /// since the program is disturbed. Nothing of our own backends.
+    ///
+    /// # Errors
+    /// It does not answer.
+    fn account(&mut self) -> Result<Option<Account>, ProxyError> {
+        Ok(None)
     }
     /// Removes everything this backend put into the namespace. Repeatable; goes on after an error
     /// and reports it.

@@ -3,6 +3,7 @@
 //! A backend programs the network namespace of the calling thread. It never makes, enters or names
 //! a namespace, and it reads no clock: whoever calls it times the stages of a sync.
 
+mod account;
 mod backend;
 mod backends;
 mod conntrack;
@@ -33,6 +34,7 @@ mod routing;
 mod text;
 mod userspace;
 
+pub use account::Account;
 pub use backend::{Audit, Backend, Maker, Staged};
 pub use backends::{UnknownProxy, also_known, backends, find};
 pub use counters::{CountedRule, Counters, Target};

@@ -82,8 +82,10 @@ pub struct MetricKind {
     pub uses: &'static [Use],
 }
 
-/// Parts of a sync, in the order they happen.
-pub const PARTS: [&str; 5] = ["prepare", "render", "submit", "effective", "aftermath"];
+/// Parts of a sync, in the order they happen. It has stages, or is that of a program of somebody
+/// else.
+pub const PARTS: [&str; 8] =
+    ["start", "list", "sync", "prepare", "render", "submit", "effective", "aftermath"];
 /// Label of all parts of a sync together.
 pub const TOTAL: &str = "total";
 /// Label of what a node does while nobody asks anything of it.
@@ -190,6 +192,18 @@ table! {
     CPU: AMOUNT("cpu", "Processor time"), counts: Counts::Spent, allowed: None;
     /// By how much the kernel's own memory grows in a sync.
     MEMORY_KERNEL: AMOUNT("memory.kernel", "Memory of the kernel"),
+        counts: Counts::Bytes, allowed: None;
+    /// How long a sync takes by a kube-proxy's own clock, label `SYNC.FAMILY.KIND`.
+    OWN_SYNC: ASIDE("own.sync", "Sync by kube-proxy's own clock"),
+        usual_label: "sync.full.ipv4.full";
+    /// What a kube-proxy's process uses for a sync, without the tools that it calls.
+    OWN_CPU: AMOUNT("own.cpu", "Processor time of kube-proxy's own process"),
+        counts: Counts::Spent, allowed: None;
+    /// The most memory that a kube-proxy's process had until then.
+    MEMORY_USER: AMOUNT("memory.user", "Memory of kube-proxy's process, at most"),
+        counts: Counts::Bytes, allowed: None;
+    /// What of its heap is in use then.
+    MEMORY_HEAP: AMOUNT("memory.heap", "Heap of kube-proxy's process"),
         counts: Counts::Bytes, allowed: None;
     /// Making every VIP local, label is the strategy.
     VIP_BIND: ASIDE("vip_bind", "Making all VIPs local"),

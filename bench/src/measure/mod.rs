@@ -4,6 +4,7 @@
 //! runs is decided in `place`. A cell reads no file and writes none: a spec comes in as JSON, an
 //! answer goes out as JSON.
 
+mod account;
 mod append;
 mod baseline;
 mod connect;

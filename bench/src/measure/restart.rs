@@ -16,6 +16,10 @@ pub(super) const RESTART: Kind = Kind {
         metrics::MESSAGES,
         metrics::BYTES,
         metrics::CPU,
+        metrics::OWN_SYNC,
+        metrics::OWN_CPU,
+        metrics::MEMORY_USER,
+        metrics::MEMORY_HEAP,
     ],
     run: |lab, _| {
         lab.load()?;

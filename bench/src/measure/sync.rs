@@ -4,21 +4,24 @@
 //! Parts: `prepare` (fixed state, reading what there is), `render` (user space makes text or
 //! messages), `submit` (until the kernel has taken it), `effective` (from then until a new
 //! connection is answered by the right Endpoint), `aftermath` (what the kernel still does for it
-//! until the node is quiet; not by wall clock, which cannot tell work from waiting). A sync that
-//! cannot be taken apart has the last two, and a total.
+//! until the node is quiet; not by wall clock, which cannot tell work from waiting). A sync of
+//! somebody else's program has no stages, but `start` (of its process, until it asks for what to
+//! program), `list` (until it has it), `sync` (until it says that it is done), and the last two.
 
 use std::borrow::Cow;
 use std::fs;
 use std::sync::mpsc;
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use generators::{Change, ChangeKind, Cluster, Families, Family, Position, Step};
 use lab::guest::mark;
 use linux::CpuTime;
-use proxies::{Backend, Size, Staged, SyncRequest};
+use proxies::{Account, Backend, Size, Staged, SyncRequest};
 use results::metrics::{self, MetricKind};
 use results::{Clock, Metric};
 
+use super::account::{self, Beginning};
 use super::kind::{Kind, Measured};
 use super::lab::{BenchLab, CLIENT_TIMEOUT, Dialled, audit};
 use super::path::PathSpec;
@@ -40,6 +43,10 @@ pub(super) const SYNC: Kind = Kind {
         metrics::MESSAGES,
         metrics::BYTES,
         metrics::CPU,
+        metrics::OWN_SYNC,
+        metrics::OWN_CPU,
+        metrics::MEMORY_USER,
+        metrics::MEMORY_HEAP,
     ],
     run: |lab, spec| with_client(lab, |syncs| syncs.full_and_changes(spec)),
 };
@@ -55,6 +62,8 @@ const FULL_SYNCS_MAX: u64 = 2_000_000_000;
 struct Parts {
     /// The parts of a sync that has stages.
     stages: Option<Stages>,
+    /// How the first sync of somebody else's process began.
+    beginning: Option<Beginning>,
     /// All of them together, or a sync without stages.
     synced: u64,
     /// Missing where no new connection can show it: a removed Service.
@@ -76,6 +85,7 @@ struct Series {
     parts: Vec<Parts>,
     sizes: Vec<Size>,
     spent: Vec<CpuTime>,
+    accounts: Vec<Account>,
 }
 
 /// Runs `work` with servers up and a client that can be told to dial.
@@ -275,6 +285,7 @@ impl Syncs<'_> {
         series: &mut Series,
     ) -> anyhow::Result<()> {
         proxy.ready(request)?;
+        let begun = Instant::now();
         let (mut parts, ended) = match proxy.staged() {
             Some(staged) => self.by_stages(staged, request, series)?,
             None => self.as_a_whole(proxy, request)?,
@@ -290,6 +301,10 @@ impl Syncs<'_> {
             self.verified += 1;
         }
         parts.aftermath = self.watch.map(Watch::until_quiet).transpose()?;
+        if let Some(account) = proxy.account()? {
+            parts.beginning = Beginning::of(&account, begun);
+            series.accounts.push(account);
+        }
         series.parts.push(parts);
         Ok(())
     }
@@ -322,7 +337,7 @@ impl Syncs<'_> {
             submit: submitted - rendered,
         };
         let synced = submitted - started;
-        Ok((Parts { stages: Some(parts), synced, effective: None, aftermath: None }, submitted))
+        Ok((Parts { stages: Some(parts), ..Parts::of(synced) }, submitted))
     }
 
     /// A sync that cannot be taken apart: to `explain`, all of it is `submit`.
@@ -341,10 +356,7 @@ impl Syncs<'_> {
         }
         let ended = clock.now();
         mark::enter::<{ mark::OUTSIDE }>();
-        Ok((
-            Parts { stages: None, synced: ended - started, effective: None, aftermath: None },
-            ended,
-        ))
+        Ok((Parts::of(ended - started), ended))
     }
 }
 
@@ -384,6 +396,16 @@ fn expected_answer(
 }
 
 impl Parts {
+    fn of(synced: u64) -> Self {
+        Self { stages: None, beginning: None, synced, effective: None, aftermath: None }
+    }
+
+    /// Of a sync without stages, all that is no beginning.
+    fn rest(&self) -> Option<u64> {
+        let begun = self.beginning.map_or(0, |Beginning { start, list }| start + list);
+        self.stages.is_none().then(|| self.synced.saturating_sub(begun))
+    }
+
     fn total(&self) -> u64 {
         self.synced + self.effective.unwrap_or(0) + self.aftermath.unwrap_or(0)
     }
@@ -401,11 +423,15 @@ impl Series {
             }
         };
         part(metrics::TOTAL, |p| Some(p.total()));
+        part("start", |p| Some(p.beginning?.start));
+        part("list", |p| Some(p.beginning?.list));
+        part("sync", Parts::rest);
         part("prepare", |p| Some(p.stages?.prepare));
         part("render", |p| Some(p.stages?.render));
         part("submit", |p| Some(p.stages?.submit));
         part("effective", |p| p.effective);
         part("aftermath", |p| p.aftermath);
+        account::report(&self.accounts, sync, clock, metrics);
         if self.sizes.is_empty() {
             return;
         }

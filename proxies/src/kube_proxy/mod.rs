@@ -10,6 +10,7 @@ pub(crate) mod binary;
 mod config;
 mod known;
 mod log;
+mod metrics;
 mod mode;
 mod process;
 
@@ -18,14 +19,15 @@ use std::fs;
 
 use apiserver::{Edits, Limits, Server};
 use generators::{Cluster, Step};
-use linux::IoError;
 use linux::sysctl::{self, Sysctls};
+use linux::{CpuTime, IoError};
 use tempfile::TempDir;
 
 pub use binary::{Binary, Mode, PREFIX};
 pub use config::configuration;
 pub use known::{know, know_by_name, version_of};
 
+use crate::account::Account;
 use crate::backend::{Audit, Backend, Maker};
 use crate::descriptor::Descriptor;
 use crate::differences::Differences;
@@ -33,6 +35,7 @@ use crate::error::ProxyError;
 use crate::options::Options;
 use crate::program::SyncRequest;
 use log::Awaited;
+use metrics::Told;
 use process::Process;
 
 /// A backend that is a kube-proxy.
@@ -45,6 +48,8 @@ struct KubeProxy {
     site: Option<Site>,
     /// What the next Step changes, if it was made ready.
     edits: Option<Edits>,
+    /// What the process had told and used when the latest Step was made ready; nothing before.
+    before: Option<(Told, CpuTime)>,
     sysctls: Vec<(&'static str, String)>,
 }
 
@@ -61,7 +66,8 @@ impl KubeProxy {
     /// Of a descriptor that has a [`Binary`]. Touches nothing.
     fn new(descriptor: &Descriptor, options: &Options) -> Self {
         let (binary, options) = (descriptor.binary, options.clone());
-        Self { binary, options, process: None, site: None, edits: None, sysctls: Vec::new() }
+        let (process, site, edits, before) = (None, None, None, None);
+        Self { binary, options, process, site, edits, before, sysctls: Vec::new() }
     }
 
     fn binary(&self) -> Result<&'static Binary, ProxyError> {
@@ -129,8 +135,11 @@ impl Backend for KubeProxy {
             SyncRequest::Full(cluster) => self.serve(cluster),
             SyncRequest::Incremental(step) => {
                 let limit = self.options.sync_limit;
-                self.running()?.rest(limit)?;
                 self.edits = Some(self.edits(step)?);
+                let told = Told::ask()?;
+                let process = self.running()?;
+                process.rest(limit)?;
+                self.before = Some((told, process.used()?.0));
                 Ok(())
             }
         }
@@ -153,6 +162,7 @@ impl Backend for KubeProxy {
         let mut process = Process::start(&binary.name(), &binary.path, arguments, lock)?;
         process.wait(Awaited::first_syncs(), self.options.sync_limit)?;
         self.process = Some(process);
+        self.before = None;
         Ok(())
     }
 
@@ -173,6 +183,20 @@ impl Backend for KubeProxy {
     fn settle(&mut self, _programmed: &Cluster) -> Result<(), ProxyError> {
         let limit = self.options.sync_limit;
         self.running()?.rest(limit)
+    }
+
+    fn account(&mut self) -> Result<Option<Account>, ProxyError> {
+        let (used, memory_peak_bytes) = self.running()?.used()?;
+        let told = Told::ask()?;
+        let is_first = self.before.is_none();
+        let (earlier, used_before) = self.before.take().unwrap_or_default();
+        Ok(Some(Account {
+            served: self.site.as_ref().filter(|_| is_first).and_then(|site| site.server.served()),
+            syncs: told.since(&earlier),
+            cpu: used - used_before,
+            memory_peak_bytes,
+            heap_bytes: told.heap_bytes,
+        }))
     }
 
     /// Ends the process, lets another one of it clean up, then resets the sysctls.

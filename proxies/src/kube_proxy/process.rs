@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use generators::Family;
-use linux::ToolError;
 use linux::process::{Child, Limits};
+use linux::{CpuTime, IoError, ToolError, usage};
 
 use super::config::MIN_SYNC_MS;
 use super::known::not_started;
@@ -67,6 +67,15 @@ impl Process {
     /// The families that it serves, once it has synced.
     pub(super) fn families(&self) -> &[Family] {
         &self.families
+    }
+
+    /// What it has used until now, and the most memory that it had at a time, bytes.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(super) fn used(&self) -> Result<(CpuTime, u64), IoError> {
+        let pid = self.child.as_ref().map_or(0, Child::pid);
+        Ok((usage::of_process(pid)?, usage::peak_bytes(pid)?))
     }
 
     /// Waits until all that is awaited is synced.

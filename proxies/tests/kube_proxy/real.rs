@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use generators::{Change, Cluster};
 use proxies::kube_proxy::{Mode, know, version_of};
-use proxies::{Backend, Descriptor, Options, SyncRequest};
+use proxies::{Account, Backend, Descriptor, Options, SyncRequest};
 
 use crate::golden;
 use crate::netns::in_new_namespace;
@@ -70,6 +71,18 @@ fn audit(proxy: &mut dyn Backend, cluster: &Cluster) {
     verdict.expect("what is programmed is what ours programs");
 }
 
+fn account(proxy: &mut dyn Backend) -> Account {
+    let account = proxy.account().expect("it answers").expect("a program of somebody else");
+    assert!(account.cpu.ns > 0 && account.memory_peak_bytes > account.heap_bytes, "{account:?}");
+    assert!(account.heap_bytes > 1 << 20, "{account:?}");
+    account
+}
+
+/// Whether a sync of this family took its time.
+fn tells(account: &Account, family: &str) -> bool {
+    account.syncs.iter().any(|(label, took)| label.starts_with(family) && !took.is_zero())
+}
+
 fn follows_changes(mode: Mode) {
     in_new_namespace(|| {
         let before = programmed();
@@ -79,9 +92,17 @@ fn follows_changes(mode: Mode) {
         proxy.ready(&SyncRequest::Full(&cluster)).expect("the API");
         proxy.start(&cluster).expect("a full sync");
         assert!(programmed().contains("172.30.0.41"));
+        let account = account(&mut *proxy);
+        assert!(account.served.is_some_and(|served| served.asked < served.listed));
+        let families = ["ipv4", "ipv6"].map(|family| tells(&account, family));
+        assert_eq!(families, [true; 2], "{account:?}");
         audit(&mut *proxy, &cluster);
         let cluster = sync(&mut *proxy, &cluster, replaced());
         assert!(programmed().contains("10.180.0.33"));
+        let account = self::account(&mut *proxy);
+        let is_partial = |(label, _): &(String, Duration)| label == "ipv4.partial";
+        assert!(account.served.is_none() && account.syncs.iter().all(is_partial), "{account:?}");
+        assert!(tells(&account, "ipv4"), "{account:?}");
         let cluster = sync(&mut *proxy, &cluster, added());
         let now = programmed();
         assert!(now.contains("172.30.0.47") && now.contains("10.180.0.7"));

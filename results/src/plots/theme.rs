@@ -59,7 +59,10 @@ const NAMED: [(&str, Paint); 12] = [
 /// What is no proxy, or one that nobody knows.
 pub(crate) const OTHER: Paint = paint((0x8c, 0x56, 0x4b), "#cd9f94");
 
-const PARTS: [(&str, Paint); 5] = [
+const PARTS: [(&str, Paint); 8] = [
+    ("start", paint((0xb9, 0x8a, 0x5e), "#8a6a4c")),
+    ("list", paint((0xc9, 0xc0, 0x6a), "#8f8a4e")),
+    ("sync", paint((0x5a, 0x6f, 0x9a), "#7d93c0")),
     ("prepare", paint((0xa6, 0xae, 0xb8), "#6a737e")),
     ("render", paint((0xe6, 0x9f, 0x01), "#e6a117")),
     ("submit", paint((0x33, 0x6e, 0xa8), "#5b93c9")),

@@ -31,6 +31,7 @@ pub(crate) fn sync_parts(group: &Group<'_>) -> Option<Table> {
         .map(|part| (part.to_owned(), SYNC_FULL.name, part, 0.5))
         .collect();
     let note = "prepare: reading what is there; render: making text or messages; submit: handing them over until the kernel returns; \
+                of a kube-proxy, start: until its process asks for Services, list: until it has them, sync: until it is done; \
                 effective: until a new connection is answered by the right endpoint; aftermath: what the kernel still does for it until the node is quiet.";
     by_size(group, "Parts of a full sync", note, &columns)
 }
