@@ -234,6 +234,11 @@ fn profiled(metric: &str, label: &str) -> anyhow::Result<(Sample, &'static [u8])
         "submit" => &[region::SUBMIT],
         "effective" => EFFECTIVE,
         "aftermath" => &[region::AFTERMATH],
+        "start" | "list" | "sync" => {
+            bail!(
+                "{metric}: {label} is a part within a kube-proxy, which is not told apart; take total"
+            )
+        }
         _ => bail!("{metric}: label {label} is none of total, {}", metrics::PARTS.join(", ")),
     };
     Ok((sample, regions))
