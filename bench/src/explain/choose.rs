@@ -182,8 +182,7 @@ fn usual_metric(measure: &str) -> MetricKind {
 
 /// The measure that gives a metric.
 fn measure_of(metric: &str) -> Measure {
-    let gives =
-        |measure: &Measure| measure::of(*measure).emits.iter().any(|kind| kind.name == metric);
+    let gives = |measure: &Measure| measure::of(*measure).gives().any(|kind| kind.name == metric);
     Measure::ALL.into_iter().find(gives).unwrap_or(Measure::Connect)
 }
 

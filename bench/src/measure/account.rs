@@ -6,6 +6,10 @@ use proxies::Account;
 use results::metrics::{self, MetricKind};
 use results::{Clock, Metric};
 
+/// What a measure of syncs gives of a program of somebody else.
+pub(super) const EMITS: [MetricKind; 4] =
+    [metrics::OWN_SYNC, metrics::OWN_CPU, metrics::MEMORY_USER, metrics::MEMORY_HEAP];
+
 /// How the first sync of a process began: it started, and was told what to program. On either
 /// clock, since a guest's nanosecond is an instruction.
 #[derive(Debug, Clone, Copy)]

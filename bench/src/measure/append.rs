@@ -19,6 +19,7 @@ pub(super) const APPEND: Kind = Kind {
     // Each of ten calls reads and writes the tables.
     cost: |cell| 10 * cell.sync(),
     emits: &[metrics::APPEND],
+    emits_of_programs: &[],
     run: |lab, _| run(lab),
 };
 

@@ -22,6 +22,7 @@ pub(super) const BASELINE: Kind = Kind {
     takes_paths: false,
     cost: |cell| 2 * cell.sync() + cell.changes(),
     emits: &[metrics::BASELINE],
+    emits_of_programs: &[],
     run,
 };
 

@@ -25,6 +25,7 @@ pub(super) const CONNECT: Kind = Kind {
         metrics::HARNESS_CLOCK,
         metrics::HARNESS_SAMPLE,
     ],
+    emits_of_programs: &[],
     run,
 };
 /// Metrics of the phases of a connection, in their order.

@@ -14,6 +14,7 @@ pub(super) const HTTP: Kind = Kind {
     takes_paths: true,
     cost: |cell| cell.sync() + cell.connections(cell.spec().load.http_connections),
     emits: &PHASES,
+    emits_of_programs: &[],
     run,
 };
 /// Metrics of the phases of a connection, in their order.

@@ -17,8 +17,17 @@ pub struct Kind {
     pub cost: fn(&Estimate<'_>) -> u64,
     /// What it gives, the metric that it is first of all about at the head.
     pub emits: &'static [MetricKind],
+    /// What it gives beside that where the proxy is a program of somebody else.
+    pub emits_of_programs: &'static [MetricKind],
     /// Measures; on a thread in the node's namespace.
     pub(super) run: fn(&BenchLab, &CellSpec) -> anyhow::Result<Measured>,
+}
+
+impl Kind {
+    /// All that it may give.
+    pub fn gives(&self) -> impl Iterator<Item = &'static MetricKind> {
+        self.emits.iter().chain(self.emits_of_programs)
+    }
 }
 
 /// Metrics of a measure and how many connections were verified beside them.

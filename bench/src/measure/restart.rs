@@ -2,6 +2,7 @@
 
 use results::metrics;
 
+use super::account;
 use super::kind::Kind;
 use super::sync::{Syncs, with_client};
 
@@ -16,11 +17,8 @@ pub(super) const RESTART: Kind = Kind {
         metrics::MESSAGES,
         metrics::BYTES,
         metrics::CPU,
-        metrics::OWN_SYNC,
-        metrics::OWN_CPU,
-        metrics::MEMORY_USER,
-        metrics::MEMORY_HEAP,
     ],
+    emits_of_programs: &account::EMITS,
     run: |lab, _| {
         lab.load()?;
         with_client(lab, Syncs::restart)

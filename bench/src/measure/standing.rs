@@ -17,6 +17,7 @@ pub(super) const STANDING: Kind = Kind {
     takes_paths: false,
     cost: |cell| cell.sync() + 10_000,
     emits: &[metrics::PAUSE, metrics::STANDING],
+    emits_of_programs: &[],
     run: |lab, _| run(lab),
 };
 

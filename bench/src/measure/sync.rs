@@ -43,11 +43,8 @@ pub(super) const SYNC: Kind = Kind {
         metrics::MESSAGES,
         metrics::BYTES,
         metrics::CPU,
-        metrics::OWN_SYNC,
-        metrics::OWN_CPU,
-        metrics::MEMORY_USER,
-        metrics::MEMORY_HEAP,
     ],
+    emits_of_programs: &account::EMITS,
     run: |lab, spec| with_client(lab, |syncs| syncs.full_and_changes(spec)),
 };
 

@@ -19,6 +19,7 @@ pub(super) const VIP_BIND: Kind = Kind {
     takes_paths: false,
     cost: |cell| cell.sync(),
     emits: &[metrics::VIP_BIND, metrics::MESSAGES],
+    emits_of_programs: &[],
     run: |lab, _| run(lab),
 };
 

@@ -19,6 +19,7 @@ pub(super) const VIP_LAYOUT: Kind = Kind {
     takes_paths: false,
     cost: |cell| 2 * (cell.sync() + cell.connections(cell.spec().load.connections)),
     emits: &[metrics::LAYOUT_CONNECT, metrics::LAYOUT_BUCKET_SERVICES],
+    emits_of_programs: &[],
     run,
 };
 

@@ -17,6 +17,7 @@ pub(super) const WALK: Kind = Kind {
     takes_paths: false,
     cost: |cell| cell.sync(),
     emits: &[metrics::RULES_WALKED],
+    emits_of_programs: &[],
     run,
 };
 

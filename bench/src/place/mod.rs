@@ -150,9 +150,9 @@ impl Places {
 /// # Errors
 /// A metric that the measure does not declare.
 fn compacted(spec: &CellSpec, mut answer: CellAnswer) -> anyhow::Result<CellAnswer> {
-    let declared = crate::measure::of(spec.measure).emits;
+    let measure = crate::measure::of(spec.measure);
     for metric in &answer.metrics {
-        let known = declared.iter().any(|kind| kind.is_of(metric, spec.labels.clock));
+        let known = measure.gives().any(|kind| kind.is_of(metric, spec.labels.clock));
         anyhow::ensure!(
             known,
             "the cell gave {} {} in {}, which the measure {} does not declare: this is a fault of vipbench",

@@ -91,7 +91,7 @@ pub(super) fn run(args: &CapacitySearchArgs) -> anyhow::Result<ExitCode> {
 /// A limit on what no cell gives would be found out after the first, and minutes.
 fn must_be_measured(slo: &Slo, measures: &[Measure]) -> anyhow::Result<()> {
     let gives = |measure: &Measure, metric: &str| {
-        measure::of(*measure).emits.iter().any(|kind| kind.name == metric)
+        measure::of(*measure).gives().any(|kind| kind.name == metric)
     };
     for metric in slo.metrics() {
         if !measures.iter().any(|measure| gives(measure, metric)) {
