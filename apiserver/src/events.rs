@@ -1,5 +1,5 @@
-//! Events that clients record and record again, the one thing that they may write. Those of events.k8s.io/v1 are
-//! kept as core/v1 ones, which `kubectl` reads
+//! Events that clients record and record again, the one thing that they may write. Those of
+//! events.k8s.io/v1 are kept as core/v1 ones, which `kubectl` reads
 //! (`pkg/apis/events/v1/conversion.go`, Kubernetes 1.35).
 
 use hyper::StatusCode;

@@ -60,8 +60,8 @@ pub struct Descriptor {
     pub forwarding: &'static [Forwarding],
     /// How it chooses among the Endpoints of a Service.
     pub spread: Spread,
-    /// Why Endpoints see the node in place of every client, if they do: the backend connects to them
-    /// itself.
+    /// Why Endpoints see the node in place of every client, if they do: the backend connects to
+    /// them itself.
     pub hides_clients: Option<&'static str>,
     /// Where it is known to do something else than Kubernetes has it.
     pub deviations: &'static [Deviation],

@@ -29,9 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Dials of one namespace at a time.
 const AT_A_TIME: usize = 64;
 /// The ports to dial from, in turn. A node remembers a connection for some seconds after its end,
-/// and under IPVS another one from the same port to the same Endpoint, by another VIP or by none, is
-/// taken for the first. The kernel's own choice goes by whom it dials, so two may get one port. They
-/// lie between those of servers, a kube-proxy's own among them, and node ports.
+/// and under IPVS another one from the same port to the same Endpoint, by another VIP or by none,
+/// is taken for the first. The kernel's own choice goes by whom it dials, so two may get one port.
+/// They lie between those of servers, a kube-proxy's own among them, and node ports.
 const PORTS: Range<u16> = 12_000..30_000;
 static DIALLED: AtomicU16 = AtomicU16::new(0);
 /// Longest answer of a server.

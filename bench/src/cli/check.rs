@@ -39,8 +39,8 @@ pub struct CheckArgs {
     /// Proxy to check (repeatable) [default: all]
     #[arg(long = "proxy", value_name = "NAME")]
     pub proxies: Vec<String>,
-    /// A kube-proxy to check as a proxy too, in modes iptables and nftables unless proxies are named,
-    /// such as `kube-proxy-ipvs` (repeatable, one a version)
+    /// A kube-proxy to check as a proxy too, in modes iptables and nftables unless proxies are
+    /// named, such as `kube-proxy-ipvs` (repeatable, one a version)
     #[arg(long = "kube-proxy", value_name = "PATH")]
     pub kube_proxies: Vec<PathBuf>,
     /// `host`, this machine's own kernel in throw-away namespaces, or one guest kernel, as for

@@ -69,8 +69,8 @@ pub struct RunArgs {
     /// Proxy to run (repeatable; replaces the scenario's)
     #[arg(long = "proxy", value_name = "NAME")]
     pub proxies: Vec<String>,
-    /// A kube-proxy to run as a proxy, in modes iptables and nftables unless proxies are named, such
-    /// as `kube-proxy-ipvs` (repeatable, one a version; replaces the scenario's)
+    /// A kube-proxy to run as a proxy, in modes iptables and nftables unless proxies are named,
+    /// such as `kube-proxy-ipvs` (repeatable, one a version; replaces the scenario's)
     #[arg(long = "kube-proxy", value_name = "PATH")]
     pub kube_proxies: Vec<PathBuf>,
     /// Numbers of Services, such as `100,1_000` (repeatable; replaces the scenario's)

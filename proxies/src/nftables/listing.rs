@@ -1,8 +1,8 @@
 //! What a sync reads of the namespace before it writes: names of chains, and on a full sync
 //! elements of sets and maps.
 //!
-//! Read as a kube-proxy reads it, since it pays for it on every sync (the end of `syncProxyRules` in
-//! pkg/proxy/nftables/proxier.go and `List` of sigs.k8s.io/knftables): the three ways are in
+//! Read as a kube-proxy reads it, since it pays for it on every sync (the end of `syncProxyRules`
+//! in pkg/proxy/nftables/proxier.go and `List` of sigs.k8s.io/knftables): the three ways are in
 //! `options.rs`. What `nft` prints is not trusted.
 
 use std::collections::HashMap;
