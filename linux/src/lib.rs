@@ -5,6 +5,7 @@
 //! labs or results.
 
 pub mod capture;
+pub mod cgroup;
 mod error;
 pub mod netlink;
 pub mod netns;

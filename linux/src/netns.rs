@@ -6,12 +6,15 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread::{Builder, scope};
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+
+use crate::IoError;
 
 /// Why a namespace could not be made or entered.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +88,27 @@ impl Namespace {
             Ok(work())
         })
     }
+}
+
+/// The number by which the kernel's programs know the network namespace of the calling thread. It is
+/// never used again while the machine runs.
+///
+/// # Errors
+/// A kernel before 5.14, which does not tell.
+pub fn cookie() -> Result<u64, IoError> {
+    // `SO_NETNS_COOKIE` (include/uapi/asm-generic/socket.h, Linux 5.14), which libc does not have.
+    const NETNS_COOKIE: libc::c_int = 71;
+    let failed = || IoError::of("ask for", "the cookie of the network namespace");
+    let (family, kind) = (AddressFamily::INET, SocketType::DGRAM);
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None);
+    let socket = socket.map_err(|errno| failed()(errno.into()))?;
+    let (mut cookie, mut bytes) = (0_u64, 8);
+    // SAFETY: the kernel writes at most `bytes` bytes to `cookie`, which has so many.
+    let result = unsafe {
+        let to = (&raw mut cookie).cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, NETNS_COOKIE, to, &raw mut bytes)
+    };
+    if result == 0 { Ok(cookie) } else { Err(failed()(io::Error::last_os_error())) }
 }
 
 /// Runs `work` on a thread called `label` and waits for it.

@@ -3,10 +3,10 @@
 use std::sync::{PoisonError, RwLock};
 
 use crate::descriptor::Descriptor;
-use crate::{iptables, ipvs, ipvs_kube_proxy, nftables, none, userspace};
+use crate::{ebpf, iptables, ipvs, ipvs_kube_proxy, nftables, none, userspace};
 
 /// Every backend of this crate, the control first: the order of tables and legends.
-static OWN: [&Descriptor; 9] = [
+static OWN: [&Descriptor; 10] = [
     &none::NONE,
     &iptables::LEGACY,
     &iptables::NFT,
@@ -16,6 +16,7 @@ static OWN: [&Descriptor; 9] = [
     &nftables::V1_36,
     &nftables::V1_37,
     &userspace::USERSPACE,
+    &ebpf::EBPF,
 ];
 
 /// Backends that this process was told of.

@@ -11,6 +11,7 @@ mod counters;
 mod descriptor;
 mod deviations;
 mod differences;
+mod ebpf;
 mod error;
 mod families;
 pub mod features;

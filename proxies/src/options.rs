@@ -25,6 +25,9 @@ pub struct Options {
     /// The addresses that `NodePort`s answer on (`--nodeport-addresses`). Empty: every local
     /// address.
     pub node_addresses: Vec<IpAddr>,
+    /// Network namespaces of the node's pods, by cookie (`linux::netns::cookie`), for what acts on
+    /// sockets.
+    pub pod_namespaces: Vec<u64>,
     /// Program an empty namespace the quickest way there is, for measures that start from a synced
     /// node. No sync that is measured has this.
     pub quick_start: bool,
@@ -76,6 +79,7 @@ impl Default for Options {
             local_cidrs: vec![Ipv4Net::new_assert(Ipv4Addr::new(10, 128, 0, 0), 9).into()],
             masquerade_all: false,
             node_addresses: Vec::new(),
+            pod_namespaces: Vec::new(),
             quick_start: false,
             xtables_lock: None,
             sync_limit: TOOL_DEADLINE,

@@ -4,6 +4,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use aya::Pod;
+use aya::maps::{HashMap, Map, MapData, loaded_maps};
+
 const ROUTE_LOCALNET: &str = "/proc/sys/net/ipv4/conf/all/route_localnet";
 /// Settings that are 0 in a new namespace and 1 under the IPVS backend.
 pub const SYSCTLS: [&str; 4] =
@@ -30,6 +33,7 @@ pub fn state() -> Vec<String> {
     } else {
         lines.extend(local_routes());
     }
+    lines.extend(translations());
     lines
 }
 
@@ -157,6 +161,37 @@ fn local_routes() -> Vec<String> {
     let text = output("ip route show table local");
     let own = text.lines().filter(|line| line.contains("proto 118"));
     own.map(|line| format!("ip route show table local: {}", line.trim())).collect()
+}
+
+/// What programs of eBPF know of this namespace: each address of a Service, and its Endpoints, as
+/// the bytes that they are in maps.
+fn translations() -> Vec<String> {
+    let namespace = linux::netns::cookie().expect("a cookie");
+    let namespaces: Vec<HashMap<MapData, u64, u32>> = maps_named("namespaces");
+    let scope = namespaces.iter().find_map(|map| map.get(&namespace, 0).ok());
+    let Some(scope) = scope else { return Vec::new() };
+    let services: Vec<HashMap<MapData, [u8; 24], [u32; 2]>> = maps_named("services");
+    let endpoints: Vec<HashMap<MapData, [u32; 2], [u8; 20]>> = maps_named("endpoints");
+    let mut lines = Vec::new();
+    for (key, [id, count]) in services.iter().flat_map(HashMap::iter).filter_map(Result::ok) {
+        let (place, of) = key.split_at(20);
+        if of != scope.to_ne_bytes() {
+            continue;
+        }
+        let endpoint = |number| endpoints.iter().find_map(|map| map.get(&[id, number], 0).ok());
+        let all: Vec<_> = (0..count).map(endpoint).collect();
+        lines.push(format!("eBPF {place:?}: {all:?}"));
+    }
+    lines.sort_unstable();
+    lines
+}
+
+/// Every map of that name in the kernel; numbers of Services are those of one process.
+fn maps_named<K: Pod, V: Pod>(name: &str) -> Vec<HashMap<MapData, K, V>> {
+    let infos = loaded_maps().filter_map(Result::ok);
+    let own = infos.filter(|info| info.name_as_str() == Some(name));
+    let data = own.filter_map(|info| MapData::from_id(info.id()).ok());
+    data.filter_map(|data| HashMap::try_from(Map::HashMap(data)).ok()).collect()
 }
 
 fn steady(line: &str) -> String {
