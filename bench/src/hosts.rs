@@ -3,13 +3,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use generators::{Family, FrontendKind, Service};
 use lab::IpNet;
-use lab::topology::{Holding, Member};
-use linux::netns::Namespace;
+use lab::topology::{Holding, Member, Source, Topology};
+use linux::netns::{self, Namespace};
 use linux::sysctl::Sysctls;
 use proxies::ipvs::Forwarding;
+use proxies::{Acts, Descriptor};
 
 /// The address of a family that a host is known at.
 ///
@@ -21,6 +22,42 @@ pub(crate) fn own(host: &Member, family: Family) -> anyhow::Result<IpAddr> {
         Family::V6 => host.ipv6().map(IpAddr::from),
     };
     address.with_context(|| format!("{} has no {family} address", host.namespace.label()))
+}
+
+/// The namespaces of the node's pods by cookie, for a proxy that acts on sockets: all hosts that are
+/// neither the node nor `outside` nor on another node. Another proxy is told of none.
+///
+/// # Errors
+/// A kernel that does not tell cookies.
+pub(crate) fn pod_namespaces(
+    proxy: &Descriptor,
+    topology: &Topology,
+    outside: Option<&Member>,
+) -> anyhow::Result<Vec<u64>> {
+    if proxy.acts == Acts::OnPackets {
+        return Ok(Vec::new());
+    }
+    let is = |host: &Member, other: &Member| std::ptr::eq(host, other);
+    let is_pod = |host: &&Member| {
+        let is_outside = outside.is_some_and(|outside| is(host, outside));
+        !host.is_remote && !is(host, topology.node_host()) && !is_outside
+    };
+    let pods = topology.hosts.iter().filter(is_pod);
+    pods.map(|pod| Ok(pod.namespace.enter(netns::cookie)??)).collect()
+}
+
+/// Whether a proxy serves connections from a source at all.
+///
+/// # Errors
+/// It does not.
+pub(crate) fn must_reach(proxy: &Descriptor, source: Source) -> anyhow::Result<()> {
+    let is_outside = matches!(source, Source::Outside | Source::OtherNodePod);
+    ensure!(
+        proxy.acts == Acts::OnPackets || !is_outside,
+        "proxy {} acts on sockets of the node and its pods, and source `{source}` is neither",
+        proxy.name
+    );
+    Ok(())
 }
 
 /// Address number `number` of a network, counted from the network's own, 0.

@@ -19,7 +19,7 @@ use crate::program::{Program, SyncRequest};
 /// is gone, and an audit succeeds; `start` on a namespace that holds the same Cluster changes
 /// nothing that an audit sees; `stop` leaves a namespace like the one `start` met, and may be
 /// repeated.
-pub trait Backend {
+pub trait Backend: Send {
     /// Tries, in the current namespace, whether this kernel and these tools can do it at all.
     ///
     /// # Errors

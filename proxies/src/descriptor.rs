@@ -54,15 +54,16 @@ pub struct Descriptor {
     pub needs_local_vips: bool,
     /// Whether a dummy link is its only way to make VIPs such addresses.
     pub binds_by_link_alone: bool,
+    /// What it translates.
+    pub acts: Acts,
     /// Whether it programs Services of IPv4 alone.
     pub has_ipv4_alone: bool,
     /// How it can get packets to Endpoints.
     pub forwarding: &'static [Forwarding],
     /// How it chooses among the Endpoints of a Service.
     pub spread: Spread,
-    /// Why Endpoints see the node in place of every client, if they do: the backend connects to
-    /// them itself.
-    pub hides_clients: Option<&'static str>,
+    /// Whose address Endpoints see.
+    pub endpoints_see: Sees,
     /// Where it is known to do something else than Kubernetes has it.
     pub deviations: &'static [Deviation],
     /// What a sync takes, by the numbers of Services and of Endpoints.
@@ -71,6 +72,15 @@ pub struct Descriptor {
     pub binary: Option<&'static Binary>,
     /// Makes the backend; [`Descriptor::open`] calls it.
     pub open: Open,
+}
+
+/// What a proxy translates, and so whose connections it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acts {
+    /// Packets that come through the node, whoever sends them.
+    OnPackets,
+    /// Sockets of the node and its pods, whose namespaces it is told; nobody else's.
+    OnSockets,
 }
 
 /// How a proxy chooses among the Endpoints of a Service.
@@ -82,10 +92,21 @@ pub enum Spread {
     InTurn,
 }
 
+/// Whose address Endpoints see: a client's or the node's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sees {
+    /// As Kubernetes has it.
+    AsTheyMust,
+    /// Always the node's, since the backend connects to them itself; why, with its source.
+    Node(&'static str),
+    /// Always the client's, since nothing is masqueraded; why, with its source.
+    Client(&'static str),
+}
+
 /// Something else than Kubernetes has it, in the words of `vipbench check`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deviation {
-    /// The behaviours.
+    /// The behaviours; empty: any.
     pub subjects: &'static [&'static str],
     /// Who dials; empty: anybody.
     pub sources: &'static [&'static str],
@@ -186,10 +207,11 @@ impl Descriptor {
             bucket_services: None,
             needs_local_vips: false,
             binds_by_link_alone: false,
+            acts: Acts::OnPackets,
             has_ipv4_alone: false,
             forwarding: &[Forwarding::Nat],
             spread: Spread::Even,
-            hides_clients: None,
+            endpoints_see: Sees::AsTheyMust,
             deviations: &[],
             cost: |_, _| Cost { sync: 300, per_1000_endpoints: 700, ..Cost::NOTHING },
             binary: None,
@@ -210,7 +232,7 @@ impl Descriptor {
     /// Whether connections go through the backend itself, which must then stay while they are made;
     /// else what it has programmed is enough.
     pub fn forwards_itself(&self) -> bool {
-        self.hides_clients.is_some()
+        matches!(self.endpoints_see, Sees::Node(_))
     }
 
     /// Whether it programs nothing and clients dial Endpoints: the floor under every number.

@@ -151,3 +151,40 @@ pub(crate) const USERSPACE: &[Deviation] = &[
         reason: "the VIP is local and nobody listens, so the node refuses (tcp_v4_rcv in net/ipv4/tcp_ipv4.c, Linux 6.1)",
     },
 ];
+
+/// Why every Endpoint of `ebpf` sees its client.
+pub(crate) const NO_MASQUERADE: &str = "the socket itself goes to the Endpoint, so nothing needs to be masqueraded, also where an Endpoint \
+                                        dials itself (__cgroup_bpf_run_filter_sock_addr in kernel/bpf/cgroup.c, Linux 6.1)";
+
+/// Of translation when a socket connects.
+pub(crate) const EBPF: &[Deviation] = &[
+    Deviation {
+        subjects: &["no-endpoints", "not-ready", "internal-local-away"],
+        sources: &[],
+        frontends: &[],
+        came: "Operation not permitted",
+        reason: "a program that refuses makes connect fail with EPERM; other errors are for kernels from 6.1 on \
+                 (cgroup_bpf_run_filter in kernel/bpf/cgroup.c, Linux 6.1)",
+    },
+    Deviation {
+        subjects: &["source-ranges"],
+        sources: &[],
+        frontends: &["load-balancer IP"],
+        came: "an answer by ",
+        reason: "ranges are for clients outside, whom the proxy does not serve; it admits the node and its pods (docs/proxies.md)",
+    },
+    Deviation {
+        subjects: &["affinity"],
+        sources: &[],
+        frontends: &[],
+        came: "",
+        reason: "the proxy keeps no session affinity: each connection is given any Endpoint (docs/proxies.md)",
+    },
+    Deviation {
+        subjects: &["udp-replaced"],
+        sources: &[],
+        frontends: &[],
+        came: "before: an answer by ",
+        reason: "a socket of UDP that is connected goes on to the Endpoint that it was given (docs/proxies.md)",
+    },
+];

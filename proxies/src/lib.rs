@@ -40,7 +40,7 @@ pub use backend::{Audit, Backend, Maker, Staged};
 pub use backends::{UnknownProxy, also_known, backends, find};
 pub use counters::{CountedRule, Counters, Target};
 pub use descriptor::{
-    Admin, Append, Cost, Descriptor, Deviation, Format, Open, Reading, Spread, Tool,
+    Acts, Admin, Append, Cost, Descriptor, Deviation, Format, Open, Reading, Sees, Spread, Tool,
 };
 pub use differences::Differences;
 pub use error::ProxyError;

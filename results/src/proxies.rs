@@ -12,9 +12,9 @@ pub(crate) const CONTROL: &str = "none";
 
 /// Names of colours (`plots::theme`), in the order in which proxies without a colour of their own
 /// get them.
-pub(crate) const PALETTE: [&str; 12] = [
+pub(crate) const PALETTE: [&str; 13] = [
     "grey", "orange", "pink", "blue", "green", "olive", "violet", "sky", "gold", "rust", "teal",
-    "plum",
+    "plum", "crimson",
 ];
 
 /// The proxies of one or several runs.

@@ -1,22 +1,17 @@
 //! What is known of proxies: outcomes that differ from what must come, each with its reason and
 //! source.
 
-use proxies::Descriptor;
+use lab::topology::Source;
+use proxies::{Descriptor, Sees};
 use results::check::{Probe, Verdict};
 
 use super::expectation::Peer;
 use super::paths::Dialled;
 
-/// Marks an unexpected probe that is known of this proxy, and a good one of a proxy that hides
-/// clients where a client must be seen.
+/// Marks an unexpected probe that is known of this proxy, and a good one where the proxy is known to
+/// show an Endpoint somebody else than it must.
 pub fn known(proxy: &Descriptor, probe: &mut Probe) {
-    let must_see = || {
-        let is_proxied = probe.frontend != Dialled::Endpoint.to_string();
-        is_proxied && probe.expected.contains(&Peer::Caller.to_string())
-    };
-    if let (Verdict::Good, Some(reason)) = (probe.verdict, proxy.hides_clients)
-        && must_see()
-    {
+    if let (Verdict::Good, Some(reason)) = (probe.verdict, other_peer(proxy, probe)) {
         probe.verdict = Verdict::Known;
         probe.reason = Some(reason.to_owned());
     }
@@ -25,7 +20,7 @@ pub fn known(proxy: &Descriptor, probe: &mut Probe) {
     }
     let names = |names: &[&str], name: &str| names.is_empty() || names.contains(&name);
     let deviation = proxy.deviations.iter().find(|one| {
-        one.subjects.contains(&probe.subject.as_str())
+        names(one.subjects, &probe.subject)
             && names(one.sources, &probe.source)
             && names(one.frontends, &probe.frontend)
             && probe.came.starts_with(one.came)
@@ -33,6 +28,22 @@ pub fn known(proxy: &Descriptor, probe: &mut Probe) {
     if let Some(deviation) = deviation {
         probe.verdict = Verdict::Known;
         probe.reason = Some(deviation.reason.to_owned());
+    }
+}
+
+/// Why an Endpoint sees somebody else than it must.
+fn other_peer(proxy: &Descriptor, probe: &Probe) -> Option<&'static str> {
+    let is_proxied = probe.frontend != Dialled::Endpoint.to_string();
+    let must_see = |peer: Peer| is_proxied && probe.expected.contains(&peer.to_string());
+    match proxy.endpoints_see {
+        Sees::Node(reason) if must_see(Peer::Caller) => Some(reason),
+        // The node's own connections come from the node.
+        Sees::Client(reason)
+            if must_see(Peer::Node) && probe.source != Source::Node.to_string() =>
+        {
+            Some(reason)
+        }
+        _ => None,
     }
 }
 
@@ -67,17 +78,19 @@ mod tests {
     }
 
     #[test]
-    fn a_hidden_client_is_known_where_it_must_be_seen_and_of_that_proxy_alone() {
+    fn another_peer_is_known_where_it_must_not_be_and_of_that_proxy_alone() {
         let verdict = |proxy: &str, expected: &str| {
             let mut probe = probe("pod", "an answer by 10.128.0.2:8080, which saw 10.128.0.1");
             (probe.expected, probe.verdict) = (expected.to_owned(), Verdict::Good);
             known(proxies::find(proxy).unwrap(), &mut probe);
             probe.verdict
         };
-        let (caller, node) = ("by 10.128.0.2:8080, which sees the caller's address", "refused");
-        assert_eq!(verdict("userspace", caller), Verdict::Known);
-        assert_eq!(verdict("userspace", node), Verdict::Good);
-        assert_eq!(verdict("ipvs", caller), Verdict::Good);
+        let [caller, node] = ["the caller's address", "the node's"]
+            .map(|peer| format!("by 10.128.0.2:8080, which sees {peer}"));
+        let of = |proxy: &str| [verdict(proxy, &caller), verdict(proxy, &node)];
+        assert_eq!(of("userspace"), [Verdict::Known, Verdict::Good]);
+        assert_eq!(of("ebpf"), [Verdict::Good, Verdict::Known]);
+        assert_eq!(of("ipvs"), [Verdict::Good; 2]);
     }
 
     #[test]

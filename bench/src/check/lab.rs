@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, ensure};
-use generators::{Cluster, Endpoint, Family, IpNet, Protocol};
+use generators::{Cluster, Endpoint, Family, FrontendKind, IpNet, Protocol};
 use lab::topology::{Member, Preset, Ranges, Shape, Source, Topology};
 use linux::netns::Namespace;
+use proxies::{Descriptor, Sees};
 
 use super::expectation::Caller;
 use super::server::Listening;
-use crate::hosts::{nth, own};
+use crate::hosts::{must_reach, nth, own};
 
 /// Endpoint pods of this node, or that stand for those of another.
 const PODS: usize = 2;
@@ -38,8 +39,8 @@ pub struct Site {
     pub node: IpAddr,
     /// All of the node's.
     pub node_addresses: Vec<IpAddr>,
-    /// Whether the proxy is known to put one of these in the place of every caller's.
-    pub hides_clients: bool,
+    /// Whose address Endpoints of the proxy are known to see.
+    pub sees: Sees,
     /// Who dials.
     pub dialers: Vec<Dialer>,
 }
@@ -88,7 +89,7 @@ impl CheckLab {
     ///
     /// # Errors
     /// A topology without the hosts that a check needs.
-    pub fn site(&self, family: Family, hides_clients: bool) -> anyhow::Result<Site> {
+    pub fn site(&self, family: Family, proxy: &Descriptor) -> anyhow::Result<Site> {
         let own = |member: &Member| own(member, family);
         let pods = |remote: bool| {
             let of_node = self.topology.endpoint_hosts().filter(move |pod| pod.is_remote == remote);
@@ -111,12 +112,12 @@ impl CheckLab {
             away: pair(&away)?,
             node: own(node)?,
             node_addresses,
-            hides_clients,
-            dialers: self.dialers(family)?,
+            sees: proxy.endpoints_see,
+            dialers: self.dialers(family, proxy)?,
         })
     }
 
-    fn dialers(&self, family: Family) -> anyhow::Result<Vec<Dialer>> {
+    fn dialers(&self, family: Family, proxy: &Descriptor) -> anyhow::Result<Vec<Dialer>> {
         let pods = half(self.ranges(family).pods)?;
         let mut dialers = Vec::new();
         for source in
@@ -124,6 +125,9 @@ impl CheckLab {
         {
             // Not every topology has every source.
             let Ok(host) = self.topology.source_host(source) else { continue };
+            if must_reach(proxy, source).is_err() {
+                continue;
+            }
             let address = own(host, family)?;
             let in_pod_network = source != Source::Node && pods.contains(&address);
             let mut ranges = host.ranges.iter().copied();
@@ -199,6 +203,16 @@ impl Site {
     /// An Endpoint on another node.
     pub fn endpoint_away(&self, at: usize, port: u16) -> Endpoint {
         Endpoint { is_remote: true, ..Endpoint::new(self.away[at], port) }
+    }
+
+    /// From where a frontend is meant to be dialled: from outside, where that is served, if it is no
+    /// cluster IP.
+    pub fn natural_source(&self, kind: FrontendKind) -> Source {
+        match kind {
+            FrontendKind::ClusterIp => Source::Pod,
+            _ if self.dialer(Source::Outside).is_err() => Source::Pod,
+            _ => Source::Outside,
+        }
     }
 
     /// Who dials from there.

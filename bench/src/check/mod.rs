@@ -22,6 +22,7 @@ mod trials;
 
 use std::sync::Mutex;
 
+use ::lab::topology::Source;
 use anyhow::Context;
 use generators::{Cluster, Family};
 use linux::sysctl::Sysctls;
@@ -38,6 +39,7 @@ use server::Servers;
 use subjects::Case;
 use trials::Bench;
 
+use crate::hosts::{must_reach, pod_namespaces};
 use crate::sockets::make_room_for_sockets;
 
 /// More than a check has at a time: some hundred clients, and a server for each Endpoint.
@@ -87,13 +89,13 @@ fn attempt(
     let lab = CheckLab::build(job.topology)?;
     let mut sites = Vec::new();
     for family in families {
-        let site = lab.site(family, proxy.hides_clients.is_some())?;
+        let site = lab.site(family, proxy)?;
         let cases = subjects::cases(&site)?;
         sites.push((site, cases));
     }
     let services = sites.iter().flat_map(|(_, cases)| cases).map(|case| case.service.clone());
     let cluster = Cluster::new(services.collect())?;
-    let options = options(&lab, &sites)?;
+    let options = options(proxy, &lab, &sites)?;
     let _servers = Servers::start(lab.listening(&cluster)?)?;
     lab.topology.node().enter(|| {
         refuse_without_limit(job)?;
@@ -195,6 +197,9 @@ fn families(job: &Job, proxy: &Descriptor, checked: &mut CheckedProxy) -> Vec<Fa
         return Vec::new();
     }
     checked.skip("SCTP", "a check has no clients and servers of SCTP".to_owned());
+    if let Err(reason) = must_reach(proxy, Source::Outside) {
+        checked.skip("from outside and other nodes", reason.to_string());
+    }
     let mut families = Vec::new();
     families.extend(job.ipv4.then_some(Family::V4));
     if job.ipv6 && proxy.has_ipv4_alone {
@@ -207,8 +212,14 @@ fn families(job: &Job, proxy: &Descriptor, checked: &mut CheckedProxy) -> Vec<Fa
 
 /// A node whose pods are known by its half of the pod network, and whose node ports answer at the
 /// address that it is known at.
-fn options(lab: &CheckLab, sites: &[(Site, Vec<Case>)]) -> anyhow::Result<Options> {
+fn options(
+    proxy: &Descriptor,
+    lab: &CheckLab,
+    sites: &[(Site, Vec<Case>)],
+) -> anyhow::Result<Options> {
+    let outside = lab.topology.source_host(Source::Outside).ok();
     Ok(Options {
+        pod_namespaces: pod_namespaces(proxy, &lab.topology, outside)?,
         local_cidrs: lab.pod_networks()?,
         node_addresses: sites.iter().map(|(site, _)| site.node).collect(),
         nftables: NftablesOptions {

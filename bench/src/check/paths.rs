@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use generators::{Frontend, FrontendKind, Protocol, Service};
 use lab::topology::Source;
+use proxies::Sees;
 use results::check::{Probe, Verdict};
 
 use super::client::{Came, Dial};
@@ -54,7 +55,7 @@ impl Path {
         let (service, caller) = (&case.service, dialer.caller);
         let to = SocketAddr::new(frontend.address.unwrap_or(site.node), frontend.port);
         let expected = expected(service, frontend.kind, caller, &site.node_addresses);
-        let natural = natural_source(frontend.kind);
+        let natural = site.natural_source(frontend.kind);
         let (dials, is_thorough) = dials_of(&expected, caller.source == natural);
         let protocol = service.protocol();
         let request_bytes = if case.subject == LARGE {
@@ -123,17 +124,21 @@ impl Path {
 
     /// Whether this may come.
     pub fn admits(&self, site: &Site, came: &Came) -> bool {
+        let [hides, shows] =
+            [matches!(site.sees, Sees::Node(_)), matches!(site.sees, Sees::Client(_))];
+        let is_node = |peer: IpAddr| site.node_addresses.contains(&peer);
         match (&self.expected, came) {
             (Expected::Answered(all), Came::Answer(answer)) => {
                 let answering = all.iter().find(|one| one.endpoint == answer.endpoint);
                 let wanted = self.request_bytes();
                 answer.request_bytes == wanted
                     && answering.is_some_and(|one| match one.sees {
-                        Peer::Caller if site.hides_clients && self.is_to_service() => {
-                            site.node_addresses.contains(&answer.peer)
-                        }
+                        Peer::Caller if self.is_to_service() && hides => is_node(answer.peer),
                         Peer::Caller => answer.peer == self.caller.address,
-                        Peer::Node => site.node_addresses.contains(&answer.peer),
+                        Peer::Node if self.is_to_service() && shows => {
+                            is_node(answer.peer) || answer.peer == self.caller.address
+                        }
+                        Peer::Node => is_node(answer.peer),
                         Peer::Dialled => answer.peer == self.dial.to.ip(),
                     })
             }
@@ -208,18 +213,10 @@ pub fn paths(site: &Site, cases: &[Case]) -> Vec<Path> {
 pub fn natural_paths(site: &Site, case: &Case) -> anyhow::Result<Vec<Path>> {
     let frontends = case.service.frontends();
     let path = |frontend: Frontend| {
-        let dialer = site.dialer(natural_source(frontend.kind))?;
+        let dialer = site.dialer(site.natural_source(frontend.kind))?;
         Ok(Path::to_frontend(case, site, dialer, frontend))
     };
     frontends.map(path).collect()
-}
-
-/// From where a frontend is meant to be dialled.
-fn natural_source(kind: FrontendKind) -> Source {
-    match kind {
-        FrontendKind::ClusterIp => Source::Pod,
-        _ => Source::Outside,
-    }
 }
 
 /// A Service's cluster IP from a source.

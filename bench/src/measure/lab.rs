@@ -17,7 +17,7 @@ use results::Clock;
 use super::dialable::target_ports_of;
 use super::path::PathSpec;
 use super::spec::{CellSpec, Inject};
-use crate::hosts::{dialled_of, let_hold_vips, own};
+use crate::hosts::{dialled_of, let_hold_vips, own, pod_namespaces};
 use crate::load::{
     BareClient, BareServer, HttpServer, LoadClient, MeasureClock, Priority, SOURCE_PORTS, Sources,
     Target, listen,
@@ -108,6 +108,10 @@ impl BenchLab {
         if let Some(preset) = spec.path.preset(&spec.cluster) {
             options.local_cidrs = vec![preset.ipv4.pods, preset.ipv6.pods];
         }
+        // The star's client stands for a pod.
+        let outside = topology.source_host(Source::Outside).ok();
+        let outside = outside.filter(|_| !spec.path.is_usual());
+        options.pod_namespaces = pod_namespaces(backend, &topology, outside)?;
         spec.node.ipvs.apply(&mut options);
         options.nftables.listing = spec.node.nftables.listing;
         options.ipvs.forwarding = spec.path.forwarding;

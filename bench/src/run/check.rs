@@ -13,6 +13,7 @@ use proxies::Descriptor;
 use proxies::ipvs::VipBinding;
 use results::replicate::Claim;
 
+use crate::hosts::must_reach;
 use crate::imported::ImportedCluster;
 use crate::kube_proxy;
 use crate::measure::node::check_sysctls;
@@ -220,6 +221,9 @@ fn check_paths(scenario: &Scenario) -> anyhow::Result<()> {
             text()
         );
         path.check(&scenario.cluster).with_context(text)?;
+        for proxy in scenario.proxies.iter().filter_map(|name| proxies::find(name).ok()) {
+            must_reach(proxy, path.source).with_context(text)?;
+        }
         ensure!(
             path.translates() || !scenario.measures.contains(&Measure::Sync),
             "{}: an Endpoint that answers from the VIP does not say which it is, as syncs must know; \

@@ -10,10 +10,10 @@ use anyhow::{Context, ensure};
 use generators::{Cluster, Endpoint, Extras, Family, Protocol, Service};
 use lab::topology::{Member, Preset, Ranges, Shape, Source, Topology};
 use proxies::ipvs::Forwarding;
-use proxies::{NftablesOptions, Options};
+use proxies::{Backend, Descriptor, NftablesOptions, Options};
 
 use super::spec::TraceSpec;
-use crate::hosts::{dialled_of, let_hold_vips, nth, own};
+use crate::hosts::{dialled_of, let_hold_vips, must_reach, nth, own, pod_namespaces};
 
 /// The Service's port, where its Endpoint listens, and the port at the node.
 const PORT: u16 = 80;
@@ -40,11 +40,12 @@ pub(super) struct TraceLab {
 }
 
 impl TraceLab {
-    /// Builds the topology and programs the node.
+    /// Builds the topology and programs the node. What forwards connections itself does so while the
+    /// other value lives.
     ///
     /// # Errors
     /// A combination that cannot work, with the reason; what the kernel refuses.
-    pub(super) fn build(spec: &TraceSpec) -> anyhow::Result<Self> {
+    pub(super) fn build(spec: &TraceSpec) -> anyhow::Result<(Self, Option<Box<dyn Backend>>)> {
         spec.kube_proxy.make_known(&spec.proxy)?;
         let backend = proxies::find(&spec.proxy)?;
         ensure!(
@@ -52,6 +53,7 @@ impl TraceLab {
             "proxy {} programs IPv4 alone; take --family ipv4",
             spec.proxy
         );
+        must_reach(backend, spec.source).context("take --source pod, endpoint or node")?;
         let preset = Preset { endpoint_pods: 1, ..Preset::new(spec.topology) };
         let topology = Topology::build(&preset.graph()?)?;
         let node = position(&topology, topology.node_host())?;
@@ -65,20 +67,23 @@ impl TraceLab {
         if spec.forwarding != Forwarding::Nat {
             lab.let_endpoint_hold_vip(spec.forwarding)?;
         }
-        let options = lab.options(spec);
+        let options = lab.options(backend, spec)?;
         let cluster = Cluster::new(vec![service])?;
-        lab.topology.node().enter(|| -> anyhow::Result<()> {
+        let forwarder = lab.topology.node().enter(|| -> anyhow::Result<_> {
             let mut opened = backend.open(&options);
             opened.probe()?;
-            Ok(opened.start(&cluster)?)
+            opened.start(&cluster)?;
+            Ok(backend.forwards_itself().then_some(opened))
         })??;
-        Ok(lab)
+        Ok((lab, forwarder))
     }
 
-    fn options(&self, spec: &TraceSpec) -> Options {
+    fn options(&self, backend: &Descriptor, spec: &TraceSpec) -> anyhow::Result<Options> {
         let both = [Ranges::IPV4, Ranges::IPV6];
         let node = self.topology.node_host();
+        let outside = self.topology.source_host(Source::Outside).ok();
         let mut options = Options {
+            pod_namespaces: pod_namespaces(backend, &self.topology, outside)?,
             local_cidrs: both.map(|ranges| ranges.pods).to_vec(),
             node_addresses: Family::ALL.into_iter().filter_map(|one| own(node, one).ok()).collect(),
             nftables: NftablesOptions {
@@ -90,7 +95,7 @@ impl TraceLab {
         options.ipvs.forwarding = spec.forwarding;
         // An Endpoint that answers the client by itself must know its address.
         options.ipvs.masquerade = spec.forwarding == Forwarding::Nat;
-        options
+        Ok(options)
     }
 
     fn let_endpoint_hold_vip(&mut self, forwarding: Forwarding) -> anyhow::Result<()> {

@@ -29,7 +29,7 @@ const AFTERMATH: Duration = Duration::from_millis(100);
 /// # Errors
 /// A lab that cannot be built. A connection that fails is a finding, and no error.
 pub fn run(spec: &TraceSpec) -> anyhow::Result<Record> {
-    let lab = TraceLab::build(spec)?;
+    let (lab, _forwarder) = TraceLab::build(spec)?;
     let [client, endpoint] = [lab.client, lab.endpoint].map(|host| &lab.topology.hosts[host]);
     let listener = endpoint.namespace.enter(|| dial::listen(lab.target))??;
     let watch = Watch::begin(&lab, spec.family)?;

@@ -13,7 +13,8 @@ use generators::Cluster;
 use linux::{CpuTime, netns, usage};
 
 use crate::backend::{Audit, Backend, Staged};
-use crate::descriptor::{Cost, Descriptor};
+use crate::descriptor::{Acts, Cost, Descriptor, Sees};
+use crate::deviations;
 use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::options::Options;
@@ -28,7 +29,10 @@ const NAME: &str = "ebpf";
 /// The backend `ebpf`.
 pub(crate) static EBPF: Descriptor = Descriptor {
     summary: "eBPF programs that translate when a socket connects",
-    colour: "plum",
+    colour: "crimson",
+    acts: Acts::OnSockets,
+    endpoints_see: Sees::Client(deviations::NO_MASQUERADE),
+    deviations: deviations::EBPF,
     cost: |_, _| Cost { sync: 50, per_1000_endpoints: 20, ..Cost::NOTHING },
     ..Descriptor::new(NAME, NAME, |_, options| Box::new(ConnectTime::new(options)))
 };

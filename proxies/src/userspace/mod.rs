@@ -22,7 +22,7 @@ use linux::netlink::{Socket, route};
 use linux::{CpuTime, open_files};
 
 use crate::backend::{Audit, Backend, Maker, Staged};
-use crate::descriptor::{Cost, Descriptor, Spread};
+use crate::descriptor::{Cost, Descriptor, Sees, Spread};
 use crate::deviations;
 use crate::differences::Differences;
 use crate::error::ProxyError;
@@ -47,7 +47,7 @@ pub(crate) static USERSPACE: Descriptor = Descriptor {
     colour: "gold",
     has_ipv4_alone: true,
     spread: Spread::InTurn,
-    hides_clients: Some(deviations::OWN_CONNECTION),
+    endpoints_see: Sees::Node(deviations::OWN_CONNECTION),
     deviations: deviations::USERSPACE,
     cost: |_, _| Cost { sync: 50, per_1000_endpoints: 60, ..Cost::NOTHING },
     ..Descriptor::new(NAME, NAME, |_, options| Box::new(Userspace::new(options)))

@@ -42,7 +42,7 @@ pub(crate) const LESS: Paint = paint((0x01, 0x71, 0xb1), "#5cb4ed");
 
 /// The colours that proxies may have, by name; how they are given out is in
 /// [`PALETTE`](crate::proxies::PALETTE).
-const NAMED: [(&str, Paint); 12] = [
+const NAMED: [(&str, Paint); 13] = [
     ("grey", paint((0x7b, 0x82, 0x8a), "#8f98a3")),
     ("orange", paint((0xd5, 0x5e, 0x00), "#ff9a52")),
     ("pink", paint((0xb0, 0x56, 0x8a), "#e59cc7")),
@@ -55,6 +55,7 @@ const NAMED: [(&str, Paint); 12] = [
     ("rust", paint((0x8f, 0x2d, 0x12), "#e07a5a")),
     ("teal", paint((0x00, 0x62, 0x6b), "#35aab5")),
     ("plum", paint((0x7a, 0x24, 0x6b), "#cf74bf")),
+    ("crimson", paint((0xc4, 0x1e, 0x3a), "#f2728a")),
 ];
 /// What is no proxy, or one that nobody knows.
 pub(crate) const OTHER: Paint = paint((0x8c, 0x56, 0x4b), "#cd9f94");
