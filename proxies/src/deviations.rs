@@ -174,7 +174,7 @@ pub(crate) const EBPF: &[Deviation] = &[
         reason: "ranges are for clients outside, whom the proxy does not serve; it admits the node and its pods (docs/proxies.md)",
     },
     Deviation {
-        subjects: &["affinity"],
+        subjects: &["affinity", "affinity-ends"],
         sources: &[],
         frontends: &[],
         came: "",

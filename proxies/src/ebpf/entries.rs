@@ -137,3 +137,48 @@ impl Plan {
         Size { rules: 0, messages: messages as u64, bytes: bytes as u64 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use generators::{ChangeKind, Families, Kinds, Position, SyntheticSpec, changes, generate};
+
+    use super::*;
+
+    /// Writes down what a plan does.
+    fn enter(state: &mut State, plan: Plan) {
+        state.entries.retain(|place, _| !plan.remove.contains(place));
+        for (place, endpoints) in plan.put {
+            state.entries.insert(place, Entry { id: 0, endpoints });
+        }
+    }
+
+    #[test]
+    fn random_steps_lead_to_what_a_full_sync_makes() {
+        let spec = SyntheticSpec {
+            services: 40,
+            families: Families::Dual,
+            kinds: Kinds { cluster_ip: 2, ..Kinds::ONE_EACH },
+            remote_endpoints: 0.5,
+            ..SyntheticSpec::default()
+        };
+        for seed in 0..20 {
+            let mut cluster = generate(&spec, seed).expect("a Cluster");
+            let node_ports = vec!["192.0.2.1".parse().expect("an address")];
+            let fresh = State { node_ports, entries: BTreeMap::new() };
+            let mut state = fresh.clone();
+            let plan = state.to(&cluster).expect("a plan");
+            enter(&mut state, plan);
+            for (number, kind) in (1..=9).zip(ChangeKind::ALL.into_iter().cycle()) {
+                let made = changes(&cluster, &spec, number, kind, Position::Random, 3);
+                let step = cluster.step(made.expect("Changes")).expect("they fit");
+                let plan = state.by(&step).expect("a plan");
+                enter(&mut state, plan);
+                cluster = step.into_after();
+                let mut other = fresh.clone();
+                let plan = other.to(&cluster).expect("a plan");
+                enter(&mut other, plan);
+                assert_eq!(state.entries, other.entries, "seed {seed}, step {number}");
+            }
+        }
+    }
+}

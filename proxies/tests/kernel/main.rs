@@ -8,6 +8,7 @@
 
 mod contract;
 mod drive;
+mod ebpf;
 mod every_backend;
 mod features;
 mod flows;

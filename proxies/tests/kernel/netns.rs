@@ -26,7 +26,9 @@ pub fn in_new_namespace<T: Send>(body: impl FnOnce() -> T + Send) -> T {
         .unwrap_or_else(|payload| panic::resume_unwind(payload))
 }
 
-fn set_loopback_up() {
+/// Sets `lo` of the calling thread's namespace up.
+#[allow(dead_code, reason = "the contract alone does not need it")]
+pub fn set_loopback_up() {
     let mut request = request_about(b"lo");
     request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP).expect("a small flag");
     set(libc::SIOCSIFFLAGS, &request);
