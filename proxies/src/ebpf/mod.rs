@@ -12,7 +12,7 @@ mod place;
 use generators::Cluster;
 use linux::{CpuTime, netns, usage};
 
-use crate::backend::{Audit, Backend, Staged};
+use crate::backend::{Audit, Backend, Maker, Staged};
 use crate::descriptor::{Acts, Cost, Descriptor, Sees};
 use crate::deviations;
 use crate::differences::Differences;
@@ -137,7 +137,7 @@ impl Staged for ConnectTime {
 
 impl Audit for ConnectTime {
     /// Reads every map back.
-    fn verify(&mut self, cluster: &Cluster) -> Result<(), ProxyError> {
+    fn compare(&mut self, cluster: &Cluster, _: Maker<'_>) -> Result<Differences, ProxyError> {
         let mut differences = Differences::default();
         let slot = loaded();
         let found = slot.as_ref().and_then(|loaded| {
@@ -157,6 +157,6 @@ impl Audit for ConnectTime {
             let is = is.map_or("is missing".to_owned(), |is| format!("has [{is}]"));
             differences.add(|| format!("{} {is}, not [{}]", words(place), listed(endpoints)));
         }
-        differences.into_result()
+        Ok(differences)
     }
 }
