@@ -147,6 +147,9 @@ impl Audit for ConnectTime {
         let entries = found.transpose()?.unwrap_or_default();
         let state = State { node_ports: entries::node_ports(&self.options)?, entries };
         let plan = state.to(cluster)?;
+        let known = state.entries.len().saturating_sub(plan.remove.len());
+        let changed = plan.put.iter().filter(|(place, _)| state.entries.contains_key(place));
+        differences.add_same(known.saturating_sub(changed.count()));
         for place in &plan.remove {
             differences.add(|| format!("{} is there and should not be", words(place)));
         }
