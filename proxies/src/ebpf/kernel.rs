@@ -15,7 +15,7 @@ use aya::{Ebpf, include_bytes_aligned};
 use linux::{IoError, cgroup};
 
 use super::entries::{Entry, Plan};
-use super::place::{Key, Place, Slot, Value, key, of_scope, pair, unpaired};
+use super::place::{Key, Place, Slot, Value, key, of_scope};
 use crate::error::ProxyError;
 
 /// `connect.bpf.c`, built.
@@ -126,11 +126,11 @@ impl Loaded {
     /// A refusal by the kernel; a Service whose Endpoints are not there.
     pub fn read(&self, scope: u32) -> Result<BTreeMap<Place, Entry>, ProxyError> {
         let mut all = BTreeMap::new();
-        for found in self.services.iter() {
+        for found in &self.services {
             let (key, value) = found.map_err(refused("read", "Services"))?;
             let Some(place) = of_scope(&key, scope) else { continue };
-            let (id, count) = unpaired(value);
-            let endpoint = |number| self.endpoints.get(&pair(id, number), 0);
+            let [id, count] = value;
+            let endpoint = |number| self.endpoints.get(&[id, number], 0);
             let endpoints = (0..count).map(endpoint).collect::<Result<_, _>>();
             let endpoints = endpoints.map_err(refused("read", "an Endpoint"))?;
             all.insert(place, Entry { id, endpoints });
@@ -159,19 +159,18 @@ impl Loaded {
             each(*place, None);
         }
         for (place, endpoints) in &plan.put {
-            let (id, before) = match entries.get(place) {
-                Some(entry) => (entry.id, entry.endpoints.len()),
-                None => {
-                    self.last.1 += 1;
-                    (self.last.1, 0)
-                }
+            let (id, before) = if let Some(entry) = entries.get(place) {
+                (entry.id, entry.endpoints.len())
+            } else {
+                self.last.1 += 1;
+                (self.last.1, 0)
             };
             for (number, endpoint) in (0..).zip(endpoints) {
-                let written = self.endpoints.insert(pair(id, number), endpoint, 0);
+                let written = self.endpoints.insert([id, number], endpoint, 0);
                 written.map_err(refused("write", "an Endpoint"))?;
             }
             let count = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
-            let written = self.services.insert(key(place, scope), pair(id, count), 0);
+            let written = self.services.insert(key(place, scope), [id, count], 0);
             written.map_err(refused("write", "a Service"))?;
             self.shorten(id, endpoints.len(), before)?;
             each(*place, Some(Entry { id, endpoints: endpoints.clone() }));
@@ -182,7 +181,7 @@ impl Loaded {
     /// Removes Endpoints that a Service has no more.
     fn shorten(&mut self, id: u32, to: usize, from: usize) -> Result<(), ProxyError> {
         for number in to..from {
-            let slot = pair(id, u32::try_from(number).unwrap_or(u32::MAX));
+            let slot = [id, u32::try_from(number).unwrap_or(u32::MAX)];
             self.endpoints.remove(&slot).map_err(refused("remove", "an Endpoint"))?;
         }
         Ok(())

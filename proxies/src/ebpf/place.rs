@@ -8,9 +8,9 @@ pub(super) type Place = [u8; 20];
 /// A Service's place in a scope (`struct key`).
 pub(super) type Key = [u8; 24];
 /// Its number and how many Endpoints it has (`struct service`).
-pub(super) type Value = [u8; 8];
+pub(super) type Value = [u32; 2];
 /// A Service's number and that of an Endpoint (`struct slot`).
-pub(super) type Slot = [u8; 8];
+pub(super) type Slot = [u32; 2];
 
 /// A place.
 pub(super) fn place(at: SocketAddr, protocol: u8) -> Place {
@@ -50,18 +50,6 @@ pub(super) fn of_scope(key: &Key, scope: u32) -> Option<Place> {
     (rest == scope.to_ne_bytes()).then_some(*place)
 }
 
-/// Two numbers.
-pub(super) fn pair(first: u32, second: u32) -> [u8; 8] {
-    let bytes = u64::from(first) | u64::from(second) << 32;
-    bytes.to_le_bytes()
-}
-
-/// The two numbers.
-pub(super) fn unpaired(bytes: [u8; 8]) -> (u32, u32) {
-    let [a, b, c, d, e, f, g, h] = bytes;
-    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,10 +65,9 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_numbers_are_read_as_they_are_written() {
+    fn a_key_is_read_as_it_is_written() {
         let at = place(([10, 96, 0, 1], 80).into(), 6);
         assert_eq!(of_scope(&key(&at, 7), 7), Some(at));
         assert_eq!(of_scope(&key(&at, 7), 8), None);
-        assert_eq!(unpaired(pair(7, u32::MAX)), (7, u32::MAX));
     }
 }
