@@ -24,8 +24,8 @@ pub(crate) fn own(host: &Member, family: Family) -> anyhow::Result<IpAddr> {
     address.with_context(|| format!("{} has no {family} address", host.namespace.label()))
 }
 
-/// The namespaces of the node's pods by cookie, for a proxy that acts on sockets: all hosts that are
-/// neither the node nor `outside` nor on another node. Another proxy is told of none.
+/// The namespaces of the node's pods by cookie, for a proxy that acts on sockets: all hosts that
+/// are neither the node nor `outside` nor on another node. Another proxy is told of none.
 ///
 /// # Errors
 /// A kernel that does not tell cookies.

@@ -90,8 +90,8 @@ impl Namespace {
     }
 }
 
-/// The number by which the kernel's programs know the network namespace of the calling thread. It is
-/// never used again while the machine runs.
+/// The number by which the kernel's programs know the network namespace of the calling thread. It
+/// is never used again while the machine runs.
 ///
 /// # Errors
 /// A kernel before 5.14, which does not tell.

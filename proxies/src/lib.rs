@@ -26,6 +26,7 @@ pub mod kube_proxy;
 #[path = "../tests/kube-proxy/mod.rs"]
 mod kube_proxy_dumps;
 mod modules;
+mod moved;
 mod netlink;
 mod nftables;
 mod none;

@@ -8,8 +8,8 @@ use results::check::{Probe, Verdict};
 use super::expectation::Peer;
 use super::paths::Dialled;
 
-/// Marks an unexpected probe that is known of this proxy, and a good one where the proxy is known to
-/// show an Endpoint somebody else than it must.
+/// Marks an unexpected probe that is known of this proxy, and a good one where the proxy is known
+/// to show an Endpoint somebody else than it must.
 pub fn known(proxy: &Descriptor, probe: &mut Probe) {
     if let (Verdict::Good, Some(reason)) = (probe.verdict, other_peer(proxy, probe)) {
         probe.verdict = Verdict::Known;

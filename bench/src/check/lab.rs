@@ -205,8 +205,8 @@ impl Site {
         Endpoint { is_remote: true, ..Endpoint::new(self.away[at], port) }
     }
 
-    /// From where a frontend is meant to be dialled: from outside, where that is served, if it is no
-    /// cluster IP.
+    /// From where a frontend is meant to be dialled: from outside, where that is served, if it is
+    /// no cluster IP.
     pub fn natural_source(&self, kind: FrontendKind) -> Source {
         match kind {
             FrontendKind::ClusterIp => Source::Pod,

@@ -40,8 +40,8 @@ pub(super) struct TraceLab {
 }
 
 impl TraceLab {
-    /// Builds the topology and programs the node. What forwards connections itself does so while the
-    /// other value lives.
+    /// Builds the topology and programs the node. What forwards connections itself does so while
+    /// the other value lives.
     ///
     /// # Errors
     /// A combination that cannot work, with the reason; what the kernel refuses.

@@ -1,15 +1,16 @@
 //! Which Endpoints each address of a Service stands for, seen from a node's own sockets and its
 //! pods': a pure function of each Service. And from what is to what is wanted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use generators::{Change, Cluster, FrontendKind, Protocol, Service, Step};
+use generators::{Cluster, FrontendKind, Protocol, Service, Step};
 use linux::netlink::route;
 
 use super::place::{Place, place};
 use crate::error::ProxyError;
 use crate::ipvs::layout::virtual_services;
+use crate::moved::moved;
 use crate::netlink::failed;
 use crate::options::Options;
 use crate::program::Size;
@@ -69,17 +70,7 @@ impl State {
     /// # Errors
     /// As for [`Self::to`].
     pub fn by(&self, step: &Step<'_>) -> Result<Plan, ProxyError> {
-        let touched: BTreeSet<_> = step.changes().iter().map(Change::service_id).collect();
-        let (mut remove, mut put) = (BTreeSet::new(), Wanted::new());
-        for id in &touched {
-            if let Some(before) = step.before().get(id) {
-                remove.extend(self.of_service(before)?.into_iter().map(|(place, _)| place));
-            }
-            if let Some(after) = step.after().get(id) {
-                put.extend(self.of_service(after)?);
-            }
-        }
-        remove.retain(|place| !put.contains_key(place));
+        let (put, remove) = moved(step, |service| self.of_service(service))?;
         Ok(Plan { remove: remove.into_iter().collect(), put: self.changed(put) })
     }
 

@@ -1,9 +1,9 @@
 //! The programs and maps in the kernel: loaded and attached once in a process, and gone with it.
 //!
-//! A program that translates sockets is of a cgroup, not of a network namespace. So it is attached to
-//! the root of all cgroups and looks at the namespace of each socket first: those of one node have
-//! the same scope. What is programmed stays when a backend drops, as rules do, until it is stopped;
-//! the last scope that ends takes the programs with it.
+//! A program that translates sockets is of a cgroup, not of a network namespace. So it is attached
+//! to the root of all cgroups and looks at the namespace of each socket first: those of one node
+//! have the same scope. What is programmed stays when a backend drops, as rules do, until it is
+//! stopped; the last scope that ends takes the programs with it.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -62,14 +62,10 @@ impl ConnectTime {
 }
 
 impl Backend for ConnectTime {
-    /// Loads and attaches, unless this process has done so.
+    /// Asks for the namespace's cookie; loads and attaches, unless this process has done so.
     fn probe(&mut self) -> Result<(), ProxyError> {
-        let node = netns::cookie()?;
-        let mut slot = loaded();
-        let has_scope = ready(&mut slot)?.scope(node).is_some();
-        if !has_scope && !ready(&mut slot)?.leave(node)? {
-            *slot = None;
-        }
+        netns::cookie()?;
+        ready(&mut loaded())?;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::differences::Differences;
 pub(super) const OWN_PREFIX: &str = "KUBE-";
 
 /// Chains with rules of many Services, and the only ones whose order a kube-proxy draws.
-const OF_SERVICES: [&str; 4] =
+pub(crate) const OF_SERVICES: [&str; 4] =
     ["KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL"];
 
 /// Compares all chains called `KUBE-*` and all jumps to them. Takes time linear in rules.
@@ -96,7 +96,7 @@ fn in_order(chain: &str, mut rules: Vec<String>) -> Vec<String> {
 /// Takes off the counters that a kube-proxy has on a kernel with `xt_nfacct`, one of them a rule of
 /// its own (`writeIptablesRules` and `setupNFAcctCounters`, pkg/proxy/iptables/proxier.go,
 /// Kubernetes 1.36).
-fn uncounted<'a>(rules: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(crate) fn uncounted<'a>(rules: impl Iterator<Item = &'a str>) -> Vec<String> {
     let counts_alone = |rule: &&str| rule.contains("localhost_nps_accepted_pkts");
     let rules = rules.filter(|rule| !counts_alone(rule));
     let counter = "-m nfacct --nfacct-name  ct_state_invalid_dropped_pkts ";

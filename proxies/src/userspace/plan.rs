@@ -1,16 +1,17 @@
 //! From what is to what is wanted: listeners to open, to point elsewhere and to close, routes to
 //! add and to remove. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use generators::{Change, Cluster, Step};
+use generators::{Cluster, Step};
 use ipnet::Ipv4Net;
 use linux::netlink::encode::Batch;
 use linux::netlink::{Encoder, route};
 
 use super::listeners::{At, Listeners, Node, Target};
 use crate::error::ProxyError;
+use crate::moved::moved;
 use crate::program::Size;
 
 /// What a namespace is known to hold.
@@ -62,18 +63,10 @@ impl State {
     /// # Errors
     /// As for [`Self::to`].
     pub fn by(&self, step: &Step<'_>) -> Result<Plan, ProxyError> {
-        let touched: BTreeSet<_> = step.changes().iter().map(Change::service_id).collect();
-        let (mut close, mut open) = (BTreeSet::new(), BTreeMap::new());
-        for id in &touched {
-            // What has gone may be of a kind that was never served.
-            if let Some(before) = step.before().get(id).filter(|one| one.vip().is_ipv4()) {
-                close.extend(self.node.of_service(before)?.into_iter().map(|(at, _)| at));
-            }
-            if let Some(after) = step.after().get(id).filter(|one| one.vip().is_ipv4()) {
-                open.extend(self.node.of_service(after)?);
-            }
-        }
-        close.retain(|at| !open.contains_key(at));
+        let (open, close) = moved(step, |service| {
+            // Those of IPv6 are never served.
+            if service.vip().is_ipv4() { self.node.of_service(service) } else { Ok(Vec::new()) }
+        })?;
         let (add, remove) = self.moved(&open, &close);
         let (open, close) = (self.changed(open), close.into_iter().collect());
         Ok(Plan {
@@ -139,7 +132,9 @@ fn written<'a>(kind: u16, prefixes: impl IntoIterator<Item = &'a Ipv4Net>) -> Ba
 
 #[cfg(test)]
 mod tests {
-    use generators::{ChangeKind, Kinds, Position, Protocols, SyntheticSpec, changes, generate};
+    use generators::{
+        Change, ChangeKind, Kinds, Position, Protocols, SyntheticSpec, changes, generate,
+    };
 
     use super::*;
 

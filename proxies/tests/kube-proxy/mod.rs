@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use generators::{Cluster, Family, Importer, OnBadObject, Viewpoint};
 use serde_json::Value;
 
+use crate::iptables::verify::{OF_SERVICES, uncounted};
 use crate::ipvs_kube_proxy::listed::{self, Listing};
 use crate::nftables::Layout;
 use crate::options::Options;
@@ -198,11 +199,6 @@ fn cluster(kind: &str) -> Option<Cluster> {
     Some(importer.finish(OnBadObject::Refuse).ok()?.cluster)
 }
 
-/// Chains that kube-proxy fills in an order drawn anew at every sync: only that of the rules of one
-/// port counts, and that the rule that says so is the last.
-const UNORDERED: [&str; 4] =
-    ["KUBE-SERVICES", "KUBE-NODEPORTS", "KUBE-EXTERNAL-SERVICES", "KUBE-PROXY-FIREWALL"];
-
 /// Hooks of 1.33.0 to 1.33.2, which this crate has, and of 1.33.13, which programmed the fixtures.
 const HOOKS_OF_1_33: [&str; 7] = [
     "filter-input",
@@ -220,8 +216,9 @@ fn comparable(form: &str, mut blocks: Blocks) -> Blocks {
         // Built-in chains that lead nowhere.
         blocks.retain(|place, rules| place.contains("KUBE-") || !rules.is_empty());
         for (place, rules) in &mut blocks {
-            without_nfacct(rules);
-            if UNORDERED.iter().any(|chain| place.ends_with(chain)) {
+            *rules = uncounted(rules.iter().map(String::as_str));
+            // Only the order of the rules of one port counts, and that the last one is.
+            if OF_SERVICES.iter().any(|chain| place.ends_with(chain)) {
                 rules.sort_by_key(|rule| {
                     let comment = rule.split_once("--comment ").map(|(_, rest)| rest);
                     let comment = comment.and_then(|rest| rest.split('"').nth(1));
@@ -249,14 +246,6 @@ fn comparable(form: &str, mut blocks: Blocks) -> Blocks {
         }
     }
     blocks
-}
-
-/// Takes off the counters that kube-proxy has on a kernel with `xt_nfacct`.
-fn without_nfacct(rules: &mut Vec<String>) {
-    rules.retain(|rule| !rule.contains("localhost_nps_accepted_pkts"));
-    for rule in rules {
-        *rule = rule.replace("-m nfacct --nfacct-name  ct_state_invalid_dropped_pkts ", "");
-    }
 }
 
 /// The lines that stand in one of the two only, or in another order.
