@@ -12,6 +12,7 @@ pub mod netns;
 pub mod open_files;
 pub mod process;
 pub mod procnet;
+pub mod sctp;
 pub mod sysctl;
 pub mod tool;
 pub mod usage;

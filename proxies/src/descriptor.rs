@@ -58,6 +58,8 @@ pub struct Descriptor {
     pub acts: Acts,
     /// Whether it programs Services of IPv4 alone.
     pub has_ipv4_alone: bool,
+    /// Why it refuses Services of SCTP, if it does.
+    pub refuses_sctp: Option<&'static str>,
     /// How it can get packets to Endpoints.
     pub forwarding: &'static [Forwarding],
     /// How it chooses among the Endpoints of a Service.
@@ -209,6 +211,7 @@ impl Descriptor {
             binds_by_link_alone: false,
             acts: Acts::OnPackets,
             has_ipv4_alone: false,
+            refuses_sctp: None,
             forwarding: &[Forwarding::Nat],
             spread: Spread::Even,
             endpoints_see: Sees::AsTheyMust,

@@ -54,6 +54,8 @@ pub struct GuestOptions {
     pub kernel_cmdline: String,
     /// What the boot to the snapshot point may take.
     pub boot_limit: Limit,
+    /// Kernel modules that the guest loads besides those of backends.
+    pub modules: Vec<String>,
     /// Files of this machine that the guest needs besides the tools: path here, path there.
     pub files: Vec<(PathBuf, PathBuf)>,
 }
@@ -67,6 +69,7 @@ impl GuestOptions {
             memory_mib: limits.guest_memory_mib,
             kernel_cmdline: String::new(),
             boot_limit: Limit::Processor(Duration::from_secs(limits.boot_s)),
+            modules: Vec::new(),
             files: kube_proxy::files_of_guests(),
         }
     }
@@ -88,7 +91,8 @@ impl GuestPlace {
         progress(&format!("building the initramfs for {}", kernel.release));
         let init = std::env::current_exe().context("finding this program's own file")?;
         let files = options.files.clone();
-        let (tools, modules) = (guest_tools(), guest_modules());
+        let (tools, mut modules) = (guest_tools(), guest_modules());
+        modules.extend(options.modules.iter().cloned());
         let initramfs = InitramfsSpec { init, tools, files, modules };
         let initramfs = lab::image::build_initramfs(&kernel, &initramfs, &cache)?;
         let held = vec![kernel_held, cache.hold(&initramfs)?];

@@ -15,6 +15,10 @@ use crate::netlink::failed;
 use crate::options::Options;
 use crate::program::Size;
 
+/// Why Services of SCTP have none.
+pub(super) const NO_SCTP: &str = "the kernel asks no program when a socket of SCTP connects \
+                                  (sctp_connect, net/sctp/socket.c, Linux 6.1)";
+
 /// Every address of a Cluster's Services and its Endpoints; none: connections are refused.
 pub(super) type Wanted = BTreeMap<Place, Vec<Place>>;
 
@@ -98,9 +102,7 @@ impl State {
         if service.protocol() == Protocol::Sctp {
             return Err(ProxyError::Unsupported {
                 what: format!("Service {}", service.name()),
-                reason: "the kernel asks no program when a socket of SCTP connects \
-                         (sctp_connect, net/sctp/socket.c, Linux 6.1)"
-                    .into(),
+                reason: NO_SCTP.into(),
                 remedy: "leave the Service out".into(),
             });
         }

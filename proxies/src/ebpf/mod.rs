@@ -31,6 +31,7 @@ pub(crate) static EBPF: Descriptor = Descriptor {
     summary: "eBPF programs that translate when a socket connects",
     colour: "crimson",
     acts: Acts::OnSockets,
+    refuses_sctp: Some(entries::NO_SCTP),
     endpoints_see: Sees::Client(deviations::NO_MASQUERADE),
     deviations: deviations::EBPF,
     cost: |_, _| Cost { sync: 50, per_1000_endpoints: 20, ..Cost::NOTHING },

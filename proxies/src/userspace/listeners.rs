@@ -14,6 +14,10 @@ use crate::ipvs::layout::{served, virtual_services};
 use crate::netlink::failed;
 use crate::options::Options;
 
+/// Why there is none of SCTP, whose messages are no bytes (`NewProxySocket` in
+/// `pkg/proxy/userspace/proxysocket.go`, Kubernetes 1.20, refuses it too).
+pub(super) const NO_SCTP: &str = "the proxy copies TCP and UDP alone, not SCTP";
+
 /// What a listener speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Transport {
@@ -123,15 +127,13 @@ impl fmt::Display for At {
     }
 }
 
-/// Nobody copies the messages of SCTP, which are no bytes (`NewProxySocket` in
-/// `pkg/proxy/userspace/proxysocket.go`, Kubernetes 1.20, refuses it too).
 fn transport_of(service: &Service) -> Result<Transport, ProxyError> {
     match service.protocol() {
         Protocol::Tcp => Ok(Transport::Tcp),
         Protocol::Udp => Ok(Transport::Udp),
         Protocol::Sctp => Err(ProxyError::Unsupported {
             what: format!("Service {}", service.name()),
-            reason: "the proxy copies TCP and UDP alone, and it is of SCTP".into(),
+            reason: NO_SCTP.into(),
             remedy: "leave the Service out".into(),
         }),
     }

@@ -46,6 +46,7 @@ pub(crate) static USERSPACE: Descriptor = Descriptor {
     summary: "a program that copies bytes between clients and Endpoints",
     colour: "gold",
     has_ipv4_alone: true,
+    refuses_sctp: Some(listeners::NO_SCTP),
     spread: Spread::InTurn,
     endpoints_see: Sees::Node(deviations::OWN_CONNECTION),
     deviations: deviations::USERSPACE,
