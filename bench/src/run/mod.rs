@@ -111,7 +111,7 @@ pub fn run(request: &RunRequest, interrupt: &Interrupt) -> anyhow::Result<Ended>
     interrupt.resumes_in(&folder);
     places.prepare(&cells, &preparing)?;
     let runner = Runner { places: &places, jobs, limits: &scenario.limits, interrupt };
-    progress.expect(cells.len());
+    progress.expect(cells.len(), "cells");
     let left = runner.run(cells, &mut writer, &progress)?;
     writer.store_guests(places.guest_records())?;
     drop(writer);

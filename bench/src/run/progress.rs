@@ -12,13 +12,13 @@ use crate::measure::spec::CellSpec;
 
 /// Time between two plain lines.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
-/// Columns of the live line that are not for the cells that run.
+/// Columns of the live line that are not for what runs.
 const COLUMNS_OF_COUNTS: usize = 50;
 
 /// What is done and what is left of something that takes minutes.
-pub(super) struct Progress {
+pub struct Progress {
     bar: ProgressBar,
-    /// What runs, by the ids of the cells.
+    /// What runs, by id, in words.
     running: Arc<Mutex<Vec<(String, String)>>>,
     /// Ends the thread of plain lines when it drops.
     _plain: Option<mpsc::Sender<()>>,
@@ -34,7 +34,7 @@ pub fn during<T>(work: impl FnOnce(&dyn Fn(&str)) -> T) -> T {
 
 impl Progress {
     /// Nothing is counted yet.
-    pub(super) fn start() -> Self {
+    pub fn start() -> Self {
         let running = Arc::default();
         let (bar, plain) = if console::is_watched() {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
@@ -51,9 +51,10 @@ impl Progress {
         Self { bar, running, _plain: plain }
     }
 
-    /// How many cells there will be.
-    pub(super) fn expect(&self, total: usize) {
-        let counts = style("{msg}  {pos}/{len} cells, {elapsed} so far{left}");
+    /// How many there will be of what is called `things`.
+    pub fn expect(&self, total: usize, things: &'static str) {
+        let counts = style("{msg}  {pos}/{len} {prefix}, {elapsed} so far{left}");
+        self.bar.set_prefix(things);
         self.bar.set_style(counts.with_key(
             "left",
             |state: &ProgressState, to: &mut dyn fmt::Write| {
@@ -71,8 +72,8 @@ impl Progress {
         self.bar.reset_eta();
     }
 
-    /// Shows what is being prepared before the first cell.
-    pub(super) fn preparing(&self, what: &str) {
+    /// Shows what is being prepared before the first.
+    pub fn preparing(&self, what: &str) {
         self.bar.set_message(what.to_owned());
     }
 
@@ -81,21 +82,37 @@ impl Progress {
         let labels = &spec.labels;
         let (measure, path) = (&labels.measure, labels.path.suffix());
         let words = format!("{} {} {measure}{path}", labels.proxy, labels.services);
-        self.change(|running| running.push((spec.id(), words)));
+        self.begun(spec.id(), words);
     }
 
     /// A cell has ended.
     pub(super) fn finished(&self, record: &CellRecord) {
-        self.change(|running| running.retain(|(id, _)| *id != record.id));
         if !matches!(record.outcome, Outcome::Measured) {
             let reason = record.outcome.reason().unwrap_or_default();
             console::note(format_args!("{}: {} {reason}", record.id, record.outcome.kind()));
         }
+        self.ended(&record.id);
+    }
+
+    /// Does one of the things that are counted, and says so meanwhile.
+    pub fn counting<T>(&self, name: &str, work: impl FnOnce() -> T) -> T {
+        self.begun(name.to_owned(), name.to_owned());
+        let done = work();
+        self.ended(name);
+        done
+    }
+
+    fn begun(&self, id: String, words: String) {
+        self.change(|running| running.push((id, words)));
+    }
+
+    fn ended(&self, id: &str) {
+        self.change(|running| running.retain(|(of, _)| of != id));
         self.bar.inc(1);
     }
 
     /// Removes the line.
-    pub(super) fn clear(&self) {
+    pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
 
@@ -147,7 +164,8 @@ fn plain(bar: &ProgressBar, running: &str) -> String {
         Some(total) => {
             let (done, so_far) = (bar.position(), HumanDuration(bar.elapsed()));
             let left = left(done, total, bar.elapsed());
-            format!("{done}/{total} cells, {so_far:#} so far{left}: {running}")
+            let things = bar.prefix();
+            format!("{done}/{total} {things}, {so_far:#} so far{left}: {running}")
         }
     }
 }
@@ -181,6 +199,7 @@ mod tests {
         bar.set_message("booting 6.1 once");
         assert_eq!(plain(&bar, ""), "booting 6.1 once");
         bar.set_length(4);
+        bar.set_prefix("cells");
         assert_eq!(plain(&bar, "ipvs 10 sync"), "0/4 cells, 0s so far: ipvs 10 sync");
         bar.inc(1);
         let line = plain(&bar, "ipvs 10 sync");
