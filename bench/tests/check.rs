@@ -8,12 +8,13 @@ use std::process::{Command, Stdio};
 
 use lab::topology::Shape;
 use results::check::{CheckedProxy, Verdict};
-use vipbench::check::{Job, run_disturbed};
+use vipbench::check::{Job, Part, run_disturbed};
 use vipbench::kube_proxy::KubeProxyFile;
 
 fn job(proxy: &str) -> Job {
     let kube_proxy = KubeProxyFile::default();
-    Job { proxy: proxy.to_owned(), kube_proxy, topology: Shape::OneNode, ipv4: true, ipv6: false }
+    let (proxy, part) = (proxy.to_owned(), Part::Behaviours);
+    Job { proxy, part, kube_proxy, topology: Shape::OneNode, ipv4: true, ipv6: false }
 }
 
 /// Runs a program and gives what it prints.

@@ -12,6 +12,6 @@ mod tests;
 pub use junit::{junit, write_junit};
 pub use page::document;
 pub use record::{
-    CHECK_SCHEMA, Check, CheckedProxy, NotCovered, Probe, Programmed, Skipped, Subject, Trial,
-    Verdict,
+    CHECK_SCHEMA, Check, CheckedProxy, Cost, NotCovered, Probe, Programmed, Skipped, Subject,
+    Trial, Verdict,
 };

@@ -67,10 +67,15 @@ impl Table {
     }
 
     /// At most [`LINES_MAX`] rows, with a note about the others.
-    pub(crate) fn cut(mut self) -> Self {
-        let more = self.rows.len().saturating_sub(LINES_MAX);
+    pub(crate) fn cut(self) -> Self {
+        self.cut_to(LINES_MAX)
+    }
+
+    /// At most so many rows, with a note about the others.
+    pub(crate) fn cut_to(mut self, lines_max: usize) -> Self {
+        let more = self.rows.len().saturating_sub(lines_max);
         if more > 0 {
-            self.rows.truncate(LINES_MAX);
+            self.rows.truncate(lines_max);
             let more = format::thousands(more as u64);
             self.add_note(&format!("{more} more lines are left out here."));
         }

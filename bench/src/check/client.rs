@@ -11,6 +11,8 @@ use std::time::Duration;
 use anyhow::Context;
 use generators::Protocol;
 use linux::netns::Namespace;
+use linux::sctp;
+use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, UdpSocket};
@@ -34,6 +36,10 @@ const AT_A_TIME: usize = 64;
 /// They lie between those of servers, a kube-proxy's own among them, and node ports.
 const PORTS: Range<u16> = 12_000..30_000;
 static DIALLED: AtomicU16 = AtomicU16::new(0);
+/// How often a datagram is sent that does not fit into one packet. The first meets the smaller MTU of
+/// a tunnel; the message of ICMP that says so reaches the socket as `EMSGSIZE` (`__udp6_lib_err`,
+/// net/ipv6/udp.c, Linux 6.1), and the next is cut by what was learned. A path has few such steps.
+const SENDS_MAX: usize = 4;
 /// Longest answer of a server.
 const ANSWER_BYTES_MAX: usize = 256;
 
@@ -44,7 +50,7 @@ pub struct Dial {
     pub from: Option<IpAddr>,
     /// Whom to dial.
     pub to: SocketAddr,
-    /// TCP or UDP.
+    /// How.
     pub protocol: Protocol,
     /// How much is sent.
     pub request_bytes: usize,
@@ -96,7 +102,7 @@ impl Dial {
             match self.protocol {
                 Protocol::Tcp => self.tcp().await,
                 Protocol::Udp => self.udp().await,
-                Protocol::Sctp => Err(io::ErrorKind::Unsupported.into()),
+                Protocol::Sctp => self.sctp().await,
             }
         };
         came(timeout(limit, dialled).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())))
@@ -104,9 +110,28 @@ impl Dial {
 
     async fn tcp(self) -> io::Result<Vec<u8>> {
         let socket = if self.to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // Ends by RST, so that nothing of the connection is left.
+        self.connection(socket, self.source(self.from)).await
+    }
+
+    /// A socket of SCTP that is bound to no address names all of its host's, each VIP among them
+    /// (RFC 9260, section 3.3.2.1): it is bound to the one from which a datagram would go.
+    async fn sctp(self) -> io::Result<Vec<u8>> {
+        let from = if let Some(from) = self.from {
+            from
+        } else {
+            let socket = UdpSocket::bind(self.source(None)).await?;
+            socket.connect(self.to).await?;
+            socket.local_addr()?.ip()
+        };
+        let socket = TcpSocket::from_std_stream(sctp::client(self.to)?);
+        self.connection(socket, self.source(Some(from))).await
+    }
+
+    /// A request and its answer over a new connection.
+    async fn connection(self, socket: TcpSocket, from: SocketAddr) -> io::Result<Vec<u8>> {
+        // Ends by RST, of SCTP by ABORT, so that nothing of the connection is left.
         set_socket_linger(&socket, Some(Duration::ZERO))?;
-        socket.bind(self.source())?;
+        socket.bind(from)?;
         let mut server = socket.connect(self.to).await?;
         let length = u32::try_from(self.request_bytes).map_err(io::Error::other)?;
         server.write_u32(length).await?;
@@ -117,8 +142,13 @@ impl Dial {
     }
 
     async fn udp(self) -> io::Result<Vec<u8>> {
-        let socket = UdpSocket::bind(self.source()).await?;
+        let socket = UdpSocket::bind(self.source(self.from)).await?;
         socket.connect(self.to).await?;
+        until_it_fits(|| self.exchange(&socket)).await
+    }
+
+    /// One datagram and its answer.
+    async fn exchange(self, socket: &UdpSocket) -> io::Result<Vec<u8>> {
         let sent = socket.send(&vec![0; self.request_bytes.max(1)]).await;
         // A rule that takes the node's own packet away says so here, whether it refuses or drops;
         // only a refusal is told again by what comes back.
@@ -133,12 +163,12 @@ impl Dial {
         Ok(answer)
     }
 
-    /// The next port of the address to dial from.
-    fn source(&self) -> SocketAddr {
+    /// The next port of an address, or of any.
+    fn source(&self, from: Option<IpAddr>) -> SocketAddr {
         let any = if self.to.is_ipv4() { [0; 4].into() } else { IpAddr::from([0; 16]) };
         let port =
             PORTS.start + DIALLED.fetch_add(1, Ordering::Relaxed) % (PORTS.end - PORTS.start);
-        SocketAddr::new(self.from.unwrap_or(any), port)
+        SocketAddr::new(from.unwrap_or(any), port)
     }
 }
 
@@ -152,7 +182,7 @@ impl Asker {
     /// # Errors
     /// An address that is not this host's, no way to the other.
     pub fn open(dial: &Dial) -> io::Result<Self> {
-        let socket = std::net::UdpSocket::bind(dial.source())?;
+        let socket = std::net::UdpSocket::bind(dial.source(dial.from))?;
         socket.connect(dial.to)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(Self(socket))
@@ -164,6 +194,20 @@ impl Asker {
         let asked = self.0.send(&[0]).and_then(|_| self.0.recv(&mut answer));
         came(asked.map(|length| answer[..length].to_vec()))
     }
+}
+
+/// Asks again while the way turns out to be narrower than was known, which ends an attempt without
+/// anything having been lost.
+async fn until_it_fits<T, F: Future<Output = io::Result<T>>>(
+    mut ask: impl FnMut() -> F,
+) -> io::Result<T> {
+    for _ in 1..SENDS_MAX {
+        match ask().await {
+            Err(error) if error.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error()) => {}
+            ended => return ended,
+        }
+    }
+    ask().await
 }
 
 fn came(answer: io::Result<Vec<u8>>) -> Came {
@@ -221,4 +265,30 @@ pub async fn all(dials: Vec<Dial>) -> anyhow::Result<Vec<Came>> {
         came[at] = one;
     }
     Ok(came)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often it was asked where these errors come first, and how it ended.
+    fn asked(errors: &[Errno]) -> (usize, io::Result<()>) {
+        let mut times = 0;
+        let ended = Builder::new_current_thread().build().unwrap().block_on(until_it_fits(|| {
+            let answer = errors.get(times).map_or(Ok(()), |error| Err((*error).into()));
+            times += 1;
+            std::future::ready(answer)
+        }));
+        (times, ended)
+    }
+
+    #[test]
+    fn a_datagram_is_sent_again_when_the_way_is_narrower_and_not_for_ever() {
+        assert!(matches!(asked(&[]), (1, Ok(()))));
+        assert!(matches!(asked(&[Errno::MSGSIZE]), (2, Ok(()))));
+        let (times, ended) = asked(&[Errno::MSGSIZE; 100]);
+        assert_eq!(times, SENDS_MAX);
+        assert_eq!(ended.unwrap_err().raw_os_error(), Some(Errno::MSGSIZE.raw_os_error()));
+        assert!(matches!(asked(&[Errno::CONNREFUSED]), (1, Err(_))));
+    }
 }

@@ -1,5 +1,7 @@
 //! What a check of one proxy is asked, and the way it takes into a child process or a guest.
 
+use std::fmt;
+
 use lab::topology::Shape;
 use serde::{Deserialize, Serialize};
 
@@ -8,11 +10,23 @@ use crate::kube_proxy::KubeProxyFile;
 /// Before the JSON of a [`Job`], which tells it from a cell's.
 const PREFIX: &str = "check ";
 
+/// What is checked of a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// What it does with packets.
+    Behaviours,
+    /// What it costs to make VIPs local, which takes an emulated guest as long as all the rest.
+    Costs,
+}
+
 /// The check of one proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Its name.
     pub proxy: String,
+    /// Of which part.
+    pub part: Part,
     /// Its file, if it is a kube-proxy.
     pub kube_proxy: KubeProxyFile,
     /// Where.
@@ -21,6 +35,15 @@ pub struct Job {
     pub ipv4: bool,
     /// Whether with Services of IPv6.
     pub ipv6: bool,
+}
+
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.part {
+            Part::Behaviours => f.write_str(&self.proxy),
+            Part::Costs => write!(f, "{}: cost of VIPs", self.proxy),
+        }
+    }
 }
 
 impl Job {

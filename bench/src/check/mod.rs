@@ -4,11 +4,12 @@
 //! `expectation` is what must come, `subjects` the Services by behaviour, `lab` the hosts, `paths`
 //! who dials what. `client` and `server` are the packets. `spread`, `affinity` and `change` test
 //! what takes more than one dial after the other; `deviations` are what is known of proxies;
-//! `trials` are single settings of IPVS. A check changes only the namespaces that it makes.
+//! `trials` are single settings of IPVS, `costs` what making VIPs local takes. A check changes only the namespaces that it makes.
 
 mod affinity;
 mod change;
 mod client;
+mod costs;
 mod deviations;
 mod expectation;
 mod job;
@@ -25,11 +26,12 @@ use std::sync::Mutex;
 use ::lab::topology::Source;
 use anyhow::Context;
 use generators::{Cluster, Family};
+use linux::sctp;
 use linux::sysctl::Sysctls;
 use proxies::{Backend, Descriptor, Maker, NftablesOptions, Options, ProxyError};
 use results::check::{CheckedProxy, Probe, Programmed};
 
-pub use job::{Job, handle};
+pub use job::{Job, Part, handle};
 pub use not_covered::not_covered;
 pub use subjects::subjects;
 
@@ -47,7 +49,13 @@ const SOCKETS_MAX: usize = 8_192;
 
 /// Checks a proxy in this kernel; needs root. Whatever goes wrong is in the answer.
 pub fn run(job: &Job) -> CheckedProxy {
-    run_disturbed(job, || Ok(()))
+    match job.part {
+        Part::Behaviours => run_disturbed(job, || Ok(())),
+        Part::Costs => checked(job, |checked| {
+            checked.trials = costs::run(proxies::find(&job.proxy)?).context("the cost of VIPs")?;
+            Ok(())
+        }),
+    }
 }
 
 /// The same, with something done to the node's namespace behind the proxy's back, once it is
@@ -56,6 +64,10 @@ pub fn run_disturbed(
     job: &Job,
     disturb: impl FnOnce() -> anyhow::Result<()> + Send,
 ) -> CheckedProxy {
+    checked(job, |checked| attempt(job, disturb, checked))
+}
+
+fn checked(job: &Job, work: impl FnOnce(&mut CheckedProxy) -> anyhow::Result<()>) -> CheckedProxy {
     let mut checked = CheckedProxy {
         name: job.proxy.clone(),
         probes: Vec::new(),
@@ -64,10 +76,14 @@ pub fn run_disturbed(
         skipped: Vec::new(),
         failed: None,
     };
-    if let Err(error) = attempt(job, disturb, &mut checked) {
+    if let Err(error) = work(&mut checked) {
         let reason = crate::in_words(&error);
+        let what = match job.part {
+            Part::Behaviours => "everything",
+            Part::Costs => "what it costs to make VIPs local",
+        };
         match error.downcast_ref::<ProxyError>() {
-            Some(ProxyError::Unsupported { .. }) => checked.skip("everything", reason),
+            Some(ProxyError::Unsupported { .. }) => checked.skip(what, reason),
             _ => checked.failed = Some(reason),
         }
     }
@@ -85,13 +101,18 @@ fn attempt(
     if families.is_empty() {
         return Ok(());
     }
+    let has_sctp = has_sctp(proxy, checked);
     make_room_for_sockets(SOCKETS_MAX)?;
     let lab = CheckLab::build(job.topology)?;
     let mut sites = Vec::new();
     for family in families {
         let site = lab.site(family, proxy)?;
-        let cases = subjects::cases(&site)?;
+        let cases = subjects::cases(&site, has_sctp)?;
         sites.push((site, cases));
+    }
+    if has_sctp {
+        let mut dialers = sites.iter().flat_map(|(site, _)| &site.dialers);
+        dialers.try_for_each(|dialer| dialer.namespace.enter(try_again_soon)?)?;
     }
     let services = sites.iter().flat_map(|(_, cases)| cases).map(|case| case.service.clone());
     let cluster = Cluster::new(services.collect())?;
@@ -196,7 +217,6 @@ fn families(job: &Job, proxy: &Descriptor, checked: &mut CheckedProxy) -> Vec<Fa
         checked.skip("everything", "it programs nothing: clients dial Endpoints".to_owned());
         return Vec::new();
     }
-    checked.skip("SCTP", "a check has no clients and servers of SCTP".to_owned());
     if let Err(reason) = must_reach(proxy, Source::Outside) {
         checked.skip("from outside and other nodes", reason.to_string());
     }
@@ -208,6 +228,19 @@ fn families(job: &Job, proxy: &Descriptor, checked: &mut CheckedProxy) -> Vec<Fa
         families.push(Family::V6);
     }
     families
+}
+
+/// Whether Services of SCTP are tried; why they are not is told.
+fn has_sctp(proxy: &Descriptor, checked: &mut CheckedProxy) -> bool {
+    let reason = match (proxy.refuses_sctp, sctp::probe()) {
+        (Some(reason), _) => reason.to_owned(),
+        (None, Err(error)) => {
+            format!("this kernel opens no socket of SCTP ({error}): it lacks the module sctp")
+        }
+        (None, Ok(())) => return true,
+    };
+    checked.skip("SCTP", reason);
+    false
 }
 
 /// A node whose pods are known by its half of the pod network, and whose node ports answer at the
@@ -241,6 +274,13 @@ fn refuse_without_limit(job: &Job) -> anyhow::Result<()> {
         sysctls.set("net.ipv6.icmp.ratemask", "0")?;
     }
     Ok(())
+}
+
+/// A refusal that comes while SCTP still sends, as one from this machine does, is not told then, but
+/// when SCTP tries again (`sock_owned_by_user` in `sctp_v4_err_handle`, net/sctp/input.c, Linux
+/// 6.1). That is to be sooner than after three seconds; in milliseconds.
+fn try_again_soon() -> anyhow::Result<()> {
+    Ok(Sysctls::default().set("net.sctp.rto_initial", "200")?)
 }
 
 /// A program of the node that dials, such as a proxy that copies bytes, gets ports that neither the

@@ -4,7 +4,6 @@
 use results::check::NotCovered;
 
 const ALL: &[(&str, &str)] = &[
-    ("SCTP to a Service", "a check has no clients and servers of SCTP"),
     (
         "health check node port, health and metrics addresses",
         "served by the program kube-proxy itself, which these proxies are not",

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use generators::Protocol;
+use linux::sctp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::{Builder, Runtime};
@@ -24,10 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A socket that waits for clients.
 #[derive(Debug)]
 pub enum Listening {
-    /// Of TCP.
-    Tcp(std::net::TcpListener),
-    /// Of UDP.
-    Udp(std::net::UdpSocket),
+    /// Of connections: TCP, or SCTP, whose sockets are used alike.
+    Connections(std::net::TcpListener),
+    /// Of datagrams: UDP.
+    Datagrams(std::net::UdpSocket),
 }
 
 /// What a server said.
@@ -66,13 +67,13 @@ impl Listening {
         let opened = match protocol {
             Protocol::Tcp => std::net::TcpListener::bind(address).and_then(|socket| {
                 socket.set_nonblocking(true)?;
-                Ok(Self::Tcp(socket))
+                Ok(Self::Connections(socket))
             }),
             Protocol::Udp => std::net::UdpSocket::bind(address).and_then(|socket| {
                 socket.set_nonblocking(true)?;
-                Ok(Self::Udp(socket))
+                Ok(Self::Datagrams(socket))
             }),
-            Protocol::Sctp => Err(io::ErrorKind::Unsupported.into()),
+            Protocol::Sctp => sctp::listener(address).map(Self::Connections),
         };
         opened.with_context(|| format!("a server at {address}/{protocol}"))
     }
@@ -120,20 +121,24 @@ fn started(runtime: &Runtime, sockets: Vec<Listening>) -> io::Result<JoinSet<()>
     let mut tasks = JoinSet::new();
     for socket in sockets {
         match socket {
-            Listening::Tcp(socket) => tasks.spawn(serve_tcp(TcpListener::from_std(socket)?)),
-            Listening::Udp(socket) => tasks.spawn(serve_udp(UdpSocket::from_std(socket)?)),
+            Listening::Connections(socket) => {
+                tasks.spawn(serve_connections(TcpListener::from_std(socket)?))
+            }
+            Listening::Datagrams(socket) => {
+                tasks.spawn(serve_datagrams(UdpSocket::from_std(socket)?))
+            }
         };
     }
     Ok(tasks)
 }
 
-async fn serve_tcp(listener: TcpListener) {
+async fn serve_connections(listener: TcpListener) {
     let mut clients = JoinSet::new();
     loop {
         if let Ok((client, peer)) = listener.accept().await {
             // What becomes of one client is seen by that client.
             clients.spawn(async move {
-                let _ = timeout(PATIENCE, answer_tcp(client, peer)).await;
+                let _ = timeout(PATIENCE, answer(client, peer)).await;
             });
         }
         while clients.try_join_next().is_some() {}
@@ -141,7 +146,7 @@ async fn serve_tcp(listener: TcpListener) {
 }
 
 /// A request is its length and so many bytes.
-async fn answer_tcp(mut client: TcpStream, peer: SocketAddr) -> io::Result<()> {
+async fn answer(mut client: TcpStream, peer: SocketAddr) -> io::Result<()> {
     let length = client.read_u32().await?;
     let length = usize::try_from(length).unwrap_or(usize::MAX).min(REQUEST_BYTES_MAX);
     let mut request = vec![0; length];
@@ -154,7 +159,7 @@ async fn answer_tcp(mut client: TcpStream, peer: SocketAddr) -> io::Result<()> {
     client.read(&mut [0]).await.map(drop)
 }
 
-async fn serve_udp(socket: UdpSocket) {
+async fn serve_datagrams(socket: UdpSocket) {
     let mut request = vec![0; REQUEST_BYTES_MAX.min(usize::from(u16::MAX))];
     let Ok(endpoint) = socket.local_addr() else { return };
     loop {

@@ -52,6 +52,8 @@ pub const ADDED: &str = "added";
 pub const REMOVED: &str = "removed";
 /// See [`SPREAD`].
 pub const DIRECT: &str = "pod-to-pod";
+/// The behaviour over SCTP, which not every kernel and proxy has.
+const SCTP: &str = "sctp";
 /// The behaviour whose requests do not fit into one packet.
 pub const LARGE: &str = "large";
 
@@ -183,6 +185,11 @@ const ROWS: &[Row] = &[
         services: |draft| draft.both(Draft::everyone, |_| {}),
     },
     Row {
+        name: SCTP,
+        says: "over SCTP: cluster IPs and node ports, hairpin, refused without Endpoints",
+        services: sctp,
+    },
+    Row {
         name: DIRECT,
         says: "pod to pod without translation of the source",
         services: |_| Ok(()),
@@ -224,13 +231,13 @@ pub fn subjects() -> Vec<Subject> {
     ROWS.iter().map(row).collect()
 }
 
-/// The Services of every behaviour, of one family.
+/// The Services of every behaviour, of one family; those of SCTP where there is such.
 ///
 /// # Errors
 /// A Service that cannot be; this is a fault of the table above.
-pub fn cases(site: &Site) -> anyhow::Result<Vec<Case>> {
+pub fn cases(site: &Site, has_sctp: bool) -> anyhow::Result<Vec<Case>> {
     let mut draft = Draft { site, subject: "", cases: Vec::new() };
-    for row in ROWS {
+    for row in ROWS.iter().filter(|row| has_sctp || row.name != SCTP) {
         draft.subject = row.name;
         (row.services)(&mut draft)?;
     }
@@ -389,6 +396,14 @@ fn ports(draft: &mut Draft<'_>) -> anyhow::Result<()> {
     ] {
         let endpoints = vec![draft.here(0, target), draft.here(1, target)];
         draft.named(name, (vip, port, protocol), endpoints, |_| {})?;
+    }
+    Ok(())
+}
+
+fn sctp(draft: &mut Draft<'_>) -> anyhow::Result<()> {
+    draft.add(Protocol::Sctp, draft.everyone(), |_| {})?;
+    for endpoints in [draft.everyone(), vec![draft.here(0, TARGET)], Vec::new()] {
+        draft.node_port(Protocol::Sctp, endpoints, |_| {})?;
     }
     Ok(())
 }

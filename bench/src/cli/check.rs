@@ -18,7 +18,7 @@ Examples:
 
 What must happen is derived from the Services and Kubernetes' words, never from rules. Services of each kind are
 dialled from everywhere: who answers, and whose address the Endpoint sees. A deviation that is known of a proxy has
-its reason in the answer. What cannot be tried is told with the reason. SCTP is not tried.
+its reason in the answer. What cannot be tried is told with the reason.
 
 Exit codes: 0 all is as expected; 2 something is not; 1 the tool failed, or nothing could be checked.";
 

@@ -14,14 +14,14 @@ use results::Place;
 use results::check::{CHECK_SCHEMA, Check, CheckedProxy, Verdict, document, write_junit};
 
 use super::page::show;
-use crate::check::{Job, not_covered, subjects};
+use crate::check::{Job, Part, not_covered, subjects};
 use crate::cli::{CheckArgs, FamilyChoice};
 use crate::console;
 use crate::kube_proxy::{self, KubeProxyFile};
 use crate::place::{
     GuestOptions, GuestPlace, HostPlace, WorkDir, answer_of, require_emulator, select_kernels,
 };
-use crate::run::progress::during;
+use crate::run::progress::Progress;
 use crate::scenario::Limits;
 
 /// The kernel of this machine.
@@ -31,6 +31,10 @@ const LIMIT: Duration = Duration::from_mins(5);
 /// What the emulator may take for one proxy.
 const GUEST_LIMIT: Limit = Limit::Processor(Duration::from_mins(10));
 
+/// What guests need for Services of SCTP: sockets, and the match of iptables. Cells have neither, so
+/// that the digits of theirs stay.
+const SCTP_MODULES: [&str; 2] = ["sctp", "xt_sctp"];
+
 /// Where proxies are checked.
 enum Where {
     Host(HostPlace),
@@ -39,7 +43,10 @@ enum Where {
 
 pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let jobs = jobs(args)?;
-    let check = during(|progress| checked(args, jobs, progress))?;
+    let progress = Progress::start();
+    let check = checked(args, jobs, &progress);
+    progress.clear();
+    let check = check?;
     if let Some(dir) = &args.page.output {
         write_junit(&check, dir)?;
     }
@@ -52,7 +59,7 @@ pub(super) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(check.exit_code()))
 }
 
-/// One a proxy.
+/// One a proxy, and one for what VIPs cost.
 fn jobs(args: &CheckArgs) -> anyhow::Result<VecDeque<Job>> {
     let all = || {
         let programming = proxies::backends().filter(|backend| !backend.is_control());
@@ -62,25 +69,37 @@ fn jobs(args: &CheckArgs) -> anyhow::Result<VecDeque<Job>> {
     let names = kube_proxy::name(&mut args.kube_proxies.clone(), &names).context("--kube-proxy")?;
     let place = if args.kernel == HOST { Place::Host } else { Place::Guest };
     let topology = args.topology.parse().context("--topology")?;
-    let job = |proxy: String| {
-        let kube_proxy = KubeProxyFile::of(proxies::find(&proxy).context("--proxy")?, place);
-        let (ipv4, ipv6) = (args.family != FamilyChoice::Ipv6, args.family != FamilyChoice::Ipv4);
-        Ok(Job { proxy, kube_proxy, topology, ipv4, ipv6 })
-    };
-    names.into_iter().map(job).collect()
+    let (ipv4, ipv6) = (args.family != FamilyChoice::Ipv6, args.family != FamilyChoice::Ipv4);
+    let mut jobs = VecDeque::new();
+    for proxy in names {
+        let descriptor = proxies::find(&proxy).context("--proxy")?;
+        let kube_proxy = KubeProxyFile::of(descriptor, place);
+        let job = Job { proxy, part: Part::Behaviours, kube_proxy, topology, ipv4, ipv6 };
+        if ipv4 && descriptor.has_forwardings() {
+            // First, since it takes longest.
+            jobs.push_front(Job { part: Part::Costs, ..job.clone() });
+        }
+        jobs.push_back(job);
+    }
+    Ok(jobs)
 }
 
-fn checked(
-    args: &CheckArgs,
-    jobs: VecDeque<Job>,
-    progress: &dyn Fn(&str),
-) -> anyhow::Result<Check> {
+fn checked(args: &CheckArgs, jobs: VecDeque<Job>, progress: &Progress) -> anyhow::Result<Check> {
     let work = WorkDir::new()?;
-    let place = open(&args.kernel, &work, progress)?;
-    let order: Vec<String> = jobs.iter().map(|job| job.proxy.clone()).collect();
-    progress(&format!("checking {} on kernel {}", order.join(", "), place.release()));
-    let mut proxies = all_checked(&place, jobs, &work);
+    let place = open(&args.kernel, &work, &|what| progress.preparing(what))?;
+    let order = jobs.iter().filter(|job| job.part == Part::Behaviours);
+    let order: Vec<String> = order.map(|job| job.proxy.clone()).collect();
+    progress.expect(jobs.len(), "checks");
+    let mut proxies =
+        all_checked(jobs, |job| progress.counting(&job.to_string(), || place.check(job, &work)));
     proxies.sort_by_key(|proxy| order.iter().position(|name| *name == proxy.name));
+    proxies.dedup_by(|part, proxy| {
+        let is_same = part.name == proxy.name;
+        if is_same {
+            proxy.take(part.clone());
+        }
+        is_same
+    });
     Ok(Check {
         schema: CHECK_SCHEMA.to_owned(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -106,14 +125,18 @@ fn open(kernel: &str, work: &WorkDir, progress: &dyn Fn(&str)) -> anyhow::Result
     let [kernel] = kernels.as_slice() else {
         bail!("--kernel {kernel} names {} kernels; name one", kernels.len());
     };
-    let options = GuestOptions::emulated(&Limits::default());
+    let modules = SCTP_MODULES.map(str::to_owned).to_vec();
+    let options = GuestOptions { modules, ..GuestOptions::emulated(&Limits::default()) };
     let mut guest = GuestPlace::open(kernel, &options, progress)?;
     guest.prepare(work.path(), progress)?;
     Ok(Where::Guest(Box::new(guest)))
 }
 
-/// One proxy a core at a time.
-fn all_checked(place: &Where, jobs: VecDeque<Job>, work: &WorkDir) -> Vec<CheckedProxy> {
+/// One job a core at a time.
+fn all_checked(
+    jobs: VecDeque<Job>,
+    check: impl Fn(&Job) -> CheckedProxy + Sync,
+) -> Vec<CheckedProxy> {
     let cores = available_parallelism().map_or(1, usize::from);
     let (jobs, checked) = (Mutex::new(jobs), Mutex::new(Vec::new()));
     let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
@@ -121,7 +144,7 @@ fn all_checked(place: &Where, jobs: VecDeque<Job>, work: &WorkDir) -> Vec<Checke
         for _ in 0..cores {
             threads.spawn(|| {
                 while let Some(job) = next() {
-                    let one = place.check(&job, work);
+                    let one = check(&job);
                     checked.lock().unwrap_or_else(PoisonError::into_inner).push(one);
                 }
             });

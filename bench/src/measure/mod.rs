@@ -19,7 +19,7 @@ mod restart;
 pub mod spec;
 mod standing;
 mod sync;
-mod vip_bind;
+pub mod vip_bind;
 mod vip_layout;
 mod walk;
 

@@ -4,14 +4,14 @@
 use std::io;
 
 use anyhow::{bail, ensure};
-use generators::Position;
-use proxies::Options;
+use generators::{Cluster, Position};
 use proxies::ipvs::{IpvsOptions, VipBinding, VipProgram, ready_link, unbind_vips};
+use proxies::{Options, ProxyError};
 use results::metrics;
 
 use super::kind::{Kind, Measured};
 use super::lab::{BenchLab, CLIENT_TIMEOUT};
-use crate::load::{BareClient, LoadClient, LoadError};
+use crate::load::{BareClient, LoadClient, LoadError, MeasureClock};
 
 /// The measure `vip_bind`.
 pub(super) const VIP_BIND: Kind = Kind {
@@ -34,20 +34,51 @@ fn run(lab: &BenchLab) -> anyhow::Result<Measured> {
     Ok(measured)
 }
 
-fn bind(lab: &BenchLab, vip_binding: VipBinding, measured: &mut Measured) -> anyhow::Result<()> {
-    let options = Options {
-        ipvs: IpvsOptions { vip_binding, ..lab.options.ipvs.clone() },
-        ..lab.options.clone()
-    };
-    let label = vip_binding.as_str();
-    let clock = lab.clock;
+/// What it took to bind every VIP of a Cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// All of it, with making the link.
+    pub total: u64,
+    /// Our own sorting of the Cluster, which is not the kernel's work.
+    pub render: u64,
+    /// Handing them to the kernel.
+    pub submit: u64,
+    /// How many messages that were.
+    pub messages: u64,
+}
+
+/// Binds every VIP of a Cluster by a strategy, in the namespace of the calling thread, where none
+/// is bound yet.
+///
+/// # Errors
+/// Any refusal by the kernel, such as a missing module `dummy`.
+pub fn bound(
+    cluster: &Cluster,
+    options: &Options,
+    vip_binding: VipBinding,
+    clock: MeasureClock,
+) -> Result<Bound, ProxyError> {
+    let options =
+        Options { ipvs: IpvsOptions { vip_binding, ..options.ipvs.clone() }, ..options.clone() };
     let started = clock.now();
     let link = ready_link(vip_binding)?;
     let prepared = clock.now();
-    let program = VipProgram::render(&lab.cluster, &options, link)?;
+    let program = VipProgram::render(cluster, &options, link)?;
     let rendered = clock.now();
     let size = program.submit()?;
     let submitted = clock.now();
+    Ok(Bound {
+        total: submitted - started,
+        render: rendered - prepared,
+        submit: submitted - rendered,
+        messages: size.messages,
+    })
+}
+
+fn bind(lab: &BenchLab, vip_binding: VipBinding, measured: &mut Measured) -> anyhow::Result<()> {
+    let label = vip_binding.as_str();
+    let clock = lab.clock;
+    let bound = bound(&lab.cluster, &lab.options, vip_binding, clock)?;
     for position in [Position::First, Position::Last] {
         must_be_local(lab, position)?;
         measured.verified += 1;
@@ -56,11 +87,10 @@ fn bind(lab: &BenchLab, vip_binding: VipBinding, measured: &mut Measured) -> any
     let mut part = |label: &str, taken| {
         measured.metrics.push(metrics::VIP_BIND.of(label, clock.kind(), vec![taken]));
     };
-    part(label, submitted - started);
-    // Our own sorting of the Cluster is not the kernel's work.
-    part(&format!("{label}.render"), rendered - prepared);
-    part(&format!("{label}.submit"), submitted - rendered);
-    let messages = vec![size.messages];
+    part(label, bound.total);
+    part(&format!("{label}.render"), bound.render);
+    part(&format!("{label}.submit"), bound.submit);
+    let messages = vec![bound.messages];
     let label = format!("{}.{label}", metrics::VIP_BIND.name);
     measured.metrics.push(metrics::MESSAGES.of(&label, clock.kind(), messages));
     Ok(())

@@ -1,28 +1,36 @@
 //! A check as a page: the matrix of subjects and proxies, the same by path, every unexpected probe
 //! with its addresses, known deviations with their reasons, and what was not tried.
+//!
+//! A terminal shows what one looks at first: what is as it should be in a line, settings by what
+//! comes of them.
 
 use itertools::Itertools as _;
 
-use super::record::{Check, CheckedProxy, Probe, Verdict};
+use super::record::{Check, CheckedProxy, Cost, Probe, Programmed, Trial, Verdict};
 use crate::document::{Block, Document};
-use crate::format::{counted, list, thousands};
+use crate::format::{Scale, counted, list, thousands};
 use crate::tables::{Columns, Table};
+
+/// Most unexpected probes that a terminal shows.
+const UNEXPECTED_MAX: usize = 20;
 
 /// The page.
 pub fn document(check: &Check) -> Document {
     let mut document = Document::new(headline(check), summary(check));
     document.blocks = vec![Block::List(failures(check)), matrix(check).into()];
-    let more = [
-        unexpected(check),
-        programmed(check),
-        Some(paths(check)),
-        trials(check),
-        known(check),
-        skipped(check),
-    ];
+    document.blocks.extend(unexpected(check));
+    document.blocks.extend(programmed(check));
+    document.blocks.push(paths(check).into());
+    document.blocks.extend(trials(check));
+    let more = [costs(check), known(check), skipped(check)];
     document.blocks.extend(more.into_iter().flatten().map(Block::from));
     document.blocks.extend(not_covered(check));
     document
+}
+
+/// A table for pages, and another or a sentence for terminals.
+fn apart(page: Table, terminal: impl Into<Block>) -> [Block; 2] {
+    [Block::OnPage(vec![page.into()]), Block::OnTerminal(vec![terminal.into()])]
 }
 
 /// `As expected: ...` or `UNEXPECTED: 3 of 1,200 probes, ...`.
@@ -104,10 +112,10 @@ fn path_of(probe: &Probe) -> String {
     format!("{source} to {frontend}, {protocol}, {family}")
 }
 
-/// Every unexpected probe.
-fn unexpected(check: &Check) -> Option<Table> {
+/// Every unexpected probe, on a terminal the first.
+fn unexpected(check: &Check) -> Vec<Block> {
     let wrong = check.probes().filter(|(_, probe)| probe.verdict == Verdict::Unexpected);
-    Columns::of(wrong)
+    let table = Columns::of(wrong)
         .text("proxy", |(proxy, _)| (*proxy).to_owned())
         .text("subject", |(_, probe)| probe.subject.clone())
         .text("path", |(_, probe)| path_of(probe))
@@ -115,18 +123,23 @@ fn unexpected(check: &Check) -> Option<Table> {
         .text("must be", |(_, probe)| probe.expected.clone())
         .text("came", |(_, probe)| probe.came.clone())
         .titled("Unexpected", "")
-        .cut()
-        .unless_empty()
+        .unless_empty();
+    let both = |table: Table| apart(table.clone().cut(), table.cut_to(UNEXPECTED_MAX));
+    table.into_iter().flat_map(both).collect()
 }
 
 /// What the kernel holds of each proxy.
-fn programmed(check: &Check) -> Option<Table> {
-    let programmed = |proxy: &'_ CheckedProxy| {
-        let programmed = proxy.programmed.clone()?;
-        Some((proxy.name.clone(), programmed))
-    };
-    Columns::of(check.proxies.iter().filter_map(programmed))
-        .text("proxy", |(proxy, _)| proxy.clone())
+fn programmed(check: &Check) -> Vec<Block> {
+    let all: Vec<(&str, &Programmed)> = check
+        .proxies
+        .iter()
+        .filter_map(|proxy| Some((proxy.name.as_str(), proxy.programmed.as_ref()?)))
+        .collect();
+    let same: u64 = all.iter().map(|(_, one)| one.same).sum();
+    let is_same = all.iter().all(|(_, one)| one.different == 0);
+    let proxies = list(&all.iter().map(|(proxy, _)| *proxy).collect::<Vec<_>>());
+    let table = Columns::of(all)
+        .text("proxy", |(proxy, _)| (*proxy).to_owned())
         .text("should be as by", |(_, one)| one.as_by.clone())
         .number("the same", |(_, one)| thousands(one.same))
         .number("different", |(_, one)| thousands(one.different))
@@ -135,45 +148,119 @@ fn programmed(check: &Check) -> Option<Table> {
             "What is programmed, read back",
             "Rules, elements, servers, entries of sets and addresses.",
         )
-        .cut()
-        .unless_empty()
+        .cut();
+    match table.unless_empty() {
+        None => Vec::new(),
+        Some(table) if is_same => {
+            let words = format!(
+                "What is programmed, read back, is as it should be: {} rules, elements, servers, \
+                 entries of sets and addresses of {proxies}.",
+                thousands(same)
+            );
+            apart(table, Block::Text(words)).into()
+        }
+        Some(table) => vec![table.into()],
+    }
 }
 
-/// What single settings do.
-fn trials(check: &Check) -> Option<Table> {
+fn all_trials(check: &Check) -> impl Iterator<Item = (&str, &Trial)> {
     let proxies = check.proxies.iter();
-    let trials =
-        proxies.flat_map(|proxy| proxy.trials.iter().map(move |trial| (&proxy.name, trial)));
-    let mark = |verdict| if verdict == Verdict::Good { "ok" } else { "WRONG" };
-    Columns::of(trials)
+    proxies.flat_map(|proxy| proxy.trials.iter().map(move |trial| (proxy.name.as_str(), trial)))
+}
+
+/// What it costs to make VIPs local: numbers of VIPs by the ways of doing it.
+fn costs(check: &Check) -> Option<Table> {
+    let costs: Vec<(&str, Cost)> = all_trials(check)
+        .filter_map(|(_, trial)| Some((trial.setting.as_str(), trial.cost?)))
+        .collect();
+    let unit = costs.first()?.1.unit;
+    let scale = Scale::of(unit, costs.iter().map(|(_, cost)| cost.taken as f64));
+    let sizes = costs.iter().map(|(_, cost)| cost.vips).sorted().dedup();
+    let mut columns = Columns::of(sizes).number("VIPs", |vips| thousands(*vips));
+    for setting in costs.iter().map(|(setting, _)| *setting).unique() {
+        columns = columns.number(setting, |vips| {
+            let cost = costs.iter().find(|(of, cost)| *of == setting && cost.vips == *vips);
+            cost.map_or_else(String::new, |(_, cost)| scale.number(cost.taken as f64))
+        });
+    }
+    let title = format!("What it costs to make VIPs local, {}", scale.name());
+    let note = "All of them handed to the kernel at once, in an empty namespace. The first and the \
+                last were dialled then: what is local and has no listener refuses.";
+    columns.titled(title, note).unless_empty()
+}
+
+/// What single settings do; on a terminal, those of which the same must come together.
+fn trials(check: &Check) -> Vec<Block> {
+    let trials: Vec<(&str, &Trial)> =
+        all_trials(check).filter(|(_, trial)| trial.cost.is_none()).collect();
+    let note = "What must be is what follows from the setting: one that cannot work must fail.";
+    let all = Columns::of(&trials)
         .text("question", |(_, trial)| trial.question.clone())
-        .text("proxy", |(proxy, _)| (*proxy).clone())
+        .text("proxy", |(proxy, _)| (*proxy).to_owned())
         .text("setting", |(_, trial)| trial.setting.clone())
         .text("from", |(_, trial)| trial.probe.source.clone())
         .text("must be", |(_, trial)| trial.probe.expected.clone())
         .text("came", |(_, trial)| trial.probe.came.clone())
-        .text("is", |(_, trial)| mark(trial.probe.verdict).to_owned())
-        .titled(
-            "Single settings, each programmed by itself",
-            "What must be is what follows from the setting: one that cannot work must fail.",
-        )
-        .cut()
-        .unless_empty()
+        .text("is", |(_, trial)| is(trial).to_owned())
+        .titled("Single settings, each programmed by itself", note)
+        .cut();
+    let together = Columns::of(outcomes(&trials))
+        .text("question", |of| of[0].question.clone())
+        .text("settings", |of| joined(of, "; ", |trial| &trial.setting))
+        .text("from", |of| joined(of, ", ", |trial| &trial.probe.source))
+        .text("must be", |of| outcome(of[0]).to_owned())
+        .text("is", |of| format!("{} {}", is(of[0]), of.len()))
+        .text("came, for example", |of| of[0].probe.came.clone())
+        .titled("Single settings, each programmed by itself", note)
+        .cut();
+    all.unless_empty().into_iter().flat_map(|all| apart(all, together.clone())).collect()
+}
+
+/// Trials of one question of which the same came, in the order of the first of each.
+fn outcomes<'c>(trials: &[(&str, &'c Trial)]) -> Vec<Vec<&'c Trial>> {
+    let mut groups: Vec<Vec<&Trial>> = Vec::new();
+    let kind = |trial: &Trial| (trial.question.clone(), outcome(trial).to_owned(), is(trial));
+    for (_, trial) in trials {
+        match groups.iter_mut().find(|group| kind(group[0]) == kind(trial)) {
+            Some(group) => group.push(trial),
+            None => groups.push(vec![trial]),
+        }
+    }
+    groups
+}
+
+/// What must be, without whose answer.
+fn outcome(trial: &Trial) -> &str {
+    const ANSWER: &str = "an answer";
+    let expected = trial.probe.expected.as_str();
+    if expected.starts_with(ANSWER) { ANSWER } else { expected }
+}
+
+fn is(trial: &Trial) -> &'static str {
+    if trial.probe.verdict == Verdict::Good { "ok" } else { "WRONG" }
+}
+
+fn joined(trials: &[&Trial], separator: &str, word: impl Fn(&Trial) -> &str) -> String {
+    trials.iter().map(|trial| word(trial)).unique().join(separator)
+}
+
+/// Name, reason and probes of each reason for which a proxy is known to differ.
+fn known_by_reason(proxy: &CheckedProxy) -> Vec<(&str, &str, Vec<&Probe>)> {
+    let known = proxy.all_probes().filter(|probe| probe.verdict == Verdict::Known);
+    let by_reason = known.into_group_map_by(|probe| probe.reason.as_deref().unwrap_or_default());
+    let by_reason = by_reason.into_iter().sorted_by_key(|(reason, _)| *reason);
+    by_reason.map(|(reason, probes)| (proxy.name.as_str(), reason, probes)).collect()
 }
 
 /// Known deviations, those of one reason together.
 fn known(check: &Check) -> Option<Table> {
-    let known = check.probes().filter(|(_, probe)| probe.verdict == Verdict::Known);
-    let reason = |probe: &Probe| probe.reason.clone().unwrap_or_default();
-    let grouped = known.counts_by(|(proxy, probe)| {
-        (proxy.to_owned(), probe.subject.clone(), probe.came.clone(), reason(probe))
-    });
-    Columns::of(grouped.into_iter().sorted())
-        .text("proxy", |((proxy, ..), _)| proxy.clone())
-        .text("subject", |((_, subject, ..), _)| subject.clone())
-        .number("probes", |(_, count)| thousands(*count as u64))
-        .text("came", |((_, _, came, _), _)| came.clone())
-        .text("why this is known", |((.., reason), _)| reason.clone())
+    let first = |probes: &[&Probe]| format!("{}: {}", path_of(probes[0]), probes[0].came);
+    Columns::of(check.proxies.iter().flat_map(known_by_reason))
+        .text("proxy", |(proxy, ..)| (*proxy).to_owned())
+        .text("why this is known", |(_, reason, _)| (*reason).to_owned())
+        .number("probes", |(.., probes)| thousands(probes.len() as u64))
+        .text("subjects", |(.., probes)| probes.iter().map(|one| &one.subject).unique().join(", "))
+        .text("for example", |(.., probes)| first(probes))
         .titled("Known deviations", "")
         .cut()
         .unless_empty()
@@ -199,5 +286,7 @@ fn not_covered(check: &Check) -> [Block; 2] {
     let topics = topics.map(|one| (one.behaviour.clone(), one.reason.clone())).collect();
     let count = counted(check.not_covered.len() as u64, "behaviour");
     let title = format!("{count} of Kubernetes' own tests that this check does not try");
-    [Block::Heading(2, title), Block::Topics(topics)]
+    let words = format!("{title} are on the page (-o DIR), each with the reason.");
+    let page = vec![Block::Heading(2, title), Block::Topics(topics)];
+    [Block::OnPage(page), Block::OnTerminal(vec![Block::Text(words)])]
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Place, shown_as_stored};
+use crate::record::{Place, Unit, shown_as_stored};
 
 /// Format of what `vipbench check --json` prints.
 pub const CHECK_SCHEMA: &str = "vipbench.check/1";
@@ -94,6 +94,20 @@ pub struct Trial {
     pub setting: String,
     /// What was dialled, and what came.
     pub probe: Probe,
+    /// What programming it took, if that is what it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+}
+
+/// What it took to make VIPs local.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Cost {
+    /// How many VIPs.
+    pub vips: u64,
+    /// Of what.
+    pub unit: Unit,
+    /// How much.
+    pub taken: u64,
 }
 
 /// What the kernel holds, compared with what a backend programs.
@@ -180,6 +194,16 @@ impl CheckedProxy {
     /// Every probe, those of single settings too.
     pub fn all_probes(&self) -> impl Iterator<Item = &Probe> {
         self.probes.iter().chain(self.trials.iter().map(|trial| &trial.probe))
+    }
+
+    /// Takes what another part of the check of the same proxy found.
+    pub fn take(&mut self, part: Self) {
+        let Self { name: _, probes, trials, programmed, skipped, failed } = part;
+        self.probes.extend(probes);
+        self.trials.extend(trials);
+        self.programmed = self.programmed.take().or(programmed);
+        self.skipped.extend(skipped);
+        self.failed = self.failed.take().or(failed);
     }
 
     /// Tells of something that is not tried.

@@ -1,8 +1,10 @@
 //! What a check says of itself, in every form.
 
+use itertools::Itertools as _;
+
 use super::*;
 use crate::print;
-use crate::record::Place;
+use crate::record::{Place, Unit};
 
 fn probe(subject: &str, verdict: Verdict) -> Probe {
     let words = |text: &str| text.to_owned();
@@ -112,14 +114,51 @@ fn a_setting_that_does_something_else_is_unexpected_and_told_with_its_question()
         question: "may it be so?".to_owned(),
         setting: "off".to_owned(),
         probe: probe("setting", Verdict::Unexpected),
+        cost: None,
     }];
     assert_eq!(tried.exit_code(), 2);
     let page = print::terminal(&document(&tried), None);
     assert!(page.starts_with("UNEXPECTED: 1 of 2 probes"), "{page}");
     let words = line(&page, "may it be so?").join(" ");
-    assert!(words.starts_with("may it be so? iptables-nft off pod refused nothing"), "{words}");
-    assert!(words.ends_with("WRONG"), "{words}");
+    assert_eq!(words, "may it be so? off pod refused WRONG 1 nothing <came>");
     assert!(junit(&tried).unwrap().contains("off: pod to cluster IP"));
+}
+
+#[test]
+fn a_terminal_shows_settings_of_one_outcome_together_and_a_page_each() {
+    let mut tried = check(&[]);
+    let trial = |setting: &str, verdict| Trial {
+        question: "may it be so?".to_owned(),
+        setting: setting.to_owned(),
+        probe: probe("setting", verdict),
+        cost: None,
+    };
+    let good = [trial("on", Verdict::Good), trial("off", Verdict::Good)];
+    tried.proxies[0].trials = [&good[..], &[trial("half", Verdict::Unexpected)]].concat();
+    let page = print::terminal(&document(&tried), None);
+    let rows = page.lines().filter(|line| line.contains("may it be so?"));
+    let rows: Vec<String> = rows.map(|row| row.split_whitespace().join(" ")).collect();
+    assert_eq!(rows[0], "may it be so? on; off pod refused ok 2 refused");
+    assert_eq!(rows[1..], ["may it be so? half pod refused WRONG 1 nothing <came>"]);
+    let markdown = print::markdown(&document(&tried));
+    assert_eq!(markdown.matches("| may it be so? |").count(), 3);
+}
+
+#[test]
+fn known_deviations_are_a_row_a_proxy_and_reason_with_one_example() {
+    let mut known = check(&[Verdict::Known; 3]);
+    known.proxies[0].probes[1].subject = "hairpin".to_owned();
+    known.proxies[0].probes[2].reason = Some("another".to_owned());
+    let page = print::terminal(&document(&known), None);
+    let (_, table) = page.split_once("Known deviations").unwrap();
+    let example = "pod to cluster IP, tcp, IPv4: nothing <came>";
+    assert_eq!(
+        line(table, "iptables-nft").join(" "),
+        format!("iptables-nft another 1 refusal {example}")
+    );
+    let second = table.lines().find(|line| line.contains("it is known")).unwrap();
+    let second = second.split_whitespace().join(" ");
+    assert_eq!(second, format!("iptables-nft it is known 2 refusal, hairpin {example}"));
 }
 
 #[test]
@@ -141,4 +180,31 @@ fn rules_that_differ_are_unexpected_though_every_packet_came() {
     assert!(junit(&differs).unwrap().contains("1 things differ: nat: chain KUBE-X is missing"));
     differs.proxies[0].programmed.as_mut().unwrap().different = 0;
     assert_eq!(differs.exit_code(), 0);
+    let page = print::terminal(&document(&differs), None);
+    assert!(page.contains("read back, is as it should be: 1,234 rules"), "{page}");
+}
+
+#[test]
+fn costs_are_a_table_of_sizes_by_settings_and_no_settings_themselves() {
+    let mut tried = check(&[Verdict::Good]);
+    let trial = |setting: &str, vips, taken| Trial {
+        question: "what does it cost?".to_owned(),
+        setting: setting.to_owned(),
+        probe: probe("cost", Verdict::Good),
+        cost: Some(Cost { vips, unit: Unit::Instructions, taken }),
+    };
+    let route = trial("one route", 20_000, 30_000);
+    let rest = CheckedProxy {
+        trials: vec![trial("addresses", 20_000, 8_000_000_000), trial("addresses", 10, 500_000)],
+        ..check(&[]).proxies.remove(0)
+    };
+    tried.proxies[0].trials.push(route);
+    tried.proxies[0].take(rest);
+    assert_eq!(tried.count(Verdict::Good), 4);
+    let page = print::terminal(&document(&tried), None);
+    let (_, table) = page.split_once("What it costs to make VIPs local, million").unwrap();
+    assert_eq!(line(table, "VIPs").join(" "), "VIPs one route addresses");
+    assert_eq!(line(table, "10 ").join(" "), "10 0.500");
+    assert_eq!(line(table, "20,000").join(" "), "20,000 0.030 8,000.000");
+    assert!(!page.contains("what does it cost?"), "{page}");
 }

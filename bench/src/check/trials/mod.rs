@@ -7,6 +7,8 @@ mod forwarding;
 mod scheduler;
 mod vip;
 
+pub(super) use vip::{ADDRESSES, LOCAL_ROUTE};
+
 use generators::{Cluster, Endpoint, Protocol, Service};
 use lab::topology::Source;
 use proxies::{Descriptor, Options};
@@ -68,7 +70,8 @@ pub fn run(bench: &Bench<'_>) -> anyhow::Result<Tried> {
 
 impl Question {
     fn answered(&self, setting: &str, probe: Probe) -> Trial {
-        Trial { question: self.says.to_owned(), setting: setting.to_owned(), probe }
+        let (question, setting) = (self.says.to_owned(), setting.to_owned());
+        Trial { question, setting, probe, cost: None }
     }
 }
 

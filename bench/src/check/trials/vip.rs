@@ -21,6 +21,10 @@ const VIP_BINDING: Question = Question {
     says: "may VIPs be one local route, or must they be addresses?",
 };
 
+/// The two ways of making VIPs local, in words.
+pub(in super::super) const ADDRESSES: &str = "VIPs are addresses of a device";
+pub(in super::super) const LOCAL_ROUTE: &str = "one local route for all VIPs";
+
 /// How long `iptables` may take for one rule.
 const RULE_LIMIT: Duration = Duration::from_secs(20);
 
@@ -92,10 +96,9 @@ fn with_match<T>(service: &Service, work: impl FnOnce() -> anyhow::Result<T>) ->
 pub(super) fn bindings(bench: &Bench<'_>) -> anyhow::Result<Vec<Trial>> {
     let service = bench.service((2, PORT), bench.endpoints())?;
     let mut trials = Vec::new();
-    for (binding, setting) in [
-        (VipBinding::Dummy, "VIPs are addresses of a device"),
-        (VipBinding::LocalRoute, "one local route for all VIPs"),
-    ] {
+    for (binding, setting) in
+        [(VipBinding::Dummy, ADDRESSES), (VipBinding::LocalRoute, LOCAL_ROUTE)]
+    {
         let mut options: Options = bench.options.clone();
         options.ipvs.vip_binding = binding;
         for dialer in &bench.site.dialers {
