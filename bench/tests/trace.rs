@@ -1,7 +1,7 @@
 //! Traces in a real kernel: what each proxy does to a connection shows in its packets. Needs root.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking, as the test does")]
 
-use generators::{Family, FrontendKind};
+use generators::{Family, FrontendKind, Protocol};
 use lab::topology::{Shape, Source};
 use proxies::ipvs::Forwarding;
 use results::trace::{Change, Kind, Record, TracedPacket, pcapng, picture, text, traced_packets};
@@ -18,6 +18,7 @@ fn spec(proxy: &str) -> TraceSpec {
         source: Source::Pod,
         frontend: FrontendKind::ClusterIp,
         family: Family::V4,
+        protocol: Protocol::Tcp,
     }
 }
 
@@ -164,6 +165,57 @@ fn ipvs_translates_by_nat_and_leaves_addresses_alone_by_dr_and_tun() {
         let deepest = packets.iter().flat_map(|packet| &packet.sightings);
         let deepest = deepest.map(|one| one.headers.tunnels.len()).max();
         assert_eq!(deepest, Some(tunnels), "{}", text(&record));
-        assert_eq!(record.ipvs.len(), 1, "{}", text(&record));
+        assert_eq!(record.ipvs.len(), 2, "{}", text(&record));
+    }
+}
+
+/// A datagram goes to the Endpoint, and the answer comes back from the VIP.
+fn translates_a_datagram(asked: &TraceSpec) -> Record {
+    let record = answered(&TraceSpec { protocol: Protocol::Udp, ..asked.clone() });
+    let [there, back] = <[TracedPacket<'_>; 2]>::try_from(traced_packets(&record)).unwrap();
+    assert!(there.is_forward && !back.is_forward, "{}", text(&record));
+    let (vip, endpoint) = (record.dialled, record.endpoint);
+    let translated = [Change::Destination { from: vip, to: endpoint }];
+    assert_eq!(changes_on(&there, record.node), translated, "{}", text(&record));
+    let undone = [Change::Source { from: endpoint, to: vip }];
+    assert_eq!(changes_on(&back, record.node), undone, "{}", text(&record));
+    assert!(record.conntrack.iter().all(|entry| entry.starts_with("udp ")), "{}", text(&record));
+    record
+}
+
+#[test]
+#[ignore = "needs root; run by scripts/test"]
+fn a_datagram_and_its_answer_are_told_apart_in_both_families() {
+    for family in Family::ALL {
+        for proxy in ["iptables-legacy", "iptables-nft", "nftables-1.36"] {
+            let record = translates_a_datagram(&TraceSpec { family, ..spec(proxy) });
+            assert_eq!(record.conntrack.len(), 1, "{}", text(&record));
+            let chains = if proxy == "iptables-legacy" { &record.rules } else { &chains(&record) };
+            assert!(chains.iter().any(|one| one.to_lowercase().contains("ervices")), "{chains:?}");
+        }
+    }
+}
+
+fn chains(record: &Record) -> Vec<String> {
+    record.chains.iter().map(|step| step.chain.clone()).collect()
+}
+
+#[test]
+#[ignore = "needs root and the module ip_vs; run by scripts/test"]
+fn ipvs_knows_of_datagrams_and_of_ipv6() {
+    for (proxy, family) in [("ipvs", Family::V4), ("ipvs-kube-proxy", Family::V6)] {
+        let asked = TraceSpec { family, ..spec(proxy) };
+        for record in [answered(&asked), translates_a_datagram(&asked)] {
+            let [server, connection] = &record.ipvs[..] else { panic!("{}", text(&record)) };
+            let ends = format!("> {}", record.endpoint);
+            assert!(server.contains(&ends) && server.contains("Masq"), "{server}");
+            assert!(connection.contains(&ends) && !connection.contains("Masq"), "{connection}");
+        }
+    }
+    for forwarding in [Forwarding::DirectRoute, Forwarding::Tunnel] {
+        let source = Source::Outside;
+        let protocol = Protocol::Udp;
+        let record = answered(&TraceSpec { forwarding, source, protocol, ..spec("ipvs") });
+        assert_eq!(record.accepted, Some([record.client, record.dialled]));
     }
 }

@@ -29,7 +29,7 @@ pub use machine::{
 pub use page::{PageArgs, PrintArgs};
 pub use run::{ClockChoice, MergeArgs, PlaceChoice, ReplicateArgs, RunArgs};
 pub use stored::{ClocksArgs, CompareArgs, ExplainArgs, ExportArgs, ExportFormat, ReportArgs};
-pub use trace::{ForwardingChoice, OneFamily, TraceArgs};
+pub use trace::{ForwardingChoice, OneFamily, TraceArgs, Transport};
 
 const EXAMPLES: &str = "\
 Examples:

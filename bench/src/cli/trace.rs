@@ -15,6 +15,7 @@ Examples:
   vipbench trace --proxy nftables-1.36 --source outside --frontend node-port --family ipv6
   vipbench trace --kernel 6.1 --topology two-nodes-ipip -o trace    the way through a tunnel, with a picture
   vipbench trace --kernel 6.1 --proxy ipvs --forwarding tun --source outside
+  vipbench trace --proxy nftables-1.36 --protocol udp  a datagram and its answer
 
 The Endpoint is on the other node where the topology has one; with --source endpoint it is the client itself,
 with --source other-node-pod and with --forwarding dr it is on the node of the proxy.
@@ -50,6 +51,15 @@ pub enum OneFamily {
     Ipv6,
 }
 
+/// What is traced, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    /// A connection
+    Tcp,
+    /// A datagram and its answer
+    Udp,
+}
+
 /// `vipbench trace`.
 #[derive(Debug, Args)]
 pub struct TraceArgs {
@@ -75,6 +85,9 @@ pub struct TraceArgs {
     /// Family of all addresses
     #[arg(long, value_enum, default_value = "ipv4")]
     pub family: OneFamily,
+    /// A connection of TCP, or a datagram of UDP and its answer
+    #[arg(long, value_enum, default_value = "tcp")]
+    pub protocol: Transport,
     /// How the proxy `ipvs` forwards
     #[arg(long, value_enum, default_value = "nat")]
     pub forwarding: ForwardingChoice,

@@ -6,14 +6,14 @@ use std::slice::from_ref;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use generators::Family;
+use generators::{Family, Protocol};
 use lab::guest::{Limit, Task};
 use lab::image::KernelSpec;
 use proxies::ipvs::Forwarding;
 use results::Place;
 use results::trace::{self, Record};
 
-use crate::cli::{OneFamily, TraceArgs};
+use crate::cli::{OneFamily, TraceArgs, Transport};
 use crate::console;
 use crate::kube_proxy::{self, KubeProxyFile};
 use crate::place::{GuestOptions, GuestPlace, WorkDir, answer_of};
@@ -82,6 +82,10 @@ fn spec(args: &TraceArgs) -> anyhow::Result<TraceSpec> {
         family: match args.family {
             OneFamily::Ipv4 => Family::V4,
             OneFamily::Ipv6 => Family::V6,
+        },
+        protocol: match args.protocol {
+            Transport::Tcp => Protocol::Tcp,
+            Transport::Udp => Protocol::Udp,
         },
     })
 }

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, ensure};
-use generators::{Cluster, Endpoint, Extras, Family, Protocol, Service};
+use generators::{Cluster, Endpoint, Extras, Family, Service};
 use lab::topology::{Member, Preset, Ranges, Shape, Source, Topology};
 use proxies::ipvs::Forwarding;
 use proxies::{Backend, Descriptor, NftablesOptions, Options};
@@ -33,8 +33,10 @@ pub(super) struct TraceLab {
     pub(super) endpoint: usize,
     /// What the client dials.
     pub(super) dialled: SocketAddr,
-    /// Where the Endpoint listens: an address of its own, and any other that it was given.
+    /// The Endpoint, by its own address.
     pub(super) target: SocketAddr,
+    /// Where packets to it arrive: there, or at the VIP that it holds.
+    pub(super) listening: SocketAddr,
     /// What was done that a real cluster does not do.
     pub(super) notes: Vec<String>,
 }
@@ -63,7 +65,8 @@ impl TraceLab {
         let (service, dialled) = service(spec, &topology, endpoint)?;
         let target = service.endpoints().first().context("the Service has no Endpoint")?.socket();
         let dialled = if backend.is_control() { target } else { dialled };
-        let mut lab = Self { topology, node, client, endpoint, dialled, target, notes: Vec::new() };
+        let (listening, notes) = (target, Vec::new());
+        let mut lab = Self { topology, node, client, endpoint, dialled, target, listening, notes };
         if spec.forwarding != Forwarding::Nat {
             lab.let_endpoint_hold_vip(spec.forwarding)?;
         }
@@ -101,6 +104,7 @@ impl TraceLab {
     fn let_endpoint_hold_vip(&mut self, forwarding: Forwarding) -> anyhow::Result<()> {
         let endpoint = &self.topology.hosts[self.endpoint];
         let_hold_vips(endpoint, self.dialled.ip().into(), forwarding, self.topology.node())?;
+        self.listening.set_ip(self.dialled.ip());
         self.notes.push(format!(
             "forwarding {} leaves addresses as they are, so the Endpoint holds {} too; its answers \
              pass the node, which has the same address, so the node accepts packets from it \
@@ -159,7 +163,7 @@ fn service(
         extras.load_balancer_ips = vec![balanced];
     };
     let name = "default/web:http".parse()?;
-    let service = Service::new(name, vip, PORT, Protocol::Tcp, vec![target])?.with(set)?;
+    let service = Service::new(name, vip, PORT, spec.protocol, vec![target])?.with(set)?;
     let dialled = dialled_of(&service, spec.frontend, own(topology.node_host(), spec.family)?)?;
     Ok((service, dialled))
 }

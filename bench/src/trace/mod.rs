@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use results::trace::{Record, TRACE_SCHEMA};
 
+use self::dial::Listener;
 use self::lab::TraceLab;
 use spec::TraceSpec;
 use watch::Watch;
@@ -31,11 +32,11 @@ const AFTERMATH: Duration = Duration::from_millis(100);
 pub fn run(spec: &TraceSpec) -> anyhow::Result<Record> {
     let (lab, _forwarder) = TraceLab::build(spec)?;
     let [client, endpoint] = [lab.client, lab.endpoint].map(|host| &lab.topology.hosts[host]);
-    let listener = endpoint.namespace.enter(|| dial::listen(lab.target))??;
+    let listener = endpoint.namespace.enter(|| Listener::open(lab.listening, spec.protocol))??;
     let watch = Watch::begin(&lab, spec.family)?;
     let (dialled, accepted) = std::thread::scope(|threads| {
-        let server = threads.spawn(|| dial::answer(&listener));
-        let dialled = client.namespace.enter(|| dial::dial(lab.dialled));
+        let server = threads.spawn(|| listener.answer());
+        let dialled = client.namespace.enter(|| dial::dial(lab.dialled, spec.protocol));
         (dialled, server.join().ok().and_then(Result::ok))
     });
     let dialled = dialled??;

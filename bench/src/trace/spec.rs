@@ -1,6 +1,6 @@
 //! What is to be traced: plain data that travels to a guest as JSON.
 
-use generators::{Family, FrontendKind};
+use generators::{Family, FrontendKind, Protocol};
 use lab::topology::{Shape, Source};
 use proxies::Descriptor;
 use proxies::ipvs::Forwarding;
@@ -27,6 +27,8 @@ pub struct TraceSpec {
     pub frontend: FrontendKind,
     /// The family of all addresses.
     pub family: Family,
+    /// TCP, a connection; UDP, a datagram and its answer.
+    pub protocol: Protocol,
 }
 
 impl TraceSpec {
@@ -40,6 +42,7 @@ impl TraceSpec {
             source: self.source.to_string(),
             frontend: self.frontend.to_string(),
             family: self.family.to_string().to_lowercase(),
+            protocol: self.protocol.to_string(),
         }
     }
 }

@@ -100,6 +100,7 @@ pub fn record() -> Record {
             source: "outside".into(),
             frontend: "cluster-ip".into(),
             family: "ipv4".into(),
+            protocol: "tcp".into(),
         },
         kernel: "6.1.0".into(),
         client: SOURCE.parse().unwrap(),

@@ -2,7 +2,7 @@
 //! are.
 //!
 //! What tells a packet on all its way is what no translation changes: the IPv4 identification,
-//! sequence numbers, flags, lengths.
+//! sequence numbers, flags, lengths, and what a datagram begins with.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,6 +18,11 @@ const TUNNELS_MAX: usize = 4;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const SCTP: u8 = 132;
+
+/// How much data of a datagram the kernel tells with the chains that it meets: of transport header
+/// and data 20 bytes (`NFT_TRACETYPE_TRANSPORT_HSIZE`, `net/netfilter/nf_tables_trace.c`, Linux
+/// 6.1).
+const UDP_START: usize = 12;
 
 /// Headers of a packet of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +53,12 @@ pub enum Content {
         /// Bytes of data.
         length: usize,
     },
-    /// A UDP datagram of so many bytes, header and all.
+    /// A UDP datagram.
     Udp {
-        /// That number.
+        /// Bytes, header and all.
         length: u16,
+        /// What its data begins with. In IPv6 nothing else tells a request from an answer.
+        start: [u8; UDP_START],
     },
     /// An SCTP packet.
     Sctp {
@@ -147,7 +154,10 @@ impl<'a> Ip<'a> {
             }
             UDP => {
                 let length = self.payload.get(4..6)?.try_into().ok()?;
-                Some(Content::Udp { length: u16::from_be_bytes(length) })
+                let mut start = [0; UDP_START];
+                let data = self.payload.get(8..).unwrap_or_default();
+                start.iter_mut().zip(data).for_each(|(kept, byte)| *kept = *byte);
+                Some(Content::Udp { length: u16::from_be_bytes(length), start })
             }
             SCTP => Some(Content::Sctp {
                 tag: number(4)?,
@@ -241,7 +251,9 @@ pub(super) mod tests {
         };
         let udp = build(UDP, &[0, 53, 0, 99, 0, 9, 0, 0, 1]).unwrap();
         assert_eq!((udp.source.port(), udp.destination.port()), (53, 99));
-        assert_eq!(udp.content, Content::Udp { length: 9 });
+        let mut start = [0; UDP_START];
+        start[0] = 1;
+        assert_eq!(udp.content, Content::Udp { length: 9, start });
         let sctp = build(SCTP, &[0, 1, 0, 2, 0, 0, 0, 7, 0, 0, 0, 0, 1, 0, 0, 4]).unwrap();
         assert_eq!(sctp.content, Content::Sctp { tag: 7, chunk: Some(1), length: 16 });
         assert_eq!(build(1, &[8, 0, 0, 0]), None);

@@ -88,7 +88,7 @@ impl Kind {
             Content::Tcp { flags, .. } if flags & FIN != 0 => Self::Fin,
             Content::Tcp { .. } => Self::Ack,
             // Its header has 8 bytes.
-            Content::Udp { length } => Self::Data(usize::from(length).saturating_sub(8)),
+            Content::Udp { length, .. } => Self::Data(usize::from(length).saturating_sub(8)),
             Content::Sctp { chunk, .. } => Self::Chunk(chunk),
         }
     }
@@ -100,13 +100,15 @@ pub fn traced_packets(record: &Record) -> Vec<TracedPacket<'_>> {
     let mut sightings: Vec<Sighting<'_>> = record.packets.iter().filter_map(seen).collect();
     // Stable: at the same moment the kernel's own order counts.
     sightings.sort_by_key(|sighting| sighting.captured.time_ns);
+    // What copies between two connections answers from what was dialled.
+    let answering = [record.at_endpoint().1, record.dialled];
     let mut packets: Vec<TracedPacket<'_>> = Vec::new();
     for sighting in sightings {
         match packets.iter_mut().rev().find(|packet| packet.continues_with(&sighting)) {
             Some(packet) => packet.sightings.push(sighting),
             None => packets.push(TracedPacket {
                 kind: Kind::of(&sighting.headers.content),
-                is_forward: sighting.headers.source != record.at_endpoint().1,
+                is_forward: !answering.contains(&sighting.headers.source),
                 sightings: vec![sighting],
                 on_delivery: Vec::new(),
             }),
@@ -183,6 +185,7 @@ fn changes(
 pub(super) mod tests {
     use super::*;
     use crate::trace::fixture::{self, BACK, DIALLED, MASQUERADED, SOURCE, TRANSLATED};
+    use crate::trace::headers::tests::frame;
 
     fn addresses(packet: &TracedPacket<'_>) -> Vec<String> {
         let all = packet.sightings.iter().map(|sighting| &sighting.headers);
@@ -241,6 +244,16 @@ pub(super) mod tests {
         let [destination, source] = packets[1].on_delivery[..] else { panic!("{packets:?}") };
         assert!(matches!(destination, Change::Destination { .. }));
         assert!(matches!(source, Change::Source { .. }));
+    }
+
+    #[test]
+    fn an_answer_of_what_copies_between_two_connections_goes_back() {
+        let mut record = fixture::record();
+        let vip_to_client = [DIALLED[1], SOURCE];
+        let bytes = frame(vip_to_client, true, true, 31, b"");
+        record.packets = vec![Captured { bytes, ..record.packets[0].clone() }];
+        let packets = traced_packets(&record);
+        assert!(!packets[0].is_forward, "{packets:?}");
     }
 
     #[test]

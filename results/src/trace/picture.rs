@@ -57,12 +57,13 @@ fn title(record: &Record) -> String {
     let asked = &record.asked;
     let forwarding = asked.forwarding.as_ref().map(|way| format!(" ({way})")).unwrap_or_default();
     format!(
-        "{}{forwarding}: {} to {}, {}, {}",
+        "{}{forwarding}: {} to {}, {}, {}, {}",
         plain(&asked.proxy),
         asked.source,
         asked.frontend,
         asked.topology,
-        asked.family
+        asked.family,
+        asked.protocol
     )
 }
 
@@ -177,7 +178,7 @@ fn draw(root: &Area<'_>, record: &Record, columns: &Columns, rows: &[Row]) -> Dr
     let bottom = TOP + PITCH * count(rows);
     for host in &columns.hosts {
         let x = columns.x(*host);
-        root.draw(&PathElement::new(vec![(x, TOP - 20), (x, bottom)], theme::GRID.color()))?;
+        root.draw(&PathElement::new(vec![(x, TOP - 20), (x, bottom)], theme::MUTED.color()))?;
         let name = record.host_name(*host);
         let style = theme::bold(20.0, theme::TEXT).pos(theme::middle(HPos::Center));
         root.draw_text(name, &style, (x, TOP - 38))?;

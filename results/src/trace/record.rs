@@ -27,6 +27,9 @@ pub struct Asked {
     pub frontend: String,
     /// `ipv4` or `ipv6`.
     pub family: String,
+    /// `tcp` or `udp`.
+    #[serde(default = "tcp")]
+    pub protocol: String,
 }
 
 /// A connection as it was captured.
@@ -136,6 +139,11 @@ impl Record {
     pub(super) fn at_endpoint(&self) -> (SocketAddr, SocketAddr) {
         self.accepted.map_or((self.client, self.endpoint), |[from, to]| (from, to))
     }
+}
+
+/// What traces were of before they told.
+fn tcp() -> String {
+    "tcp".to_owned()
 }
 
 fn write_hex<S: Serializer>(bytes: &[u8], out: S) -> Result<S::Ok, S::Error> {

@@ -57,13 +57,14 @@ fn head(record: &Record, packets: &[TracedPacket<'_>]) -> String {
     let asked = &record.asked;
     let forwarding = asked.forwarding.as_ref().map(|way| format!(" ({way})")).unwrap_or_default();
     let mut out = format!(
-        "{}{forwarding}, kernel {}, {}: from {} to {}, {}\n",
+        "{}{forwarding}, kernel {}, {}: from {} to {}, {}, {}\n",
         plain(&asked.proxy),
         plain(&record.kernel),
         asked.topology,
         asked.source,
         asked.frontend,
-        asked.family
+        asked.family,
+        asked.protocol
     );
     let end = match (&record.failure, record.accepted) {
         (Some(reason), _) => format!("no answer: {reason}"),
