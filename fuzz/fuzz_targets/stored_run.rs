@@ -1,24 +1,7 @@
-//! Any bytes as a results folder, `run.json` up to the first NUL and `cells.jsonl` behind it: an
-//! error, or a run that can be exported.
+//! `cargo fuzz` gives any bytes to `src/stored_run.rs`.
 #![no_main]
 
-use std::fs;
+#[path = "../src/stored_run.rs"]
+mod stored_run;
 
-use libfuzzer_sys::fuzz_target;
-use results::{CELLS_FILE, RUN_FILE, Run};
-
-fuzz_target!(|bytes: &[u8]| {
-    let (run, cells) = match bytes.iter().position(|&byte| byte == 0) {
-        Some(at) => (&bytes[..at], &bytes[at + 1..]),
-        None => (bytes, &[][..]),
-    };
-    // In memory where there is such a folder, for a file system would be what is measured.
-    let place = if fs::metadata("/dev/shm").is_ok() { "/dev/shm" } else { "/tmp" };
-    let folder = tempfile::tempdir_in(place).expect("a folder for the run");
-    fs::write(folder.path().join(RUN_FILE), run).expect("room for run.json");
-    fs::write(folder.path().join(CELLS_FILE), cells).expect("room for cells.jsonl");
-    if let Ok(run) = Run::read(folder.path()) {
-        let _ = results::export::csv(&run, std::io::sink());
-        let _ = results::report::terminal::summary(&[run], Some(80));
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| stored_run::try_input(bytes));

@@ -1,17 +1,7 @@
-//! Any bytes as a captured packet, and as a trace that a guest hands over: an error, or one that
-//! can be shown, drawn and written.
+//! `cargo fuzz` gives any bytes to `src/trace.rs`.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use results::trace::{Framing, Headers, Record, pcapng, picture, text};
+#[path = "../src/trace.rs"]
+mod trace;
 
-fuzz_target!(|bytes: &[u8]| {
-    for framing in [Framing::Ethernet, Framing::Ip] {
-        let _ = Headers::of(bytes, framing);
-    }
-    if let Ok(record) = serde_json::from_slice::<Record>(bytes) {
-        let _ = text(&record);
-        assert!(picture(&record).is_ok());
-        assert!(pcapng(&record).is_ok());
-    }
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| trace::try_input(bytes));
