@@ -11,7 +11,7 @@ use results::Place;
 use serde::{Deserialize, Serialize};
 
 /// The folder in a guest, where a file has the name of its version.
-const FOLDER: &str = "/kube-proxy";
+pub const FOLDER: &str = "/kube-proxy";
 /// Modes that every node can have, where no proxy of a kube-proxy is named.
 const USUAL: [Mode; 2] = [Mode::Iptables, Mode::Nftables];
 

@@ -3,7 +3,7 @@
  *
  * Every block adds its length to a counter by inline code, so the guest runs at nearly full speed and its clock is not
  * touched. The guest marks where a window begins and ends by a NOP with a magic operand (`lab/src/guest/mark.rs`); at
- * each mark the growth of all counters is booked. Which function an address belongs to is not known here.
+ * each mark the growth of all counters is booked. Which function or program an address belongs to is not known here.
  *
  * Arguments: out=FILE, and keep_region=R,keep_min=N,keep_max=N to keep only windows whose region R took N to N
  * instructions. The format of FILE is read by `lab/src/guest/profile.rs`.
@@ -42,6 +42,7 @@ size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t index);
 size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *);
+void *qemu_plugin_insn_haddr(const struct qemu_plugin_insn *);
 /* Version 1. */
 WEAK void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, int op, void *counter, uint64_t value);
 /* Version 2 and later. */
@@ -65,14 +66,22 @@ static const uint8_t MARK[] = {0x0f, 0x1f, 0x80};
 static const uint8_t MARK_MAGIC[] = {'V', 'I', 'P'};
 enum { MARK_BYTES = 7, MARK_CODE_AT = 3 };
 enum { CODE_KEEP = 0x10, CODE_BEGIN = 0x20, CODE_DROP = 0x21 };
-/* In regions from KERNEL_ONLY on, user space only waits, and is not booked. */
+/*
+ * In regions from KERNEL_ONLY on, the program that marks only waits. What user space executes there is booked, but is no part of a
+ * sample's sums: whether it is that program's or another's is not known here.
+ */
 enum { REGIONS = 10, KERNEL_ONLY = 8, LABELS = 16, OUTSIDE = 0 };
 
-/* Blocks of user space share counter 0: their addresses differ from process to process. */
-enum { BLOCKS_MAX = 1 << 19, SLOTS = 1 << 20, USER = 0 };
+/*
+ * Addresses of user space differ from process to process, so its blocks are known by where they lie in the emulator's memory, one page for
+ * all processes that run a file. Those that lie nowhere share counter 0. The first bytes of each tell which file it is of.
+ */
+enum { BLOCKS_MAX = 1 << 19, SLOTS = 1 << 20, NOWHERE = 0, CODE_BYTES = 24 };
 #define KERNEL_FIRST (UINT64_C(1) << 63)
 
 static uint64_t addresses[BLOCKS_MAX];
+static uint8_t code[BLOCKS_MAX][CODE_BYTES];
+static uint8_t code_lengths[BLOCKS_MAX];
 static uint32_t slots[SLOTS];
 static uint32_t block_count = 1;
 static bool overflowed;
@@ -83,6 +92,8 @@ static struct qemu_plugin_scoreboard *scoreboard;
 static uint64_t *seen;
 static uint64_t *pending[REGIONS];
 static uint64_t *totals[LABELS][REGIONS];
+/* How often the guest halted, and so waited, since `begin`: its clock moves on then, and nothing is executed. */
+static uint64_t halts[REGIONS];
 static unsigned region = OUTSIDE;
 
 static uint64_t keep_region, keep_min, keep_max = UINT64_MAX;
@@ -106,8 +117,8 @@ static uint64_t *new_counters(void)
 /* The counter of a block. One address may be translated more than once, and cut short by the instruction clock. */
 static uint32_t counter_of(uint64_t address)
 {
-    if (address < KERNEL_FIRST)
-        return USER;
+    if (address == 0)
+        return NOWHERE;
     uint64_t slot = (address * UINT64_C(0x9e3779b97f4a7c15)) >> 44;
     while (slots[slot] != 0) {
         if (addresses[slots[slot]] == address)
@@ -116,7 +127,7 @@ static uint32_t counter_of(uint64_t address)
     }
     if (block_count == BLOCKS_MAX) {
         overflowed = true;
-        return USER;
+        return NOWHERE;
     }
     addresses[block_count] = address;
     slots[slot] = block_count;
@@ -130,7 +141,7 @@ static void settle(bool forget)
     uint64_t *booked = pending[region];
     forget = forget || region == OUTSIDE;
     for (uint32_t at = 0; at < block_count; at++) {
-        if (!forget && !(at == USER && region >= KERNEL_ONLY))
+        if (!forget)
             booked[at] += now[at] - seen[at];
         seen[at] = now[at];
     }
@@ -140,25 +151,29 @@ static void begin(void)
 {
     for (unsigned of = OUTSIDE + 1; of < REGIONS; of++)
         memset(pending[of], 0, block_count * sizeof *pending[of]);
+    memset(halts, 0, sizeof halts);
     region = OUTSIDE;
 }
 
-static uint64_t sum_of(const uint64_t *values)
+static uint64_t sum_of(unsigned of)
 {
     uint64_t sum = 0;
     for (uint32_t at = 0; at < block_count; at++)
-        sum += values[at];
+        if (of < KERNEL_ONLY || addresses[at] >= KERNEL_FIRST)
+            sum += pending[of][at];
     return sum;
 }
 
 /* Adds what is booked since `begin` to a label: one sample. */
 static void keep(unsigned label)
 {
-    uint64_t filtered = keep_region < REGIONS ? sum_of(pending[keep_region]) : 0;
+    uint64_t filtered = keep_region < REGIONS ? sum_of(keep_region) : 0;
     bool kept = filtered >= keep_min && filtered <= keep_max;
     fprintf(out, "sample %u %d", label, kept);
     for (unsigned of = OUTSIDE + 1; of < REGIONS; of++)
-        fprintf(out, " %" PRIu64, sum_of(pending[of]));
+        fprintf(out, " %" PRIu64, sum_of(of));
+    for (unsigned of = OUTSIDE + 1; of < REGIONS; of++)
+        fprintf(out, " %" PRIu64, halts[of]);
     fputc('\n', out);
     for (unsigned of = OUTSIDE + 1; kept && of < REGIONS; of++) {
         if (!totals[label][of])
@@ -182,18 +197,62 @@ static void marked(unsigned int vcpu, void *data)
         begin();
 }
 
+/* The first bytes of an instruction. */
+static void copy_bytes(const struct qemu_plugin_insn *instruction, uint8_t *to, size_t bytes)
+{
+    uintptr_t given = qemu_plugin_insn_data(instruction, to, bytes);
+    if (!scoreboard)
+        memcpy(to, (const void *)given, bytes);
+}
+
+static void halted(unsigned int vcpu, void *data)
+{
+    (void)vcpu;
+    (void)data;
+    halts[region]++;
+}
+
+/* hlt is f4; mwait is 0f 01 c9, and an emulated processor that has no other halts then. */
+static void look_for_halt(struct qemu_plugin_insn *instruction)
+{
+    static const uint8_t HLT[] = {0xf4}, MWAIT[] = {0x0f, 0x01, 0xc9};
+    uint8_t bytes[sizeof MWAIT];
+    size_t size = qemu_plugin_insn_size(instruction);
+    if (size > sizeof bytes)
+        return;
+    copy_bytes(instruction, bytes, size);
+    if ((size == sizeof HLT && !memcmp(bytes, HLT, size)) || (size == sizeof MWAIT && !memcmp(bytes, MWAIT, size)))
+        qemu_plugin_register_vcpu_insn_exec_cb(instruction, halted, CALLBACK_NO_REGISTERS, NULL);
+}
+
 static void look_for_mark(struct qemu_plugin_insn *instruction)
 {
     uint8_t bytes[MARK_BYTES];
     if (qemu_plugin_insn_size(instruction) != MARK_BYTES)
         return;
-    uintptr_t given = qemu_plugin_insn_data(instruction, bytes, sizeof bytes);
-    if (!scoreboard)
-        memcpy(bytes, (const void *)given, sizeof bytes);
+    copy_bytes(instruction, bytes, sizeof bytes);
     if (memcmp(bytes, MARK, sizeof MARK) || memcmp(bytes + MARK_CODE_AT + 1, MARK_MAGIC, sizeof MARK_MAGIC))
         return;
     uintptr_t code = bytes[MARK_CODE_AT];
     qemu_plugin_register_vcpu_insn_exec_cb(instruction, marked, CALLBACK_NO_REGISTERS, (void *)code);
+}
+
+/* Keeps how a block begins, unless more of it is known. */
+static void keep_code(uint32_t counter, const struct qemu_plugin_tb *block)
+{
+    uint8_t bytes[CODE_BYTES];
+    size_t length = 0;
+    for (size_t at = 0; at < qemu_plugin_tb_n_insns(block) && length < CODE_BYTES; at++) {
+        const struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(block, at);
+        size_t size = qemu_plugin_insn_size(instruction), room = CODE_BYTES - length;
+        size = size < room ? size : room;
+        copy_bytes(instruction, bytes + length, size);
+        length += size;
+    }
+    if (length > code_lengths[counter]) {
+        memcpy(code[counter], bytes, length);
+        code_lengths[counter] = length;
+    }
 }
 
 static void translated(uint64_t id, struct qemu_plugin_tb *block)
@@ -201,15 +260,20 @@ static void translated(uint64_t id, struct qemu_plugin_tb *block)
     (void)id;
     uint64_t address = qemu_plugin_tb_vaddr(block);
     size_t length = qemu_plugin_tb_n_insns(block);
+    bool is_user = address < KERNEL_FIRST;
+    if (is_user)
+        address = (uintptr_t)qemu_plugin_insn_haddr(qemu_plugin_tb_get_insn(block, 0));
     uint32_t counter = counter_of(address);
+    if (is_user && counter != NOWHERE)
+        keep_code(counter, block);
     if (scoreboard) {
         struct plugin_u64 entry = {scoreboard, counter * sizeof(uint64_t)};
         qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(block, INLINE_ADD_U64, entry, length);
     } else {
         qemu_plugin_register_vcpu_tb_exec_inline(block, INLINE_ADD_U64, &plain_counters[counter], length);
     }
-    for (size_t at = 0; counter == USER && at < length; at++)
-        look_for_mark(qemu_plugin_tb_get_insn(block, at));
+    for (size_t at = 0; at < length; at++)
+        (is_user ? look_for_mark : look_for_halt)(qemu_plugin_tb_get_insn(block, at));
 }
 
 static void finished(uint64_t id, void *data)
@@ -221,6 +285,14 @@ static void finished(uint64_t id, void *data)
             for (uint32_t at = 0; totals[label][of] && at < block_count; at++)
                 if (totals[label][of][at])
                     fprintf(out, "count %u %u %" PRIx64 " %" PRIu64 "\n", label, of, addresses[at], totals[label][of][at]);
+    for (uint32_t at = 0; at < block_count; at++) {
+        if (!code_lengths[at])
+            continue;
+        fprintf(out, "code %" PRIx64 " ", addresses[at]);
+        for (unsigned byte = 0; byte < code_lengths[at]; byte++)
+            fprintf(out, "%02x", code[at][byte]);
+        fputc('\n', out);
+    }
     fprintf(out, "end %d\n", overflowed);
     fclose(out);
 }

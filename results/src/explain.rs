@@ -10,5 +10,6 @@ mod page;
 mod plot;
 mod tables;
 
+pub use areas::{USER, WAITING};
 pub use explanation::{EXPLAIN_SCHEMA, Explanation, Part, Profiled, SUM_TOLERANCE};
 pub use page::{document, write};

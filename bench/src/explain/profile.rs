@@ -1,16 +1,19 @@
 //! Runs a stored cell again with the profiler looking on, and turns its counts by address into
-//! counts by function.
+//! counts by function, those of user space into counts by program and library.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, ensure};
-use lab::guest::{Only, Profile, Profiler, Symbols};
+use lab::guest::mark::REGIONS;
+use lab::guest::{BlockCount, Only, Profile, Profiler, Symbols};
 use lab::image::Cache;
-use results::explain::{EXPLAIN_SCHEMA, Explanation, Part, Profiled};
+use results::explain::{EXPLAIN_SCHEMA, Explanation, Part, Profiled, USER, WAITING};
 use results::{CellRecord, Distribution, Metric, Outcome, Run};
 
 use super::choose::{Target, scenario};
+use crate::kube_proxy;
+use crate::load::region;
 use crate::measure::spec::CellAnswer;
 use crate::place::{GuestOptions, GuestPlace, WorkDir};
 use crate::scenario::Scenario;
@@ -19,14 +22,22 @@ use crate::scenario::Scenario;
 const LIMIT_FACTOR: u32 = 4;
 /// Where the profiler is kept in the cache.
 const FOLDER: &str = "profiler";
-/// Parts that are no kernel function.
-const USER: &str = "(user space)";
+/// A part that is no kernel function, and none of user space.
 const UNKNOWN: &str = "(no symbol)";
+/// What this program is called.
+const OWN: &str = "vipbench";
 
 /// A guest and the names of its kernel's functions.
 struct Kernel {
     place: GuestPlace,
     symbols: Symbols,
+}
+
+/// What code is called.
+struct Names<'k> {
+    symbols: &'k Symbols,
+    /// Programs and libraries, by addresses of their blocks.
+    programs: HashMap<u64, String>,
 }
 
 /// Everything that profiling cells of one run needs. Guests are opened when a cell asks for them.
@@ -92,7 +103,11 @@ impl<'a> Lens<'a> {
         if let Some(reason) = answer.outcome.reason() {
             anyhow::bail!("profiling {id}: {reason}");
         }
-        profiled(target, answer, &profile, &kernel.symbols)
+        progress(&format!("finding the programs of {id}"));
+        let programs = kernel.place.files_of(&profile)?;
+        let programs = programs.into_iter().map(|(address, path)| (address, program_of(&path)));
+        let names = Names { symbols: &kernel.symbols, programs: programs.collect() };
+        profiled(target, answer, &profile, &names)
     }
 
     /// The guest of a kernel release, booted, with its symbols.
@@ -134,7 +149,7 @@ fn profiled(
     target: &Target<'_>,
     answer: CellAnswer,
     profile: &Profile,
-    symbols: &Symbols,
+    names: &Names<'_>,
 ) -> anyhow::Result<Profiled> {
     let stored = target.stored;
     let clocked = values(&answer.metrics, target)?;
@@ -147,17 +162,25 @@ fn profiled(
         clocked.len(),
         samples.len()
     );
-    let (mut measured, mut largest_gap) = (Vec::new(), 0);
+    let (mut measured, mut largest_gap, mut has_halted) = (Vec::new(), 0, false);
     for (sample, clock) in samples.into_iter().zip(clocked).filter(|(sample, _)| sample.kept) {
-        let counted: u64 = target
-            .regions
-            .iter()
-            .filter_map(|region| sample.by_region.get(usize::from(*region)))
-            .sum();
+        let within = |counts: &[u64; REGIONS as usize]| -> u64 {
+            target.regions.iter().filter_map(|region| counts.get(usize::from(*region))).sum()
+        };
         measured.push(*clock);
-        largest_gap = largest_gap.max(clock.abs_diff(counted));
+        if within(&sample.halts) > 0 {
+            has_halted = true;
+        } else {
+            largest_gap = largest_gap.max(clock.abs_diff(within(&sample.by_region)));
+        }
     }
     ensure!(!measured.is_empty(), "cell {}: no sample is within --between", stored.id);
+    let mut parts = parts(target, profile, names);
+    // The clock of a guest that halted went on without it.
+    let executed: u64 = parts.iter().map(|part| part.instructions).sum();
+    let waited = measured.iter().sum::<u64>().saturating_sub(executed);
+    let waiting = Part { function: WAITING.to_owned(), module: None, instructions: waited };
+    parts.extend((has_halted && waited > 0).then_some(waiting));
     Ok(Profiled {
         cell: stored.id.clone(),
         labels: stored.labels.clone(),
@@ -166,7 +189,7 @@ fn profiled(
         stored_p50: stored_metric(stored, target)
             .and_then(|metric| metric.data.samples().ok()?.percentile(0.5)),
         as_stored: same_numbers(stored, answer)?,
-        parts: parts(target, profile, symbols),
+        parts,
     })
 }
 
@@ -190,22 +213,50 @@ fn same_numbers(stored: &CellRecord, answer: CellAnswer) -> anyhow::Result<bool>
     Ok(answer.outcome == Outcome::Measured && metrics == stored.metrics)
 }
 
+impl Names<'_> {
+    /// Function and module; of user space, program.
+    fn of(&self, block: &BlockCount) -> (&str, Option<&str>) {
+        if block.is_user() {
+            return (USER, self.programs.get(&block.address).map(String::as_str));
+        }
+        let function = self.symbols.find(block.address);
+        function.map_or((UNKNOWN, None), |one| (one.name.as_str(), one.module.as_deref()))
+    }
+}
+
+/// What a file of a guest is called: this program is its `/init`, and a kube-proxy has a folder.
+fn program_of(path: &str) -> String {
+    match path.rsplit_once('/') {
+        None if path == "init" => OWN.to_owned(),
+        Some((folder, version)) if folder == kube_proxy::FOLDER.trim_start_matches('/') => {
+            format!("kube-proxy@{version}")
+        }
+        Some((_, name)) => name.to_owned(),
+        None => path.to_owned(),
+    }
+}
+
+/// Whether a part may be this program's own user space, which only watches in some regions: what it
+/// sees of others is what is counted there. A library's code is told from nobody's.
+fn watches(name: (&str, Option<&str>)) -> bool {
+    match name {
+        (USER, Some(program)) => program == OWN || program.contains(".so"),
+        (function, _) => function == USER,
+    }
+}
+
 /// Instructions by function, the largest first.
-fn parts(target: &Target<'_>, profile: &Profile, symbols: &Symbols) -> Vec<Part> {
+fn parts(target: &Target<'_>, profile: &Profile, names: &Names<'_>) -> Vec<Part> {
     let label = target.sample.label();
     let wanted = profile
         .blocks
         .iter()
-        .filter(|block| block.label == label && target.regions.contains(&block.region));
+        .filter(|block| block.label == label && target.regions.contains(&block.region))
+        .map(|block| (names.of(block), block))
+        .filter(|(name, block)| block.region < region::AFTERMATH || !watches(*name));
     let mut sums: HashMap<(&str, Option<&str>), u64> = HashMap::new();
-    for block in wanted {
-        let function = match block.address {
-            0 => (USER, None),
-            address => symbols.find(address).map_or((UNKNOWN, None), |function| {
-                (function.name.as_str(), function.module.as_deref())
-            }),
-        };
-        let sum = sums.entry(function).or_default();
+    for (name, block) in wanted {
+        let sum = sums.entry(name).or_default();
         *sum = sum.saturating_add(block.instructions);
     }
     let mut parts: Vec<Part> = sums
@@ -220,4 +271,21 @@ fn parts(target: &Target<'_>, profile: &Profile, symbols: &Symbols) -> Vec<Part>
         (other.instructions, &one.function).cmp(&(one.instructions, &other.function))
     });
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_a_guest_are_called_what_they_are_known_as() {
+        for (path, name) in [
+            ("init", OWN),
+            ("kube-proxy/1.36.3", "kube-proxy@1.36.3"),
+            ("usr/sbin/nft", "nft"),
+            ("lib/x86_64-linux-gnu/libc.so.6", "libc.so.6"),
+        ] {
+            assert_eq!(program_of(path), name);
+        }
+    }
 }

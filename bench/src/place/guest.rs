@@ -1,7 +1,7 @@
 //! A guest kernel as a place: resolved and unpacked once, booted once to a snapshot, restored for
 //! every cell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -310,6 +310,15 @@ impl GuestPlace {
         let (report, profile) =
             lab::guest::run_profiled(&self.machine, snapshot, &job, bounds, profiler)?;
         Ok((answer(report)?, profile))
+    }
+
+    /// The files of the guest that code of user space is from, by the addresses of its blocks; paths
+    /// have no leading slash.
+    ///
+    /// # Errors
+    /// The initramfs cannot be read.
+    pub fn files_of(&self, profile: &Profile) -> anyhow::Result<HashMap<u64, String>> {
+        Ok(lab::guest::files_of(&self.machine.initramfs, &profile.code)?)
     }
 
     /// The kernel's functions, as every guest restored from the snapshot has them.

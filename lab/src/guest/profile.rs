@@ -1,8 +1,10 @@
 //! The profiler: QEMU's plugin compiled at first use, what to ask of it, and what it wrote, read
 //! with suspicion.
 //!
-//! The plugin itself is `lab/plugin/profile.c`; addresses get names in `symbols`.
+//! The plugin itself is `lab/plugin/profile.c`; addresses of the kernel get names in `symbols`, code
+//! of user space in `programs`.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -22,12 +24,14 @@ const SOURCE: &str = include_str!("../../plugin/profile.c");
 const COMPILER: &str = "cc";
 const FLAGS: [&str; 7] = ["-std=c11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-xc", "-"];
 const COMPILE_LIMIT: Duration = Duration::from_mins(2);
-/// Every kernel block of every label and region: some hundred thousand short lines at the very
+/// Every block of every label and region: some hundred thousand short lines at the very
 /// most.
 const FILE_BYTES_MAX: u64 = 512 << 20;
 const SAMPLES_MAX: usize = 2_000_000;
 const COUNTS_MAX: usize = 20_000_000;
 const LINE_BYTES_MAX: u64 = 400;
+/// Where the kernel's half of the address space begins.
+const KERNEL_FIRST: u64 = 1 << 63;
 
 /// Why there is no profile.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +116,8 @@ pub struct ProfiledSample {
     pub kept: bool,
     /// Instructions by region; [`OUTSIDE`] is always zero.
     pub by_region: [u64; REGIONS as usize],
+    /// How often the guest halted in each region, to wait.
+    pub halts: [u64; REGIONS as usize],
 }
 
 /// Instructions of all kept samples of a label that a region spent in one block.
@@ -121,10 +127,18 @@ pub struct BlockCount {
     pub label: u8,
     /// Region of the samples.
     pub region: u8,
-    /// Address of the block's first instruction; 0 stands for all of user space.
+    /// Address of the block's first instruction; of user space, where that lies in the memory of
+    /// the emulator, or 0 if it lies nowhere.
     pub address: u64,
     /// Instructions executed.
     pub instructions: u64,
+}
+
+impl BlockCount {
+    /// Whether it is one of user space.
+    pub fn is_user(&self) -> bool {
+        self.address < KERNEL_FIRST
+    }
 }
 
 /// What the profiler counted in one guest.
@@ -134,6 +148,8 @@ pub struct Profile {
     pub samples: Vec<ProfiledSample>,
     /// Counts by block.
     pub blocks: Vec<BlockCount>,
+    /// How blocks of user space begin, by address.
+    pub code: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Profile {
@@ -165,6 +181,9 @@ impl Profile {
                 Some("count") if profile.blocks.len() < COUNTS_MAX => {
                     profile.blocks.push(block(words).ok_or_else(|| wrong("no count"))?);
                 }
+                Some("code") if profile.code.len() < COUNTS_MAX => {
+                    profile.code.extend([code(words).ok_or_else(|| wrong("no code"))?]);
+                }
                 Some("end") if whole == "end 0" => return Ok(profile),
                 Some("end") => return Err(wrong("the profiler had no room for all blocks")),
                 _ => return Err(wrong("an unknown word, or too many lines")),
@@ -174,15 +193,17 @@ impl Profile {
     }
 }
 
-/// `LABEL KEPT R1 .. R9`.
+/// `LABEL KEPT R1 .. R9 H1 .. H9`.
 fn sample<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<ProfiledSample> {
     let label = below(words.next()?, LABELS)?;
     let kept = words.next()? == "1";
-    let mut by_region = [0; REGIONS as usize];
-    for count in by_region.iter_mut().skip(usize::from(OUTSIDE) + 1) {
-        *count = words.next()?.parse().ok()?;
+    let [mut by_region, mut halts] = [[0; REGIONS as usize]; 2];
+    for counts in [&mut by_region, &mut halts] {
+        for count in counts.iter_mut().skip(usize::from(OUTSIDE) + 1) {
+            *count = words.next()?.parse().ok()?;
+        }
     }
-    words.next().is_none().then_some(ProfiledSample { label, kept, by_region })
+    words.next().is_none().then_some(ProfiledSample { label, kept, by_region, halts })
 }
 
 /// `LABEL REGION ADDRESS COUNT`, the address in hexadecimal digits.
@@ -192,6 +213,13 @@ fn block<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<BlockCount> {
     let address = u64::from_str_radix(words.next()?, 16).ok()?;
     let instructions = words.next()?.parse().ok()?;
     words.next().is_none().then_some(BlockCount { label, region, address, instructions })
+}
+
+/// `ADDRESS BYTES`, both in hexadecimal digits.
+fn code<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<(u64, Vec<u8>)> {
+    let address = u64::from_str_radix(words.next()?, 16).ok()?;
+    let bytes = HEXLOWER.decode(words.next()?.as_bytes()).ok()?;
+    words.next().is_none().then_some((address, bytes))
 }
 
 fn below(word: &str, limit: u8) -> Option<u8> {
@@ -209,12 +237,17 @@ mod tests {
     #[test]
     fn samples_and_counts_come_back() {
         let profile =
-            parse("sample 4 1 43000 2 3 0 0 0 0 0 7\ncount 4 1 ffffffff81000000 99\nend 0\n")
+            parse("sample 4 1 43000 2 3 0 0 0 0 0 7 0 0 1 0 0 0 0 0 0\ncount 4 1 ffffffff81000000 99\ncode 7f00 c3\nend 0\n")
                 .unwrap();
         let by_region = [0, 43_000, 2, 3, 0, 0, 0, 0, 0, 7];
-        assert_eq!(profile.samples, [ProfiledSample { label: 4, kept: true, by_region }]);
+        let mut halts = [0; REGIONS as usize];
+        halts[3] = 1;
+        assert_eq!(profile.samples, [ProfiledSample { label: 4, kept: true, by_region, halts }]);
         let address = 0xffff_ffff_8100_0000;
-        assert_eq!(profile.blocks, [BlockCount { label: 4, region: 1, address, instructions: 99 }]);
+        let block = BlockCount { label: 4, region: 1, address, instructions: 99 };
+        assert!(!block.is_user() && BlockCount { address: 0x7f00, ..block }.is_user());
+        assert_eq!(profile.blocks, [block]);
+        assert_eq!(profile.code, BTreeMap::from([(0x7f00, vec![0xc3])]));
     }
 
     #[test]
@@ -223,11 +256,13 @@ mod tests {
             "",
             "end",
             "end 1\n",
-            "sample 16 1 0 0 0 0 0 0 0 0 0\nend 0\n",
+            "sample 16 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\nend 0\n",
             "sample 1 1 0 0 0\nend 0\n",
-            "sample 1 1 0 0 0 0 0 0 0 0 0 0\nend 0\n",
+            "sample 1 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\nend 0\n",
             "count 1 10 0 1\nend 0\n",
             "count 1 1 0 -1\nend 0\n",
+            "code 7f00 c\nend 0\n",
+            "code 7f00\nend 0\n",
             "hello\nend 0\n",
         ] {
             assert!(parse(text).is_err(), "{text:?}");

@@ -1,8 +1,11 @@
-//! The area of the kernel that a function belongs to: its module, or a guess from how its name
-//! begins.
+//! The area that a function belongs to: in user space its program or library; in the kernel its
+//! module, or a guess from how its name begins.
 //!
 //! `/proc/kallsyms` names no source files, and the kernel's own naming is regular enough for a
 //! table to read by.
+
+/// What user space is called among functions.
+pub const USER: &str = "(user space)";
 
 /// One area a line, and the beginnings of its functions' names, leading underscores aside. The
 /// first that fits decides.
@@ -27,8 +30,18 @@ files and wakeups: ep_ epoll fput fget d_ file vfs_ close_ poll security_ ksys_ 
     evict task_work
 mitigations: x86_indirect x86_return srso retbleed";
 
+/// What is called so is no instructions: the guest had nothing to run, and its clock moved on to
+/// the next timer.
+pub const WAITING: &str = "(waiting)";
+
+/// How areas of user space begin.
+const USER_AREA: &str = "user space: ";
+
 /// The area of a function; what is none (its name is in brackets) is an area of its own.
 pub(super) fn area(function: &str, module: Option<&str>) -> String {
+    if function == USER {
+        return format!("{USER_AREA}{}", module.unwrap_or("of no file"));
+    }
     if let Some(module) = module {
         return format!("module {module}");
     }
@@ -42,6 +55,11 @@ pub(super) fn area(function: &str, module: Option<&str>) -> String {
     known.map_or("other kernel functions", |(area, _)| area).to_owned()
 }
 
+/// Whether an area is one of user space.
+pub(super) fn is_of_user(area: &str) -> bool {
+    area.starts_with(USER_AREA)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,7 +68,10 @@ mod tests {
     fn functions_are_grouped_by_module_or_name() {
         assert_eq!(area("ipt_do_table", Some("ip_tables")), "module ip_tables");
         assert_eq!(area("__tcp_push", None), "TCP and sockets");
-        assert_eq!(area("(user space)", None), "(user space)");
+        assert_eq!(area("(user space)", Some("nft")), "user space: nft");
+        assert_eq!(area("(user space)", None), "user space: of no file");
+        assert_eq!(area("(no symbol)", None), "(no symbol)");
+        assert!(is_of_user("user space: nft") && !is_of_user("scheduler"));
         assert_eq!(area("zap", None), "other kernel functions");
     }
 }

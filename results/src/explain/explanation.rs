@@ -17,9 +17,9 @@ pub const SUM_TOLERANCE: f64 = 0.01;
 /// Instructions of a cell's samples that one function executed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Name of the function; in brackets what is none.
+    /// Name of the function; in brackets what is none. All of user space is [`USER`](super::USER).
     pub function: String,
-    /// Module it is in; `None` for the kernel itself.
+    /// Module it is in; `None` for the kernel itself. Of user space, the program or library.
     pub module: Option<String>,
     /// In all samples together.
     pub instructions: u64,
@@ -122,7 +122,7 @@ impl Explanation {
         self.summed(|part| (part.function.clone(), part.module.clone()))
     }
 
-    /// The same by area of the kernel.
+    /// The same by program and by area of the kernel.
     pub(super) fn areas(&self) -> Vec<ProfileLine> {
         self.summed(|part| (area(&part.function, part.module.as_deref()), None))
     }
