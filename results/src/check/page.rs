@@ -189,7 +189,7 @@ fn costs(check: &Check) -> Option<Table> {
     columns.titled(title, note).unless_empty()
 }
 
-/// What single settings do; on a terminal, those of which the same must come together.
+/// What single settings do: those of which the same must come together, and on a page each.
 fn trials(check: &Check) -> Vec<Block> {
     let trials: Vec<(&str, &Trial)> =
         all_trials(check).filter(|(_, trial)| trial.cost.is_none()).collect();
@@ -202,7 +202,7 @@ fn trials(check: &Check) -> Vec<Block> {
         .text("must be", |(_, trial)| trial.probe.expected.clone())
         .text("came", |(_, trial)| trial.probe.came.clone())
         .text("is", |(_, trial)| is(trial).to_owned())
-        .titled("Single settings, each programmed by itself", note)
+        .titled("Each setting with its addresses", "")
         .cut();
     let together = Columns::of(outcomes(&trials))
         .text("question", |of| of[0].question.clone())
@@ -213,7 +213,10 @@ fn trials(check: &Check) -> Vec<Block> {
         .text("came, for example", |of| of[0].probe.came.clone())
         .titled("Single settings, each programmed by itself", note)
         .cut();
-    all.unless_empty().into_iter().flat_map(|all| apart(all, together.clone())).collect()
+    match together.unless_empty() {
+        None => Vec::new(),
+        Some(together) => vec![together.into(), Block::folded(all)],
+    }
 }
 
 /// Trials of one question of which the same came, in the order of the first of each.
