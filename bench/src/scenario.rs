@@ -60,6 +60,10 @@ pub struct Scenario {
     /// `services = [100]`.
     #[serde(default)]
     pub only: BTreeMap<Measure, Only>,
+    /// The most Services that a proxy is measured with, where what it programs grows faster than
+    /// their number: `"nftables-1.36" = 5000`. A report tells what is left out so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub most_services: BTreeMap<String, u32>,
     /// Shape of the Cluster; its `services` is taken from the list above. Beside an imported
     /// Cluster: the lab's ranges, and the shape of Services that Changes add.
     #[serde(default)]
@@ -174,6 +178,15 @@ impl Scenario {
                 && (self.seeds.first() == Some(&seed)
                     || only.one_seed_above.is_none_or(|most| services <= most))
         })
+    }
+
+    /// Whether a proxy is measured with this many Services. A kube-proxy's limit may be named with
+    /// its version or without.
+    pub fn goes_as_far(&self, proxy: &str, services: u32) -> bool {
+        let without_version = proxy.split('@').next().unwrap_or(proxy);
+        let most =
+            self.most_services.get(proxy).or_else(|| self.most_services.get(without_version));
+        most.is_none_or(|most| services <= *most)
     }
 
     /// Reads a scenario file.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use generators::{Families, SyntheticSpec, VipLayout};
+use itertools::Itertools as _;
 use proxies::Descriptor;
 use proxies::ipvs::VipBinding;
 use results::replicate::Claim;
@@ -88,6 +89,7 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     for proxy in &scenario.proxies {
         parse_proxy(proxy)?;
     }
+    check_most_services(&scenario)?;
     for &services in &scenario.services {
         let mut cluster = scenario.cluster.clone();
         cluster.services = services;
@@ -100,6 +102,21 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     check_sysctls(&scenario.sysctl)?;
     scenario.claims.iter().try_for_each(Claim::check)?;
     Ok(scenario)
+}
+
+/// A limit of a proxy that this run leaves out is passed over; one of a proxy that there is not is
+/// a typing error.
+fn check_most_services(scenario: &Scenario) -> anyhow::Result<()> {
+    for (proxy, most) in &scenario.most_services {
+        let known = || proxies::backends().map(|backend| backend.name).format(", ");
+        ensure!(
+            kube_proxy::is_one(proxy) || proxies::find(proxy).is_ok(),
+            "most_services: {proxy:?} is unknown; choose among {}",
+            known()
+        );
+        ensure!(*most > 0, "most_services: {proxy} = 0; write 1 or more, or leave the proxy out");
+    }
+    Ok(())
 }
 
 /// Puts what a request changes into a scenario.
@@ -323,6 +340,14 @@ mod tests {
             ("name = 'x'\nservices = []\nproxies = ['none']", "services = []"),
             ("name = 'x'\nservices = [0]\nproxies = ['none']", "services = 0"),
             ("name = 'x'\nservices = [1]\nproxies = ['envoy']", "choose among none"),
+            (
+                "name = 'x'\nservices = [1]\nproxies = ['none']\n[most_services]\nenvoy = 1",
+                "most_services: \"envoy\"",
+            ),
+            (
+                "name = 'x'\nservices = [1]\nproxies = ['ipvs']\n[most_services]\nipvs = 0",
+                "ipvs = 0",
+            ),
             ("name = 'a b'\nservices = [1]\nproxies = ['none']", "name = \"a b\""),
             ("name = 'x'\nservices = [1, 1]\nproxies = ['none']", "twice"),
             (

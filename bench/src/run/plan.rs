@@ -51,7 +51,10 @@ pub fn expand(
                 backwards = !backwards;
                 for (proxy, kernel) in pairs {
                     let backend = parse_proxy(proxy)?;
-                    if !(measure::of(measure).applies)(backend) || !path.suits(backend) {
+                    let is_wanted = scenario.goes_as_far(proxy, services)
+                        && (measure::of(measure).applies)(backend)
+                        && path.suits(backend);
+                    if !is_wanted {
                         continue;
                     }
                     let labels = Labels {
@@ -82,7 +85,7 @@ pub fn expand(
     }
     ensure!(
         !cells.is_empty(),
-        "the scenario makes no cell: its measures do not apply to its proxies, or [only] leaves none of its seeds and services"
+        "the scenario makes no cell: its measures do not apply to its proxies, or [only] and [most_services] leave none of its seeds and services"
     );
     ensure!(
         cells.len() <= CELLS_MAX,
@@ -179,6 +182,17 @@ mod tests {
         ids.sort();
         ids.dedup();
         assert_eq!(ids.len(), cells.len());
+    }
+
+    #[test]
+    fn a_proxy_is_measured_with_no_more_services_than_it_may_be() {
+        let text = "name = 'x'\nservices = [10, 20]\nproxies = ['none', 'ipvs']\n\
+                    measures = ['connect']\n[most_services]\nipvs = 10";
+        let plan = validated(scenario(text), Overrides::default()).unwrap();
+        let cells = expand(&plan, GUEST, &["6.1".into()]).unwrap();
+        let planned: Vec<(&str, u64)> =
+            cells.iter().map(|cell| (cell.labels.proxy.as_str(), cell.labels.services)).collect();
+        assert_eq!(planned, [("none", 10), ("ipvs", 10), ("none", 20)]);
     }
 
     #[test]

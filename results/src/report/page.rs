@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use itertools::Itertools as _;
+
 use super::tables::{connect, costs, layout, notes, paths, renditions};
 use super::{ReportError, plots};
 use crate::document::{Block, Document};
@@ -178,7 +180,8 @@ fn how(view: &View<'_>) -> Vec<Block> {
     let tables = [notes::harness(view), notes::guests(view), notes::environment(view)];
     let mut blocks = vec![Block::Heading(2, "How it was measured".to_owned())];
     blocks.extend(commands.into_iter().map(Block::Code));
-    blocks.push(Block::List(method(view).into_iter().map(str::to_owned).collect()));
+    let method = method(view).into_iter().map(str::to_owned);
+    blocks.push(Block::List(method.chain(sizes_left_out(view)).collect()));
     blocks.extend(tables.into_iter().flatten().map(Block::from));
     blocks
 }
@@ -212,10 +215,35 @@ fn method(view: &View<'_>) -> Vec<&'static str> {
     method
 }
 
+/// Which proxies the scenarios measure with fewer Services than others.
+fn sizes_left_out(view: &View<'_>) -> Option<String> {
+    let limits = view.runs.iter().filter_map(|run| run.record.scenario.get("most_services"));
+    let limits = limits.filter_map(serde_json::Value::as_object).flatten();
+    let limits = limits.filter_map(|(proxy, most)| {
+        Some(format!("{} with at most {}", plain(proxy), thousands(most.as_u64()?)))
+    });
+    let limits: Vec<String> = limits.unique().collect();
+    (!limits.is_empty()).then(|| {
+        format!(
+            "The scenario measures {} Services, since what it takes to program them grows too fast.",
+            list(&limits)
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture;
+
+    #[test]
+    fn proxies_that_end_at_fewer_services_are_named() {
+        let mut run = fixture::stored();
+        assert_eq!(sizes_left_out(&View::new(std::slice::from_ref(&run)).unwrap()), None);
+        run.record.scenario["most_services"] = serde_json::json!({ "nftables-1.36": 1_000 });
+        let words = sizes_left_out(&View::new(std::slice::from_ref(&run)).unwrap()).unwrap();
+        assert!(words.contains("measures nftables-1.36 with at most 1,000 Services"), "{words}");
+    }
 
     #[test]
     fn cells_that_are_missing_count_as_planned() {
