@@ -1,6 +1,8 @@
 //! What an audit found: how much is as it should be, all differences counted, the first put into
 //! words.
 
+use linux::sysctl;
+
 use crate::error::ProxyError;
 
 /// How many differences are put into words.
@@ -68,6 +70,25 @@ impl Differences {
         }
     }
 
+    /// Compares kernel parameters of the current namespace.
+    ///
+    /// # Errors
+    /// One that cannot be read.
+    pub(crate) fn compare_sysctls<'a>(
+        &mut self,
+        wanted: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), ProxyError> {
+        for (name, value) in wanted {
+            let found = sysctl::read(name)?;
+            if found == value {
+                self.add_same(1);
+            } else {
+                self.add(|| format!("kernel parameter {name} should be {value}, is {found}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing, or [`ProxyError::Mismatch`].
     ///
     /// # Errors
@@ -77,5 +98,21 @@ impl Differences {
             return Ok(());
         }
         Err(ProxyError::Mismatch { count: self.count, first: self.first.join("; ") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_parameter_that_is_set_otherwise_is_told() {
+        let name = "net.ipv4.ip_forward";
+        let value = sysctl::read(name).unwrap();
+        let mut differences = Differences::default();
+        differences.compare_sysctls([(name, value.as_str()), (name, "7")]).unwrap();
+        assert_eq!((differences.same(), differences.count()), (1, 1));
+        let expected = format!("kernel parameter {name} should be 7, is {value}");
+        assert_eq!(differences.first(), [expected]);
     }
 }

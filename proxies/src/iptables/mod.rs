@@ -257,6 +257,12 @@ impl Iptables {
         Self { descriptor, options, tables, families, sysctls }
     }
 
+    /// Node ports answer at local addresses only if the kernel routes these.
+    fn wanted_sysctls(&self) -> Option<(&'static str, &'static str)> {
+        let is_wanted = self.options.has_localhost_node_ports();
+        is_wanted.then_some(("net.ipv4.conf.all.route_localnet", "1"))
+    }
+
     fn kernel_modules(&self) -> &'static str {
         match self.tables[0].tool.variant {
             Variant::Legacy => "iptable_nat, iptable_filter, iptable_mangle",
@@ -316,8 +322,8 @@ impl Staged for Iptables {
         let is_full = matches!(request, SyncRequest::Full(_));
         let Self { families, tables: [_, six], .. } = self;
         let is_first_of_ipv6 = families.begin(request, &self.options, || six.is_possible());
-        if is_full && self.options.has_localhost_node_ports() {
-            self.sysctls.change("net.ipv4.conf.all.route_localnet", "1")?;
+        if let (true, Some((name, value))) = (is_full, self.wanted_sysctls()) {
+            self.sysctls.change(name, value)?;
         }
         if self.options.quick_start {
             return Ok(());
@@ -366,10 +372,11 @@ impl Staged for Iptables {
 }
 
 impl Audit for Iptables {
-    /// Compares `iptables-save` with what it should print after a full sync of this Cluster, in
-    /// each family that is in use.
+    /// Compares kernel parameters, and `iptables-save` with what it should print after a full sync of
+    /// this Cluster, in each family that is in use.
     fn compare(&mut self, cluster: &Cluster, maker: Maker<'_>) -> Result<Differences, ProxyError> {
         let mut differences = Differences::default();
+        differences.compare_sysctls(self.wanted_sysctls())?;
         for tables in self.families.made_by(maker, &self.tables) {
             tables.compare((&self.options, cluster), maker, &mut differences)?;
         }

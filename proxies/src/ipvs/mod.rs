@@ -270,8 +270,8 @@ impl Staged for Ipvs {
 }
 
 impl Audit for Ipvs {
-    /// Lists virtual services, real servers, addresses, sets and rules, and compares them with what
-    /// they should be.
+    /// Lists virtual services, real servers, addresses, kernel parameters, sets and rules, and
+    /// compares them with what they should be.
     fn compare(&mut self, cluster: &Cluster, _: Maker<'_>) -> Result<Differences, ProxyError> {
         let (layout, observed) = self.read(cluster, family_number()?, binding::link_index()?)?;
         let mut differences = Differences::default();

@@ -76,8 +76,7 @@ impl NodeSetup {
         observed: &Observed,
         cluster: &Cluster,
     ) -> Result<(), ProxyError> {
-        let conntrack = self.options.ipvs.masquerade.then_some(CONNTRACK);
-        for (name, value) in SYSCTLS.into_iter().chain(conntrack) {
+        for (name, value) in self.wanted_sysctls() {
             self.sysctls.change(name, value)?;
         }
         if self.options.ipvs.masquerade {
@@ -98,13 +97,19 @@ impl NodeSetup {
         Ok(())
     }
 
-    /// Adds the rules that are missing or unexpected to the differences.
+    fn wanted_sysctls(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        SYSCTLS.into_iter().chain(self.options.ipvs.masquerade.then_some(CONNTRACK))
+    }
+
+    /// Adds the kernel parameters that are set otherwise and the rules that are missing or
+    /// unexpected to the differences.
     pub fn compare(
         &self,
         layout: &Layout,
         cluster: &Cluster,
         differences: &mut Differences,
     ) -> Result<(), ProxyError> {
+        differences.compare_sysctls(self.wanted_sysctls())?;
         if self.options.ipvs.masquerade {
             let tables = rules::tables(&self.options, ServiceKinds::of(cluster, layout.range));
             let (expected, saved) = (rules::saved_text(&tables), self.iptables.save(&[])?);

@@ -187,11 +187,12 @@ impl Staged for IpvsKubeProxy {
 }
 
 impl Audit for IpvsKubeProxy {
-    /// Lists virtual and real servers, sets, addresses and rules, and compares them with what they
-    /// should be. Of IPv6 all but the servers are there only if it is, or was, in use.
+    /// Lists kernel parameters, virtual and real servers, sets, addresses and rules, and compares
+    /// them with what they should be. Of IPv6 all but the servers are there only if it is, or was, in use.
     fn compare(&mut self, cluster: &Cluster, maker: Maker<'_>) -> Result<Differences, ProxyError> {
         let observed = observe::services(family_number()?)?;
         let mut differences = Differences::default();
+        differences.compare_sysctls(std::iter::once(CONNTRACK).chain(SYSCTLS))?;
         self.has_ipv6 |= has_ipv6(cluster);
         self.has_ipv6 |= observed.iter().any(|found| found.key.address.is_ipv6());
         if let Maker::KubeProxy(families) = maker {
