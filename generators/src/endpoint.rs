@@ -117,31 +117,34 @@ impl Endpoint {
 /// as four bits, from the highest on. There are at most 21, and '.' < '0' < ':' as in ASCII.
 fn ipv4_text_key(address: Ipv4Addr, port: u16) -> u128 {
     let (mut key, mut free) = (0_u128, u128::BITS);
-    let mut push = |code: u16| {
-        free -= 4;
+    let mut push = |(code, bits): (u32, u32)| {
+        free -= bits;
         key |= u128::from(code) << free;
     };
-    let separators = [DOT, DOT, DOT, COLON];
-    for (octet, separator) in address.octets().into_iter().zip(separators) {
-        push_digits(octet.into(), &mut push);
-        push(separator);
+    for (octet, separator) in address.octets().into_iter().zip([DOT, DOT, DOT, COLON]) {
+        push(digits(octet.into()));
+        push((separator, 4));
     }
-    push_digits(port, &mut push);
+    push(digits(port));
     key
 }
 
 /// Codes of characters; 0 is the end.
-const DOT: u16 = 1;
-const ZERO: u16 = 2;
-const COLON: u16 = 12;
+const DOT: u32 = 1;
+const ZERO: u32 = 2;
+const COLON: u32 = 12;
 
-fn push_digits(number: u16, push: &mut impl FnMut(u16)) {
-    for unit in [10_000, 1_000, 100, 10] {
-        if number >= unit {
-            push(ZERO + number / unit % 10);
+/// The digits of a number, and how many bits they are.
+fn digits(number: u16) -> (u32, u32) {
+    let (mut code, mut bits, mut rest) = (0, 0, u32::from(number));
+    loop {
+        code |= (ZERO + rest % 10) << bits;
+        bits += 4;
+        rest /= 10;
+        if rest == 0 {
+            return (code, bits);
         }
     }
-    push(ZERO + number % 10);
 }
 
 impl fmt::Display for Endpoint {

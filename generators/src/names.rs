@@ -69,10 +69,10 @@ impl Names {
             rest /= count;
             word.copied().unwrap_or_default()
         };
-        let namespace = format!("{}-{}", word(&TEAMS), word(&ENVIRONMENTS));
+        let namespace = [word(&TEAMS), "-", word(&ENVIRONMENTS)].concat();
         let (app, role) = (word(&APPS), word(&ROLES));
         let name = match rest {
-            0 => format!("{app}-{role}"),
+            0 => [app, "-", role].concat(),
             further => format!("{app}-{role}-{}", further + 1),
         };
         let port_name = match protocol {

@@ -32,10 +32,10 @@ impl ServiceName {
         let namespace_len = label_len("namespace", namespace)?;
         let name_len = label_len("Service name", name)?;
         let text = if port_name.is_empty() {
-            format!("{namespace}/{name}")
+            [namespace, "/", name].concat()
         } else {
             label_len("port name", port_name)?;
-            format!("{namespace}/{name}:{port_name}")
+            [namespace, "/", name, ":", port_name].concat()
         };
         Ok(Self { text: text.into(), namespace_len, name_len })
     }
