@@ -1,6 +1,7 @@
 //! What runs tell of their proxies: order in tables and legends, family, colour. Knows none by name
 //! but the control.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use itertools::Itertools as _;
@@ -28,7 +29,9 @@ impl Proxies {
             if run.proxies.is_empty() { from_scenario(run) } else { run.proxies.clone() }
         };
         let all = runs.into_iter().flat_map(of_run);
-        Self(all.unique_by(|proxy| proxy.name.clone()).collect())
+        let mut all: Vec<ProxyRecord> = all.unique_by(|proxy| proxy.name.clone()).collect();
+        tell_apart(&mut all);
+        Self(all.into())
     }
 
     /// Each name once, as every table and legend has them: the control, those of the runs, others
@@ -64,6 +67,21 @@ impl Proxies {
 
     fn find(&self, name: &str) -> Option<&ProxyRecord> {
         self.0.iter().find(|known| known.name == name)
+    }
+}
+
+/// Of proxies with one colour, such as two versions of a kube-proxy, the first keeps it, and the
+/// others get what is left of the palette.
+fn tell_apart(proxies: &mut [ProxyRecord]) {
+    let taken: HashSet<String> = proxies.iter().map(|proxy| proxy.colour.clone()).collect();
+    let mut left = PALETTE.iter().filter(|colour| !taken.contains(**colour));
+    let mut seen = HashSet::new();
+    for proxy in proxies {
+        if !seen.insert(proxy.colour.clone())
+            && let Some(colour) = left.next()
+        {
+            (*colour).clone_into(&mut proxy.colour);
+        }
     }
 }
 
@@ -120,10 +138,15 @@ mod tests {
             order: 1,
             ours: None,
         };
-        run.proxies = vec![toy];
+        run.proxies = vec![toy.clone()];
         let proxies = Proxies::of([&run]);
         assert_eq!(proxies.sorted(["a", "toy", "none"]), ["none", "toy", "a"]);
         assert_eq!(proxies.colour("toy"), Some("gold"));
         assert!(proxies.is_of("toy", "game"));
+
+        run.proxies = vec![toy.clone(), ProxyRecord { name: "toy@2".into(), ..toy }];
+        let proxies = Proxies::of([&run]);
+        assert_eq!(proxies.colour("toy"), Some("gold"), "two versions have two colours");
+        assert_eq!(proxies.colour("toy@2"), Some("grey"));
     }
 }

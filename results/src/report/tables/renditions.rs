@@ -44,7 +44,10 @@ pub(crate) fn renditions(group: &Group<'_>) -> Vec<Table> {
 }
 
 /// Why they need not agree.
-const SYNCS: &str = "A kube-proxy's full sync begins with the start of its process, and what its Go runtime does is in all of its syncs.";
+const SYNCS: &str = "A kube-proxy's full sync begins with the start of its process and its lists of Services and Endpoints, and what its Go runtime does is in all of its syncs. A Service that comes or goes is two events for it, of the Service and of its Endpoints, and mostly two syncs; ours has one.";
+
+/// The parts of a full sync that pass before a kube-proxy knows any Service; ours is given them.
+const BEGINNING: [&str; 2] = ["start", "list"];
 
 impl<'g> Both<'g> {
     fn connections(&self) -> Vec<Pair<'g>> {
@@ -66,10 +69,20 @@ impl<'g> Both<'g> {
     fn syncs(&self) -> Vec<Pair<'g>> {
         let kinds = metrics::ALL.iter().filter(|kind| kind.is_sync());
         let pairs = kinds.flat_map(|kind| {
-            let median = |proxy: &str, services| {
-                Some(self.group.stat(kind.name, TOTAL, proxy, services, 0.5)?.median)
+            let median = |label, proxy: &str, services| {
+                Some(self.group.stat(kind.name, label, proxy, services, 0.5)?.median)
             };
-            self.at_each_size(kind.name, TOTAL, kind.title, median)
+            let total = |proxy: &str, services| median(TOTAL, proxy, services);
+            let begun = |proxy: &str, services| {
+                let before = BEGINNING.map(|label| median(label, proxy, services).unwrap_or(0.0));
+                Some(total(proxy, services)? - before.iter().sum::<f64>())
+            };
+            let mut pairs = self.at_each_size(kind.name, TOTAL, kind.title, total);
+            let what = format!("{}, from when the lists are there", kind.title);
+            if !self.group.sizes(kind.name, BEGINNING[0]).is_empty() {
+                pairs.extend(self.at_each_size(kind.name, TOTAL, &what, begun));
+            }
+            pairs
         });
         pairs.collect()
     }
@@ -145,6 +158,27 @@ mod tests {
             "{:?}",
             syncs.rows
         );
+    }
+
+    #[test]
+    fn what_passes_before_a_kube_proxy_has_the_lists_is_told_apart() {
+        let mut run = fixture::stored();
+        let theirs = run.record.proxies.iter_mut().find(|one| one.name == "ipvs").unwrap();
+        theirs.ours = Some("iptables-nft".to_owned());
+        for cell in run.cells.iter_mut().filter(|cell| cell.labels.proxy == "ipvs") {
+            let clock = cell.labels.clock;
+            if cell.metrics.iter().any(|metric| metric.name == metrics::SYNC_FULL.name) {
+                cell.metrics.push(metrics::SYNC_FULL.of("start", clock, vec![3]));
+                cell.metrics.push(metrics::SYNC_FULL.of("list", clock, vec![4]));
+            }
+        }
+        let view = View::new(std::slice::from_ref(&run)).unwrap();
+        let group = &view.groups[0];
+        let [_, syncs] = &renditions(group)[..] else { panic!("two tables") };
+        let rows = || syncs.rows.iter().filter(|row| row[2].starts_with(metrics::SYNC_FULL.title));
+        let sizes = group.sizes(metrics::SYNC_FULL.name, "start").len();
+        assert_eq!(rows().filter(|row| row[2].ends_with("the lists are there")).count(), sizes);
+        assert_eq!(rows().count(), 2 * sizes);
     }
 
     #[test]
