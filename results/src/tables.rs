@@ -189,8 +189,8 @@ pub(crate) fn by_size(
     };
     let interval = |(_, metric, label, quantile): &Timing<'_>,
                     (size, _, proxy): &(u64, usize, &str)| {
-        let pooled = || group.pooled_in(group.unit(), metric, label, proxy, *size);
-        (*quantile > 0.5).then(|| pooled().percentile_interval(*quantile)).flatten()
+        let of = || group.percentile_interval(metric, label, proxy, *size, *quantile);
+        (*quantile > 0.5).then(of).flatten()
     };
     let all = rows.iter().flat_map(|row| shown.iter().filter_map(|column| value(column, row)));
     let scale = Scale::of(group.unit(), all);

@@ -280,6 +280,24 @@ impl<'a> Group<'a> {
         Samples::pooled(replicates.iter().map(|replicate| &replicate.samples))
     }
 
+    /// Where a percentile lies, by rank, 95 times of 100: the ends of the seeds' intervals. The
+    /// median over the seeds is always between them, which it need not be where seeds are pooled.
+    pub fn percentile_interval(
+        &self,
+        metric: &str,
+        label: &str,
+        proxy: &str,
+        services: u64,
+        quantile: f64,
+    ) -> Option<(u64, u64)> {
+        let replicates = self.replicates_in(self.unit(), metric, label, proxy, services);
+        let of_seeds =
+            replicates.iter().filter_map(|one| one.samples.percentile_interval(quantile));
+        of_seeds.reduce(|(low, high), (other_low, other_high)| {
+            (low.min(other_low), high.max(other_high))
+        })
+    }
+
     /// A percentile of one timing: over the seeds, the median and the ends of each seed's
     /// percentile.
     pub fn stat(
@@ -386,6 +404,7 @@ fn spread<'r>(
 mod tests {
     use super::*;
     use crate::fixture;
+    use crate::record::{Distribution, Labels};
 
     #[test]
     fn clocks_and_kernels_never_share_a_group() {
@@ -431,5 +450,25 @@ mod tests {
         let stat = view.groups[0].stat("sync.full", "total", "ipvs", 10_000, 0.5).unwrap();
         let (min, max) = (611_900_000.0, 613_939_666.0);
         assert_eq!(stat, Spread { median: f64::midpoint(min, max), min, max, count: 2 });
+    }
+
+    #[test]
+    fn the_median_over_seeds_lies_in_the_interval_of_its_percentile() {
+        let mut run = fixture::stored();
+        let is_mine = |labels: &Labels| labels.proxy == "ipvs" && labels.services == 100;
+        for cell in run.cells.iter_mut().filter(|cell| is_mine(&cell.labels)) {
+            // A hundredth of the connections of one seed takes ten times as long.
+            let slow = if cell.labels.seed == 1 { 0 } else { 20 };
+            let values: Vec<u64> = (0..1000).map(|at| if at < slow { 1000 } else { 100 }).collect();
+            for metric in cell.metrics.iter_mut().filter(|one| one.name == "connect") {
+                metric.data = Distribution::Values { values: values.clone() };
+            }
+        }
+        let runs = [run];
+        let view = View::new(&runs).unwrap();
+        let group = &view.groups[0];
+        let value = group.stat("connect", "last", "ipvs", 100, 0.99).unwrap().median;
+        let interval = group.percentile_interval("connect", "last", "ipvs", 100, 0.99);
+        assert_eq!((value, interval), (550.0, Some((100, 1000))));
     }
 }

@@ -208,7 +208,7 @@ fn method(view: &View<'_>) -> Vec<&'static str> {
     method.extend([
         "Every connection is new: only its first packet meets the rules, the connection table answers the rest.",
         "Position is where the dialled Service stands in the order of the rules; a single number without it says little.",
-        "p50 and p99 are nearest-rank percentiles of the connections of one cell; over several seeds their median is shown. A p99 needs 1,000 connections, a p90 needs 100: without them it is left out. In brackets stands where it lies 95 times of 100, by its rank.",
+        "p50 and p99 are nearest-rank percentiles of the connections of one cell; over several seeds their median is shown. A p99 needs 1,000 connections, a p90 needs 100: without them it is left out. In brackets stands where it lies 95 times of 100, by its rank; over several seeds, from the lowest end of theirs to the highest.",
         "A timing is kept only when the right endpoints answered. What could not be measured is listed, never left out silently.",
         "One client and one connection at a time: nothing here is about throughput under contention.",
     ]);
