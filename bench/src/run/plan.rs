@@ -2,8 +2,10 @@
 //!
 //! Which kernels and which place there are is told by the caller.
 
+use std::sync::Arc;
+
 use anyhow::ensure;
-use generators::SyntheticSpec;
+use generators::{Cluster, SyntheticSpec};
 use itertools::Itertools as _;
 use proxies::Descriptor;
 use results::Labels;
@@ -37,13 +39,7 @@ pub fn expand(
     for &services in &scenario.services {
         let imported = scenario.imported.as_ref().map(|file| file.first(services)).transpose()?;
         for &seed in &scenario.seeds {
-            let mut cluster = scenario.cluster.clone();
-            cluster.services = services;
-            let endpoints = match &imported {
-                Some(imported) => imported.endpoint_count(),
-                None => generators::generate(&cluster, seed)?.endpoint_count(),
-            } as u64;
-            scenario.paths.iter().try_for_each(|path| check_reach(*path, &cluster, seed))?;
+            let of_seed = OfSeed::new(scenario, services, seed, imported.clone())?;
             let wanted = scenario.measures.iter().copied();
             let wanted = wanted.filter(|measure| scenario.wants(*measure, seed, services));
             for (measure, path) in wanted.flat_map(|measure| paths(scenario, measure)) {
@@ -54,31 +50,9 @@ pub fn expand(
                     let is_wanted = scenario.goes_as_far(proxy, services)
                         && (measure::of(measure).applies)(backend)
                         && path.suits(backend);
-                    if !is_wanted {
-                        continue;
-                    }
-                    let labels = Labels {
-                        kernel: kernel.clone(),
-                        place: setting.place,
-                        clock: setting.clock,
-                        proxy: proxy.clone(),
-                        services: services.into(),
-                        endpoints,
-                        seed,
-                        measure: measure.name().into(),
-                        path: path.into(),
-                    };
-                    cells.push(CellSpec {
-                        labels,
-                        measure,
-                        cluster: cluster.clone(),
-                        imported: imported.clone(),
-                        load: scenario.load.clone(),
-                        inject: inject(scenario, measure, backend),
-                        node: node(scenario, backend),
-                        kube_proxy: KubeProxyFile::of(backend, setting.place),
-                        path,
-                    });
+                    let cell =
+                        || of_seed.cell((measure, path), backend, (setting, kernel.as_str()));
+                    cells.extend(is_wanted.then(cell));
                 }
             }
         }
@@ -93,6 +67,62 @@ pub fn expand(
         cells.len()
     );
     Ok(cells)
+}
+
+/// What the cells of one size and seed have in common.
+struct OfSeed<'a> {
+    scenario: &'a Scenario,
+    seed: u64,
+    cluster: SyntheticSpec,
+    imported: Option<Arc<Cluster>>,
+    endpoints: u64,
+}
+
+impl<'a> OfSeed<'a> {
+    fn new(
+        scenario: &'a Scenario,
+        services: u32,
+        seed: u64,
+        imported: Option<Arc<Cluster>>,
+    ) -> anyhow::Result<Self> {
+        let cluster = SyntheticSpec { services, ..scenario.cluster.clone() };
+        let endpoints = match &imported {
+            Some(imported) => imported.endpoint_count(),
+            None => generators::generate(&cluster, seed)?.endpoint_count(),
+        } as u64;
+        scenario.paths.iter().try_for_each(|path| check_reach(*path, &cluster, seed))?;
+        Ok(Self { scenario, seed, cluster, imported, endpoints })
+    }
+
+    fn cell(
+        &self,
+        (measure, path): (Measure, PathSpec),
+        backend: &Descriptor,
+        (setting, kernel): (Setting, &str),
+    ) -> CellSpec {
+        let labels = Labels {
+            kernel: kernel.to_owned(),
+            place: setting.place,
+            clock: setting.clock,
+            proxy: backend.name.to_owned(),
+            services: self.cluster.services.into(),
+            endpoints: self.endpoints,
+            seed: self.seed,
+            measure: measure.name().into(),
+            path: path.into(),
+        };
+        CellSpec {
+            labels,
+            measure,
+            cluster: self.cluster.clone(),
+            imported: self.imported.clone(),
+            load: self.scenario.load.clone(),
+            inject: inject(self.scenario, measure, backend),
+            node: node(self.scenario, backend),
+            kube_proxy: KubeProxyFile::of(backend, setting.place),
+            path,
+        }
+    }
 }
 
 /// Every proxy on every kernel, from the first to the last or the other way round.
