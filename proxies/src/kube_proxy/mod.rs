@@ -199,20 +199,23 @@ impl Backend for KubeProxy {
         }))
     }
 
-    /// Ends the process, lets another one of it clean up, then resets the sysctls.
+    /// Ends the process, lets another one of it clean up, removes what that leaves, then resets the
+    /// sysctls.
     fn stop(&mut self) -> Result<(), ProxyError> {
         self.process = None;
         self.site = None;
         self.edits = None;
         let binary = self.binary()?;
         let lock = self.options.xtables_lock.as_deref();
-        let mut cleaned = process::clean_up(&binary.name(), &binary.path, lock);
-        if binary.mode == Mode::Ipvs {
-            // It fails at chains that jumps of this mode still lead to (seen of 1.36.2:
-            // `platformCleanup`, cmd/kube-proxy/app/server_linux.go); ours has the same ones.
-            cleaned = binary.ours()?.open(&self.options).stop();
-        }
-        ProxyError::gather([cleaned, self.restore_sysctls()])
+        let cleaned = process::clean_up(&binary.name(), &binary.path, lock);
+        // In mode ipvs it fails at chains that jumps of this mode still lead to (seen of 1.36.2:
+        // `platformCleanup`, cmd/kube-proxy/app/server_linux.go).
+        let cleaned = if binary.mode == Mode::Ipvs { Ok(()) } else { cleaned };
+        // `KUBE-FIREWALL`, which kubelets have too, stays there (`CleanupLeftovers`,
+        // pkg/proxy/iptables/cleanup.go, Kubernetes 1.36), and the next process would put its
+        // other jumps before that one. Ours has the same chains.
+        let left = binary.ours()?.open(&self.options).stop();
+        ProxyError::gather([cleaned, left, self.restore_sysctls()])
     }
 
     fn audit(&mut self) -> Option<&mut dyn Audit> {

@@ -37,12 +37,15 @@ pub(crate) fn renditions(group: &Group<'_>) -> Vec<Table> {
     let connections: Vec<Pair<'_>> = both.iter().flat_map(Both::connections).collect();
     let syncs: Vec<Pair<'_>> = both.iter().flat_map(Both::syncs).collect();
     let tables = [
-        table(group, "A new connection, net of none", "", &connections),
+        table(group, "A new connection, net of none", CONNECTIONS, &connections),
         table(group, "Syncs", SYNCS, &syncs),
     ];
     tables.into_iter().flatten().collect()
 }
 
+/// Why they need not agree: `range proxier.svcPortMap` in `syncProxyRules`
+/// (pkg/proxy/iptables/proxier.go, Kubernetes 1.36).
+const CONNECTIONS: &str = "In mode iptables a kube-proxy draws the order of Services anew whenever it writes all of them: its first Service is not ours.";
 /// Why they need not agree.
 const SYNCS: &str = "A kube-proxy's full sync begins with the start of its process and its lists of Services and Endpoints, and what its Go runtime does is in all of its syncs. A Service that comes or goes is two events for it, of the Service and of its Endpoints, and mostly two syncs; ours has one.";
 
