@@ -36,9 +36,10 @@ const AT_A_TIME: usize = 64;
 /// They lie between those of servers, a kube-proxy's own among them, and node ports.
 const PORTS: Range<u16> = 12_000..30_000;
 static DIALLED: AtomicU16 = AtomicU16::new(0);
-/// How often a datagram is sent that does not fit into one packet. The first meets the smaller MTU of
-/// a tunnel; the message of ICMP that says so reaches the socket as `EMSGSIZE` (`__udp6_lib_err`,
-/// net/ipv6/udp.c, Linux 6.1), and the next is cut by what was learned. A path has few such steps.
+/// How often a datagram is sent that does not fit into one packet. The first meets the smaller MTU
+/// of a tunnel; the message of ICMP that says so reaches the socket as `EMSGSIZE`
+/// (`__udp6_lib_err`, net/ipv6/udp.c, Linux 6.1), and the next is cut by what was learned. A path
+/// has few such steps.
 const SENDS_MAX: usize = 4;
 /// Longest answer of a server.
 const ANSWER_BYTES_MAX: usize = 256;

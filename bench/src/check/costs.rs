@@ -13,8 +13,8 @@ use linux::netlink::{LOOPBACK_INDEX, Rtnl};
 use linux::netns::Namespace;
 use proxies::ipvs::VipBinding;
 use proxies::{Descriptor, Options};
+use results::Clock;
 use results::check::{Cost, Probe, Trial, Verdict};
-use results::{Clock, Unit};
 
 use super::client::{self, Came, Dial};
 use super::trials::{ADDRESSES, LOCAL_ROUTE};
@@ -80,15 +80,11 @@ fn tried(
         for_silence: false,
     };
     let came = client::inside(namespace, || client::all(ends.iter().map(dial).collect()))??;
-    let unit = match clock.kind() {
-        Clock::Wall => Unit::Ns,
-        Clock::Instructions => Unit::Instructions,
-    };
     Ok(Trial {
         question: QUESTION.to_owned(),
         setting: setting.to_owned(),
         probe: probe(&ends, &came),
-        cost: Some(Cost { vips: vips.into(), unit, taken: submit }),
+        cost: Some(Cost { vips: vips.into(), unit: clock.kind().unit(), taken: submit }),
     })
 }
 

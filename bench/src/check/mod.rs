@@ -4,7 +4,8 @@
 //! `expectation` is what must come, `subjects` the Services by behaviour, `lab` the hosts, `paths`
 //! who dials what. `client` and `server` are the packets. `spread`, `affinity` and `change` test
 //! what takes more than one dial after the other; `deviations` are what is known of proxies;
-//! `trials` are single settings of IPVS, `costs` what making VIPs local takes. A check changes only the namespaces that it makes.
+//! `trials` are single settings of IPVS, `costs` what making VIPs local takes. A check changes only
+//! the namespaces that it makes.
 
 mod affinity;
 mod change;
@@ -276,8 +277,8 @@ fn refuse_without_limit(job: &Job) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A refusal that comes while SCTP still sends, as one from this machine does, is not told then, but
-/// when SCTP tries again (`sock_owned_by_user` in `sctp_v4_err_handle`, net/sctp/input.c, Linux
+/// A refusal that comes while SCTP still sends, as one from this machine does, is not told then,
+/// but when SCTP tries again (`sock_owned_by_user` in `sctp_v4_err_handle`, net/sctp/input.c, Linux
 /// 6.1). That is to be sooner than after three seconds; in milliseconds.
 fn try_again_soon() -> anyhow::Result<()> {
     Ok(Sysctls::default().set("net.sctp.rto_initial", "200")?)

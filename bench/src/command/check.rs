@@ -31,8 +31,8 @@ const LIMIT: Duration = Duration::from_mins(5);
 /// What the emulator may take for one proxy.
 const GUEST_LIMIT: Limit = Limit::Processor(Duration::from_mins(10));
 
-/// What guests need for Services of SCTP: sockets, and the match of iptables. Cells have neither, so
-/// that the digits of theirs stay.
+/// What guests need for Services of SCTP: sockets, and the match of iptables. Cells have neither,
+/// so that the digits of theirs stay.
 const SCTP_MODULES: [&str; 2] = ["sctp", "xt_sctp"];
 
 /// Where proxies are checked.

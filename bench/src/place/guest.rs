@@ -312,8 +312,8 @@ impl GuestPlace {
         Ok((answer(report)?, profile))
     }
 
-    /// The files of the guest that code of user space is from, by the addresses of its blocks; paths
-    /// have no leading slash.
+    /// The files of the guest that code of user space is from, by the addresses of its blocks;
+    /// paths have no leading slash.
     ///
     /// # Errors
     /// The initramfs cannot be read.

@@ -1,8 +1,8 @@
 //! The profiler: QEMU's plugin compiled at first use, what to ask of it, and what it wrote, read
 //! with suspicion.
 //!
-//! The plugin itself is `lab/plugin/profile.c`; addresses of the kernel get names in `symbols`, code
-//! of user space in `programs`.
+//! The plugin itself is `lab/plugin/profile.c`; addresses of the kernel get names in `symbols`,
+//! code of user space in `programs`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

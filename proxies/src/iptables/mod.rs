@@ -372,8 +372,8 @@ impl Staged for Iptables {
 }
 
 impl Audit for Iptables {
-    /// Compares kernel parameters, and `iptables-save` with what it should print after a full sync of
-    /// this Cluster, in each family that is in use.
+    /// Compares kernel parameters, and `iptables-save` with what it should print after a full sync
+    /// of this Cluster, in each family that is in use.
     fn compare(&mut self, cluster: &Cluster, maker: Maker<'_>) -> Result<Differences, ProxyError> {
         let mut differences = Differences::default();
         differences.compare_sysctls(self.wanted_sysctls())?;

@@ -188,7 +188,8 @@ impl Staged for IpvsKubeProxy {
 
 impl Audit for IpvsKubeProxy {
     /// Lists kernel parameters, virtual and real servers, sets, addresses and rules, and compares
-    /// them with what they should be. Of IPv6 all but the servers are there only if it is, or was, in use.
+    /// them with what they should be. Of IPv6 all but the servers are there only if it is, or was,
+    /// in use.
     fn compare(&mut self, cluster: &Cluster, maker: Maker<'_>) -> Result<Differences, ProxyError> {
         let observed = observe::services(family_number()?)?;
         let mut differences = Differences::default();

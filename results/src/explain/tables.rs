@@ -13,7 +13,8 @@ pub(crate) fn functions(explanation: &Explanation, top: usize) -> Table {
     with_numbers(table, explanation).titled("By function, instructions a sample", "")
 }
 
-/// All programs and what they take together, all areas of the kernel and what these take, the total.
+/// All programs and what they take together, all areas of the kernel and what these take, the
+/// total.
 pub(crate) fn areas(explanation: &Explanation) -> Table {
     let note = "User space by the file that its code is in: a program, or a library that several use. Functions of modules by module, those of \
                 the kernel itself by the beginning of their names. In \
