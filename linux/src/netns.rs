@@ -7,7 +7,9 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{Builder, scope};
 
@@ -67,6 +69,17 @@ impl Namespace {
         Ok(Self { label: label.into(), fd: Arc::new(fd) })
     }
 
+    /// One that there is already, by its file: `/run/netns/NAME` (ip-netns(8)) or
+    /// `/proc/PID/ns/net`.
+    ///
+    /// # Errors
+    /// [`NamespaceError`]: no such file, or no right to open it.
+    pub fn open(path: &Path) -> Result<Self, NamespaceError> {
+        let label = path.to_string_lossy();
+        let file = File::open(path).map_err(refused(&label, "opening it"))?;
+        Ok(Self { label: label.as_ref().into(), fd: Arc::new(file.into()) })
+    }
+
     /// The label it was made with.
     pub fn label(&self) -> &str {
         &self.label
@@ -109,6 +122,20 @@ pub fn cookie() -> Result<u64, IoError> {
         libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, NETNS_COOKIE, to, &raw mut bytes)
     };
     if result == 0 { Ok(cookie) } else { Err(failed()(io::Error::last_os_error())) }
+}
+
+/// Whether the calling thread is in the network namespace of the machine's first process, which is
+/// the machine's own, or that of a container that this runs in.
+///
+/// # Errors
+/// No `/proc`, or no right to look at that process.
+pub fn is_machines_own() -> Result<bool, IoError> {
+    let of = |process: &str| {
+        let path = format!("/proc/{process}/ns/net");
+        std::fs::metadata(&path).map_err(IoError::of("look at", path))
+    };
+    let (mine, first) = (of("thread-self")?, of("1")?);
+    Ok((mine.dev(), mine.ino()) == (first.dev(), first.ino()))
 }
 
 /// Runs `work` on a thread called `label` and waits for it.
