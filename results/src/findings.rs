@@ -111,6 +111,22 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_that_answers_by_itself_is_no_rival() {
+        let text = text(&[exact(&[
+            ("none", 100, 1, 44_000),
+            ("none", 1_000, 1, 44_000),
+            ("userspace", 100, 1, 35_000),
+            ("userspace", 1_000, 1, 35_000),
+            ("ipvs", 100, 1, 70_000),
+            ("ipvs", 1_000, 1, 70_000),
+        ])]);
+        let costs = "takes 70,000 instructions with ipvs (p50). Dialling the endpoint itself, without any proxy, takes 44,000 instructions. \
+                     Fewer take those that answer a connection themselves, before an Endpoint has it: 35,000 instructions with userspace.";
+        assert!(text.contains(costs), "{text}");
+        assert!(!text.contains("Fewest instructions: "), "one proxy is first of nobody: {text}");
+    }
+
+    #[test]
     fn a_whole_run_reads_as_expected() {
         insta::assert_snapshot!(text(&[fixture::stored()]));
     }

@@ -27,6 +27,7 @@ struct Connections<'g> {
     /// By how much a connection without a proxy differs over sizes and seeds, although neither
     /// reaches it: no smaller difference of times is told from noise. 0 where it was not measured.
     noise: f64,
+    clock: Clock,
 }
 
 impl<'g> Connections<'g> {
@@ -35,7 +36,8 @@ impl<'g> Connections<'g> {
         let floors = timing.series(CONTROL).into_iter();
         let ends = floors.flat_map(|(_, floor)| [floor.min, floor.max]);
         let ends = Spread::of(ends).filter(|_| group.key.clock == Clock::Wall);
-        Self { timing, noise: ends.map_or(0.0, |all| all.max - all.min) }
+        let noise = ends.map_or(0.0, |all| all.max - all.min);
+        Self { timing, noise, clock: group.key.clock }
     }
 
     fn worst(group: &'g Group<'_>) -> Option<Self> {
@@ -47,9 +49,38 @@ impl<'g> Connections<'g> {
         Some(self.timing.at(proxy, services)?.at_least(self.noise))
     }
 
+    /// Proxies whose connections end at an Endpoint.
+    fn rivals(self) -> Vec<&'g str> {
+        let mut rivals = self.timing.rivals();
+        rivals.retain(|proxy| !self.ends_early(proxy));
+        rivals
+    }
+
+    /// What a connection costs with each of them.
     fn of_rivals(self, services: u64) -> Vec<(&'g str, Spread)> {
-        let rivals = self.timing.rivals().into_iter();
-        rivals.filter_map(|proxy| Some((proxy, self.at(proxy, services)?))).collect()
+        self.costs(self.rivals(), services)
+    }
+
+    /// The same of those that answer a connection themselves.
+    fn of_early(self, services: u64) -> Vec<(&'g str, Spread)> {
+        let mut early = self.timing.rivals();
+        early.retain(|proxy| self.ends_early(proxy));
+        self.costs(early, services)
+    }
+
+    fn costs(self, proxies: Vec<&'g str>, services: u64) -> Vec<(&'g str, Spread)> {
+        let costs = proxies.into_iter();
+        costs.filter_map(|proxy| Some((proxy, self.at(proxy, services)?))).collect()
+    }
+
+    /// Whether a proxy answers connections itself, before an Endpoint has them: they take fewer
+    /// instructions than dialling the Endpoint does, at every size. Times are no proof of that.
+    fn ends_early(self, proxy: &str) -> bool {
+        let both = |(services, cost): (u64, Spread)| Some((cost, self.at(CONTROL, services)?));
+        let mut compared = self.timing.series(proxy).into_iter().filter_map(both).peekable();
+        self.clock == Clock::Instructions
+            && compared.peek().is_some()
+            && compared.all(|(cost, floor)| cost.clearly(&floor).is_lt())
     }
 }
 
@@ -70,14 +101,20 @@ pub(super) fn headline(group: &Group<'_>) -> Option<String> {
         let direct = quantity(group.unit(), floor.median);
         format!(" Dialling the endpoint itself, without any proxy, takes {direct}.")
     });
+    let early = connect.of_early(size);
+    let early = (!early.is_empty()).then(|| {
+        let costs = ranked(group.unit(), early);
+        format!(" Fewer take those that answer a connection themselves, before an Endpoint has it: {costs}.")
+    });
     let missing = missing_at(group, size);
     let missing = said([(" Without a figure at this size:".to_owned(), missing)]);
     Some(format!(
-        "With {} ({}), a new connection to {} takes {} (p50{over}).{floor}{}",
+        "With {} ({}), a new connection to {} takes {} (p50{over}).{floor}{}{}",
         services(size),
         group.shape.in_words(),
         of_position(connect.timing.label),
         ranked(group.unit(), costs),
+        early.unwrap_or_default(),
         missing.unwrap_or_default()
     ))
 }
@@ -114,7 +151,7 @@ fn missing_at(group: &Group<'_>, size: u64) -> Vec<String> {
 
 /// What one more Service adds to a connection to the last one, where a line says so.
 pub(super) fn cost_of_one_more(group: &Group<'_>) -> Option<String> {
-    let Connections { timing: connect, noise } = Connections::worst(group)?;
+    let Connections { timing: connect, noise, .. } = Connections::worst(group)?;
     let (mut sloped, mut flat, mut shapeless) = (Vec::new(), Vec::new(), Vec::new());
     for proxy in connect.rivals() {
         let points = connect.points(proxy);
@@ -205,7 +242,7 @@ fn leader(clock: Clock, costs: &[(&str, Spread)]) -> Option<String> {
 }
 
 fn crossings(connect: Connections<'_>) -> Vec<String> {
-    let proxies = connect.timing.rivals();
+    let proxies = connect.rivals();
     let pairs = proxies
         .iter()
         .enumerate()
