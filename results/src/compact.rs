@@ -43,6 +43,26 @@ impl Metric {
 }
 
 impl Distribution {
+    /// A histogram of values that were counted already: each with how often it came.
+    ///
+    /// # Errors
+    /// [`CompactError`] when memory is short.
+    pub fn counted(counts: &[(u64, u64)]) -> Result<Self, CompactError> {
+        let max = counts.iter().map(|(value, _)| *value).max().unwrap_or_default();
+        let mut histogram = Histogram::<u32>::new_with_bounds(1, max.clamp(2, HIGHEST), DIGITS)?;
+        let (mut min, mut sum) = (u64::MAX, 0_u64);
+        for &(value, count) in counts {
+            histogram.saturating_record_n(
+                value.min(histogram.high()),
+                u32::try_from(count).unwrap_or(u32::MAX),
+            );
+            (min, sum) = (min.min(value), sum.saturating_add(value.saturating_mul(count)));
+        }
+        let count = histogram.len();
+        let min = if count == 0 { 0 } else { min };
+        Ok(Self::Histogram { v2: encoded(&histogram)?, count, min, max, sum })
+    }
+
     /// A histogram of all `values`, with counters up to the largest of them.
     pub(crate) fn histogram(values: &[u64]) -> Result<Self, CompactError> {
         let max = values.iter().copied().max().unwrap_or_default();
@@ -50,16 +70,20 @@ impl Distribution {
         for value in values {
             histogram.saturating_record((*value).min(histogram.high()));
         }
-        let mut bytes = Vec::new();
-        V2Serializer::new().serialize(&histogram, &mut bytes)?;
         Ok(Self::Histogram {
-            v2: BASE64.encode(&bytes),
+            v2: encoded(&histogram)?,
             count: histogram.len(),
             min: values.iter().copied().min().unwrap_or_default(),
             max,
             sum: values.iter().fold(0, |sum, value| sum.saturating_add(*value)),
         })
     }
+}
+
+fn encoded(histogram: &Histogram<u32>) -> Result<String, CompactError> {
+    let mut bytes = Vec::new();
+    V2Serializer::new().serialize(histogram, &mut bytes)?;
+    Ok(BASE64.encode(&bytes))
 }
 
 #[cfg(test)]
@@ -81,6 +105,15 @@ mod tests {
         let samples = Distribution::histogram(&[0, u64::MAX]).unwrap().samples().unwrap();
         assert_eq!((samples.min(), samples.max()), (Some(0), Some(u64::MAX)));
         assert_eq!(samples.count(), 2);
+    }
+
+    #[test]
+    fn counted_values_are_those_values_so_many_times() {
+        let counts = [(50_464, 2), (1_526_034, 1)];
+        let values = Distribution::histogram(&[50_464, 50_464, 1_526_034]).unwrap();
+        assert_eq!(Distribution::counted(&counts).unwrap(), values);
+        let none = Distribution::counted(&[]).unwrap();
+        assert_eq!(none.samples().unwrap().count(), 0);
     }
 
     #[test]

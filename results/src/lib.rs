@@ -24,6 +24,7 @@ pub mod format;
 pub mod gate;
 mod kernel;
 mod kernels;
+pub mod load;
 pub mod merge;
 pub mod metrics;
 mod path;

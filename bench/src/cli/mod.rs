@@ -6,6 +6,7 @@ mod check;
 mod cluster;
 mod format;
 mod gate;
+mod load;
 mod machine;
 mod numbers;
 mod page;
@@ -22,6 +23,10 @@ pub use check::{CheckArgs, FamilyChoice};
 pub use cluster::{FormArgs, GenerateArgs, ImportArgs};
 pub use format::ClusterFormat;
 pub use gate::{AcrossChoice, CalibrateArgs, GateArgs, GateFormat};
+pub use load::{
+    ArrivalsChoice, ClientChoice, EndingChoice, LoadArgs, PortsArg, QuestionChoice, RateArg,
+    TargetArg,
+};
 pub use machine::{
     CleanArgs, DoctorArgs, GuestArgs, KernelsArgs, KernelsCommand, KernelsFetchArgs,
     KernelsListArgs, KernelsProbeArgs,
@@ -98,6 +103,9 @@ pub enum Command {
     /// Show one connection's packets hop by hop, with every translation, tunnel and chain
     #[command(after_help = trace::TRACE_EXAMPLES)]
     Trace(TraceArgs),
+    /// Dial an address as often as asked, whatever the answers take, and tell the latencies
+    #[command(after_help = load::LOAD_EXAMPLES)]
+    Load(LoadArgs),
     /// Remove what a crashed run left behind
     Clean(CleanArgs),
     /// Run a program inside a guest kernel (used by the tests; handy for looking around)

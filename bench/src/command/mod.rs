@@ -15,6 +15,7 @@ mod generate;
 mod guest;
 mod import;
 mod kernels;
+mod load;
 mod merge;
 mod page;
 mod replicate;
@@ -52,6 +53,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Clocks(args) => clocks::run(&args),
         Command::Replicate(args) => replicate::run(&args),
         Command::Trace(args) => trace::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Clean(args) => clean::run(&args),
         Command::Guest(args) => guest::run(&args),
         Command::Kernels(args) => kernels::run(&args),

@@ -9,6 +9,7 @@ mod bare;
 mod client;
 mod clock;
 mod http;
+pub mod open;
 mod priority;
 pub mod region;
 mod sample;

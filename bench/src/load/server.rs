@@ -41,7 +41,7 @@ pub(super) fn answer_bytes(of: SocketAddr) -> usize {
 }
 
 /// The bytes of an answer, of which the first [`answer_bytes`] count.
-fn encode_answer(address: SocketAddr) -> [u8; ANSWER_BYTES_MAX] {
+pub(super) fn encode_answer(address: SocketAddr) -> [u8; ANSWER_BYTES_MAX] {
     let mut answer = [0; ANSWER_BYTES_MAX];
     let (ip, port) = match address.ip() {
         IpAddr::V4(ip) => (&ip.octets()[..], address.port()),

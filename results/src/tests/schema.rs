@@ -13,6 +13,7 @@ use crate::check::{CHECK_SCHEMA, Check};
 use crate::compare::{COMPARE_SCHEMA, Comparison, Side, compare};
 use crate::fixture;
 use crate::gate::{self, GATE_SCHEMA, Gate, Thresholds};
+use crate::load::{LOAD_SCHEMA, Load};
 use crate::record::{CellRecord, RUN_SCHEMA, RunRecord};
 use crate::trace::{Record as TraceRecord, TRACE_SCHEMA};
 
@@ -22,7 +23,7 @@ const UPDATE: &str = "VIPBENCH_UPDATE_SCHEMA";
 const CELL_SCHEMA: &str = "vipbench.cell/1";
 
 /// Every schema with its name.
-fn all() -> [(&'static str, Value); 8] {
+fn all() -> [(&'static str, Value); 9] {
     let (run, cell) = (
         "run.json of a vipbench results folder",
         "one line of cells.jsonl of a vipbench results folder",
@@ -35,6 +36,7 @@ fn all() -> [(&'static str, Value); 8] {
         titled::<Calibration>(CALIBRATION_SCHEMA, "what is known of the gate"),
         titled::<Check>(CHECK_SCHEMA, "whether proxies conform"),
         titled::<CapacityPlan>(CAPACITY_SCHEMA, "what a budget allows each proxy and kernel"),
+        titled::<Load>(LOAD_SCHEMA, "what a load came to"),
         titled::<TraceRecord>(TRACE_SCHEMA, "one connection's packets at every device"),
     ]
 }
