@@ -300,7 +300,7 @@ fn a_run_compared_with_itself_shows_no_change_and_succeeds() {
         String::from_utf8(output.stdout).unwrap()
     };
     assert_says(&compare("--all"), &["(none) changes by 0%", "0 larger, 0 smaller"]);
-    assert_says(&compare("--markdown"), &["# kernel 6.1.0-56-cloud-amd64 of "]);
+    assert_says(&compare("--markdown"), &["# kernel 6.1.0-57-cloud-amd64 of "]);
     let parsed: serde_json::Value = serde_json::from_str(&compare("--json")).unwrap();
     assert_eq!(parsed["schema"], "vipbench.compare/1");
     assert_eq!(parsed["effects"][0]["proxy"], "none");
@@ -318,7 +318,7 @@ fn a_kernel_that_a_run_does_not_hold_is_refused_with_those_it_holds() {
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(1));
-        assert_says(&String::from_utf8(output.stderr).unwrap(), &["6.1.0-56-cloud-amd64"]);
+        assert_says(&String::from_utf8(output.stderr).unwrap(), &["6.1.0-57-cloud-amd64"]);
     }
     assert!(!dir.path().join("out").exists(), "nothing may be created");
 }

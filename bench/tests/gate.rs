@@ -132,7 +132,7 @@ fn an_update_replaces_the_baseline_whole_and_keeps_what_is_not_its_own() {
     let desk = TempDir::new().unwrap();
     let (base, new) = (desk.path().join("base"), desk.path().join("new"));
     copy_of("quick-6.1", &base);
-    copy_of("kernels-5.10-7.3", &new);
+    copy_of("default-6.1", &new);
     fs::write(base.join("README.md"), "mine").unwrap();
     fs::write(base.join("report.md"), "of the old run").unwrap();
     let (base_name, new_name) = (base.to_str().unwrap(), new.to_str().unwrap());
