@@ -91,10 +91,8 @@ fn three_sizes_that_were_held_back_are_predicted_by_the_others() {
     let checked = hits.len() + misses.len();
     assert_eq!(checked, 3 * 7 * HELD_BACK.len(), "three metrics, seven proxies, three sizes");
     // As often as an interval of 95 % may: one seed of another layout is a miss.
-    let misses: Vec<String> = misses
-        .iter()
-        .map(|one| format!("{} {} at {}", one.proxy, one.metric, one.size))
-        .collect();
+    let misses: Vec<String> =
+        misses.iter().map(|one| format!("{} {} at {}", one.proxy, one.metric, one.size)).collect();
     assert!(misses.len() * 20 <= checked, "{misses:?}");
 }
 
