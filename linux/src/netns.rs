@@ -33,6 +33,7 @@ pub struct NamespaceError {
 fn remedy(refusal: &io::Error) -> &'static str {
     match refusal.kind() {
         io::ErrorKind::PermissionDenied => "run as root, or with the capability CAP_SYS_ADMIN",
+        io::ErrorKind::NotFound => "see `ip netns list`, and that /proc is mounted",
         // No thread left (pthread_create(3)).
         io::ErrorKind::WouldBlock => "see `ulimit -u`",
         _ => "see that /proc is mounted and CONFIG_NET_NS is set",
@@ -125,16 +126,17 @@ pub fn cookie() -> Result<u64, IoError> {
 }
 
 /// Whether the calling thread is in the network namespace of the machine's first process, which is
-/// the machine's own, or that of a container that this runs in.
+/// the machine's own, or that of a container that this runs in. Where nobody may look at that
+/// process, the namespace that this process was started in counts as such.
 ///
 /// # Errors
-/// No `/proc`, or no right to look at that process.
+/// No `/proc`.
 pub fn is_machines_own() -> Result<bool, IoError> {
     let of = |process: &str| {
         let path = format!("/proc/{process}/ns/net");
         std::fs::metadata(&path).map_err(IoError::of("look at", path))
     };
-    let (mine, first) = (of("thread-self")?, of("1")?);
+    let (mine, first) = (of("thread-self")?, of("1").or_else(|_| of("self"))?);
     Ok((mine.dev(), mine.ino()) == (first.dev(), first.ino()))
 }
 

@@ -155,7 +155,8 @@ impl FromStr for PortsArg {
 /// `vipbench load`.
 #[derive(Debug, Args)]
 pub struct LoadArgs {
-    /// Whom to dial: ADDRESS:PORT or <http://ADDRESS:PORT/PATH>; of several, each connection draws one
+    /// Whom to dial: `ADDRESS:PORT` or `http://ADDRESS:PORT/PATH`; of several, each connection draws
+    /// one
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<TargetArg>,
     /// Connections a second, or `max`
@@ -176,7 +177,8 @@ pub struct LoadArgs {
     /// Who makes connections
     #[arg(long, value_enum, default_value = "sockets")]
     pub client: ClientChoice,
-    /// Most connections open at a time; with `--rate max` so many all the time [default: 4096, 64]
+    /// Most connections open at a time [default: 1000]; with `--rate max` so many all the time
+    /// [default: 64]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500_000))]
     pub open: Option<u32>,
     /// How long a connection may take

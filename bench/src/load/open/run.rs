@@ -237,11 +237,12 @@ fn start(
 /// Pins the calling thread to a processor.
 fn pin_to(core: usize) -> io::Result<()> {
     let mut cores = CpuSet::new();
+    let unknown = || io::Error::other(format!("no processor has the number {core}"));
     if core >= CpuSet::MAX_CPU {
-        return Err(io::Error::other(format!("no processor has the number {core}")));
+        return Err(unknown());
     }
     cores.set(core);
-    Ok(sched_setaffinity(None, &cores)?)
+    sched_setaffinity(None, &cores).map_err(|_| unknown())
 }
 
 /// What was handed over so far.
