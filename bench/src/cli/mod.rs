@@ -48,6 +48,7 @@ Examples:
   vipbench compare runs/kernels --base-kernel 6.1 --new-kernel 6.12
   vipbench gate runs/before runs/after       a verdict for a pipeline
   vipbench capacity runs/mine --slo 'connect.p99 < 500us'
+  vipbench load http://127.0.0.1:8080/ --rate 5000    new connections at planned moments
 
 Exit codes: 0 good; 1 the tool failed or the input is wrong; 2 regression; 3 inconclusive; 4 invalid.";
 
