@@ -10,6 +10,6 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use checks::{Finding, LATE_LIMIT_NS};
+pub use checks::Finding;
 pub use page::document;
 pub use record::{Asked, Counts, Interval, Kernel, LOAD_SCHEMA, Latency, Load, Start};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use lab::IpNet;
 
+use super::numbers::number;
 use super::page::PageArgs;
 use crate::load::open::Arrivals;
 
@@ -79,7 +80,7 @@ impl FromStr for RateArg {
         if text == "max" {
             return Ok(Self::Max);
         }
-        let rate = text.replace(['_', ','], "").parse().ok();
+        let rate = number(&text.replace(',', ""));
         let rate = rate.filter(|rate: &f64| rate.is_finite() && *rate > 0.0 && *rate <= 1e7);
         rate.map(Self::PerSecond)
             .ok_or_else(|| "write a number of connections a second, or max".to_owned())

@@ -31,7 +31,7 @@ pub(super) fn seeds(text: &str) -> anyhow::Result<Vec<u64>> {
 }
 
 /// Underscores may stand between digits, and spaces around the number.
-fn number<T: FromStr>(text: &str) -> Option<T> {
+pub(super) fn number<T: FromStr>(text: &str) -> Option<T> {
     let text = text.trim();
     let is_framed = text.starts_with('_') || text.ends_with('_');
     text.replace('_', "").parse().ok().filter(|_| !is_framed)

@@ -3,8 +3,6 @@
 use super::record::{Load, Start};
 use crate::format::{counted, fixed, percent, quantity, thousands};
 
-/// Lateness (p99) up to which a load is believed where nobody says otherwise, nanoseconds.
-pub const LATE_LIMIT_NS: u64 = 1_000_000;
 /// How far two ways to count open connections may differ.
 const LITTLE_TOLERANCE: f64 = 0.02;
 

@@ -1,15 +1,13 @@
 //! Plots of a load: latency over time, and by percentile.
 
 use super::record::{Interval, Load, Start};
-use crate::distribution::{VALUES_BEYOND, values_needed};
+use crate::distribution::values_needed;
 use crate::format::{self, fixed};
 use crate::plots::axes::Axis;
-use crate::plots::lines::{Chart, Series, Stroke, across, upwards};
+use crate::plots::lines::{Chart, Series, Stroke, across, percentile_curve, upwards};
 use crate::plots::{Plot, theme};
 use crate::tables::Columns;
 
-/// Points of a curve of percentiles.
-const CURVE_POINTS: u32 = 120;
 /// Labels along the time.
 const TIME_TICKS: u32 = 6;
 /// Units of either clock in what a second is.
@@ -73,19 +71,11 @@ fn over_time(load: &Load) -> Option<Plot> {
 
 fn by_percentile(load: &Load) -> Option<Plot> {
     let kinds = [("planned", Start::Planned, "blue"), ("as sent", Start::Sent, "green")];
-    let series = kinds.map(|(label, start, colour)| {
-        let samples = load.samples("total", start);
-        let end = samples.count() as f64 / VALUES_BEYOND;
-        let point = |step: u32| {
-            let x = end.powf(f64::from(step) / f64::from(CURVE_POINTS));
-            Some((x, samples.percentile(1.0 - 1.0 / x)? as f64)).filter(|(_, value)| *value > 0.0)
-        };
-        Series {
-            paint: theme::named(colour),
-            stroke: Stroke::Curve,
-            label: Some(label.to_owned()),
-            points: (0..=CURVE_POINTS).filter_map(point).collect(),
-        }
+    let series = kinds.map(|(label, start, colour)| Series {
+        paint: theme::named(colour),
+        stroke: Stroke::Curve,
+        label: Some(label.to_owned()),
+        points: percentile_curve(&load.samples("total", start)),
     });
     let chart = Chart {
         title: "Latency by percentile".to_owned(),

@@ -69,7 +69,7 @@ fn fixture() -> Load {
             syn_sent_again: Some(0),
             ..Kernel::default()
         },
-        late_limit: LATE_LIMIT_NS,
+        late_limit: 1_000_000,
     }
 }
 

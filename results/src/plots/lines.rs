@@ -6,8 +6,11 @@ use plotters::style::text_anchor::HPos;
 use super::axes::Axis;
 use super::theme::Paint;
 use super::{Area, Drawing, Drawn, TEXT_PX, WIDTH, head, theme, write};
+use crate::distribution::{Samples, VALUES_BEYOND};
 
 const HEIGHT: u32 = 640;
+/// Most points of a percentile curve.
+const CURVE_POINTS: u32 = 120;
 /// Room at the right for names, pixels.
 pub(super) const NAMES: i32 = 234;
 /// Least distance of two names at the right, pixels.
@@ -67,6 +70,18 @@ pub(crate) fn across(series: &[Series]) -> impl Iterator<Item = f64> {
 /// How far every line goes upwards.
 pub(crate) fn upwards(series: &[Series]) -> impl Iterator<Item = f64> {
     series.iter().flat_map(|one| &one.points).map(|point| point.1)
+}
+
+/// Values against `1 / (1 - p)`, as far as the number of values can tell percentiles.
+pub(crate) fn percentile_curve(samples: &Samples) -> Vec<(f64, f64)> {
+    let end = samples.count() as f64 / VALUES_BEYOND;
+    (0..=CURVE_POINTS)
+        .filter_map(|step| {
+            let x = end.powf(f64::from(step) / f64::from(CURVE_POINTS));
+            let value = samples.percentile(1.0 - 1.0 / x)?;
+            (value > 0).then_some((x, value as f64))
+        })
+        .collect()
 }
 
 impl Drawing for Chart {

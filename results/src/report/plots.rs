@@ -2,19 +2,15 @@
 //!
 //! Two clocks or two kernels never share an axis: a plot is made from one [`Group`].
 
-use crate::distribution::{Samples, VALUES_BEYOND};
 use crate::format::{self, thousands};
 use crate::metrics::{CONNECT, PARTS, SYNC_ENDPOINT_CHANGE, SYNC_FULL, TOTAL};
 use crate::plots::axes::Axis;
 use crate::plots::bars::{Bar, Bars};
-use crate::plots::lines::{Chart, Series, Stroke, across, upwards};
+use crate::plots::lines::{Chart, Series, Stroke, across, percentile_curve, upwards};
 use crate::plots::{Drawing, Plot, PlotError, theme};
 use crate::record::Unit;
 use crate::tables::{Table, Timing, by_size};
 use crate::view::Group;
-
-/// Most points of a percentile curve.
-const CURVE_POINTS: u32 = 120;
 
 /// A plot before it is drawn.
 struct Figure {
@@ -179,18 +175,6 @@ fn percentiles(group: &Group<'_>) -> Option<Figure> {
     Some(figure)
 }
 
-/// Values against `1 / (1 - p)`, as far as the number of values can tell percentiles.
-fn percentile_curve(samples: &Samples) -> Vec<(f64, f64)> {
-    let end = samples.count() as f64 / VALUES_BEYOND;
-    (0..=CURVE_POINTS)
-        .filter_map(|step| {
-            let x = end.powf(f64::from(step) / f64::from(CURVE_POINTS));
-            let value = samples.percentile(1.0 - 1.0 / x)?;
-            (value > 0).then_some((x, value as f64))
-        })
-        .collect()
-}
-
 /// Where the cost of a full sync goes, as shares of each proxy's own total.
 fn parts(group: &Group<'_>) -> Option<Figure> {
     let full = SYNC_FULL.name;
@@ -283,6 +267,6 @@ mod tests {
         let (x, y) = *curve.last().unwrap();
         assert!((x - 300.0).abs() < 1e-6 && (2989.0..=2991.0).contains(&y), "{x} {y}");
         assert!(curve.windows(2).all(|pair| pair[0].1 <= pair[1].1));
-        assert!(percentile_curve(&Samples::default()).is_empty());
+        assert!(percentile_curve(&crate::Samples::default()).is_empty());
     }
 }

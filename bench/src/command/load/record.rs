@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use itertools::Itertools as _;
 use results::format::{fixed, short, thousands};
-use results::load::{Asked, Counts, Interval, Kernel, LOAD_SCHEMA, Latency, Load, Start};
+use results::load::{Asked, Counts, LOAD_SCHEMA, Latency, Load, Start};
 use results::{Distribution, Unit};
 use strum::VariantArray;
 
 use crate::load::MeasureClock;
-use crate::load::open::{
-    Arrivals, Client, ErrorKind, Outcome, Pace, Plan, Question, Slice, Summary, Tally,
-};
+use crate::load::open::{Arrivals, Client, ErrorKind, Outcome, Pace, Plan, Question, Slice, Tally};
 
 /// What is stored of a load.
 ///
@@ -24,7 +22,6 @@ pub(super) fn load_of(
     outcome: &Outcome,
     late: Duration,
 ) -> anyhow::Result<Load> {
-    let kernel = outcome.kernel;
     Ok(Load {
         schema: LOAD_SCHEMA.to_owned(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -34,15 +31,8 @@ pub(super) fn load_of(
         elapsed: outcome.elapsed_ns,
         counts: counts(&outcome.total, outcome.elapsed_ns),
         latencies: latencies(&outcome.total)?,
-        intervals: outcome.intervals.iter().map(interval).collect(),
-        kernel: Kernel {
-            opened: kernel.opened,
-            sent_again: kernel.sent_again,
-            syn_sent_again: kernel.syn_sent_again,
-            conntrack: kernel.conntrack,
-            conntrack_failed: kernel.conntrack_failed,
-            conntrack_dropped: kernel.conntrack_dropped,
-        },
+        intervals: outcome.intervals.clone(),
+        kernel: outcome.kernel,
         late_limit: ns(late),
     })
 }
@@ -128,11 +118,6 @@ fn latencies(total: &Tally) -> anyhow::Result<Vec<Latency>> {
             Ok(Latency { phase: phase.to_owned(), start, data })
         })
         .collect()
-}
-
-fn interval(summary: &Summary) -> Interval {
-    let Summary { from_ns: from, due, completed, failed, p50, p90, p99, max, late } = *summary;
-    Interval { from, due, completed, failed, p50, p90, p99, max, late }
 }
 
 /// How it goes, in one line.

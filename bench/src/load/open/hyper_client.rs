@@ -9,10 +9,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use generators::SplitMix64;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -29,7 +27,7 @@ use tokio::runtime::Builder;
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, timespec};
 use super::plan::{Dialled, Ending, Plan, Question};
 use super::source::Ports;
 use super::tally::ErrorKind;
@@ -54,11 +52,11 @@ impl Shared {
 ///
 /// # Errors
 /// No descriptor left for a runtime or its timer.
-pub(super) fn run(ledger: Ledger, ports: Ports, draws: SplitMix64) -> io::Result<()> {
+pub(super) fn run(ledger: Ledger, ports: Ports) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
     let shared = Rc::new(Shared { ledger: RefCell::new(ledger), ended: Notify::new() });
     let tasks = LocalSet::new();
-    runtime.block_on(tasks.run_until(drive(Rc::clone(&shared), ports, draws)))?;
+    runtime.block_on(tasks.run_until(drive(Rc::clone(&shared), ports)))?;
     drop(tasks);
     if let Some(shared) = Rc::into_inner(shared) {
         shared.ledger.into_inner().finish();
@@ -66,7 +64,7 @@ pub(super) fn run(ledger: Ledger, ports: Ports, draws: SplitMix64) -> io::Result
     Ok(())
 }
 
-async fn drive(shared: Rc<Shared>, mut ports: Ports, mut draws: SplitMix64) -> io::Result<()> {
+async fn drive(shared: Rc<Shared>, mut ports: Ports) -> io::Result<()> {
     let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
     // SAFETY: the descriptor is owned by what is registered, and closed with it.
     let timer = unsafe { AsyncFd::register(timer) }?;
@@ -75,8 +73,7 @@ async fn drive(shared: Rc<Shared>, mut ports: Ports, mut draws: SplitMix64) -> i
         let now = shared.now();
         loop {
             let Some(due) = shared.ledger.borrow_mut().take_due(now) else { break };
-            let target = usize::try_from(draws.below(plan.targets.len() as u64)).unwrap_or(0);
-            let Some(target) = plan.targets.get(target) else { continue };
+            let Some(target) = plan.targets.get(due.target) else { continue };
             shared.ledger.borrow_mut().opened(now);
             let connection = Connection {
                 shared: Rc::clone(&shared),
@@ -105,10 +102,8 @@ async fn drive(shared: Rc<Shared>, mut ports: Ports, mut draws: SplitMix64) -> i
 
 /// Waits for so many nanoseconds, punctually.
 async fn sleep(timer: &AsyncFd<OwnedFd>, ns: u64) -> io::Result<()> {
-    let part = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     // Of nothing it would never come.
-    let ns = Duration::from_nanos(ns.max(1));
-    let value = Timespec { tv_sec: part(ns.as_secs()), tv_nsec: ns.subsec_nanos().into() };
+    let value = timespec(ns.max(1));
     let setting = Itimerspec { it_interval: Timespec::default(), it_value: value };
     timerfd_settime(timer.get_ref(), TimerfdTimerFlags::empty(), &setting)?;
     timer.readable().await?.clear_ready();

@@ -2,54 +2,36 @@
 //! conntrack entries that could not be made.
 
 use linux::procnet;
+use results::load::Kernel;
 
-/// Counters of a namespace. Those that this kernel does not have, as without conntrack, are
-/// nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct KernelCounts {
-    /// Connections that sockets of this namespace opened (`Tcp ActiveOpens` of `/proc/net/snmp`).
-    pub opened: Option<u64>,
-    /// Segments sent again (`Tcp RetransSegs`).
-    pub sent_again: Option<u64>,
-    /// SYN and SYN-ACK sent again (`TcpExt TCPSynRetrans` of `/proc/net/netstat`).
-    pub syn_sent_again: Option<u64>,
-    /// Conntrack entries that there are now (`entries` of `/proc/net/stat/nf_conntrack`).
-    pub conntrack: Option<u64>,
-    /// Those that could not be made (`insert_failed`).
-    pub conntrack_failed: Option<u64>,
-    /// Packets dropped since no entry could be had (`drop`).
-    pub conntrack_dropped: Option<u64>,
+/// Those of the calling thread's namespace: `Tcp ActiveOpens` and `RetransSegs` of
+/// `/proc/net/snmp`, `TcpExt TCPSynRetrans` of `/proc/net/netstat`, and `entries`, `insert_failed`
+/// and `drop` of `/proc/net/stat/nf_conntrack`.
+pub(super) fn read() -> Kernel {
+    let tcp = |name| procnet::counter("snmp", "Tcp", name).ok().flatten();
+    let conntrack = procnet::read("stat/nf_conntrack").unwrap_or_default();
+    Kernel {
+        opened: tcp("ActiveOpens"),
+        sent_again: tcp("RetransSegs"),
+        syn_sent_again: procnet::counter("netstat", "TcpExt", "TCPSynRetrans").ok().flatten(),
+        conntrack: entries(&conntrack),
+        conntrack_failed: of_all_processors(&conntrack, "insert_failed"),
+        conntrack_dropped: of_all_processors(&conntrack, "drop"),
+    }
 }
 
-impl KernelCounts {
-    /// Those of the calling thread's namespace.
-    pub fn read() -> Self {
-        let tcp = |name| procnet::counter("snmp", "Tcp", name).ok().flatten();
-        let conntrack = procnet::read("stat/nf_conntrack").unwrap_or_default();
-        Self {
-            opened: tcp("ActiveOpens"),
-            sent_again: tcp("RetransSegs"),
-            syn_sent_again: procnet::counter("netstat", "TcpExt", "TCPSynRetrans").ok().flatten(),
-            conntrack: entries(&conntrack),
-            conntrack_failed: of_all_processors(&conntrack, "insert_failed"),
-            conntrack_dropped: of_all_processors(&conntrack, "drop"),
-        }
-    }
-
-    /// What was counted since `before`; of conntrack entries how many there are now.
-    #[must_use]
-    pub fn since(self, before: Self) -> Self {
-        let less = |after: Option<u64>, before: Option<u64>| {
-            Some(after?.saturating_sub(before.unwrap_or_default()))
-        };
-        Self {
-            opened: less(self.opened, before.opened),
-            sent_again: less(self.sent_again, before.sent_again),
-            syn_sent_again: less(self.syn_sent_again, before.syn_sent_again),
-            conntrack: self.conntrack,
-            conntrack_failed: less(self.conntrack_failed, before.conntrack_failed),
-            conntrack_dropped: less(self.conntrack_dropped, before.conntrack_dropped),
-        }
+/// What was counted since `before`; of conntrack entries how many there are now.
+pub(super) fn since(after: Kernel, before: Kernel) -> Kernel {
+    let less = |after: Option<u64>, before: Option<u64>| {
+        Some(after?.saturating_sub(before.unwrap_or_default()))
+    };
+    Kernel {
+        opened: less(after.opened, before.opened),
+        sent_again: less(after.sent_again, before.sent_again),
+        syn_sent_again: less(after.syn_sent_again, before.syn_sent_again),
+        conntrack: after.conntrack,
+        conntrack_failed: less(after.conntrack_failed, before.conntrack_failed),
+        conntrack_dropped: less(after.conntrack_dropped, before.conntrack_dropped),
     }
 }
 
@@ -91,14 +73,14 @@ mod tests {
 
     #[test]
     fn what_was_before_is_taken_off_and_a_loaded_module_counts_from_nothing() {
-        let before = KernelCounts { opened: Some(5), ..KernelCounts::default() };
-        let after = KernelCounts {
+        let before = Kernel { opened: Some(5), ..Kernel::default() };
+        let after = Kernel {
             opened: Some(7),
             conntrack: Some(3),
             conntrack_failed: Some(1),
-            ..KernelCounts::default()
+            ..Kernel::default()
         };
-        let since = after.since(before);
+        let since = since(after, before);
         assert_eq!(
             (since.opened, since.conntrack, since.conntrack_failed),
             (Some(2), Some(3), Some(1))

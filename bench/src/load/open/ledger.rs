@@ -8,13 +8,19 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
+use generators::SplitMix64;
 use hdrhistogram::CreationError;
+use rustix::event::Timespec;
 
 use super::arrivals::Schedule;
 use super::plan::{Pace, Plan};
 use super::tally::{ErrorKind, Slice, Tally, count};
 use crate::load::MeasureClock;
+
+/// The purpose of the draws that choose targets.
+const TARGETS: u64 = 0x7461_7267;
 
 /// What a worker counted in one interval.
 #[derive(Debug)]
@@ -49,6 +55,8 @@ impl Desk {
 pub(super) struct Due {
     /// When it was to begin.
     pub planned: u64,
+    /// Whom it dials, by its place in the plan.
+    pub target: usize,
 }
 
 /// One worker's books. Times are readings of the clock.
@@ -58,6 +66,8 @@ pub(super) struct Ledger {
     worker: usize,
     /// Nothing where connections begin as others end.
     schedule: Option<Schedule>,
+    /// Choose targets.
+    draws: SplitMix64,
     started: u64,
     ends: u64,
     /// Most connections that this worker may have open.
@@ -117,6 +127,7 @@ impl Ledger {
             clock,
             worker,
             schedule,
+            draws: SplitMix64::stream(plan.seed, TARGETS.wrapping_add(number.into())),
             started,
             ends: started.saturating_add(duration_ns),
             open_max: share(open_max, number, plan.workers),
@@ -137,7 +148,7 @@ impl Ledger {
         self.open_max
     }
 
-    /// How many are open.
+    /// Whether none is open.
     pub(super) fn is_idle(&self) -> bool {
         self.open == 0
     }
@@ -157,7 +168,8 @@ impl Ledger {
         };
         self.tally.due += 1;
         self.slice.due += 1;
-        Some(Due { planned })
+        let target = self.draws.below(self.plan.targets.len() as u64);
+        Some(Due { planned, target: usize::try_from(target).unwrap_or_default() })
     }
 
     /// When the next connection is due; never, after the end.
@@ -262,6 +274,12 @@ impl Ledger {
         let Self { interval: number, worker, slice, tally, desk, .. } = self;
         give(&desk, Interval { number, worker, slice, whole: Some(tally) });
     }
+}
+
+/// So many nanoseconds, as the kernel wants to be told them; those of centuries as the most there are.
+pub(super) fn timespec(ns: u64) -> Timespec {
+    let most = Timespec { tv_sec: i64::MAX, tv_nsec: 0 };
+    Timespec::try_from(Duration::from_nanos(ns)).unwrap_or(most)
 }
 
 fn give(desk: &Desk, interval: Interval) {

@@ -21,7 +21,6 @@ mod tests;
 
 pub use arrivals::Arrivals;
 pub use datagrams::DatagramServer;
-pub use kernel::KernelCounts;
 pub use plan::{Dialled, Ending, From, Pace, Plan, Question};
-pub use run::{Client, OpenError, Outcome, Summary, run};
+pub use run::{Client, OpenError, Outcome, run};
 pub use tally::{ErrorKind, Since, Slice, Tally};

@@ -9,13 +9,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use generators::SplitMix64;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
+use results::load::{Interval as IntervalRecord, Kernel};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::hyper_client;
-use super::kernel::KernelCounts;
+use super::kernel;
 use super::ledger::{Desk, Empty, Interval, Ledger, Post};
 use super::plan::{Pace, Plan, Question};
 use super::sockets::Sockets;
@@ -31,8 +31,6 @@ const INTERVAL_MIN: Duration = Duration::from_millis(100);
 const SPARE: usize = 2;
 /// How long a worker may take beyond its plan before it counts as stuck.
 const GRACE: Duration = Duration::from_secs(10);
-/// The purpose of the draws that choose targets.
-const TARGETS: u64 = 0x7461_7267;
 
 /// Which client makes the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,42 +76,18 @@ pub enum OpenError {
 }
 
 /// One interval in numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
-    /// When it began, nanoseconds after the start.
-    pub from_ns: u64,
-    /// Connections that were due in it.
-    pub due: u64,
-    /// Those that were completed.
-    pub completed: u64,
-    /// Those that came to nothing.
-    pub failed: u64,
-    /// From the planned start to the end, nanoseconds: the median.
-    pub p50: u64,
-    /// The 90th percentile.
-    pub p90: u64,
-    /// The 99th percentile.
-    pub p99: u64,
-    /// The longest.
-    pub max: u64,
-    /// The longest lateness, nanoseconds.
-    pub late: u64,
-}
-
-impl Summary {
-    fn of(slice: &Slice, from_ns: u64) -> Self {
-        let total = &slice.total;
-        Self {
-            from_ns,
-            due: slice.due,
-            completed: slice.completed,
-            failed: slice.errors.iter().sum(),
-            p50: total.value_at_quantile(0.5),
-            p90: total.value_at_quantile(0.9),
-            p99: total.value_at_quantile(0.99),
-            max: total.max(),
-            late: slice.lateness.max(),
-        }
+fn summary(slice: &Slice, from_ns: u64) -> IntervalRecord {
+    let total = &slice.total;
+    IntervalRecord {
+        from: from_ns,
+        due: slice.due,
+        completed: slice.completed,
+        failed: slice.errors.iter().sum(),
+        p50: total.value_at_quantile(0.5),
+        p90: total.value_at_quantile(0.9),
+        p99: total.value_at_quantile(0.99),
+        max: total.max(),
+        late: slice.lateness.max(),
     }
 }
 
@@ -123,19 +97,18 @@ pub struct Outcome {
     /// All of it.
     pub total: Tally,
     /// The same by intervals, ascending; some may be missing where nothing was handed over.
-    pub intervals: Vec<Summary>,
+    pub intervals: Vec<IntervalRecord>,
     /// Lateness by intervals, as a log of `HdrHistogram` (version 1.3).
     pub lateness_log: Vec<u8>,
-    /// Length of an interval, nanoseconds.
-    pub interval_ns: u64,
     /// From the first moment until the last connection had ended, nanoseconds.
     pub elapsed_ns: u64,
     /// What the kernel counted in the clients' namespace.
-    pub kernel: KernelCounts,
+    pub kernel: Kernel,
 }
 
 /// Runs a load in the namespace of the calling thread. `watch` gets each interval, with the
-/// nanoseconds after the start at which it began, when all workers have handed it over. Raising `stop` ends it early: no more connections begin.
+/// nanoseconds after the start at which it began, when all workers have handed it over. Raising
+/// `stop` ends it early: no more connections begin.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -151,7 +124,7 @@ pub fn run(
     let interval = (plan.duration / INTERVALS_MAX).max(INTERVAL_MIN);
     let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
     let (sender, handed) = channel();
-    let before = KernelCounts::read();
+    let before = kernel::read();
     let started = clock.now();
     let (mut threads, mut backs) = (Vec::new(), Vec::new());
     for worker in 0..plan.workers {
@@ -180,18 +153,18 @@ pub fn run(
         let written =
             log.write_histogram(&slice.lateness, Duration::from_nanos(from_ns), interval, None);
         unwritten = unwritten.take().or(written.err());
-        intervals.push(Summary::of(slice, from_ns));
+        intervals.push(summary(slice, from_ns));
         watch(from_ns, slice);
     })?;
     for thread in threads {
         thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     }
     let elapsed_ns = clock.now().saturating_sub(started);
-    let kernel = KernelCounts::read().since(before);
+    let kernel = kernel::since(kernel::read(), before);
     if let Some(error) = unwritten {
         return Err(io::Error::other(format!("the log of lateness: {error:?}")).into());
     }
-    Ok(Outcome { total: sums.total, intervals, lateness_log, interval_ns, elapsed_ns, kernel })
+    Ok(Outcome { total: sums.total, intervals, lateness_log, elapsed_ns, kernel })
 }
 
 fn check(plan: &Plan, client: Client) -> Result<(), OpenError> {
@@ -218,7 +191,6 @@ fn start(
     let number = u16::try_from(post.worker).unwrap_or(u16::MAX);
     let workers = u16::try_from(plan.workers).unwrap_or(u16::MAX);
     let ports = Ports::of(&plan.from, number, workers)?;
-    let draws = SplitMix64::stream(plan.seed, TARGETS.wrapping_add(number.into()));
     let counts = Empty::new()?;
     let core = plan.cores.get(post.worker % plan.cores.len().max(1)).copied();
     let ledger = Ledger::open(Arc::clone(plan), clock, post, counts);
@@ -227,8 +199,8 @@ fn start(
             pin_to(core)?;
         }
         match client {
-            Client::Sockets => Sockets::new(ledger, ports, draws)?.run().map_err(io::Error::from),
-            Client::Hyper => hyper_client::run(ledger, ports, draws),
+            Client::Sockets => Sockets::new(ledger, ports)?.run().map_err(io::Error::from),
+            Client::Hyper => hyper_client::run(ledger, ports),
         }
     };
     Ok(Builder::new().name(format!("load-{number}")).spawn(work)?)

@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use generators::SplitMix64;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -20,7 +19,7 @@ use rustix::net::{
 };
 
 use super::answer::{Progress, Reading};
-use super::ledger::{Due, Ledger};
+use super::ledger::{Due, Ledger, timespec};
 use super::plan::Ending;
 use super::source::Ports;
 use super::tally::ErrorKind;
@@ -64,7 +63,6 @@ pub(super) struct Sockets {
     /// When connections time out, in the order they began: moment, slot, generation.
     deadlines: VecDeque<(u64, usize, u32)>,
     ports: Ports,
-    draws: SplitMix64,
     request: Vec<u8>,
     buffer: Vec<u8>,
     timeout_ns: u64,
@@ -75,7 +73,7 @@ impl Sockets {
     ///
     /// # Errors
     /// No descriptor left.
-    pub(super) fn new(ledger: Ledger, ports: Ports, draws: SplitMix64) -> Result<Self, Errno> {
+    pub(super) fn new(ledger: Ledger, ports: Ports) -> Result<Self, Errno> {
         let room = ledger.open_max() as usize;
         let timeout_ns = u64::try_from(ledger.plan.timeout.as_nanos()).unwrap_or(u64::MAX);
         Ok(Self {
@@ -84,7 +82,6 @@ impl Sockets {
             free: (0..room).rev().collect(),
             deadlines: VecDeque::with_capacity(room),
             ports,
-            draws,
             request: ledger.plan.question.bytes(ledger.plan.requests),
             buffer: vec![0; READ_BYTES],
             timeout_ns,
@@ -129,32 +126,22 @@ impl Sockets {
 
     fn begin(&mut self, due: Due) {
         let Some(at) = self.free.pop() else { return };
-        let count = self.ledger.plan.targets.len() as u64;
-        let target = usize::try_from(self.draws.below(count)).unwrap_or_default();
-        let Some(to) = self.ledger.plan.targets.get(target).map(|target| target.address) else {
-            self.free.push(at);
-            return;
-        };
-        if let Err(kind) = self.open(at, target, to, due) {
+        if let Err(kind) = self.open(at, due) {
             self.ledger.failed(kind);
             self.free.push(at);
         }
     }
 
     /// Opens a connection and, where the handshake is over at once, asks.
-    fn open(
-        &mut self,
-        at: usize,
-        target: usize,
-        to: SocketAddr,
-        due: Due,
-    ) -> Result<(), ErrorKind> {
+    fn open(&mut self, at: usize, due: Due) -> Result<(), ErrorKind> {
+        let dialled = self.ledger.plan.targets.get(due.target).ok_or(ErrorKind::Other)?;
+        let to = dialled.address;
         let socket = self.socket(to)?;
         let sent = self.ledger.clock.now();
         let connected = connect(&socket, &to);
         let Some(slot) = self.slots.get_mut(at) else { return Ok(()) };
         slot.generation = slot.generation.wrapping_add(1);
-        (slot.target, slot.planned, slot.sent) = (target, due.planned, sent);
+        (slot.target, slot.planned, slot.sent) = (due.target, due.planned, sent);
         (slot.is_established, slot.left) = (false, self.ledger.plan.requests.max(1));
         slot.reading.clear();
         self.ledger.opened(sent);
@@ -350,10 +337,4 @@ impl Sockets {
             Err(errno) => Err(errno),
         }
     }
-}
-
-fn timespec(ns: u64) -> Timespec {
-    const SECOND_NS: u64 = 1_000_000_000;
-    let part = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    Timespec { tv_sec: part(ns / SECOND_NS), tv_nsec: part(ns % SECOND_NS) }
 }

@@ -61,7 +61,7 @@ fn assert_complete(outcome: &Outcome, due: u64, requests: u64) {
     assert!(total.planned.total.max() >= total.sent.total.max());
     let of_intervals: u64 = outcome.intervals.iter().map(|interval| interval.completed).sum();
     assert_eq!(of_intervals, due);
-    assert!(outcome.intervals.is_sorted_by_key(|interval| interval.from_ns));
+    assert!(outcome.intervals.is_sorted_by_key(|interval| interval.from));
     let (open, stay) = (total.open_ns as f64, total.stay_ns as f64);
     assert!((open - stay).abs() <= 0.02 * stay, "Little's law: {open} against {stay}");
     assert!(outcome.lateness_log.starts_with(b"#[Histogram log format version 1.3]"));
