@@ -247,6 +247,15 @@ table! {
     /// How long a phase was.
     CHURN_LENGTH: ASIDE("churn.length", "Length of a phase"),
         counts: Counts::Spent, usual_label: "quiet", uses: &[OwnTable];
+    /// A new connection, when as many come as can.
+    THROUGHPUT_CONNECTION: ASIDE("throughput.connection", "A new connection, when as many come as can"),
+        usual_label: "last", uses: &[Budget, OwnTable];
+    /// A request on an open connection, when as many come as can.
+    THROUGHPUT_REQUEST: ASIDE("throughput.request", "A request on an open connection, when as many come as can"),
+        usual_label: "last", uses: &[Budget, OwnTable];
+    /// A mebibyte through one connection.
+    THROUGHPUT_BULK: ASIDE("throughput.bulk", "A MiB through one connection"),
+        usual_label: "last", uses: &[Budget, OwnTable];
     /// Making every VIP local, label is the strategy.
     VIP_BIND: ASIDE("vip_bind", "Making all VIPs local"),
         usual_label: "dummy", allowed: Some(LAYOUT_MOVES), uses: &[Budget, OwnTable];

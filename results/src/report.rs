@@ -1,6 +1,7 @@
 //! Reports on stored runs. `page` orders the parts; the content comes from `findings`, `kernels`,
 //! `tables` and `plots`.
 
+mod churn;
 mod page;
 mod plots;
 mod tables;

@@ -20,6 +20,7 @@ mod restart;
 pub mod spec;
 mod standing;
 mod sync;
+mod throughput;
 pub mod vip_bind;
 mod vip_layout;
 mod walk;
@@ -53,6 +54,7 @@ pub fn of(measure: Measure) -> &'static Kind {
         Measure::Walk => &walk::WALK,
         Measure::Standing => &standing::STANDING,
         Measure::Churn => &churn::CHURN,
+        Measure::Throughput => &throughput::THROUGHPUT,
     }
 }
 

@@ -38,11 +38,13 @@ pub enum Measure {
     Standing,
     /// Load that keeps coming while Changes are programmed.
     Churn,
+    /// What comes through at most.
+    Throughput,
 }
 
 impl Measure {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Sync,
         Self::Restart,
         Self::Connect,
@@ -54,6 +56,7 @@ impl Measure {
         Self::Walk,
         Self::Standing,
         Self::Churn,
+        Self::Throughput,
     ];
 
     /// Its name in labels and ids.
@@ -70,6 +73,7 @@ impl Measure {
             Self::Walk => "walk",
             Self::Standing => "standing",
             Self::Churn => "churn",
+            Self::Throughput => "throughput",
         }
     }
 }
