@@ -118,6 +118,12 @@ pub enum Command {
         /// The shell to write for
         shell: clap_complete::Shell,
     },
+    /// Write man pages, one a command
+    Man {
+        /// Folder to write them into
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Run one cell of a run on the host: what `run` starts for each of them
     #[command(hide = true)]
     Cell {
