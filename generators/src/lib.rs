@@ -64,6 +64,7 @@ mod service_name;
 mod spec;
 mod synthetic;
 mod unused;
+mod words;
 
 pub use addresses::VipLayout;
 pub use anonymise::AnonymiseError;
@@ -94,3 +95,4 @@ pub use spec::{
     SyntheticSpec,
 };
 pub use synthetic::{GenerateError, generate};
+pub use words::in_words;
