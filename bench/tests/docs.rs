@@ -108,6 +108,25 @@ fn commands() -> Vec<String> {
     shown.map(|command| command.get_name().to_owned()).collect()
 }
 
+/// Every command with its subcommands.
+fn with_subcommands(command: &clap::Command) -> Vec<&clap::Command> {
+    command.get_subcommands().flat_map(with_subcommands).chain([command]).collect()
+}
+
+#[test]
+fn no_line_of_help_is_wider_than_100_columns() {
+    let mut cli = Cli::command().term_width(100);
+    cli.build();
+    for command in with_subcommands(&cli) {
+        // As written too: clap would break a line that is too long, in the middle of an example.
+        let written = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let shown = command.clone().render_long_help().to_string();
+        for line in written.lines().chain(shown.lines()) {
+            assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
+        }
+    }
+}
+
 #[test]
 fn the_page_of_commands_has_a_line_for_each() {
     let page = fs::read_to_string(project().join("docs/commands.md")).unwrap();
