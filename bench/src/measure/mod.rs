@@ -7,6 +7,7 @@
 mod account;
 mod append;
 mod baseline;
+pub mod churn;
 mod connect;
 pub mod dialable;
 mod http;
@@ -51,6 +52,7 @@ pub fn of(measure: Measure) -> &'static Kind {
         Measure::Append => &append::APPEND,
         Measure::Walk => &walk::WALK,
         Measure::Standing => &standing::STANDING,
+        Measure::Churn => &churn::CHURN,
     }
 }
 
