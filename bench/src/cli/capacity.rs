@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::page::PageArgs;
+use super::page::{DetailArgs, PageArgs};
 use super::run::RunArgs;
 
 const CAPACITY_SEARCH_EXAMPLES: &str = "\
@@ -57,6 +57,9 @@ pub struct CapacityArgs {
     /// Estimate instructions from time with this factor or range, such as 1.2..2.5
     #[arg(long, value_name = "X", conflicts_with = "calibrate")]
     pub instructions_per_ns: Option<String>,
+    /// How much is printed.
+    #[command(flatten)]
+    pub detail: DetailArgs,
     /// Form and place of the page.
     #[command(flatten)]
     pub page: PageArgs,

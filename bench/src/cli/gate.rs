@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::page::{PageArgs, PrintArgs};
+use super::page::{DetailArgs, PageArgs, PrintArgs};
 
 pub(super) const GATE_EXAMPLES: &str = "\
 Verdicts and exit codes:
@@ -127,9 +127,9 @@ pub struct GateArgs {
     /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Show every line
-    #[arg(long)]
-    pub all: bool,
+    /// How much is printed.
+    #[command(flatten)]
+    pub detail: DetailArgs,
     /// Seed of resampling and permutations
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub random_seed: u64,

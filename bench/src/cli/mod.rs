@@ -31,9 +31,11 @@ pub use machine::{
     CleanArgs, DoctorArgs, GuestArgs, KernelsArgs, KernelsCommand, KernelsFetchArgs,
     KernelsListArgs, KernelsProbeArgs,
 };
-pub use page::{PageArgs, PrintArgs};
+pub use page::{DetailArgs, PageArgs, PrintArgs};
 pub use run::{ClockChoice, MergeArgs, PlaceChoice, ReplicateArgs, RunArgs};
-pub use stored::{ClocksArgs, CompareArgs, ExplainArgs, ExportArgs, ExportFormat, ReportArgs};
+pub use stored::{
+    ClocksArgs, CompareArgs, ExplainArgs, ExportArgs, ExportFormat, ReportArgs, ShowArgs,
+};
 pub use trace::{ForwardingChoice, OneFamily, TraceArgs, Transport};
 
 const EXAMPLES: &str = "\
@@ -97,6 +99,8 @@ pub enum Command {
     /// Print the report of one or more runs, and write it as a page into the first of them, or into
     /// -o
     Report(ReportArgs),
+    /// Print the answer of one or more runs again, as `run` ended with it; nothing is written
+    Show(ShowArgs),
     /// Set time against instructions: the same cells on both clocks
     #[command(after_help = stored::CLOCKS_EXAMPLES)]
     Clocks(ClocksArgs),

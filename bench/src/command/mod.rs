@@ -23,6 +23,7 @@ mod replicate;
 mod report;
 mod run;
 mod serve;
+mod show;
 mod trace;
 
 use std::process::ExitCode;
@@ -51,6 +52,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Capacity(args) => capacity::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Show(args) => show::run(&args),
         Command::Clocks(args) => clocks::run(&args),
         Command::Replicate(args) => replicate::run(&args),
         Command::Trace(args) => trace::run(&args),
