@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use generators::SyntheticSpec;
 use lab::guest::Limit;
 use results::Place;
@@ -207,6 +207,7 @@ impl Scenario {
             format!("scenario {place}: cannot be read; see scenarios/ for those that come along")
         })?;
         let mut scenario: Self = toml::from_str(&text)
+            .map_err(|error| anyhow!("{}", generators::in_words(&error.to_string())))
             .with_context(|| format!("scenario {place}: fix the key or value shown below"))?;
         let files = scenario.cluster_file.iter_mut().chain(&mut scenario.kube_proxy);
         if let Some(folder) = path.parent() {

@@ -4,8 +4,9 @@
 //! Says what changed and by how much, gross and net of the control without a proxy; whether that is
 //! good or bad is not decided here. [`Side`] chooses the cells, `pairing` finds their partners,
 //! `change` computes, `effects` does so for every number, `surroundings` tells what else differs,
-//! `sentences` puts it into words and [`document`] makes a page. `comparison` is what comes out.
+//! `brief` and `sentences` put it into words and [`document`] makes a page. `comparison` is what comes out.
 
+pub(crate) mod brief;
 mod change;
 mod comparison;
 mod effects;
@@ -21,10 +22,10 @@ mod tests;
 pub use change::{Certainty, Change, Pair, REPLICATES_MIN};
 pub use comparison::{
     COMPARE_SCHEMA, CellRef, CompareError, Comparison, Described, Difference, Effect, MissingIn,
-    Statistic, Subject, Unmatched,
+    Statistic, Subject, Unmatched, Wanted,
 };
 pub(crate) use pairing::UNFINISHED;
-pub use render::{Detail, document};
+pub use render::document;
 pub(crate) use resample::Pick;
 pub use side::Side;
 

@@ -30,6 +30,8 @@ pub(crate) enum Block {
     Lead(String),
     /// A paragraph.
     Text(String),
+    /// The same of what is needed to read what stands above it.
+    Note(String),
     /// Sentences, each for itself.
     List(Vec<String>),
     /// A topic and what is said of it.
@@ -44,10 +46,25 @@ pub(crate) enum Block {
     Folded(String, Vec<Block>),
     /// In Markdown and HTML alone.
     OnPage(Vec<Block>),
+    /// In HTML alone.
+    InHtml(Vec<Block>),
     /// On a terminal alone.
     OnTerminal(Vec<Block>),
+    /// On a page, and on a terminal where the whole is asked for.
+    InFull(Vec<Block>),
+    /// On a terminal where the whole is not asked for.
+    InBrief(Vec<Block>),
     /// What follows begins a new sheet of paper.
     NewSheet,
+}
+
+/// How much a terminal shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// What matters most: about a screenful.
+    Top,
+    /// Everything.
+    All,
 }
 
 impl Document {
@@ -67,7 +84,12 @@ fn plots_of(blocks: &[Block]) -> Vec<&Plot> {
     for block in blocks {
         match block {
             Block::Plots(some) => plots.extend(some),
-            Block::Folded(_, inner) | Block::OnPage(inner) => plots.extend(plots_of(inner)),
+            Block::Folded(_, inner)
+            | Block::OnPage(inner)
+            | Block::InHtml(inner)
+            | Block::InFull(inner) => {
+                plots.extend(plots_of(inner));
+            }
             _ => {}
         }
     }

@@ -8,8 +8,10 @@ mod areas;
 mod explanation;
 mod page;
 mod plot;
+mod stored;
 mod tables;
 
 pub use areas::{USER, WAITING};
 pub use explanation::{EXPLAIN_SCHEMA, Explanation, Part, Profiled, SUM_TOLERANCE};
 pub use page::{document, write};
+pub(crate) use stored::main_part;

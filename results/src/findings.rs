@@ -9,6 +9,9 @@ mod layout;
 mod phrases;
 mod sync;
 
+pub(crate) use connect::{Connections, contradicted};
+pub(crate) use phrases::{of_position, services};
+
 use crate::record::Clock;
 use crate::view::{Group, View};
 

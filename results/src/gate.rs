@@ -24,7 +24,6 @@ mod thresholds;
 mod verdict;
 mod wall;
 
-pub use crate::compare::Detail;
 pub use annotations::annotations;
 pub use judge::judge;
 pub use junit::junit;

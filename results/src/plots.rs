@@ -3,6 +3,7 @@
 
 pub(crate) mod axes;
 pub(crate) mod bars;
+pub(crate) mod explore;
 pub(crate) mod heat;
 pub(crate) mod ladder;
 pub(crate) mod lines;
@@ -12,6 +13,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
+use self::explore::Explored;
 use self::theme::Paint;
 use crate::tables::Table;
 
@@ -29,6 +31,8 @@ pub(crate) struct Plot {
     pub title: String,
     /// A complete SVG file.
     pub svg: String,
+    /// The same as data, for a page on which it can be explored.
+    pub explored: Option<Explored>,
     /// The same numbers as a table.
     pub table: Table,
     /// Needs the whole width of a page.
@@ -99,6 +103,11 @@ pub(crate) trait Drawing {
     /// Width and height, pixels.
     fn size(&self) -> (u32, u32);
 
+    /// What it shows as data, if it can be explored.
+    fn explored(&self) -> Option<Explored> {
+        None
+    }
+
     /// Draws on an area of that size.
     fn draw_on(&self, root: &Area<'_>) -> Drawn;
 }
@@ -113,7 +122,8 @@ impl Plot {
     ) -> Result<Self, PlotError> {
         let svg = svg(&name, drawing.size(), |root| drawing.draw_on(root))?;
         let wide = drawing.size().0 > WIDTH;
-        Ok(Self { svg: theme::finish(&svg, &title), name, title, table, wide })
+        let explored = drawing.explored();
+        Ok(Self { svg: theme::finish(&svg, &title), name, title, explored, table, wide })
     }
 
     /// The SVG element for a page of HTML, which needs no namespace and has

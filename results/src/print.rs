@@ -14,7 +14,7 @@ use crate::files::{FileError, write_file};
 
 pub use html::page as html;
 pub use markdown::page as markdown;
-pub use terminal::page as terminal;
+pub use terminal::{detailed, page as terminal};
 
 /// Why a page cannot be written.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,9 @@
-//! Reports on stored runs. `page` orders the parts; the content comes from `findings`, `kernels`,
-//! `tables` and `plots`.
+//! Reports on stored runs. `page` orders the parts: the answer (`first`, by the rule of `answer`),
+//! and what comes from `findings`, `kernels`, `tables` and `plots`.
 
+mod answer;
 mod churn;
+mod first;
 mod page;
 mod plots;
 mod tables;

@@ -28,6 +28,10 @@ pub(crate) struct Table {
     pub rows: Vec<Vec<String>>,
     /// What rows have beside their cells, in their order; empty when none has any.
     pub more: Vec<More>,
+    /// Where a page has the cells behind each row; empty when no row has any.
+    pub anchors: Vec<String>,
+    /// The name of each row as a place that others lead to; empty when no row has one.
+    pub ids: Vec<String>,
 }
 
 /// What belongs to a row: shown with its last cell.
@@ -35,8 +39,10 @@ pub(crate) struct Table {
 pub(crate) struct More {
     /// Words and where they lead.
     pub links: Vec<(String, String)>,
+    /// What the commands are for, in a few words.
+    pub summary: &'static str,
     /// What tells more.
-    pub command: Option<String>,
+    pub commands: Vec<String>,
 }
 
 /// Head of a column.
@@ -49,6 +55,14 @@ pub(crate) struct Column {
 }
 
 impl Table {
+    /// Where a page has the cells behind a row, at the cell that names what the row is about: the
+    /// first that is no number.
+    pub fn anchor_at(&self, row: usize, column: usize) -> &str {
+        let names = self.columns.iter().position(|column| !column.numeric).unwrap_or(0);
+        let anchor = self.anchors.get(row).filter(|_| names == column);
+        anchor.map_or("", String::as_str)
+    }
+
     /// Whether a row's first cell differs from that of the row above: a new size, a new kernel.
     pub fn starts_group(&self, row: usize) -> bool {
         let first = |at: usize| self.rows.get(at).and_then(|row| row.first());
@@ -64,6 +78,16 @@ impl Table {
         } else {
             ""
         }
+    }
+
+    /// Leaves out rows, with what belongs to them.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(&[String]) -> bool) {
+        let kept: Vec<bool> = self.rows.iter().map(|row| wanted(row)).collect();
+        let keep = |at: usize| kept.get(at).copied().unwrap_or(false);
+        let mut at = 0..;
+        self.rows.retain(|_| at.next().is_some_and(keep));
+        let mut at = 0..;
+        self.anchors.retain(|_| at.next().is_some_and(keep));
     }
 
     /// At most [`LINES_MAX`] rows, with a note about the others.
@@ -206,5 +230,11 @@ pub(crate) fn by_size(
             scale.number(value) + &between.unwrap_or_default()
         });
     }
-    table.titled(format!("{title}, {}", scale.name()), note).unless_empty()
+    let mut table = table.titled(format!("{title}, {}", scale.name()), note);
+    let anchor = |(size, _, proxy): &(u64, usize, &str)| {
+        let anchors = columns.iter().map(|(_, metric, ..)| group.anchor_of(metric, proxy, *size));
+        anchors.into_iter().find(|anchor| !anchor.is_empty()).unwrap_or_default()
+    };
+    table.anchors = rows.iter().map(anchor).collect();
+    table.unless_empty()
 }

@@ -40,6 +40,8 @@ pub(crate) struct Replicate {
 #[derive(Debug)]
 pub(crate) struct Group<'a> {
     pub key: GroupKey,
+    /// Its place in the view.
+    index: usize,
     pub cells: Vec<&'a CellRecord>,
     /// What the runs tell of their proxies.
     pub known: Proxies,
@@ -139,8 +141,8 @@ impl<'a> View<'a> {
             by_kind(&a.labels).cmp(&by_kind(&b.labels)).then_with(by_kernel)
         });
         let groups = cells.chunk_by(|a, b| GroupKey::of(&a.labels) == GroupKey::of(&b.labels));
-        let group = |cells| Group::of(cells, &known, Shape::of(runs, cells));
-        let groups = groups.map(group).collect::<Result<_, _>>()?;
+        let group = |(index, cells)| Group::of(index, cells, &known, Shape::of(runs, cells));
+        let groups = groups.enumerate().map(group).collect::<Result<_, _>>()?;
         Ok(Self { runs, groups })
     }
 
@@ -161,7 +163,12 @@ impl<'a> View<'a> {
 
 impl<'a> Group<'a> {
     /// Of cells that have one key.
-    fn of(cells: &[&'a CellRecord], known: &Proxies, shape: Shape) -> Result<Self, ValuesError> {
+    fn of(
+        index: usize,
+        cells: &[&'a CellRecord],
+        known: &Proxies,
+        shape: Shape,
+    ) -> Result<Self, ValuesError> {
         let mut points: BTreeMap<_, Points> = BTreeMap::new();
         for cell in cells {
             let Labels { proxy, services, seed, .. } = &cell.labels;
@@ -173,7 +180,23 @@ impl<'a> Group<'a> {
             }
         }
         let (key, known) = (GroupKey::of(&cells[0].labels), known.clone());
-        Ok(Self { key, cells: cells.to_vec(), known, shape, points })
+        Ok(Self { key, index, cells: cells.to_vec(), known, shape, points })
+    }
+
+    /// Where a page has the cells of one proxy, size and measure, a line a seed.
+    pub fn anchor(&self, labels: &Labels) -> String {
+        let Labels { proxy, services, measure, .. } = labels;
+        format!("cells-{}-{proxy}-{services}-{measure}", self.index)
+    }
+
+    /// The same of the cells that have a metric; empty without one.
+    pub fn anchor_of(&self, metric: &str, proxy: &str, services: u64) -> String {
+        let mut cells = self
+            .cells
+            .iter()
+            .filter(|cell| cell.labels.services == services && cell.labels.proxy == proxy);
+        let cell = cells.find(|cell| cell.metrics.iter().any(|one| one.name == metric));
+        cell.map_or(String::new(), |cell| self.anchor(&cell.labels))
     }
 
     /// Unit of the timings here.

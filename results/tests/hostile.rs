@@ -9,7 +9,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use results::compare::{self, Detail, Side, compare};
+use results::compare::{self, Side, compare};
+use results::document::Detail;
 use results::document::Document;
 use results::{CELLS_FILE, RUN_FILE, Run, StoreError, export, merge, print, report};
 use tempfile::TempDir;

@@ -15,6 +15,14 @@ pub struct PrintArgs {
     pub json: bool,
 }
 
+/// How much a terminal gets.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct DetailArgs {
+    /// Print everything [default: the answer, and what matters most]
+    #[arg(long, visible_alias = "all")]
+    pub full: bool,
+}
+
 /// What standard output gets, and where files go.
 #[derive(Debug, Clone, Args)]
 pub struct PageArgs {

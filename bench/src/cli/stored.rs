@@ -1,10 +1,10 @@
-//! What reads stored runs, as typed: `report`, `compare`, `clocks`, `explain`, `export`.
+//! What reads stored runs, as typed: `report`, `show`, `compare`, `clocks`, `explain`, `export`.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::page::{PageArgs, PrintArgs};
+use super::page::{DetailArgs, PageArgs, PrintArgs};
 
 pub(super) const CLOCKS_EXAMPLES: &str = "\
 Examples:
@@ -22,9 +22,30 @@ pub struct ReportArgs {
     /// oldest]
     #[arg(long, value_name = "RELEASE")]
     pub reference_kernel: Option<String>,
+    /// How much is printed.
+    #[command(flatten)]
+    pub detail: DetailArgs,
     /// Form and place of the page.
     #[command(flatten)]
     pub page: PageArgs,
+}
+
+/// `vipbench show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Results folders
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Kernel that others are compared with: its release or the beginning of it [default: the
+    /// oldest]
+    #[arg(long, value_name = "RELEASE")]
+    pub reference_kernel: Option<String>,
+    /// How much is printed.
+    #[command(flatten)]
+    pub detail: DetailArgs,
+    /// Form of what is printed.
+    #[command(flatten)]
+    pub form: PrintArgs,
 }
 
 /// `vipbench compare`.
@@ -40,9 +61,18 @@ pub struct CompareArgs {
     /// Only this kernel of the other side
     #[arg(long, value_name = "RELEASE")]
     pub new_kernel: Option<String>,
-    /// Show every number: p99, counts and small effects too
-    #[arg(long, conflicts_with = "json")]
-    pub all: bool,
+    /// Only this proxy, and the control (repeatable)
+    #[arg(long = "proxy", value_name = "NAME")]
+    pub proxies: Vec<String>,
+    /// Only this metric, such as `connect` or `sync.full` (repeatable)
+    #[arg(long = "metric", value_name = "NAME")]
+    pub metrics: Vec<String>,
+    /// Only changes of so many per cent or more
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, hide_default_value = true)]
+    pub least: f64,
+    /// How much is printed.
+    #[command(flatten)]
+    pub detail: DetailArgs,
     /// Form and place of the page.
     #[command(flatten)]
     pub page: PageArgs,

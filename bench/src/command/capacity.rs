@@ -10,6 +10,7 @@ use anyhow::{Context, ensure};
 use results::Run;
 use results::capacity::{self, Asked, ClockRate, PlanOptions};
 
+use super::page;
 use crate::cli::{CapacityArgs, CapacityCommand};
 use crate::files;
 
@@ -21,7 +22,8 @@ pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
     let runs = args.runs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>, _>>()?;
     let options = PlanOptions { asked: asked(args)?, clock_rate: clock_rate(args)? };
     let plan = capacity::plan(&runs, slo, &options)?;
-    super::page::show(&capacity::document(&plan)?, &plan, "capacity", &args.page)?;
+    let detail = page::detail(args.detail);
+    page::show_detailed(&capacity::document(&plan)?, &plan, "capacity", detail, &args.page)?;
     Ok(ExitCode::SUCCESS)
 }
 

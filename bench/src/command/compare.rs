@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use results::Run;
-use results::compare::{Detail, Side, compare, document};
+use results::compare::{Side, Wanted, compare, document};
 
+use super::page;
 use crate::cli::CompareArgs;
 
 pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
@@ -13,8 +14,16 @@ pub(super) fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let new = new.as_ref().map(<[Run; 1]>::as_slice);
     let (base, new) =
         Side::two(&base, new, args.base_kernel.as_deref(), args.new_kernel.as_deref())?;
-    let comparison = compare(&base, &new)?;
-    let detail = if args.all { Detail::All } else { Detail::Top };
-    super::page::show(&document(&comparison, detail), &comparison, "compare", &args.page)?;
+    let (proxies, metrics) = (args.proxies.clone(), args.metrics.clone());
+    let wanted = Wanted { proxies, metrics, least: args.least / 100.0 };
+    let comparison = compare(&base, &new)?.narrowed(&wanted)?;
+    let detail = page::detail(args.detail);
+    page::show_detailed(
+        &document(&comparison, detail),
+        &comparison,
+        "compare",
+        detail,
+        &args.page,
+    )?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use results::document::Detail;
 use results::{CellRecord, Run, print, report};
 
 use crate::cli::PrintArgs;
@@ -28,7 +29,7 @@ pub(super) fn conclude(folder: &Path, json: bool, keep_going: bool) -> anyhow::R
         results::export::json(&run, &mut out)?;
         out.flush()?;
     } else {
-        console::line(print::terminal(&document, console::width()))?;
+        console::line(print::detailed(&document, Detail::Top, console::width()))?;
         console::line(counts(&run.cells))?;
         print_missing(&run)?;
     }
@@ -90,7 +91,7 @@ fn print_missing(run: &Run) -> anyhow::Result<()> {
         return Ok(());
     }
     console::line(format_args!(
-        "{} of {} planned cells are missing:",
+        "missing: {} of {} planned cells",
         missing.len(),
         run.record.cells.len()
     ))?;

@@ -16,12 +16,14 @@ mod guest;
 mod import;
 mod kernels;
 mod load;
+mod man;
 mod merge;
 mod page;
 mod replicate;
 mod report;
 mod run;
 mod serve;
+mod show;
 mod trace;
 
 use std::process::ExitCode;
@@ -50,6 +52,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Capacity(args) => capacity::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Show(args) => show::run(&args),
         Command::Clocks(args) => clocks::run(&args),
         Command::Replicate(args) => replicate::run(&args),
         Command::Trace(args) => trace::run(&args),
@@ -62,6 +65,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             clap_complete::generate(shell, &mut Cli::command(), "vipbench", &mut script);
             console::print(String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
         }
+        Command::Man { folder } => man::run(&folder),
         Command::Cell { job } => crate::place::run_child(&job).map(|()| ExitCode::SUCCESS),
     }
 }

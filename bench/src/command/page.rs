@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use results::document::Document;
+use results::document::{Detail, Document};
 use results::print;
 use serde::Serialize;
 
-use crate::cli::{PageArgs, PrintArgs};
+use crate::cli::{DetailArgs, PageArgs, PrintArgs};
 use crate::console;
 
 /// Prints a page that is made from `value`, and writes it as files named `stem` where a folder is
@@ -17,9 +17,20 @@ pub(super) fn show(
     stem: &str,
     args: &PageArgs,
 ) -> anyhow::Result<()> {
+    show_detailed(document, value, stem, Detail::All, args)
+}
+
+/// The same, on a terminal no more than is wanted.
+pub(super) fn show_detailed(
+    document: &Document,
+    value: &impl Serialize,
+    stem: &str,
+    detail: Detail,
+    args: &PageArgs,
+) -> anyhow::Result<()> {
     let write = |dir: &PathBuf| print::write_with_json(document, value, dir, stem);
     let files = args.output.as_ref().map(write).transpose()?;
-    print(document, value, args.form)?;
+    print_detailed(document, value, detail, args.form)?;
     name(&files.unwrap_or_default(), args.form)
 }
 
@@ -29,13 +40,28 @@ pub(super) fn print(
     value: &impl Serialize,
     form: PrintArgs,
 ) -> anyhow::Result<()> {
+    print_detailed(document, value, Detail::All, form)
+}
+
+/// The same, on a terminal no more than is wanted.
+pub(super) fn print_detailed(
+    document: &Document,
+    value: &impl Serialize,
+    detail: Detail,
+    form: PrintArgs,
+) -> anyhow::Result<()> {
     if form.json {
         console::json(value)
     } else if form.markdown {
         console::print(print::markdown(document))
     } else {
-        console::print(print::terminal(document, console::width()))
+        console::print(print::detailed(document, detail, console::width()))
     }
+}
+
+/// How much a terminal gets.
+pub(super) fn detail(args: DetailArgs) -> Detail {
+    if args.full { Detail::All } else { Detail::Top }
 }
 
 /// Names the pages among files: after text, or on standard error where a program reads the output.

@@ -21,7 +21,7 @@ pub(super) fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let files = written.map(|dir| results::print::write(&document, dir, "report")).transpose()?;
     let read = if form.json { &runs[..] } else { &[] };
     let rows = read.iter().map(export::rows).collect::<Result<Vec<_>, _>>()?.concat();
-    page::print(&document, &rows, *form)?;
+    page::print_detailed(&document, &rows, page::detail(args.detail), *form)?;
     page::name(&files.unwrap_or_default(), *form)?;
     Ok(ExitCode::SUCCESS)
 }

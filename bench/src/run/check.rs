@@ -289,10 +289,7 @@ fn distinct<T: Clone + PartialEq + std::fmt::Debug>(
 ) -> anyhow::Result<Vec<T>> {
     ensure!(!values.is_empty(), "{key} = []: name at least one");
     for (index, value) in values.iter().enumerate() {
-        ensure!(
-            !values[..index].contains(value),
-            "{key}: {value:?} stands there twice; remove one"
-        );
+        ensure!(!values[..index].contains(value), "{key}: {value:?} is given twice; remove one");
     }
     Ok(values.to_vec())
 }

@@ -5,7 +5,7 @@ use itertools::Itertools as _;
 
 use super::data::{Point, Slowdown};
 use crate::plots::axes::Axis;
-use crate::plots::lines::{Chart, Series, Stroke};
+use crate::plots::lines::{About, Chart, Series, Stroke};
 use crate::plots::theme;
 
 /// Slowdowns that are labelled, shares.
@@ -48,11 +48,13 @@ fn of_count(points: &[&Point], count: usize, colour: &str) -> Vec<Series> {
         series.extend(slower.map(|share| (share.clamp(least, most), point.share())));
     }
     let name = if count == 1 { "1 seed".to_owned() } else { format!("{count} a side") };
-    let mut label = Some(name);
+    let (group, mut label) = (name.clone(), Some(name));
     let both = [(scaled, Stroke::Thick), (real, Stroke::Rings)].into_iter();
     let drawn = both.filter(|(points, _)| !points.is_empty()).map(|(mut points, stroke)| {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Series { paint: theme::named(colour), stroke, label: label.take(), points }
+        let what = if stroke == Stroke::Rings { "real" } else { "scaled" };
+        let about = About { group: group.clone(), what: what.to_owned(), points: Vec::new() };
+        Series { paint: theme::named(colour), stroke, label: label.take(), points, about }
     });
     drawn.collect()
 }

@@ -5,6 +5,7 @@ use super::{plot, sentences, tables};
 use crate::document::{Block, Document};
 use crate::format::{list, plain, thousands};
 use crate::plots::PlotError;
+use crate::tables::Table;
 
 /// The page.
 ///
@@ -14,24 +15,48 @@ pub fn document(plan: &CapacityPlan) -> Result<Document, PlotError> {
     let mut document = Document::new("vipbench capacity plan", summary(plan));
     let blocks = &mut document.blocks;
     for group in &plan.groups {
-        let mut sentences = sentences::answers(plan, group);
-        sentences.extend(group.proxies.iter().filter_map(sentences::outlook));
-        blocks.push(Block::Heading(2, format!("On {}", group.title())));
-        blocks.push(Block::OnPage(vec![Block::List(sentences)]));
+        if plan.groups.len() > 1 {
+            blocks.push(Block::Heading(2, format!("On {}", group.title())));
+        }
+        let estimated = if plan.calibration.is_some() { "Estimated: " } else { "" };
+        blocks.push(Block::Lead(format!("{estimated}{}", sentences::lead(group))));
         blocks.push(tables::answer(plan, group).into());
-        blocks.extend(tables::moves(group).map(Block::from));
+        blocks.extend(details(plan, group));
     }
-    blocks.push(Block::Heading(2, "What to know".to_owned()));
-    blocks.push(Block::List(sentences::caveats(plan)));
-    blocks.push(Block::NewSheet);
+    let mut rest = vec![
+        Block::Heading(2, "What to know".to_owned()),
+        Block::List(sentences::caveats(plan)),
+        Block::NewSheet,
+    ];
     for group in &plan.groups {
-        blocks.extend(evidence(group)?);
+        rest.extend(evidence(group)?);
     }
-    blocks.push(Block::OnPage(vec![
+    rest.push(Block::OnPage(vec![
         Block::Heading(2, "Method and limits".to_owned()),
         Block::List(sentences::METHOD.map(str::to_owned).into()),
     ]));
+    blocks.push(Block::InFull(rest));
+    let more = "--full shows what moving changes, twice the size, the fits and their limits.";
+    blocks.push(Block::InBrief(vec![Block::Text(more.to_owned())]));
     Ok(document)
+}
+
+/// What opens under the line a proxy: sentences, sizes, and what a move changes.
+fn details(plan: &CapacityPlan, group: &GroupPlan) -> Vec<Block> {
+    let mut sentences = sentences::answers(plan, group);
+    sentences.extend(group.proxies.iter().filter_map(sentences::outlook));
+    let tables = [tables::outlook(group), Some(tables::measured(group)), tables::moves(group)];
+    let tables: Vec<Table> = tables.into_iter().flatten().collect();
+    let on_terminal = tables.clone().into_iter().map(Block::from).collect();
+    let mut folded = vec![Block::List(sentences)];
+    folded.extend(tables.into_iter().map(Block::from));
+    vec![
+        Block::Folded(
+            "Each proxy in sentences, twice the size, what a move changes".to_owned(),
+            folded,
+        ),
+        Block::OnTerminal(vec![Block::InFull(on_terminal)]),
+    ]
 }
 
 fn evidence(group: &GroupPlan) -> Result<Vec<Block>, PlotError> {
@@ -41,7 +66,7 @@ fn evidence(group: &GroupPlan) -> Result<Vec<Block>, PlotError> {
         Block::Heading(2, format!("Evidence, {}", group.title())),
         Block::OnPage(vec![Block::Plots(plots.collect::<Result<_, _>>()?)]),
     ];
-    let tables = [tables::outlook(group), tables::models(group), tables::gaps(group)];
+    let tables = [tables::models(group), tables::gaps(group)];
     blocks.extend(tables.into_iter().flatten().map(Block::from));
     Ok(blocks)
 }
@@ -89,13 +114,13 @@ mod tests {
             plan(&[fixture::stored()], "connect.p50 < 200k and sync.full < 2G", &asked(5_000))
                 .unwrap();
         let html = html(&plan);
-        for fetched in ["http:", "https:", "src=", "<link", "<script", "@import", "url(", "<iframe"]
-        {
+        for fetched in ["http:", "https:", "src=", "<link", "@import", "url(", "<iframe"] {
             assert!(!html.contains(fetched), "{fetched}");
         }
         assert!(html.len() < 2_000_000 && !html.contains("NaN"), "{} bytes", html.len());
         assert_eq!(html.matches("<svg").count(), 2);
         assert_eq!(html.matches("<summary>Numbers of this plot</summary>").count(), 2);
+        assert!(html.contains("At 5,000 Services within the budget: ipvs (uses "), "{html}");
         let answer = html.find("95% interval").unwrap();
         assert!(
             answer < html.find("<svg").unwrap() && answer < html.find("Method and limits").unwrap()
@@ -108,14 +133,14 @@ mod tests {
     #[test]
     fn stored_and_typed_text_is_escaped() {
         let mut run = fixture::stored();
-        run.dir = "<script>".into();
+        run.dir = "<script>alert".into();
         run.record.tool_version = "<b>".into();
         for cell in &mut run.cells {
             cell.labels.kernel = "<img onerror=x>".into();
         }
         let plan = plan(&[run], "connect.p50 < 200k", &PlanOptions::default()).unwrap();
         let html = html(&plan);
-        assert!(["<script", "<b>", "<img"].iter().all(|tag| !html.contains(tag)));
+        assert!(["<script>alert", "<b>", "<img"].iter().all(|tag| !html.contains(tag)));
     }
 
     #[test]
@@ -140,7 +165,7 @@ mod tests {
         );
         let refused =
             plan(&[fixture::wall()], "vip_bind < 1s", &PlanOptions::default()).unwrap_err();
-        assert!(refused.to_string().contains("nothing of vip_bind"), "{refused}");
+        assert!(refused.to_string().contains("no values of vip_bind"), "{refused}");
         let unit =
             plan(&[fixture::wall()], "connect.p50 < 100k", &PlanOptions::default()).unwrap_err();
         assert!(unit.to_string().contains("give a time, such as 500us"), "{unit}");

@@ -3,7 +3,7 @@
 use super::plan::{ConditionPlan, GroupPlan, ValueUnit};
 use super::tables;
 use crate::plots::axes::Axis;
-use crate::plots::lines::{Chart, Series, Stroke, across, upwards};
+use crate::plots::lines::{About, Chart, Series, Stroke, across, upwards};
 use crate::plots::{Plot, PlotError, theme};
 use crate::record::Unit;
 use crate::stats::Spread;
@@ -34,6 +34,7 @@ fn chart(group: &GroupPlan, at: usize) -> Option<Chart> {
         stroke: Stroke::Curve,
         label: Some("limit".to_owned()),
         points: vec![(from, first.limit), (to, first.limit)],
+        about: About::default(),
     });
     let (unit, what) = match first.unit {
         ValueUnit::TimesNone => (Unit::Count, "times none, log scale"),
@@ -58,8 +59,16 @@ fn of_condition(group: &GroupPlan, proxy: &str, plan: &ConditionPlan) -> [Series
     let points = plan.points.iter().map(|point| (point.services as f64, point.median)).collect();
     let curve = plan.curve().into_iter().filter(|(_, cost)| *cost > 0.0).collect();
     let name = Some(proxy.to_owned());
+    let about =
+        |what: &str| About { group: proxy.to_owned(), what: what.to_owned(), points: Vec::new() };
     [
-        Series { paint, stroke: Stroke::Dots, label: None, points },
-        Series { paint, stroke: Stroke::DashedCurve, label: name, points: curve },
+        Series { paint, stroke: Stroke::Dots, label: None, points, about: about("measured") },
+        Series {
+            paint,
+            stroke: Stroke::DashedCurve,
+            label: name,
+            points: curve,
+            about: about("fitted"),
+        },
     ]
 }

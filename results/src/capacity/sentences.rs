@@ -1,9 +1,11 @@
 //! A plan in sentences: the answer, what it rests on, and what it does not say.
 
+use itertools::Itertools as _;
+
 use super::limit::Size;
 use super::moves;
 use super::plan::{Answer, CapacityPlan, Forecast, GroupPlan, Outlook, ProxyPlan, Verdict};
-use crate::format::{fixed, list, percent, thousands};
+use crate::format::{fixed, list, thousands};
 use crate::record::Clock;
 
 /// `12,345`, `80,000 or more`, `none`.
@@ -68,10 +70,86 @@ fn outlook_words(outlook: &Outlook) -> String {
 }
 
 fn headroom(forecast: &Forecast) -> String {
-    let Forecast { subject, unit, value, headroom, .. } = forecast;
-    let (value, share) = (unit.quantity(*value), percent(headroom.abs()));
-    let what = if *headroom >= 0.0 { "of its limit is left" } else { "over its limit" };
-    format!("{subject} takes {value}, {share} {what}")
+    let Forecast { subject, unit, value, .. } = forecast;
+    format!("{subject} takes {}, {}", unit.quantity(*value), used(forecast))
+}
+
+/// What a forecast takes of its limit: `uses 0.041% of the budget`, `38% over the budget`, `5.4
+/// times over the budget`.
+pub(super) fn used(forecast: &Forecast) -> String {
+    match 1.0 - forecast.headroom {
+        share if share <= 1.0 => format!("uses {} of the budget", two_digits(share)),
+        share if share < 2.0 => format!("{} over the budget", two_digits(share - 1.0)),
+        share if share < 100.0 => format!("{} times over the budget", fixed(share, 1)),
+        share => format!("{} times over the budget", fixed(share, 0)),
+    }
+}
+
+/// The same where the budget was just named.
+pub(super) fn used_of_it(forecast: &Forecast) -> String {
+    used(forecast).replace("of the budget", "of it").replace(" the budget", "")
+}
+
+/// A share as per cent, with two digits however small it is.
+fn two_digits(share: f64) -> String {
+    let percent = 100.0 * share.max(0.0);
+    let decimals = match percent {
+        0.0 => 0,
+        size if size >= 9.95 => 0,
+        size if size >= 0.995 => 1,
+        size if size >= 0.0995 => 2,
+        size if size >= 0.00995 => 3,
+        _ => return "under 0.01%".to_owned(),
+    };
+    format!("{}%", fixed(percent, decimals))
+}
+
+/// The forecast of a proxy that leaves least, at the reader's size or else the largest measured one.
+pub(super) fn tightest(proxy: &ProxyPlan) -> Option<(&Outlook, &Forecast)> {
+    let outlook = proxy.outlook.first()?;
+    let forecasts = outlook.forecasts.iter();
+    Some((outlook, forecasts.min_by(|a, b| a.headroom.total_cmp(&b.headroom))?))
+}
+
+/// The recommendation: what is within the budget at that size, the most headroom first.
+pub(super) fn lead(group: &GroupPlan) -> String {
+    let told = |answer: Answer| {
+        let of_answer = group.proxies.iter().filter_map(move |proxy| {
+            let (outlook, forecast) = tightest(proxy).filter(|(one, _)| one.answer == answer)?;
+            Some((proxy, outlook, forecast))
+        });
+        let sorted = of_answer.sorted_by(|a, b| b.2.headroom.total_cmp(&a.2.headroom));
+        let words = |(proxy, outlook, forecast): (&ProxyPlan, &Outlook, &Forecast)| {
+            let far = outlook.extrapolated.map(extrapolation).unwrap_or_default();
+            let used = used_of_it(forecast);
+            format!("{} ({used}{far})", proxy.proxy)
+        };
+        sorted.map(words).collect::<Vec<String>>()
+    };
+    let services = group.proxies.iter().find_map(|proxy| Some(proxy.outlook.first()?.services));
+    let Some(services) = services.map(thousands) else {
+        return "Nothing can be recommended: no condition has a fit; the reasons are below."
+            .to_owned();
+    };
+    let mut text = match told(Answer::Within).as_slice() {
+        [] => format!("At {services} Services no proxy is within the budget."),
+        some => format!("At {services} Services within the budget: {}.", list(some)),
+    };
+    for (answer, what) in [(Answer::Unclear, "Too close to say"), (Answer::Over, "Over it")] {
+        let named = told(answer);
+        if !named.is_empty() {
+            text.push_str(&format!(" {what}: {}.", list(&named)));
+        }
+    }
+    let unknown = group
+        .proxies
+        .iter()
+        .filter(|one| one.outlook.first().is_none_or(|outlook| outlook.answer == Answer::Unknown));
+    let unknown: Vec<&str> = unknown.map(|proxy| proxy.proxy.as_str()).collect();
+    if !unknown.is_empty() {
+        text.push_str(&format!(" Not told: {}.", list(&unknown)));
+    }
+    text
 }
 
 /// `within`, `unclear`, `over`, `unknown`.

@@ -5,7 +5,7 @@ use itertools::{Itertools as _, iproduct};
 use super::limit::{Largest, Size};
 use super::models::Model;
 use super::plan::{Answer, CapacityPlan, GroupPlan, ProxyPlan, Verdict};
-use super::sentences::{answer_word, size};
+use super::sentences::{answer_word, size, tightest, used_of_it};
 use crate::format::{fixed, percent, signed_percent, thousands, three_digits};
 use crate::tables::{Columns, Table};
 
@@ -34,18 +34,34 @@ pub(super) fn answer(plan: &CapacityPlan, group: &GroupPlan) -> Table {
         Verdict::Largest { .. } => "nothing up to there".to_owned(),
         Verdict::Unknown { reason } => reason.clone(),
     };
-    let measured = |size: Option<u64>| size.map_or(String::new(), thousands);
+    let here = group.proxies.iter().filter_map(tightest).next();
+    let here =
+        here.map_or("now".to_owned(), |(outlook, _)| format!("at {}", thousands(outlook.services)));
+    let uses =
+        |proxy: &&ProxyPlan| tightest(proxy).map_or("-".to_owned(), |(_, one)| used_of_it(one));
     Columns::of(&group.proxies)
         .text("proxy", |one| one.proxy.clone())
+        .text(here, uses)
         .number("largest", end(|largest| largest.estimate))
         .number("from", end(|largest| largest.low))
         .number("to", end(|largest| largest.high))
         .text("limited by", limited_by)
-        .number("measured within", |one| measured(one.measured_within))
-        .number("measured over", |one| measured(one.measured_over))
         .titled(
             format!("Largest number of Services within {}", plan.slo),
             format!("from and to: 95% interval. {}", holds_for(plan, group)),
+        )
+}
+
+/// Between which measured sizes the budget ends.
+pub(super) fn measured(group: &GroupPlan) -> Table {
+    let size = |size: Option<u64>| size.map_or(String::new(), thousands);
+    Columns::of(&group.proxies)
+        .text("proxy", |one| one.proxy.clone())
+        .number("within at", |one| size(one.measured_within))
+        .number("over at", |one| size(one.measured_over))
+        .titled(
+            "As measured, without any fit",
+            "within at: the largest measured size; over at: the next.",
         )
 }
 
@@ -66,15 +82,12 @@ pub(super) fn outlook(group: &GroupPlan) -> Option<Table> {
         .number("to", |(.., one)| {
             one.high.map_or("not known".to_owned(), |high| one.unit.short(high))
         })
-        .number("headroom", |(.., one)| signed_percent(one.headroom))
+        .text("of the budget", |(.., one)| used_of_it(one).replace(" of it", ""))
         .text("budget", |(_, outlook, one)| {
             let far = outlook.extrapolated.map(extrapolated).unwrap_or_default();
             format!("{}{far}", answer_short(one.answer))
         })
-        .titled(
-            "At your size, or else the largest, and at twice that",
-            "headroom: share of the limit that is left",
-        )
+        .titled("At your size, or else the largest, and at twice that", "")
         .unless_empty()
 }
 

@@ -4,7 +4,7 @@
 use super::agreement::{Clocks, Pair};
 use crate::format::fixed;
 use crate::plots::axes::Axis;
-use crate::plots::lines::{Chart, Series, Stroke, across, upwards};
+use crate::plots::lines::{About, Chart, Series, Stroke, across, upwards};
 use crate::plots::{Plot, PlotError, theme};
 use crate::record::Unit;
 use crate::tables::{Columns, Table};
@@ -39,7 +39,13 @@ fn series(clocks: &Clocks) -> Vec<Series> {
             mine.map(|pair| (pair.instructions, pair.wall_ns)).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let paint = theme::of_proxy(&clocks.known, proxy);
-        Series { paint, stroke: Stroke::Dots, label: Some(proxy.to_owned()), points }
+        Series {
+            paint,
+            stroke: Stroke::Dots,
+            label: Some(proxy.to_owned()),
+            points,
+            about: About::default(),
+        }
     };
     proxies.into_iter().map(of).collect()
 }

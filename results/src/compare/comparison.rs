@@ -1,11 +1,13 @@
 //! What a comparison is made of, in the form that is printed as JSON, and why there is none.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::change::Change;
+use crate::format::{list, plain};
 use crate::kernel::KernelError;
 use crate::metrics::{self, Counts};
 use crate::path::Path;
@@ -43,6 +45,17 @@ pub struct Described {
     pub runs: Vec<String>,
     /// Kernel releases, oldest first.
     pub kernels: Vec<String>,
+}
+
+/// What of a comparison a reader wants to see; an empty list is everything.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Proxies, by name. The control stays in any case.
+    pub proxies: Vec<String>,
+    /// Metrics, by name.
+    pub metrics: Vec<String>,
+    /// Smallest change of the median, a share.
+    pub least: f64,
 }
 
 /// A fact that is not the same on both sides.
@@ -222,12 +235,61 @@ pub enum CompareError {
         /// The new side's.
         new: String,
     },
+    /// A name that a reader wants and no number has.
+    #[error("{option} {name}: both sides have nothing of it; there are {there}")]
+    Unknown {
+        /// The option that named it.
+        option: &'static str,
+        /// The name.
+        name: String,
+        /// What there is.
+        there: String,
+    },
     /// A side holds no cell at all.
     #[error("{0} holds no finished cell; continue it with `vipbench run SCENARIO -o {0} --resume`")]
     Empty(String),
 }
 
 shown_as_stored!(MissingIn);
+
+impl Comparison {
+    /// Only what is wanted.
+    ///
+    /// # Errors
+    /// [`CompareError::Unknown`] for a name that is nowhere.
+    pub fn narrowed(mut self, wanted: &Wanted) -> Result<Self, CompareError> {
+        let Wanted { proxies, metrics, least } = wanted;
+        let subjects = || self.effects.iter().map(|effect| &effect.subject);
+        check("--proxy", proxies, subjects().map(|subject| subject.proxy.as_str()))?;
+        check("--metric", metrics, subjects().map(|subject| subject.metric.as_str()))?;
+        let is_wanted = |names: &[String], name: &String| names.is_empty() || names.contains(name);
+        self.effects.retain(|effect| {
+            let Subject { proxy, metric, .. } = &effect.subject;
+            let is_large =
+                *least <= 0.0 || effect.gross.share().is_some_and(|one| one.abs() >= *least);
+            let of_proxy = effect.is_control() || is_wanted(proxies, proxy) && is_large;
+            of_proxy && is_wanted(metrics, metric)
+        });
+        self.unmatched.retain(|one| is_wanted(proxies, &one.proxy));
+        Ok(self)
+    }
+}
+
+/// Whether each of `names` is among those that are there.
+fn check<'s>(
+    option: &'static str,
+    names: &[String],
+    there: impl Iterator<Item = &'s str>,
+) -> Result<(), CompareError> {
+    let there: BTreeSet<&str> = there.collect();
+    match names.iter().find(|name| !there.contains(name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let there = list(&there.into_iter().collect::<Vec<_>>());
+            Err(CompareError::Unknown { option, name: plain(name), there })
+        }
+    }
+}
 
 impl Effect {
     /// How large the change is, the same for a doubling and a halving: the logarithm of the ratio

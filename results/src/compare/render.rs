@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::brief;
 use super::comparison::{Comparison, Difference, Effect, Statistic, Unmatched};
 use super::sentences::{NO_RATIO, in_percent, sentences, signed, warning};
-use crate::document::{Block, Document};
+use crate::document::{Block, Detail, Document};
 use crate::format::{self, thousands};
 use crate::record::Unit;
 use crate::tables::{Columns, Table, grouped};
@@ -14,25 +15,48 @@ const TOP: [usize; 2] = [8, 20];
 /// Longest value of a fact, characters.
 const VALUE_MAX: usize = 60;
 
-/// What is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Detail {
-    /// What matters most.
-    Top,
-    /// Every number.
-    All,
-}
-
 /// The page.
 pub fn document(comparison: &Comparison, detail: Detail) -> Document {
     let title = format!("{} against {}", comparison.new.in_words(), comparison.base.in_words());
     let mut document = Document::new(title, "");
     document.blocks = vec![
+        Block::Lead(brief::finding(comparison)),
         Block::List(warning(comparison).into_iter().collect()),
-        Block::List(sentences(comparison)),
     ];
-    document.blocks.extend(tables(comparison, detail).into_iter().flatten().map(Block::from));
+    let one = |effect: &Effect| in_percent(&effect.gross);
+    let note = "At the largest number of Services on both sides, which stands in brackets. A dash: not on both sides.";
+    let main = brief::main(comparison);
+    let lines = brief::by_proxy(main.into_iter(), |effect| &effect.subject, one, note);
+    document.blocks.extend(lines.map(Block::from));
+    document.blocks.extend(explained(comparison));
+    let (control, others) = sentences(comparison);
+    document.blocks.push(Block::List(vec![control]));
+    let mut rest = vec![Block::List(others)];
+    rest.extend(tables(comparison, detail).into_iter().flatten().map(Block::from));
+    document.blocks.push(Block::InFull(rest));
+    let left = format!("--full shows the rest: {}, and how sure they are.", numbers(comparison));
+    document.blocks.push(Block::InBrief(vec![Block::Text(left)]));
     document
+}
+
+/// The command that explains the worst of it.
+fn explained(comparison: &Comparison) -> Vec<Block> {
+    let Some(worst) = brief::worst(comparison) else { return Vec::new() };
+    let command = brief::explain(&worst.subject, &worst.base_cell, &worst.new_cell);
+    let told =
+        |command| vec![Block::Text("Where that comes from:".to_owned()), Block::Code(command)];
+    command.map(told).unwrap_or_default()
+}
+
+/// `298 numbers`, and what could not be compared.
+fn numbers(Comparison { effects, unmatched, .. }: &Comparison) -> String {
+    let numbers = format::counted(effects.len() as u64, "number");
+    match unmatched.len() as u64 {
+        0 => numbers,
+        count => {
+            format!("{numbers}, {} that could not be compared", format::counted(count, "cell"))
+        }
+    }
 }
 
 /// The tables in their order.
@@ -94,7 +118,7 @@ fn effects(title: &str, effects: &[&Effect], most: usize, kernels: bool) -> Opti
     if effects.len() > most {
         let left = thousands((effects.len() - most) as u64);
         table.add_note(&format!(
-            "{left} smaller effects are left out; --all shows every number, p99 and counts too."
+            "{left} smaller effects are left out; --full shows every number, p99 and counts too."
         ));
     }
     if table.rows.iter().any(|row| row[..2].iter().any(|cell| cell == NO_RATIO)) {
@@ -168,8 +192,9 @@ mod tests {
     fn markdown_holds_the_same() {
         let text = markdown_text(&across("6.1", "7.2"), Detail::Top);
         assert!(text.starts_with("# kernel 7.2.0-amd64 of runs/example against kernel 6.1.0"));
-        let control = text.find("**Control: without a proxy**").unwrap();
-        assert!(control < text.find("**Proxies, largest effect first**").unwrap());
+        let finding = text.find("iptables-nft got 27% dearer from 6.1 to 7.2: a new").unwrap();
+        let line = text.find("**A line a proxy**").unwrap();
+        assert!(finding < line && line < text.find("**Control: without a proxy**").unwrap());
         assert!(text.contains("unsupported: the kernel has no ip_tables"), "{text}");
     }
 

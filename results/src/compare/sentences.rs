@@ -32,11 +32,11 @@ pub(super) fn warning(comparison: &Comparison) -> Option<String> {
     })
 }
 
-/// What can be said of the whole, the control first.
-pub(super) fn sentences(comparison: &Comparison) -> Vec<String> {
-    let mut all = vec![control(&comparison.effects), tally(comparison)];
-    all.extend(certainty(&comparison.effects));
-    all
+/// What the control says, and what can be said of the whole.
+pub(super) fn sentences(comparison: &Comparison) -> (String, Vec<String>) {
+    let mut others = vec![tally(comparison)];
+    others.extend(certainty(&comparison.effects));
+    (control(&comparison.effects), others)
 }
 
 /// How far the control moved, `+1.7% to +2.1%`, and whether that counts as still: the `connect` of
@@ -61,7 +61,7 @@ fn control(effects: &[Effect]) -> String {
     let verdict = if still {
         "it is still, so an effect is the proxy's own"
     } else {
-        "the floor itself moved, so judge a proxy by its change net of none"
+        "the kernel without a proxy changed too, so judge a proxy by its change net of none"
     };
     format!(
         "Control: a new connection without a proxy (none) changes by {change} over all sizes and positions: {verdict}."

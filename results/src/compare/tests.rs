@@ -187,3 +187,26 @@ fn sides_that_cannot_be_compared_are_refused_with_the_remedy() {
     }
     assert!(refused(&run, Some(&elsewhere), none).contains("4 kernels"));
 }
+
+#[test]
+fn the_finding_comes_first_and_only_what_is_wanted_is_left() {
+    let whole = of(&fixture::kernels(), None, Some(("6.1", "6.12")));
+    let finding = brief::finding(&whole);
+    let words = "iptables-nft got 27% dearer from 6.1 to 6.12: a new connection to the last of 1,000 Services takes 264,512 instructions";
+    assert!(finding.starts_with(words), "{finding}");
+    let narrowed = |proxies: &[&str], metrics: &[&str], least| {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        whole.clone().narrowed(&Wanted { proxies: names(proxies), metrics: names(metrics), least })
+    };
+    let ipvs = narrowed(&["ipvs"], &["connect"], 0.0).unwrap();
+    assert!(ipvs.effects.iter().all(|effect| {
+        ["none", "ipvs"].contains(&&*effect.subject.proxy) && effect.subject.metric == "connect"
+    }));
+    assert!(brief::finding(&ipvs).starts_with("No new connection, full sync or Change"));
+    let large = narrowed(&[], &[], 0.2).unwrap();
+    assert!(large.effects.iter().any(|effect| !effect.is_control()));
+    let small = |effect: &Effect| effect.gross.share().is_none_or(|share| share.abs() < 0.2);
+    assert!(!large.effects.iter().any(|effect| !effect.is_control() && small(effect)));
+    let refused = narrowed(&["envoy"], &[], 0.0).unwrap_err().to_string();
+    assert!(refused.contains("--proxy envoy") && refused.contains("iptables-nft"), "{refused}");
+}

@@ -29,7 +29,7 @@ pub fn document(explanation: &Explanation, top: usize) -> Result<Document, PlotE
     // Its numbers are those of the table of functions.
     let table = Table::default();
     let svg = plot::draw(explanation)?;
-    let plot = Plot { name: name(explanation), title, svg, table, wide: true };
+    let plot = Plot { name: name(explanation), title, svg, explored: None, table, wide: true };
     let functions = |top| vec![tables::functions(explanation, top).into()];
     document.blocks = vec![
         Block::OnPage(vec![Block::Plots(vec![plot])]),

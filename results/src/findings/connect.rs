@@ -22,8 +22,9 @@ const FLAT_BELOW: f64 = 0.02;
 
 /// New connections at one position, with how far the control moves on its own.
 #[derive(Clone, Copy)]
-struct Connections<'g> {
-    timing: Timing<'g>,
+pub(crate) struct Connections<'g> {
+    /// What each takes.
+    pub timing: Timing<'g>,
     /// By how much a connection without a proxy differs over sizes and seeds, although neither
     /// reaches it: no smaller difference of times is told from noise. 0 where it was not measured.
     noise: f64,
@@ -40,12 +41,13 @@ impl<'g> Connections<'g> {
         Self { timing, noise, clock: group.key.clock }
     }
 
-    fn worst(group: &'g Group<'_>) -> Option<Self> {
+    /// At the position that stands for the worst case.
+    pub fn worst(group: &'g Group<'_>) -> Option<Self> {
         Some(Self::of(group, group.worst_position(METRIC)?))
     }
 
     /// What one costs, as wide as the noise at least.
-    fn at(self, proxy: &str, services: u64) -> Option<Spread> {
+    pub fn at(self, proxy: &str, services: u64) -> Option<Spread> {
         Some(self.timing.at(proxy, services)?.at_least(self.noise))
     }
 
@@ -57,12 +59,12 @@ impl<'g> Connections<'g> {
     }
 
     /// What a connection costs with each of them.
-    fn of_rivals(self, services: u64) -> Vec<(&'g str, Spread)> {
+    pub fn of_rivals(self, services: u64) -> Vec<(&'g str, Spread)> {
         self.costs(self.rivals(), services)
     }
 
     /// The same of those that answer a connection themselves.
-    fn of_early(self, services: u64) -> Vec<(&'g str, Spread)> {
+    pub fn of_early(self, services: u64) -> Vec<(&'g str, Spread)> {
         let mut early = self.timing.rivals();
         early.retain(|proxy| self.ends_early(proxy));
         self.costs(early, services)
@@ -121,7 +123,7 @@ pub(super) fn headline(group: &Group<'_>) -> Option<String> {
 
 /// Why nothing is said of connections that are not clearly dearer than those without a proxy, which
 /// they cannot be cheaper than.
-fn contradicted(
+pub(crate) fn contradicted(
     group: &Group<'_>,
     connect: Connections<'_>,
     costs: &[(&str, Spread)],

@@ -13,7 +13,7 @@ pub(super) fn said(sentences: impl IntoIterator<Item = (String, Vec<String>)>) -
 }
 
 /// `10,000 Services`.
-pub(super) fn services(count: u64) -> String {
+pub(crate) fn services(count: u64) -> String {
     counted(count, "Service")
 }
 
@@ -43,7 +43,7 @@ pub(super) fn two_digits(value: f64) -> String {
 }
 
 /// The position of a Service in words: `the last of them`, `the one at 50% of their order`.
-pub(super) fn of_position(position: &str) -> String {
+pub(crate) fn of_position(position: &str) -> String {
     match position {
         "first" | "last" => format!("the {position} of them"),
         "random" => "a random one of them".to_owned(),

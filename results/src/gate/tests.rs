@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::compare::Side;
+use crate::document::Detail;
 use crate::metrics::CONNECT;
 use crate::record::{CellRecord, Clock, Distribution, Labels, Outcome};
 use crate::store::Run;

@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use super::line::{Evidence, Judged, Line, plain_share};
 use super::result::{Gate, Lost};
 use super::verdict::{Across, Verdict};
-use crate::compare::Detail;
+use crate::compare::brief;
 use crate::compare::render::{differences, several, unmatched};
-use crate::document::{Block, Document};
+use crate::document::{Block, Detail, Document};
 use crate::format::{compact, counted, thousands};
 use crate::record::Clock;
 use crate::tables::{Columns, Table};
 
 /// Lines that are shown unless all are wanted.
-const TOP: usize = 20;
+const TOP: usize = 10;
 /// Lines of a comment's first table.
 const NOTABLE: usize = 10;
 /// Lines of its folded ones: a comment has a largest size.
@@ -23,19 +23,46 @@ const FOLDED: usize = 100;
 /// The page for a terminal: the verdict in one line, what it rests on, the lines.
 pub fn document(gate: &Gate, detail: Detail) -> Document {
     let mut document = Document::new(headline(gate), "");
-    document.blocks = vec![Block::List(sentences(gate))];
+    document.blocks.extend(by_proxy(gate).map(Block::from));
+    document.blocks.extend(explained(gate));
+    document.blocks.push(Block::List(sentences(gate)));
     document.blocks.extend(tables(gate, detail).into_iter().flatten().map(Block::from));
     document
+}
+
+/// A line a proxy, the control at the end.
+fn by_proxy(gate: &Gate) -> Option<Table> {
+    let words = |line: &Line| match line.verdict {
+        Verdict::Pass => line.effect_in_words(),
+        verdict => format!("{verdict}: {}", line.effect_in_words()),
+    };
+    let note =
+        "The worst of each, with the number of Services that it was found at. A dash: not judged.";
+    brief::by_proxy(gate.lines.iter().chain(&gate.controls), |line| &line.subject, words, note)
+}
+
+/// The command that explains the worst line, if one is not passed.
+fn explained(gate: &Gate) -> Vec<Block> {
+    let failed = |line: &&Line| line.verdict == Verdict::Regression;
+    let commands = gate.lines.iter().filter(failed).filter_map(|line| {
+        let command = brief::explain(&line.subject, &line.base_cell, &line.new_cell)?;
+        Some((format!("Where {} comes from:", named(gate, line)), command))
+    });
+    let told = |(words, command)| vec![Block::Text(words), Block::Code(command)];
+    commands.map(told).next().unwrap_or_default()
 }
 
 /// The page as a comment on a change: what matters first, everything else folded away.
 pub fn comment(gate: &Gate) -> Document {
     let mut document = Document::new(format!("vipbench gate: {}", gate.verdict), "");
-    let is_notable = |line: &&Line| line.verdict != Verdict::Pass || line.improvement;
     let first = [
         unlike(gate),
         lost(gate),
-        line_table("", &gate.lines.iter().filter(is_notable).collect::<Vec<_>>(), NOTABLE),
+        line_table(
+            "",
+            &gate.lines.iter().filter(|line| is_notable(line)).collect::<Vec<_>>(),
+            NOTABLE,
+        ),
     ];
     let all = |lines: &[Line]| line_table("", &lines.iter().collect::<Vec<_>>(), FOLDED);
     let folded = [
@@ -45,6 +72,8 @@ pub fn comment(gate: &Gate) -> Document {
     ];
     let blocks = &mut document.blocks;
     blocks.push(Block::Lead(headline(gate)));
+    blocks.extend(by_proxy(gate).map(Block::from));
+    blocks.extend(explained(gate));
     blocks.extend(first.into_iter().flatten().map(Block::from));
     let how = vec![Block::List(sentences(gate))];
     blocks.push(Block::Folded("How it was judged".to_owned(), how));
@@ -53,6 +82,11 @@ pub fn comment(gate: &Gate) -> Document {
         Some(Block::folded(Table { title, ..table? }))
     }));
     document
+}
+
+/// Whether a reader must see a line.
+fn is_notable(line: &Line) -> bool {
+    line.verdict != Verdict::Pass || line.improvement
 }
 
 /// `REGRESSION: 2 of 14 lines, worst: ...`.
@@ -176,7 +210,7 @@ fn improvements(gate: &Gate) -> Option<String> {
 fn tables(gate: &Gate, detail: Detail) -> [Option<Table>; 5] {
     let all = detail == Detail::All;
     let most = if all { usize::MAX } else { TOP };
-    let is_quiet = |line: &&Line| !all && line.is_equal() && line.verdict == Verdict::Pass;
+    let is_quiet = |line: &&Line| !all && !is_notable(line);
     let (quiet, shown): (Vec<&Line>, Vec<&Line>) = gate.lines.iter().partition(is_quiet);
     let controls_matter = all
         || gate.controls.iter().any(|line| line.verdict == Verdict::Invalid)
@@ -184,7 +218,8 @@ fn tables(gate: &Gate, detail: Detail) -> [Option<Table>; 5] {
     let controls: Vec<&Line> = gate.controls.iter().filter(|_| controls_matter).collect();
     let mut judged = line_table("Lines, worst first", &shown, most);
     if let Some(table) = judged.as_mut().filter(|_| !quiet.is_empty()) {
-        table.add_note(&format!("{} equal to the digit.", lines(quiet.len())));
+        let quiet = lines(quiet.len());
+        table.add_note(&format!("{quiet} passed without getting better; --full shows them."));
     }
     [
         unlike(gate),
@@ -245,7 +280,7 @@ fn line_table(title: &str, all: &[&Line], most: usize) -> Option<Table> {
     let mut table = columns.titled(title, "");
     if all.len() > most {
         let left = lines(all.len() - most);
-        table.add_note(&format!("{left} with smaller effects left out; --all shows every line."));
+        table.add_note(&format!("{left} with smaller effects left out; --full shows every line."));
     }
     table.unless_empty()
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Family;
+use crate::compare::brief::explain;
 use crate::compare::sentences::{NO_RATIO, control_change, in_percent, in_words};
 use crate::compare::{Comparison, Effect, Statistic};
-use crate::format::{list, shell};
-use crate::metrics::{self, TOTAL, Use};
-use crate::record::Clock;
+use crate::format::list;
+use crate::metrics::{self, TOTAL};
 use crate::tables::{Columns, More, Table};
 
 /// Most findings about proxies; those about the control come before and are not counted.
@@ -43,11 +43,15 @@ pub(crate) fn changes(family: &Family<'_>, dir: &Path) -> Option<Table> {
         .text("finding", |(from, to, effect)| in_words(effect, from, to))
         .titled("What changed most, without a proxy first", "");
     if left_out > 0 {
-        table.add_note(&format!("{left_out} smaller changes: `vipbench compare --all`."));
+        table.add_note(&format!("{left_out} smaller changes: `vipbench compare --full`."));
     }
     let more = |(at, (_, _, effect)): (usize, &Between<'_, Effect>)| {
         let command = command(effect).filter(|_| at < floor + COMMANDS_MAX);
-        More { links: links(effect, dir), command }
+        More {
+            links: links(effect, dir),
+            summary: "where it comes from",
+            commands: command.into_iter().collect(),
+        }
     };
     table.more = candidates.iter().enumerate().map(more).collect();
     table.unless_empty()
@@ -113,21 +117,10 @@ fn is_candidate(effect: &Effect) -> bool {
     is_main && matters && has_changed
 }
 
-/// `vipbench explain RUN --cell ID --against ID`: only on the instructions clock, for cells of one
-/// run.
+/// What explains a change, of cells of one run.
 fn command(effect: &Effect) -> Option<String> {
-    let subject = &effect.subject;
-    let (new, base) = (&effect.new_cell, &effect.base_cell);
-    let (metric, label) = (subject.metric.as_str(), subject.label.as_str());
-    let known = metrics::kind(metric).is_some_and(|kind| kind.uses.contains(&Use::Explain));
-    if subject.clock != Clock::Instructions || new.run != base.run || !known {
-        return None;
-    }
-    let mut words = vec!["vipbench", "explain", &new.run, "--cell", &base.id, "--against", &new.id];
-    if !metrics::is_explained_first(metric, label) {
-        words.extend(["--metric", metric, "--label", label]);
-    }
-    Some(shell(&words.into_iter().map(str::to_owned).collect::<Vec<_>>()))
+    let (base, new) = (&effect.base_cell, &effect.new_cell);
+    explain(&effect.subject, base, new).filter(|_| base.run == new.run)
 }
 
 /// What `vipbench explain` has left for these two cells in the folder of the page, whichever was
@@ -231,8 +224,8 @@ mod tests {
         let shown = run.dir.display().to_string();
         let (_, changes) = findings(&[run]);
         let found = words(&changes).iter().position(|words| words.contains("iptables-nft connect"));
-        let More { links, command } = &changes.more[found.unwrap()];
-        let command = command.as_ref().unwrap();
+        let More { links, commands, .. } = &changes.more[found.unwrap()];
+        let command = &commands[0];
         assert!(
             command
                 .starts_with(&format!("vipbench explain '{shown}' --cell {base} --against {new}")),
@@ -251,6 +244,6 @@ mod tests {
         }
         let (_, changes) = findings(&[fixture::stored(), other]);
         assert!(!changes.rows.is_empty());
-        assert!(changes.more.iter().all(|more| more.command.is_none()));
+        assert!(changes.more.iter().all(|more| more.commands.is_empty()));
     }
 }

@@ -4,7 +4,7 @@ use super::record::{Interval, Load, Start};
 use crate::distribution::values_needed;
 use crate::format::{self, fixed};
 use crate::plots::axes::Axis;
-use crate::plots::lines::{Chart, Series, Stroke, across, percentile_curve, upwards};
+use crate::plots::lines::{About, Chart, Series, Stroke, across, percentile_curve, upwards};
 use crate::plots::{Plot, theme};
 use crate::tables::Columns;
 
@@ -28,6 +28,7 @@ fn over_time(load: &Load) -> Option<Plot> {
             stroke: Stroke::Curve,
             label: Some(label.to_owned()),
             points: told.map(point).collect(),
+            about: About::default(),
         }
     };
     let mut series = vec![
@@ -76,6 +77,7 @@ fn by_percentile(load: &Load) -> Option<Plot> {
         stroke: Stroke::Curve,
         label: Some(label.to_owned()),
         points: percentile_curve(&load.samples("total", start)),
+        about: About::default(),
     });
     let chart = Chart {
         title: "Latency by percentile".to_owned(),

@@ -16,7 +16,22 @@ pub(crate) struct Axis {
     pub high: f64,
     /// Position and label, ascending.
     pub ticks: Vec<(f64, String)>,
-    is_log: bool,
+    /// What its numbers are.
+    pub kind: Kind,
+    pub is_log: bool,
+}
+
+/// What the numbers of an axis are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Values of one unit.
+    Of(Unit),
+    /// Percentiles as `1 / (1 - p)`.
+    Percentiles,
+    /// Numbers that the ticks name.
+    Named,
+    /// Anything else: sizes, ratios.
+    Plain,
 }
 
 /// Least distance of two ticks, as a share of the axis: room for `20,000`.
@@ -30,11 +45,18 @@ const VERY_WIDE: f64 = 1e3;
 
 impl Axis {
     pub fn linear(low: f64, high: f64, ticks: Vec<(f64, String)>) -> Self {
-        Self { low, high, ticks, is_log: false }
+        Self { low, high, ticks, kind: Kind::Plain, is_log: false }
     }
 
     pub fn log(low: f64, high: f64, ticks: Vec<(f64, String)>) -> Self {
-        Self { low, high, ticks, is_log: true }
+        Self { low, high, ticks, kind: Kind::Plain, is_log: true }
+    }
+
+    /// One place for each name.
+    pub fn of_names(names: &[String]) -> Self {
+        let ticks = names.iter().enumerate().map(|(at, name)| (at as f64, name.clone()));
+        let (low, high) = (-0.4, names.len() as f64 - 0.6);
+        Self { kind: Kind::Named, ..Self::linear(low, high, ticks.collect()) }
     }
 
     /// Sizes: a tick at each measured one, as far as there is room.
@@ -64,7 +86,8 @@ impl Axis {
         };
         let ticks = of_powers(low, high, steps).into_iter();
         let ticks = ticks.map(|value| (value, format::axis(unit, value))).collect();
-        Some(Self::log(low, high, ticks).thinned())
+        let axis = Self { kind: Kind::Of(unit), ..Self::log(low, high, ticks) };
+        Some(axis.thinned())
     }
 
     /// Percentiles as `1 / (1 - p)`.
@@ -73,7 +96,7 @@ impl Axis {
         let names = ["p50", "p90", "p99", "p99.9", "p99.99", "p99.999"].map(str::to_owned);
         let ticks = [2.0, 10.0, 100.0, 1e3, 1e4, 1e5].into_iter().zip(names);
         let ticks = ticks.take_while(|(at, _)| *at <= high).collect();
-        (high > 1.0).then(|| Self::log(1.0, high, ticks))
+        (high > 1.0).then(|| Self { kind: Kind::Percentiles, ..Self::log(1.0, high, ticks) })
     }
 
     /// Ratios; 1 is always a tick.

@@ -5,7 +5,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::axes::Axis;
-use super::lines::{NAMES, Plane, Series, Stroke, Under, draw_names, draw_series, plane};
+use super::explore::Explored;
+use super::lines::{About, NAMES, Plane, Series, Stroke, Under, draw_names, draw_series, plane};
 use super::theme::Paint;
 use super::{Area, Drawing, Drawn, TEXT_PX, WIDTH, count, head, theme, write};
 
@@ -46,11 +47,23 @@ impl Drawing for Ladder {
         (WIDTH, height.unsigned_abs())
     }
 
+    fn explored(&self) -> Option<Explored> {
+        let ratios = self.rungs.iter().flat_map(|rung| rung.ratios.iter().copied().flatten());
+        let axes = (Axis::of_names(&self.kernels), Axis::of_ratios(ratios));
+        let series = self.rungs.iter().map(|rung| {
+            let points = rung.ratios.iter().enumerate();
+            of_rung(rung, points.filter_map(|(at, ratio)| Some((at as f64, (*ratio)?))).collect())
+        });
+        let series: Vec<Series> = series.collect();
+        Some(Explored::of(("kernel", &self.subtitle), (&axes.0, &axes.1), &series))
+    }
+
     fn draw_on(&self, root: &Area<'_>) -> Drawn {
         head(root, &self.title, &self.subtitle)?;
         let ratios = self.rungs.iter().flat_map(|rung| rung.ratios.iter().copied().flatten());
-        let (left, right) = (-0.4, self.kernels.len() as f64 - 0.6);
-        let axes = (Axis::linear(left, right, Vec::new()), Axis::of_ratios(ratios));
+        let across = Axis { ticks: Vec::new(), ..Axis::of_names(&self.kernels) };
+        let (left, right) = (across.low, across.high);
+        let axes = (across, Axis::of_ratios(ratios));
         let below = LINE * (self.label_rows() + count(&self.words())) + 30;
         let mut plane = plane(root, (&axes.0, &axes.1), Under::Room(below))?;
         let muted = theme::MUTED.color().stroke_width(2);
@@ -105,6 +118,12 @@ impl Ladder {
     }
 }
 
+/// A line of a rung, or a stretch of it.
+fn of_rung(rung: &Rung, points: Vec<(f64, f64)>) -> Series {
+    let about = About { group: rung.proxy.clone(), ..About::default() };
+    Series { paint: rung.paint, stroke: Stroke::Thick, label: None, points, about }
+}
+
 /// The line through neighbouring kernels, a mark at each ratio, and a cross at the bottom where
 /// there is none.
 fn draw_rung(plane: &mut Plane<'_, '_>, rung: &Rung, low: f64) -> Drawn {
@@ -112,7 +131,7 @@ fn draw_rung(plane: &mut Plane<'_, '_>, rung: &Rung, low: f64) -> Drawn {
         rung.ratios.iter().enumerate().map(|(at, ratio)| (at as f64, *ratio)).collect();
     for stretch in points.split(|(_, ratio)| ratio.is_none()) {
         let points = stretch.iter().filter_map(|(at, ratio)| Some((*at, (*ratio)?))).collect();
-        let series = Series { paint: rung.paint, stroke: Stroke::Thick, label: None, points };
+        let series = of_rung(rung, points);
         draw_series(plane, &series)?;
     }
     let style = rung.paint.color().stroke_width(4);

@@ -4,6 +4,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::axes::Axis;
+use super::explore::Explored;
 use super::theme::Paint;
 use super::{Area, Drawing, Drawn, TEXT_PX, WIDTH, head, theme, write};
 use crate::distribution::{Samples, VALUES_BEYOND};
@@ -44,6 +45,30 @@ pub(crate) struct Series {
     pub label: Option<String>,
     /// Ascending in x.
     pub points: Vec<(f64, f64)>,
+    /// What a reader who asks is told beside it.
+    pub about: About,
+}
+
+/// What is told of a line beside what is drawn of it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct About {
+    /// Lines of one group are hidden together; the name at its end where there is none.
+    pub group: String,
+    /// What it is of its group: `p99`, `full sync`.
+    pub what: String,
+    /// One a point, or none.
+    pub points: Vec<Told>,
+}
+
+/// What is behind one point.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Told {
+    /// Where it lies 95 times of 100, or else the ends of the seeds.
+    pub between: Option<(f64, f64)>,
+    pub samples: u64,
+    pub seeds: usize,
+    /// Where its cells are on the page.
+    pub anchor: String,
 }
 
 /// A plot of lines.
@@ -91,6 +116,11 @@ impl Drawing for Chart {
 
     fn size(&self) -> (u32, u32) {
         (WIDTH, HEIGHT)
+    }
+
+    fn explored(&self) -> Option<Explored> {
+        let titles = (self.x_title, self.subtitle.as_str());
+        Some(Explored::of(titles, (&self.x, &self.y), &self.series))
     }
 
     fn draw_on(&self, root: &Area<'_>) -> Drawn {

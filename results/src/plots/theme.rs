@@ -116,8 +116,13 @@ impl Paint {
         RGBColor(red, green, blue)
     }
 
+    /// Its colour in the dark version.
+    pub fn dark(self) -> &'static str {
+        self.dark
+    }
+
     /// As plotters writes it into the SVG.
-    fn attribute(self) -> String {
+    pub fn attribute(self) -> String {
         let (red, green, blue) = self.light;
         format!("#{red:02X}{green:02X}{blue:02X}")
     }

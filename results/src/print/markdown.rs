@@ -19,7 +19,7 @@ fn blocks(blocks: &[Block], plots_in: &str) -> String {
         Block::Heading(level, text) => {
             format!("{} {}\n\n", "#".repeat((*level).into()), words(text))
         }
-        Block::Lead(text) | Block::Text(text) => paragraph(text),
+        Block::Lead(text) | Block::Text(text) | Block::Note(text) => paragraph(text),
         Block::List(items) => lines(items.iter().map(|item| format!("- {}", words(item)))),
         Block::Topics(items) => lines(
             items.iter().map(|(topic, text)| format!("- **{}.** {}", escape(topic), words(text))),
@@ -28,8 +28,10 @@ fn blocks(blocks: &[Block], plots_in: &str) -> String {
         Block::Plots(plots) => plots.iter().map(|one| plot(one, plots_in)).collect(),
         Block::Code(code) => format!("    {code}\n\n"),
         Block::Folded(summary, inner) => folded(summary, inner, plots_in),
-        Block::OnPage(inner) => self::blocks(inner, plots_in),
-        Block::OnTerminal(_) | Block::NewSheet => String::new(),
+        Block::OnPage(inner) | Block::InFull(inner) => self::blocks(inner, plots_in),
+        Block::OnTerminal(_) | Block::InBrief(_) | Block::InHtml(_) | Block::NewSheet => {
+            String::new()
+        }
     };
     blocks.iter().map(shown).collect()
 }
@@ -72,7 +74,7 @@ fn table(table: &Table) -> String {
         let cells = row.iter().map(|cell| escape(cell)).join(" | ");
         format!("| {cells}{} |", links.collect_vec().concat())
     });
-    let commands = table.more.iter().filter_map(|more| more.command.as_ref());
+    let commands = table.more.iter().flat_map(|more| &more.commands);
     let mut commands = lines(commands.map(|command| format!("    {command}")));
     if !commands.is_empty() {
         let what = "Where the largest come from, one command each, in the same order:";

@@ -5,7 +5,7 @@ use comfy_table::{
     Width,
 };
 
-use crate::document::{Block, Document};
+use crate::document::{Block, Detail, Document};
 use crate::tables::Table;
 
 /// Widest column of words, where nobody says how wide the terminal is.
@@ -14,24 +14,31 @@ const PROSE_MAX: u16 = 100;
 const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// The page as text, `width` columns wide; its tables as wide as they need to be without one.
+/// The whole page as text, `width` columns wide; its tables as wide as they need to be without one.
 pub fn page(document: &Document, width: Option<u16>) -> String {
+    detailed(document, Detail::All, width)
+}
+
+/// The same, or what of it matters most.
+pub fn detailed(document: &Document, detail: Detail, width: Option<u16>) -> String {
     let mut out = wrapped(&document.title, width);
     if !document.summary.is_empty() {
         out.push_str(&wrapped(&document.summary, width));
     }
     out.push('\n');
-    blocks(&mut out, &document.blocks, width);
+    blocks(&mut out, &document.blocks, detail, width);
     out.truncate(out.trim_end().len());
     // Stored text must not command the terminal.
     out.retain(|symbol| !symbol.is_control() || symbol == '\n');
     out + "\n"
 }
 
-fn blocks(out: &mut String, blocks: &[Block], width: Option<u16>) {
+fn blocks(out: &mut String, blocks: &[Block], detail: Detail, width: Option<u16>) {
     for block in blocks {
         let lines = match block {
-            Block::Heading(_, text) | Block::Lead(text) | Block::Text(text) => wrapped(text, width),
+            Block::Heading(_, text) | Block::Lead(text) | Block::Text(text) | Block::Note(text) => {
+                wrapped(text, width)
+            }
             Block::List(items) => items.iter().map(|item| wrapped(item, width)).collect(),
             Block::Topics(items) => items
                 .iter()
@@ -40,11 +47,13 @@ fn blocks(out: &mut String, blocks: &[Block], width: Option<u16>) {
             Block::Tables(tables) => joined(tables.iter(), width),
             Block::Plots(plots) => joined(plots.iter().map(|plot| &plot.table), width),
             Block::Code(code) => format!("    {code}\n"),
-            Block::OnTerminal(inner) => {
-                self::blocks(out, inner, width);
+            Block::InFull(_) if detail == Detail::Top => continue,
+            Block::InBrief(_) if detail == Detail::All => continue,
+            Block::OnTerminal(inner) | Block::InFull(inner) | Block::InBrief(inner) => {
+                self::blocks(out, inner, detail, width);
                 continue;
             }
-            Block::Folded(..) | Block::OnPage(_) | Block::NewSheet => continue,
+            Block::Folded(..) | Block::OnPage(_) | Block::InHtml(_) | Block::NewSheet => continue,
         };
         if !lines.is_empty() {
             out.push_str(&lines);

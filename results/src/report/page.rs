@@ -4,19 +4,22 @@ use std::path::Path;
 
 use itertools::Itertools as _;
 
-use super::tables::{batching, connect, cost, costs, layout, notes, paths, renditions, throughput};
-use super::{ReportError, churn, plots};
+use super::tables::{
+    batching, cells, connect, cost, costs, layout, notes, paths, renditions, throughput,
+};
+use super::{ReportError, churn, first, plots};
+use crate::compare::brief;
 use crate::document::{Block, Document};
 use crate::findings::{self, Findings};
-use crate::format::{list, plain, shell, thousands};
+use crate::format::{counted, list, plain, shell, thousands};
 use crate::kernels::{self, Family};
 use crate::plots::Plot;
 use crate::record::{Clock, Outcome};
 use crate::tables::Table;
 use crate::view::{Group, View};
 
-/// Most headlines before anything else.
-const HEADLINES_MAX: usize = 3;
+/// Most groups whose findings are not folded away.
+const GROUPS_OPEN: usize = 3;
 
 /// Everything, for a report that will lie in `dir`.
 pub(super) fn document(
@@ -25,50 +28,100 @@ pub(super) fn document(
     dir: &Path,
 ) -> Result<Document, ReportError> {
     let mut document = Document::new(title(view), summary(view));
-    let blocks = &mut document.blocks;
-    let all = findings::of_groups(view);
-    let (alone, few) = (all.len() == 1, all.len() <= HEADLINES_MAX);
-    for findings in all.iter().filter(|_| few) {
-        if !alone {
-            blocks.push(Block::Heading(3, format!("On {}", findings.title)));
-        }
-        blocks.extend(findings.headline.clone().map(Block::Lead));
+    let (screen, shown) = first::screen(view);
+    document.blocks = screen;
+    let plot = shown.map(plots::first).transpose()?.flatten();
+    let first_plot = plot.as_ref().map(|plot| plot.name.clone()).unwrap_or_default();
+    document.blocks.push(Block::OnPage(vec![Block::Plots(plot.into_iter().collect())]));
+    if shown.is_none() {
+        document.blocks.push(Block::InBrief(instead(view)?));
     }
-    if alone {
-        blocks.extend(all.first().map(topics));
+    document.blocks.push(Block::InBrief(brief(view)));
+    let mut rest = findings(view);
+    let families = kernels::families(view, reference_kernel)?;
+    let newest =
+        families.first().and_then(|family| family.against_reference.iter().flatten().last());
+    if let Some(newest) = newest.filter(|_| shown.is_some()) {
+        document.blocks.insert(1, Block::Text(brief::finding(newest)));
     }
-    blocks.extend(across_kernels(view));
-    for family in kernels::families(view, reference_kernel)? {
-        blocks.push(Block::OnPage(kernels_compared(&family, dir)?));
+    for family in families {
+        rest.push(Block::OnPage(kernels_compared(&family, dir)?));
     }
     let paths = paths::paths(view);
     if !paths.is_empty() {
-        blocks.push(Block::Heading(2, "Paths side by side".to_owned()));
-        blocks.push(Block::Tables(paths));
+        rest.push(Block::Heading(2, "Paths side by side".to_owned()));
+        rest.push(Block::Tables(paths));
     }
-    for (group, findings) in view.groups.iter().zip(&all) {
-        blocks.push(Block::Heading(2, heading(findings)));
-        blocks.extend(findings.headline.clone().filter(|_| !few).map(Block::Lead));
-        blocks.extend((!alone).then(|| topics(findings)));
-        blocks.extend(parts(group)?);
+    for group in &view.groups {
+        rest.push(Block::Heading(2, group.key.title().replacen("kernel", "Kernel", 1)));
+        rest.extend(parts(group, &first_plot)?);
+        let cells = cells::cells(group, view.runs).map(Block::folded);
+        rest.push(Block::InHtml(cells.into_iter().collect()));
     }
     let problems: Vec<Table> =
         [notes::gaps(view), notes::warnings(view)].into_iter().flatten().collect();
     if !problems.is_empty() {
-        blocks.push(Block::Heading(2, "What to know before using these numbers".to_owned()));
-        blocks.extend(problems.into_iter().map(Block::from));
+        rest.push(Block::Heading(2, "What to know before using these numbers".to_owned()));
+        rest.extend(problems.into_iter().map(Block::from));
     }
-    blocks.push(Block::OnPage(how(view)));
+    rest.push(Block::OnPage(how(view)));
+    document.blocks.push(Block::InFull(rest));
     Ok(document)
 }
 
-/// `Kernel 6.1.0, guest, instructions clock`.
-fn heading(findings: &Findings) -> String {
-    findings.title.replacen("kernel", "Kernel", 1)
+/// What is found in each group, and over several.
+fn findings(view: &View<'_>) -> Vec<Block> {
+    let all = findings::of_groups(view);
+    let mut blocks = Vec::new();
+    let has_any = |one: &Findings| one.headline.is_some() || !one.items.is_empty();
+    if all.iter().any(has_any) {
+        blocks.push(Block::Heading(2, "Findings".to_owned()));
+    }
+    blocks.extend(across_kernels(view));
+    for findings in all {
+        let mut inner: Vec<Block> = findings.headline.into_iter().map(Block::Text).collect();
+        inner.push(Block::OnPage(vec![Block::Topics(findings.items)]));
+        if view.groups.len() <= GROUPS_OPEN {
+            let heading = Block::Heading(3, format!("On {}", findings.title));
+            blocks.extend((view.groups.len() > 1).then_some(heading));
+            blocks.extend(inner);
+        } else {
+            blocks.push(Block::Folded(format!("On {}", findings.title), inner));
+        }
+    }
+    blocks
 }
 
-fn topics(findings: &Findings) -> Block {
-    Block::OnPage(vec![Block::Topics(findings.items.clone())])
+/// What a terminal shows where there is no answer: the first table of the newest kernel.
+fn instead(view: &View<'_>) -> Result<Vec<Block>, ReportError> {
+    let Some(newest) = view.groups.last() else { return Ok(Vec::new()) };
+    let heading = Block::Heading(2, newest.key.title().replacen("kernel", "Kernel", 1));
+    let tables = parts(newest, "")?.into_iter().filter_map(|block| match block {
+        Block::Tables(tables) => tables.into_iter().next(),
+        _ => None,
+    });
+    Ok([heading].into_iter().chain(tables.take(1).map(Block::from)).collect())
+}
+
+/// What a terminal ends with where not everything is asked for.
+fn brief(view: &View<'_>) -> Vec<Block> {
+    let planned: usize = view.runs.iter().map(|run| run.record.cells.len()).sum();
+    let without = planned
+        - view.cells().filter(|cell| cell.outcome == Outcome::Measured).count().min(planned);
+    let warnings = notes::warnings(view).map_or(0, |table| table.rows.len());
+    let mut sentences = Vec::new();
+    if without > 0 {
+        let cells = counted(without as u64, "cell");
+        sentences.push(format!("{cells} of {} gave no numbers.", thousands(planned as u64)));
+    }
+    if warnings > 0 {
+        sentences.push(format!("{} on these numbers.", counted(warnings as u64, "warning")));
+    }
+    let runs: Vec<String> = view.runs.iter().map(|run| run.dir.display().to_string()).collect();
+    let words = ["vipbench", "show"].map(str::to_owned).into_iter().chain(runs);
+    let command = shell(&words.chain(["--full".to_owned()]).collect_vec());
+    sentences.push(format!("Findings, tables and limits: {command}, or the page report.html."));
+    vec![Block::List(sentences)]
 }
 
 /// What is said about several groups together.
@@ -142,9 +195,11 @@ fn part(heading: &str, plots: Vec<Plot>, shown: Vec<Table>, folded: Vec<Table>) 
     if is_only_on_page { vec![Block::OnPage(blocks)] } else { blocks }
 }
 
-fn parts(group: &Group<'_>) -> Result<Vec<Block>, ReportError> {
+/// The evidence of a group, without the plot that was shown first.
+fn parts(group: &Group<'_>, shown: &str) -> Result<Vec<Block>, ReportError> {
+    let plots = plots::of_group(group)?.into_iter().filter(|plot| plot.name != shown);
     let (of_syncs, of_connections): (Vec<Plot>, Vec<Plot>) =
-        plots::of_group(group)?.into_iter().partition(|plot| plot.name.starts_with("sync"));
+        plots.partition(|plot| plot.name.starts_with("sync"));
     let some = |tables: [Option<Table>; 2]| tables.into_iter().flatten().collect::<Vec<Table>>();
     let connections = connect::connections(group).into_iter().chain(connect::walked(group));
     let layouts = [layout::layout_connects(group), layout::layout_buckets(group)];

@@ -3,10 +3,10 @@
 //! Two clocks or two kernels never share an axis: a plot is made from one [`Group`].
 
 use crate::format::{self, thousands};
-use crate::metrics::{CONNECT, PARTS, SYNC_ENDPOINT_CHANGE, SYNC_FULL, TOTAL};
+use crate::metrics::{self, CONNECT, PARTS, SYNC_ENDPOINT_CHANGE, SYNC_FULL, TOTAL};
 use crate::plots::axes::Axis;
 use crate::plots::bars::{Bar, Bars};
-use crate::plots::lines::{Chart, Series, Stroke, across, percentile_curve, upwards};
+use crate::plots::lines::{About, Chart, Series, Stroke, Told, across, percentile_curve, upwards};
 use crate::plots::{Drawing, Plot, PlotError, theme};
 use crate::record::Unit;
 use crate::tables::{Table, Timing, by_size};
@@ -25,6 +25,11 @@ pub(crate) fn of_group(group: &Group<'_>) -> Result<Vec<Plot>, PlotError> {
     let others = [percentiles(group), syncs(group), parts(group)];
     let figures = connections(group).into_iter().chain(others.into_iter().flatten());
     figures.map(|figure| figure.drawn(group)).collect()
+}
+
+/// The one that says most: new connections at the worst position.
+pub(crate) fn first(group: &Group<'_>) -> Result<Option<Plot>, PlotError> {
+    connections(group).pop().map(|figure| figure.drawn(group)).transpose()
 }
 
 impl Figure {
@@ -54,15 +59,30 @@ fn line(
     stroke: Stroke,
     is_named: bool,
 ) -> Series {
-    let points = group.series(metric, label, proxy, quantile).into_iter();
+    let mut points = group.series(metric, label, proxy, quantile);
+    points.retain(|(size, spread)| *size > 0 && spread.median > 0.0);
+    let told = points.iter().map(|(size, spread)| {
+        let samples = group.pooled_in(group.unit(), metric, label, proxy, *size).count();
+        let of_ranks = group.percentile_interval(metric, label, proxy, *size, quantile);
+        let of_ranks = of_ranks.map(|(low, high)| (low as f64, high as f64));
+        let of_seeds = (spread.count > 1).then_some((spread.min, spread.max));
+        Told {
+            between: of_ranks.or(of_seeds),
+            samples,
+            seeds: spread.count,
+            anchor: group.anchor_of(metric, proxy, *size),
+        }
+    });
+    let what = match metrics::kind(metric) {
+        Some(kind) if kind.is_sync() => kind.title.to_owned(),
+        _ => format!("p{}", quantile * 100.0),
+    };
     Series {
         paint: theme::of_proxy(&group.known, proxy),
         stroke,
         label: is_named.then(|| proxy.to_owned()),
-        points: points
-            .filter(|(size, spread)| *size > 0 && spread.median > 0.0)
-            .map(|(size, spread)| (size as f64, spread.median))
-            .collect(),
+        about: About { group: proxy.to_owned(), what, points: told.collect() },
+        points: points.iter().map(|(size, spread)| (*size as f64, spread.median)).collect(),
     }
 }
 
@@ -150,6 +170,7 @@ fn percentiles(group: &Group<'_>) -> Option<Figure> {
         paint: theme::of_proxy(&group.known, proxy),
         stroke: Stroke::Curve,
         label: Some(proxy.to_owned()),
+        about: About { group: proxy.to_owned(), ..About::default() },
         points: percentile_curve(&group.pooled_in(
             group.unit(),
             CONNECT.name,
@@ -171,7 +192,7 @@ fn percentiles(group: &Group<'_>) -> Option<Figure> {
     let columns = percentile_columns(position, &quantiles);
     let mut figure = Figure::new("percentiles", chart, group, &columns)?;
     let wanted = thousands(size);
-    figure.table.rows.retain(|row| row.first() == Some(&wanted));
+    figure.table.retain(|row| row.first() == Some(&wanted));
     Some(figure)
 }
 

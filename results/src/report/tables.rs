@@ -2,6 +2,7 @@
 //! ours, and notes around the numbers.
 
 pub(super) mod batching;
+pub(super) mod cells;
 pub(super) mod connect;
 pub(super) mod cost;
 pub(super) mod costs;

@@ -9,9 +9,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use results::compare::Side;
-use results::gate::{self, Across, Detail, Gate, Options};
+use results::gate::{self, Across, Gate, Options};
 use results::{Run, print};
 
+use super::page;
 use crate::cli::{AcrossChoice, GateArgs, GateFormat, PrintArgs};
 use crate::console;
 
@@ -62,14 +63,14 @@ pub(super) fn across(choice: AcrossChoice) -> Across {
 }
 
 fn rendered(gate: &Gate, args: &GateArgs) -> anyhow::Result<String> {
-    let detail = if args.all { Detail::All } else { Detail::Top };
+    let detail = page::detail(args.detail);
     let format = match args.form {
         PrintArgs { json: true, .. } => GateFormat::Json,
         PrintArgs { markdown: true, .. } => GateFormat::Markdown,
         _ => args.format,
     };
     Ok(match format {
-        GateFormat::Text => print::terminal(&gate::document(gate, detail), width(args)),
+        GateFormat::Text => print::detailed(&gate::document(gate, detail), detail, width(args)),
         // The page that is commented on has a title of its own.
         GateFormat::Markdown => format!("#{}", print::markdown(&gate::comment(gate))),
         GateFormat::Html => print::html(&gate::comment(gate))?,
