@@ -41,6 +41,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+pub mod trend;
 mod validate;
 mod values;
 mod view;

@@ -13,6 +13,7 @@ mod page;
 mod run;
 mod stored;
 mod trace;
+mod trend;
 
 use std::path::PathBuf;
 
@@ -35,6 +36,7 @@ pub use page::{PageArgs, PrintArgs};
 pub use run::{ClockChoice, MergeArgs, PlaceChoice, ReplicateArgs, RunArgs};
 pub use stored::{ClocksArgs, CompareArgs, ExplainArgs, ExportArgs, ExportFormat, ReportArgs};
 pub use trace::{ForwardingChoice, OneFamily, TraceArgs, Transport};
+pub use trend::TrendArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -101,6 +103,9 @@ pub enum Command {
     /// Put published claims to the test: run the scenarios that test them, and judge
     #[command(after_help = run::REPLICATE_EXAMPLES)]
     Replicate(ReplicateArgs),
+    /// Show runs over time: where a number changed, what changed with it, and whether that stands
+    #[command(after_help = trend::TREND_EXAMPLES)]
+    Trend(TrendArgs),
     /// Show one connection's packets hop by hop, with every translation, tunnel and chain
     #[command(after_help = trace::TRACE_EXAMPLES)]
     Trace(TraceArgs),

@@ -23,6 +23,7 @@ mod report;
 mod run;
 mod serve;
 mod trace;
+mod trend;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Report(args) => report::run(&args),
         Command::Clocks(args) => clocks::run(&args),
         Command::Replicate(args) => replicate::run(&args),
+        Command::Trend(args) => trend::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Clean(args) => clean::run(&args),
