@@ -24,7 +24,7 @@ pub(super) fn lead(trend: &Trend) -> String {
         );
     };
     format!(
-        "The newest run, {newest}, is after a step for the worse: {} of {}. The largest is {}: {}, from {} to {}, {}. {}",
+        "The newest run, {newest}, is after a step for the worse in {} of {}. The largest is {}: {}, from {} to {}, {}. {}",
         thousands(worse.len() as u64),
         counted(count, "number"),
         series.subject.name(),
@@ -171,7 +171,7 @@ pub(super) fn value(series: &Series, value: f64) -> String {
 pub(super) const METHOD: [&str; 6] = [
     "A series is one number of one proxy, size and kernel: the medians of connect and request, of vip_bind and standing, the total of each sync, and the counts rules, messages and bytes. Its kernel may go on to newer releases; wall time and instructions never share a series.",
     "Instructions and counts: a point is the median over the seeds that all runs have. A value that is further from the first of its level than a gate allows where the environment differs (0.2% for connect, 0.5% for request, 5% for syncs, 0 for counts) begins a new level, so that a slow drift becomes a step too.",
-    "Wall time: a point is the median over the run's seeds. Steps are found by E-divisive (Matteson and James, 2014): the split with the largest energy distance, kept when at most 1% of 499 permutations are as clear, then again within the parts. A split of less than 5% is dropped.",
+    "Wall time: a point is the median over the run's seeds. Steps are found by E-divisive (Matteson and James, 2014): the split with the largest energy distance, kept when at most 1% of 499 permutations are as clear, then again within the parts. A split of less than 5% is dropped. Of more than 400 runs the newest 400 are looked at.",
     "The 1% is for one number: of many numbers some show a step that is none, which the next runs undo.",
     "A step for the worse stands when the newest run has the number, and is still above the level before the step by more than the threshold.",
     "What changed in the environment is everything recorded that differs between the last run before a step and the first after it. That both changed at once does not prove a cause: `vipbench explain` names the kernel functions.",

@@ -8,6 +8,9 @@ use super::series::is_exact;
 use crate::metrics;
 use crate::stats::Spread;
 
+/// Most points of a noisy series that are looked at, the newest: the work grows with their square.
+pub(super) const POINTS_MAX: usize = 400;
+
 /// A place where a level ends.
 struct Split {
     /// The first point of the new level.
@@ -88,11 +91,12 @@ fn exact_splits(series: &Series) -> Vec<Split> {
 
 /// What permutation proves, as far as it matters.
 fn noisy_splits(series: &Series) -> Vec<Split> {
-    let values = series.points.iter().map(|point| point.judged).collect_vec();
+    let looked_at = series.points.len().saturating_sub(POINTS_MAX);
+    let values = series.points[looked_at..].iter().map(|point| point.judged).collect_vec();
     let mut splits = divisive::splits(&values)
         .into_iter()
         .map(|split| Split {
-            at: split.at,
+            at: looked_at + split.at,
             evidence: Evidence::Permuted { probability: split.probability },
         })
         .collect_vec();
