@@ -1,6 +1,7 @@
 //! The command line as typed: subcommands, options and their help. What they mean is decided in
 //! `command`.
 
+mod advise;
 mod capacity;
 mod check;
 mod cluster;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub use advise::AdviseArgs;
 pub use capacity::{CapacityArgs, CapacityCommand, CapacitySearchArgs};
 pub use check::{CheckArgs, FamilyChoice};
 pub use cluster::{FormArgs, GenerateArgs, ImportArgs};
@@ -90,6 +92,9 @@ pub enum Command {
     /// Measure the gate itself: false alarms, and slowdowns that it finds
     #[command(after_help = gate::CALIBRATE_EXAMPLES)]
     Calibrate(CalibrateArgs),
+    /// Tell which proxy to use with your number of Services: measure what decides, or read runs
+    #[command(after_help = advise::ADVISE_EXAMPLES)]
+    Advise(Box<AdviseArgs>),
     /// Tell how many Services each proxy serves within a budget
     Capacity(CapacityArgs),
     /// Tell which kernel functions a cell's instructions went to, or where two cells differ

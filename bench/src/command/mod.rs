@@ -1,5 +1,6 @@
 //! One file a subcommand: from the arguments as typed to what is printed and the exit code.
 
+mod advise;
 mod calibrate;
 mod capacity;
 mod check;
@@ -48,6 +49,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Compare(args) => compare::run(&args),
         Command::Gate(args) => gate::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Advise(args) => advise::run(&args),
         Command::Capacity(args) => capacity::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => report::run(&args),
