@@ -68,12 +68,11 @@ fn because(choice: &Choice) -> String {
 }
 
 fn tightest(usage: &Usage) -> String {
-    let value = usage.unit.quantity(usage.value);
-    let of = format!("{} takes {value}", usage.budget);
+    let takes = format!("{} takes {}", usage.budget, usage.unit.quantity(usage.value));
     if usage.share < 1.0 {
-        format!("its tightest budget is {}: {of}, {}", usage.budget, share(usage.share))
+        format!("it uses at most {} of any budget ({takes})", number(usage.share))
     } else {
-        format!("{of}, {}", share(usage.share))
+        format!("{takes}, {}", share(usage.share))
     }
 }
 
@@ -151,7 +150,11 @@ pub(super) fn not_looked_at(advice: &Advice, left_out: &[LeftOut]) -> Vec<String
         ));
     }
     lines.extend(
-        advice.groups.iter().map(|group| format!("Other Services: {}.", group.shape)).unique(),
+        advice
+            .groups
+            .iter()
+            .map(|group| format!("Services of another shape: measured were {}.", group.shape))
+            .unique(),
     );
     let real = advice
         .plan
