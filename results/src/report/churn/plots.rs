@@ -6,7 +6,7 @@ use crate::distribution::Samples;
 use crate::format::{Scale, fixed, thousands};
 use crate::metrics::{CHURN_BEGAN, CHURN_LENGTH, LOAD_TOTAL, LOAD_WORST};
 use crate::plots::axes::Axis;
-use crate::plots::lines::{Chart, Series, Stroke, across, percentile_curve, upwards};
+use crate::plots::lines::{About, Chart, Series, Stroke, across, percentile_curve, upwards};
 use crate::plots::{Plot, PlotError, theme};
 use crate::record::{CellRecord, Unit};
 use crate::tables::{Columns, Table};
@@ -73,9 +73,15 @@ fn over_time(group: &Group<'_>, phases: &[&str], size: u64) -> Option<(Chart, Ta
         let Course { points, syncs } = course(cell, phases);
         let paint = theme::of_proxy(&group.known, proxy);
         rows.extend(phases.iter().map(|phase| (proxy, *phase, cell)));
-        let line = Series { paint, stroke: Stroke::Curve, label: Some(proxy.to_owned()), points };
-        series.push(line);
-        series.push(Series { paint, stroke: Stroke::Dots, label: None, points: syncs });
+        let about = |what: &str| About {
+            group: proxy.to_owned(),
+            what: what.to_owned(),
+            points: Vec::new(),
+        };
+        let (label, stroke) = (Some(proxy.to_owned()), Stroke::Curve);
+        series.push(Series { paint, stroke, label, points, about: about("slowest connection") });
+        let (stroke, about) = (Stroke::Dots, about("a sync begins"));
+        series.push(Series { paint, stroke, label: None, points: syncs, about });
     }
     let end = across(&series).fold(0.0, f64::max);
     let scale = Scale::of(group.unit(), upwards(&series));
@@ -117,8 +123,11 @@ fn by_percentile(group: &Group<'_>, phases: &[&str], size: u64) -> Option<(Chart
         for (quiet, stroke) in [(false, Stroke::Curve), (true, Stroke::DashedCurve)] {
             let samples = pooled(proxy, quiet);
             let label = (!quiet).then(|| proxy.to_owned());
-            series.push(Series { paint, stroke, label, points: percentile_curve(&samples) });
-            rows.push((proxy, if quiet { QUIET } else { "changing" }, samples));
+            let state = if quiet { QUIET } else { "changing" };
+            let (group, what) = (proxy.to_owned(), state.to_owned());
+            let about = About { group, what, points: Vec::new() };
+            series.push(Series { paint, stroke, label, points: percentile_curve(&samples), about });
+            rows.push((proxy, state, samples));
         }
     }
     series.retain(|one| !one.points.is_empty());
