@@ -108,7 +108,7 @@ impl Budgets {
         let (name, limit) = (name.trim(), plain(limit));
         let at = KINDS.iter().position(|kind| kind.name == name).ok_or_else(|| {
             let known = KINDS.iter().map(|kind| kind.name).join(", ");
-            wrong(format!("there is no budget {name:?}, but {known}"))
+            wrong(format!("there is no budget {name:?}, choose among {known}"))
         })?;
         let kind = &KINDS[at];
         let budget = kind.budget(&limit, format!("{} {limit}", kind.words));

@@ -103,13 +103,12 @@ fn choice(proxy: &ProxyPlan, services: u64, budgets: &[Budget]) -> Choice {
 /// What was measured at this size, or else what the fit gives.
 fn usage(plan: &ConditionPlan, budget: &Budget, proxy: &ProxyPlan, services: u64) -> Option<Usage> {
     let measured = plan.points.iter().find(|point| point.services == services);
-    let (value, low, high) = match measured {
-        Some(point) => (point.median, point.min, Some(point.max)),
-        None => {
-            let outlook = proxy.outlook.iter().find(|outlook| outlook.services == services)?;
-            let forecast = outlook.forecasts.iter().find(|one| one.subject == plan.subject)?;
-            (forecast.value, forecast.low, forecast.high)
-        }
+    let (value, low, high) = if let Some(point) = measured {
+        (point.median, point.min, Some(point.max))
+    } else {
+        let outlook = proxy.outlook.iter().find(|outlook| outlook.services == services)?;
+        let forecast = outlook.forecasts.iter().find(|one| one.subject == plan.subject)?;
+        (forecast.value, forecast.low, forecast.high)
     };
     let (least, most) = plan.limit_range.unwrap_or((plan.limit, plan.limit));
     Some(Usage {

@@ -146,7 +146,7 @@ pub(super) fn not_looked_at(advice: &Advice, left_out: &[LeftOut]) -> Vec<String
     let counted = advice.groups.iter().any(|group| group.clock == Clock::Instructions);
     if let Some(words) = advice.calibration.as_deref().filter(|_| counted) {
         lines.push(format!(
-            "Time: only instructions were measured. Budgets in time became instructions, {words}. So each share is an estimate, and `at its limit` means that the rate decides; state yours with --instructions-per-ns, or measure on the wall clock."
+            "Time: only instructions were measured. Budgets in time became instructions, {words}. So each share is an estimate, and what is at its limit depends on the rate: state yours with --instructions-per-ns, or measure on the wall clock."
         ));
     }
     lines.extend(

@@ -57,7 +57,7 @@ fn a_size_that_was_not_measured_is_fitted_and_says_so() {
     let budgets = ["connect=150k", "change=600M", "start=20G"];
     let advice = of("nftables-6.1", 3_000, &budgets, ClockRate::Recorded);
     assert!(choice(&advice, "ipvs").usages.iter().all(|usage| !usage.measured));
-    assert!(text(&advice).contains("~"));
+    assert!(text(&advice).contains('~'));
 }
 
 #[test]

@@ -171,7 +171,7 @@ pub enum TrendError {
     Twice(String),
     /// Nothing can be set behind each other.
     #[error(
-        "the {runs} runs have no number in common: a trend needs the same scenario with the same seeds in each of them{why}"
+        "the {runs} runs have no number in common: a trend needs the same scenario with the same seeds in each of them; left out: {why}"
     )]
     NothingInCommon {
         /// How many runs.

@@ -38,7 +38,7 @@ pub fn trend(mut runs: Vec<Recorded>) -> Result<Trend, TrendError> {
     let mut left_out = Vec::new();
     let mut series = all(&values, &mut left_out);
     if series.is_empty() {
-        let why = left_out.iter().map(|reason| format!("; {reason}")).collect();
+        let why = left_out.join("; ");
         return Err(TrendError::NothingInCommon { runs: runs.len(), why });
     }
     let controls = series.iter().filter(|one| one.subject.is_control()).cloned().collect_vec();

@@ -45,7 +45,7 @@ fn evidence(evidence: Evidence) -> String {
 
 /// The same in short: a line for each run and proxy, with the largest step of them, newest first.
 pub(super) fn moments(trend: &Trend) -> Option<Table> {
-    let mut moments: BTreeMap<(Reverse<usize>, u32, &str), Vec<(&Series, &Step)>> = BTreeMap::new();
+    let mut moments: BTreeMap<_, Vec<(&Series, &Step)>> = BTreeMap::new();
     for series in &trend.series {
         let proxy = series.subject.proxy.as_str();
         for step in &series.steps {

@@ -6,6 +6,9 @@ use results::advise::LeftOut;
 
 use crate::cli::AdviseArgs;
 
+/// A proxy whose full sync takes longer than this many times that of the middle one is not measured
+/// unless it is named: the answer is to be there within minutes.
+const SLOW_TIMES: u64 = 5;
 /// The control.
 const CONTROL: &str = "none";
 
@@ -14,7 +17,7 @@ pub(super) fn proxies(args: &AdviseArgs) -> Vec<String> {
     let named = if !args.kube_proxies.is_empty() {
         Mode::ALL.map(|mode| format!("{PREFIX}{}", mode.as_str())).into()
     } else if args.proxies.is_empty() {
-        let usable = ours().filter(|backend| unfit(backend).is_none());
+        let usable = ours().filter(|backend| why_not(backend).is_none());
         usable.map(|backend| backend.name.to_owned()).collect()
     } else {
         args.proxies.clone()
@@ -27,13 +30,33 @@ pub(super) fn proxies(args: &AdviseArgs) -> Vec<String> {
 pub(super) fn left_out(args: &AdviseArgs) -> Vec<LeftOut> {
     let unnamed = ours().filter(|backend| args.proxies.iter().all(|name| name != backend.name));
     let left_out = unnamed.filter_map(|backend| {
-        Some(LeftOut { proxy: backend.name.to_owned(), reason: unfit(backend)?.to_owned() })
+        Some(LeftOut { proxy: backend.name.to_owned(), reason: why_not(backend)?.to_owned() })
     });
     left_out.collect()
 }
 
 fn ours() -> impl Iterator<Item = &'static Descriptor> {
     proxies::backends().filter(|backend| !backend.is_control() && backend.binary.is_none())
+}
+
+/// Why a backend is not measured, if it is not.
+fn why_not(backend: &Descriptor) -> Option<&'static str> {
+    let slow = "its syncs take long to measure; name it with --proxy";
+    unfit(backend).or_else(|| is_slow(backend).then_some(slow))
+}
+
+/// Whether its full syncs take far longer than those of others.
+fn is_slow(backend: &Descriptor) -> bool {
+    /// A size like that of many clusters.
+    const SERVICES: u64 = 1_000;
+    let full_sync = |backend: &Descriptor| {
+        let cost = (backend.cost)(SERVICES, SERVICES);
+        cost.sync + cost.per_1000_endpoints * SERVICES / 1_000
+    };
+    let mut all: Vec<u64> = ours().filter(|one| unfit(one).is_none()).map(full_sync).collect();
+    all.sort_unstable();
+    let middle = all.get(all.len() / 2).copied().unwrap_or(0);
+    full_sync(backend) > SLOW_TIMES * middle
 }
 
 /// Why a backend does not serve a node as kube-proxy does, if it does not.
