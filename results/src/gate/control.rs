@@ -59,7 +59,8 @@ fn judge(line: &mut Line, across: Option<Across>) {
     match proven {
         None if line.is_equal() => line.say(Verdict::Pass, "exactly equal"),
         _ if across.is_some_and(Across::moves_floor) => {
-            let reason = format!("none differs by {by}: lines are judged by what a proxy adds to it");
+            let reason =
+                format!("none differs by {by}: lines are judged by what a proxy adds to it");
             line.say(Verdict::Pass, reason);
         }
         None if is_shift => {
