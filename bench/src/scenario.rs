@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 use crate::imported::ImportedCluster;
+use crate::measure::batching::BatchingSettings;
 use crate::measure::churn::settings::ChurnSettings;
 use crate::measure::node::{IpvsSettings, NftablesSettings, SysctlValue};
 use crate::measure::path::PathSpec;
@@ -101,6 +102,9 @@ pub struct Scenario {
     /// How Changes and load come in the measure `churn`.
     #[serde(default, skip_serializing_if = "ChurnSettings::is_usual")]
     pub churn: ChurnSettings,
+    /// How Changes come in the measure `batching`.
+    #[serde(default, skip_serializing_if = "BatchingSettings::is_usual")]
+    pub batching: BatchingSettings,
     /// Slowdowns put in on purpose, to see whether the gate finds them.
     #[serde(default, skip_serializing_if = "Inject::is_none")]
     pub inject: Inject,

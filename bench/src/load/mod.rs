@@ -6,6 +6,7 @@
 //! them, so everything here runs wherever its caller has put it.
 
 mod bare;
+mod bulk;
 mod client;
 mod clock;
 mod http;
@@ -25,6 +26,7 @@ use lab::guest::mark;
 use results::Clock;
 
 pub use bare::BareClient;
+pub use bulk::{Sink, send};
 pub use client::{LoadClient, LoadError, Target, Timing};
 pub use clock::{ClockError, MeasureClock};
 pub use http::{HttpClient, HttpServer};

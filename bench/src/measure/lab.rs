@@ -188,14 +188,14 @@ impl BenchLab {
         })
     }
 
-    fn on_endpoint_hosts<T: Send>(
+    pub(super) fn on_endpoint_hosts<T: Send>(
         &self,
         start: impl Fn(&Self) -> anyhow::Result<T> + Sync,
     ) -> anyhow::Result<Vec<T>> {
         self.topology.endpoint_hosts().map(|host| host.namespace.enter(|| start(self))?).collect()
     }
 
-    fn any_address(&self) -> Vec<SocketAddr> {
+    pub(super) fn any_address(&self) -> Vec<SocketAddr> {
         let address: IpAddr = match self.path.family {
             Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
             Family::V6 => Ipv6Addr::UNSPECIFIED.into(),

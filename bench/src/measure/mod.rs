@@ -7,19 +7,23 @@
 mod account;
 mod append;
 mod baseline;
+pub mod batching;
 pub mod churn;
 mod connect;
+mod cost;
 pub mod dialable;
 mod http;
 mod kind;
 mod lab;
 mod memory;
+mod memory_kernel;
 pub mod node;
 pub mod path;
 mod restart;
 pub mod spec;
 mod standing;
 mod sync;
+mod throughput;
 pub mod vip_bind;
 mod vip_layout;
 mod walk;
@@ -53,6 +57,9 @@ pub fn of(measure: Measure) -> &'static Kind {
         Measure::Walk => &walk::WALK,
         Measure::Standing => &standing::STANDING,
         Measure::Churn => &churn::CHURN,
+        Measure::Throughput => &throughput::THROUGHPUT,
+        Measure::Cost => &cost::COST,
+        Measure::Batching => &batching::BATCHING,
     }
 }
 

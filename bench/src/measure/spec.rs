@@ -6,6 +6,7 @@ use generators::{Cluster, Position, SyntheticSpec};
 use results::{Labels, Metric, Outcome};
 use serde::{Deserialize, Serialize};
 
+use super::batching::BatchingSettings;
 use super::churn::settings::ChurnSettings;
 use super::node::NodeSettings;
 use super::path::PathSpec;
@@ -38,11 +39,17 @@ pub enum Measure {
     Standing,
     /// Load that keeps coming while Changes are programmed.
     Churn,
+    /// What comes through at most.
+    Throughput,
+    /// Memory, and what others wait for.
+    Cost,
+    /// Changes that wait for each other.
+    Batching,
 }
 
 impl Measure {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Sync,
         Self::Restart,
         Self::Connect,
@@ -54,6 +61,9 @@ impl Measure {
         Self::Walk,
         Self::Standing,
         Self::Churn,
+        Self::Throughput,
+        Self::Cost,
+        Self::Batching,
     ];
 
     /// Its name in labels and ids.
@@ -70,6 +80,9 @@ impl Measure {
             Self::Walk => "walk",
             Self::Standing => "standing",
             Self::Churn => "churn",
+            Self::Throughput => "throughput",
+            Self::Cost => "cost",
+            Self::Batching => "batching",
         }
     }
 }
@@ -164,6 +177,9 @@ pub struct CellSpec {
     /// How Changes and load come in the measure `churn`; nothing is written of the usual way.
     #[serde(default, skip_serializing_if = "ChurnSettings::is_usual")]
     pub churn: ChurnSettings,
+    /// How Changes come in the measure `batching`; nothing is written of the usual way.
+    #[serde(default, skip_serializing_if = "BatchingSettings::is_usual")]
+    pub batching: BatchingSettings,
 }
 
 impl CellSpec {

@@ -215,3 +215,85 @@ fn answered(label: &str, seen: &Seen, histories: &[History]) -> anyhow::Result<u
     }
     Ok(answered)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::load::open::ErrorKind;
+    use generators::{EndpointCount, Length, Stream, SyntheticSpec, generate, stream};
+
+    use super::*;
+
+    const STEP: Made = Made { submitted: 1_000, done: 2_000 };
+
+    /// The Clusters before and after one replaced Endpoint, and the Service whose it is.
+    fn replaced() -> (Vec<Cluster>, ServiceId) {
+        let endpoints = EndpointCount::Fixed(2);
+        let spec = SyntheticSpec { services: 3, endpoints, ..SyntheticSpec::default() };
+        let before = generate(&spec, 1).unwrap();
+        let length = Length { steps: 1, changes_per_step: 1 };
+        let steps = stream(&before, &spec, 1, Stream::RollingUpdate, length, |_| true).unwrap();
+        let id = steps[0][0].service_id();
+        let after = before.step(steps[0].clone()).unwrap().into_after();
+        (vec![before, after], id)
+    }
+
+    fn connection(sent: u64, took: u64, outcome: Result<Option<SocketAddr>, ErrorKind>) -> Ended {
+        Ended { target: 0, planned: sent, sent, ended: sent + took, outcome }
+    }
+
+    fn judged(journal: Vec<Ended>) -> anyhow::Result<Vec<Metric>> {
+        let (clusters, id) = replaced();
+        let targets = Targets {
+            dialled: vec![id],
+            addresses: Vec::new(),
+            changing: 1,
+            datagrams: Vec::new(),
+        };
+        let seen = Seen { started: 0, ended: 16_000, journal };
+        let mut report = Report::new(Clock::Wall);
+        report.add("scale", &seen, &targets, &clusters, &[STEP])?;
+        Ok(report.metrics)
+    }
+
+    fn values(metrics: &[Metric], kind: MetricKind) -> Vec<u64> {
+        let found = metrics.iter().find(|metric| metric.name == kind.name);
+        match found.map(|metric| &metric.data) {
+            Some(results::Distribution::Values { values }) => values.clone(),
+            other => panic!("{}: {other:?}", kind.name),
+        }
+    }
+
+    #[test]
+    fn connections_to_what_goes_and_to_what_comes_are_told_apart() {
+        let (clusters, id) = replaced();
+        let [before, after] = [0, 1].map(|at| endpoints_of(&clusters[at], &id));
+        let old = *before.iter().find(|one| !after.contains(one)).unwrap();
+        let new = *after.iter().find(|one| !before.contains(one)).unwrap();
+        let stays = *before.iter().find(|one| after.contains(one)).unwrap();
+        let answered = [(500, old), (1_400, old), (1_600, new), (1_700, stays), (2_300, old)];
+        let mut journal: Vec<Ended> =
+            answered.map(|(sent, who)| connection(sent, 100, Ok(Some(who)))).into();
+        journal.push(connection(9_000, STALL_NS, Ok(Some(new))));
+        journal.push(connection(9_500, 70, Err(ErrorKind::Refused)));
+        let metrics = judged(journal).unwrap();
+        assert_eq!(values(&metrics, metrics::CHURN_LAST_OLD), [1_300]);
+        assert_eq!(values(&metrics, metrics::CHURN_FIRST_NEW), [600]);
+        assert_eq!(values(&metrics, metrics::CHURN_LATE_TO_OLD), [1]);
+        assert_eq!(values(&metrics, metrics::CHURN_SYNC), [1_000]);
+        assert_eq!(values(&metrics, metrics::LOAD_FAILED), [1]);
+        assert_eq!(values(&metrics, metrics::LOAD_STALLED), [1]);
+        assert_eq!(values(&metrics, metrics::LOAD_TOTAL).len(), 6, "those that were answered");
+        let worst = values(&metrics, metrics::LOAD_WORST);
+        assert_eq!((worst[0], worst[3], worst[9]), (100, 0, STALL_NS));
+    }
+
+    #[test]
+    fn nobody_may_answer_who_never_was_an_endpoint() {
+        let stranger = "192.0.2.1:80".parse().unwrap();
+        let error = judged(vec![connection(5, 5, Ok(Some(stranger)))]).unwrap_err().to_string();
+        assert!(error.contains("192.0.2.1:80, which never was an Endpoint"), "{error}");
+        let metrics = judged(vec![connection(5, 5, Err(ErrorKind::TimedOut))]).unwrap();
+        assert!(metrics.iter().all(|metric| metric.name != metrics::LOAD_TOTAL.name));
+        assert_eq!(values(&metrics, metrics::CHURN_LAST_OLD), [0], "nobody went there");
+    }
+}
