@@ -42,7 +42,7 @@ fn each_verdict_has_its_exit_code() {
     let pair = ["--base-kernel", "6.12", "--new-kernel", "6.18"];
     let (code, said, _) = gate(&[&[kernels, "--across", "kernel"], &pair[..]].concat());
     assert!(code == 2 && said.contains("iptables-nft connect"), "{said}");
-    assert!(said.contains("the floor differs by +6.7%"), "{said}");
+    assert!(said.contains("none differs by +6.7%"), "{said}");
     let (code, said, _) = gate(&[&[kernels], &pair[..]].concat());
     assert!(code == 4 && said.contains("--across names one thing"), "{said}");
     let (code, _, said) = gate(&[quick, quick, "--threshold", "connect"]);
@@ -61,10 +61,10 @@ fn recorded_runs_have_the_verdict_that_is_known_of_them() {
         (code, said)
     };
     let (code, said) = judged(&exact, "same-1", "same-21", &[]);
-    assert!(code == 0 && said.contains("none is equal to the digit"), "{said}");
+    assert!(code == 0 && said.contains("none is exactly equal"), "{said}");
     let (code, said) = judged(&exact, "same-1", "rules-1", &["--across", "injection"]);
     assert!(code == 2 && said.contains("iptables-legacy connect first, 100 Services"), "{said}");
-    assert!(said.contains("none is equal to the digit"), "only what was slowed down moved: {said}");
+    assert!(said.contains("none is exactly equal"), "only what was slowed down moved: {said}");
     let (code, said) = judged(&exact, "same-1", "rules-1", &[]);
     assert!(code == 4 && said.contains("scenario.inject.rules_per_chain"), "{said}");
     let delayed = ["--across", "injection"];

@@ -23,7 +23,8 @@ A limit is a time, a number of instructions such as 600M on the instructions clo
 `1.5x none`, relative to a connection without a proxy.
 
 What is measured: new connections, a full sync and Changes at a quarter, half and all of the
-Services. It goes into the folder (-o); the same command goes on where an earlier one was interrupted.
+Services. It goes into the folder (-o); the same command goes on where an earlier one was
+interrupted.
 Where only instructions can be measured, a budget in time is an estimate, and the answer says so.";
 
 /// `vipbench advise`.

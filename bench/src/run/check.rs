@@ -140,6 +140,8 @@ fn apply(scenario: &mut Scenario, overrides: Overrides) {
     if cluster_file.is_some() {
         scenario.cluster_file = cluster_file;
         scenario.services.clear();
+        // Sizes that a measure is kept to are the scenario's, and no other Cluster has them.
+        scenario.only.values_mut().for_each(|only| only.services = None);
     }
     for (kept, given) in [(&mut scenario.proxies, proxies), (&mut scenario.kernels, kernels)] {
         if !given.is_empty() {

@@ -189,6 +189,9 @@ fn node(scenario: &Scenario, proxy: &Descriptor) -> NodeSettings {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
+    use generators::{SyntheticSpec, generate, to_json};
     use results::{Clock, Place};
 
     use super::*;
@@ -329,6 +332,22 @@ mod tests {
         let plan = validated(scenario(text), Overrides::default()).unwrap();
         let error = expand(&plan, GUEST, &["6.1".into()]).unwrap_err().to_string();
         assert!(error.contains("no Service of TCP has the frontend external-ip"), "{error}");
+    }
+
+    #[test]
+    fn an_imported_cluster_is_measured_whole_whatever_sizes_a_measure_is_kept_to() {
+        let spec = SyntheticSpec { services: 5, ..SyntheticSpec::default() };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        to_json(&generate(&spec, 1).unwrap(), File::create(file.path()).unwrap()).unwrap();
+        let text = "name = 'x'\nservices = [100, 1000]\nproxies = ['ipvs']\n\
+                    measures = ['sync', 'connect']\n[only.sync]\nservices = [100]";
+        let cluster_file = Some(file.path().to_owned());
+        let overrides = Overrides { cluster_file, ..Overrides::default() };
+        let plan = validated(scenario(text), overrides).unwrap();
+        let cells = expand(&plan, GUEST, &["6.1".into()]).unwrap();
+        let measured: Vec<_> =
+            cells.iter().map(|cell| (cell.labels.measure.as_str(), cell.labels.services)).collect();
+        assert_eq!(measured, [("sync", 5), ("connect", 5)]);
     }
 
     #[test]

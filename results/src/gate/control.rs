@@ -40,7 +40,7 @@ pub(super) fn controls(comparison: &Comparison, options: &Options) -> Vec<Line> 
     lines
 }
 
-/// Judges a line of the control anew. It is equal to the digit, unless something around it is meant
+/// Judges a line of the control anew. It is exactly equal, unless something around it is meant
 /// to differ, which shifts it by a hair, or it is meant to differ itself.
 fn judge(line: &mut Line, across: Option<Across>) {
     let proven = match line.evidence {
@@ -57,9 +57,10 @@ fn judge(line: &mut Line, across: Option<Across>) {
     let by = line.effect.map_or("from 0".to_owned(), share);
     let is_shift = across.is_some() && line.effect.is_some_and(|effect| effect.abs() <= SHIFT);
     match proven {
-        None if line.is_equal() => line.say(Verdict::Pass, "equal to the digit"),
+        None if line.is_equal() => line.say(Verdict::Pass, "exactly equal"),
         _ if across.is_some_and(Across::moves_floor) => {
-            let reason = format!("the floor differs by {by}: lines are judged net of it");
+            let reason =
+                format!("none differs by {by}: lines are judged by what a proxy adds to it");
             line.say(Verdict::Pass, reason);
         }
         None if is_shift => {
@@ -137,7 +138,7 @@ pub(super) fn uneven(comparison: &Comparison) -> Vec<String> {
         };
         let width = Spread::of(values)?.relative_width().filter(|width| *width > tolerance)?;
         Some(format!(
-            "the floor of {side} (none {metric}, kernel {kernel}{seed}) is not flat over Services and positions: it spreads by {}, and {} is tolerated",
+            "none of {side} ({metric}, kernel {kernel}{seed}) is not flat over Services and positions: it spreads by {}, and {} is tolerated",
             plain_share(width),
             plain_share(tolerance)
         ))

@@ -23,7 +23,7 @@ pub(super) fn judge(line: &mut Line) {
         Some(spread) if spread.max < 0.0 && spread.min < -threshold => {
             line.say_better(format!("{} is an improvement in every seed", share(spread.min)));
         }
-        _ if line.is_equal() => line.say(Verdict::Pass, "equal to the digit"),
+        _ if line.is_equal() => line.say(Verdict::Pass, "exactly equal"),
         Some(_) => line.say(Verdict::Pass, format!("within the threshold of {declared}")),
         None => line.say(Verdict::Pass, "not more than before"),
     }

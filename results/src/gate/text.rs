@@ -147,7 +147,7 @@ fn method(gate: &Gate) -> Option<String> {
         return None;
     }
     Some(if any(|line| line.judged == Judged::Net) {
-        "connect and request are judged by what the proxy adds to none, as a share of the whole base: the floor is meant to differ.".to_owned()
+        "connect and request are judged by what the proxy adds to none, as a share of the whole base: none itself is meant to differ.".to_owned()
     } else if any(|line| line.subject.clock == Clock::Wall) {
         format!(
             "Wall clock: the replicates are the seeds, tested as one family of lines (permutation of pairs, Holm, 5%), connect and request relative to none of the same seed; intervals by bootstrap over the replicates, random seed {}.",
@@ -173,7 +173,7 @@ fn control(gate: &Gate) -> String {
             worst.reason
         ),
         _ if gate.controls.iter().all(Line::is_equal) => {
-            format!("Control: none is equal to the digit in {all}.")
+            format!("Control: none is exactly equal in {all}.")
         }
         (Some(line), []) => format!(
             "Control: none, the largest change of {all}: {} by {}: {}.",
