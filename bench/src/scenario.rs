@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 use crate::imported::ImportedCluster;
+use crate::measure::churn::settings::ChurnSettings;
 use crate::measure::node::{IpvsSettings, NftablesSettings, SysctlValue};
 use crate::measure::path::PathSpec;
 use crate::measure::spec::{Inject, LoadSpec, Measure};
@@ -97,6 +98,9 @@ pub struct Scenario {
     /// Other measures know the usual way alone, which is what stands here where nothing does.
     #[serde(default = "usual_path", skip_serializing_if = "is_usual_path")]
     pub paths: Vec<PathSpec>,
+    /// How Changes and load come in the measure `churn`.
+    #[serde(default, skip_serializing_if = "ChurnSettings::is_usual")]
+    pub churn: ChurnSettings,
     /// Slowdowns put in on purpose, to see whether the gate finds them.
     #[serde(default, skip_serializing_if = "Inject::is_none")]
     pub inject: Inject,

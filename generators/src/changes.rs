@@ -319,7 +319,8 @@ fn removals(
     Ok(removed.map(Change::ServiceRemoved).collect())
 }
 
-fn unused_endpoints(
+/// Addresses for Endpoints that nobody has.
+pub(crate) fn unused_endpoints(
     cluster: &Cluster,
     spec: &SyntheticSpec,
     family: Family,

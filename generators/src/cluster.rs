@@ -36,6 +36,13 @@ pub enum Change {
         /// The Endpoint that comes.
         new: Endpoint,
     },
+    /// A Service has these Endpoints from now on: more, fewer, or others.
+    EndpointsSet {
+        /// The Service whose Endpoints change.
+        service: ServiceId,
+        /// All of its Endpoints.
+        endpoints: Vec<Endpoint>,
+    },
     /// A Service appears (at the end of the Cluster).
     ServiceAdded(Service),
     /// A Service disappears.
@@ -50,7 +57,7 @@ impl Change {
                 ServiceId { name: service.clone(), family: old.family() }
             }
             Self::ServiceAdded(service) => service.id(),
-            Self::ServiceRemoved(id) => id.clone(),
+            Self::EndpointsSet { service: id, .. } | Self::ServiceRemoved(id) => id.clone(),
         }
     }
 
@@ -59,7 +66,7 @@ impl Change {
         match self {
             Self::EndpointReplaced { old, .. } => old.family(),
             Self::ServiceAdded(service) => service.family(),
-            Self::ServiceRemoved(id) => id.family,
+            Self::EndpointsSet { service: id, .. } | Self::ServiceRemoved(id) => id.family,
         }
     }
 }
@@ -157,6 +164,11 @@ impl Cluster {
             Change::EndpointReplaced { old, new, .. } => {
                 if let Some(slot) = services.get_mut(position?) {
                     *slot = slot.with_endpoint_replaced(*old, *new)?;
+                }
+            }
+            Change::EndpointsSet { endpoints, .. } => {
+                if let Some(slot) = services.get_mut(position?) {
+                    *slot = slot.with_endpoints(endpoints.clone())?;
                 }
             }
             Change::ServiceAdded(service) => {

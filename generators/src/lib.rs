@@ -62,6 +62,7 @@ mod selection;
 mod service;
 mod service_name;
 mod spec;
+mod streams;
 mod synthetic;
 mod unused;
 
@@ -93,4 +94,5 @@ pub use spec::{
     EndpointCount, Families, MAX_ENDPOINTS_PER_SERVICE, MAX_SERVICES, Protocols, SpecErrors,
     SyntheticSpec,
 };
+pub use streams::{Length, Stream, stream};
 pub use synthetic::{GenerateError, generate};

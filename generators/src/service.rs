@@ -120,6 +120,14 @@ impl Service {
             ClusterError::NotThere(format!("Service {} has no endpoint {old}", self.id()))
         })?;
         *slot = new;
+        self.with_endpoints(endpoints)
+    }
+
+    /// The same Service with these Endpoints.
+    ///
+    /// # Errors
+    /// What [`Service::new`] says of them.
+    pub fn with_endpoints(&self, endpoints: Vec<Endpoint>) -> Result<Self, ClusterError> {
         let endpoints = checked_endpoints(&self.name, self.family(), endpoints)?;
         Ok(Self { endpoints, ..self.clone() })
     }

@@ -205,6 +205,57 @@ table! {
     /// What of its heap is in use then.
     MEMORY_HEAP: AMOUNT("memory.heap", "Heap of kube-proxy's process"),
         counts: Counts::Bytes, allowed: None;
+    /// A connection of a load that keeps coming, from its planned start to its end; label is the
+    /// phase.
+    LOAD_TOTAL: ASIDE("load.total", "Connections under load, from their planned start to their end"),
+        usual_label: "quiet", uses: &[Budget, OwnTable];
+    /// How late the client began connections.
+    LOAD_LATENESS: ASIDE("load.lateness", "How late the client began connections"),
+        counts: Counts::Spent, usual_label: "quiet", uses: &[OwnTable];
+    /// Connections that came to nothing.
+    LOAD_FAILED: ASIDE("load.failed", "Connections that came to nothing"),
+        counts: Counts::Number, usual_label: "quiet", uses: &[Budget, OwnTable];
+    /// Connections of a second or longer.
+    LOAD_STALLED: ASIDE("load.stalled", "Connections of a second or longer"),
+        counts: Counts::Number, usual_label: "quiet", uses: &[Budget, OwnTable];
+    /// The median connection of each sixteenth of a phase, in their order.
+    LOAD_MIDDLE: ASIDE("load.middle", "Median connection by time"), uses: &[OwnTable];
+    /// The slowest connection of each sixteenth of a phase, in their order.
+    LOAD_WORST: ASIDE("load.worst", "Slowest connection by time"), uses: &[OwnTable];
+    /// When each Step was handed over, after the start of its phase.
+    CHURN_BEGAN: ASIDE("churn.began", "When a Step was handed over"),
+        counts: Counts::Spent, uses: &[OwnTable];
+    /// From a Step handed over until its sync had ended, while load comes.
+    CHURN_SYNC: ASIDE("churn.sync", "Sync of a Step under load"),
+        usual_label: "rolling_update", uses: &[Budget, OwnTable];
+    /// From a Step handed over until the last connection began that went to a removed Endpoint; 0
+    /// where none did.
+    CHURN_LAST_OLD: ASIDE("churn.last_old", "Until the last connection to a removed Endpoint"),
+        usual_label: "rolling_update", uses: &[Budget, OwnTable];
+    /// From a Step handed over until the first connection began that went to an added Endpoint.
+    CHURN_FIRST_NEW: ASIDE("churn.first_new", "Until the first connection to an added Endpoint"),
+        usual_label: "rolling_update", uses: &[Budget, OwnTable];
+    /// Connections that began after a sync had ended and went to an Endpoint that it removed.
+    CHURN_LATE_TO_OLD: ASIDE("churn.late_to_old", "Connections to removed Endpoints after the sync"),
+        counts: Counts::Number, usual_label: "rolling_update", uses: &[Budget, OwnTable];
+    /// Connections kept open that a phase broke.
+    CHURN_BROKEN: ASIDE("churn.broken", "Open connections that broke"),
+        counts: Counts::Number, usual_label: "rolling_update", uses: &[Budget, OwnTable];
+    /// Flows of UDP that nobody answers after a phase, or a removed Endpoint.
+    CHURN_STUCK: ASIDE("churn.stuck", "Flows of UDP that are stuck"),
+        counts: Counts::Number, usual_label: "rolling_update", uses: &[Budget, OwnTable];
+    /// How long a phase was.
+    CHURN_LENGTH: ASIDE("churn.length", "Length of a phase"),
+        counts: Counts::Spent, usual_label: "quiet", uses: &[OwnTable];
+    /// A new connection, when as many come as can.
+    THROUGHPUT_CONNECTION: ASIDE("throughput.connection", "A new connection, when as many come as can"),
+        usual_label: "last", uses: &[Budget, OwnTable];
+    /// A request on an open connection, when as many come as can.
+    THROUGHPUT_REQUEST: ASIDE("throughput.request", "A request on an open connection, when as many come as can"),
+        usual_label: "last", uses: &[Budget, OwnTable];
+    /// A mebibyte through one connection.
+    THROUGHPUT_BULK: ASIDE("throughput.bulk", "A MiB through one connection"),
+        usual_label: "last", uses: &[Budget, OwnTable];
     /// Making every VIP local, label is the strategy.
     VIP_BIND: ASIDE("vip_bind", "Making all VIPs local"),
         usual_label: "dummy", allowed: Some(LAYOUT_MOVES), uses: &[Budget, OwnTable];

@@ -2,6 +2,7 @@
 //! and what comes from `findings`, `kernels`, `tables` and `plots`.
 
 mod answer;
+mod churn;
 mod first;
 mod page;
 mod plots;

@@ -66,8 +66,8 @@ pub struct RunArgs {
     /// scenario's)
     #[arg(long = "kernel", value_name = "SPEC")]
     pub kernels: Vec<String>,
-    /// Proxy to run (repeatable; replaces the scenario's)
-    #[arg(long = "proxy", value_name = "NAME")]
+    /// Proxies to run, such as `none,ipvs` (repeatable; replaces the scenario's)
+    #[arg(long = "proxy", value_name = "NAME", value_delimiter = ',')]
     pub proxies: Vec<String>,
     /// A kube-proxy to run as a proxy, in modes iptables and nftables unless proxies are named,
     /// such as `kube-proxy-ipvs` (repeatable, one a version; replaces the scenario's)

@@ -177,6 +177,7 @@ fn plan(args: &LoadArgs, question: Question) -> anyhow::Result<Plan> {
         workers: args.workers,
         cores: args.cores.clone(),
         spins: !args.sleep,
+        journal_max: 0,
         seed: args.seed,
     })
 }

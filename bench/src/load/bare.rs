@@ -213,7 +213,7 @@ mod tests {
     fn ipv6_is_dialled_answered_and_verified_alike() {
         let (server, address) = serve("[::1]:0");
         let target = Target { vip: address, allowed: &[address] };
-        let mut sources = Sources::of(address.ip(), SOURCE_PORTS).unwrap();
+        let mut sources = Sources::within(address.ip().into(), SOURCE_PORTS).unwrap();
         let timing = client(TIMEOUT).connection(&mut sources, &target).unwrap();
         assert!(timing.connect > 0 && timing.request > 0 && timing.close > 0);
         let other = Target { vip: address, allowed: &["[::1]:1".parse().unwrap()] };

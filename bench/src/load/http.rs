@@ -297,7 +297,7 @@ mod tests {
     fn ipv6_is_dialled_answered_and_verified_alike() {
         let (server, address) = serve("[::1]:0");
         let target = Target { vip: address, allowed: &[address] };
-        let mut sources = Sources::of(address.ip(), SOURCE_PORTS).unwrap();
+        let mut sources = Sources::within(address.ip().into(), SOURCE_PORTS).unwrap();
         client(TIMEOUT).connection(&mut sources, &target).unwrap();
         assert_eq!(server.stop().unwrap(), 1);
     }

@@ -6,9 +6,11 @@
 //! them, so everything here runs wherever its caller has put it.
 
 mod bare;
+mod bulk;
 mod client;
 mod clock;
 mod http;
+mod kept;
 pub mod open;
 mod priority;
 pub mod region;
@@ -24,9 +26,11 @@ use lab::guest::mark;
 use results::Clock;
 
 pub use bare::BareClient;
+pub use bulk::{Sink, send};
 pub use client::{LoadClient, LoadError, Target, Timing};
 pub use clock::{ClockError, MeasureClock};
 pub use http::{HttpClient, HttpServer};
+pub use kept::Kept;
 pub use priority::Priority;
 pub use sample::Sample;
 pub use server::{BareServer, ServerError, listen};

@@ -65,12 +65,15 @@ impl Sources {
         Self::from(after(prefix.network(), 1), addresses, prefix, ports)
     }
 
-    /// One address with all `ports`.
+    /// The same; of a prefix that is one address, that one.
     ///
     /// # Errors
     /// [`SourceError::Empty`].
-    pub fn of(address: IpAddr, ports: RangeInclusive<u16>) -> Result<Self, SourceError> {
-        Self::from(address, 1, address.into(), ports)
+    pub fn within(prefix: IpNet, ports: RangeInclusive<u16>) -> Result<Self, SourceError> {
+        if prefix.prefix_len() < prefix.max_prefix_len() {
+            return Self::new(prefix, ports);
+        }
+        Self::from(prefix.addr(), 1, prefix, ports)
     }
 
     fn from(
@@ -150,7 +153,7 @@ mod tests {
             taken,
             ["[fd00::1]:10000", "[fd00::2]:10000", "[fd00::1]:10001", "[fd00::2]:10001"]
         );
-        let mut one = Sources::of("172.31.0.1".parse().unwrap(), 10_000..=10_001).unwrap();
+        let mut one = Sources::within("172.31.0.1/32".parse().unwrap(), 10_000..=10_001).unwrap();
         assert_eq!(one.take().unwrap().to_string(), "172.31.0.1:10000");
         assert_eq!(one.take().unwrap().to_string(), "172.31.0.1:10001");
         assert!(one.take().is_err());

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use generators::{Cluster, Family, Position, Service, SplitMix64, SyntheticSpec};
-use lab::Ipv4Net;
 use lab::topology::{Graph, Member, Source, Star, Topology, TopologyError};
+use lab::{IpNet, Ipv4Net};
 use linux::netns::Namespace;
 use proxies::{Backend, Descriptor, NftablesOptions, Options};
 use results::Clock;
@@ -169,10 +169,15 @@ impl BenchLab {
 
     /// Bare servers on every endpoint host; they stop when they drop.
     pub(super) fn bare_servers(&self) -> anyhow::Result<Vec<BareServer>> {
+        self.bare_servers_at(self.priority())
+    }
+
+    /// The same with a priority, for measures that time whole connections.
+    pub(super) fn bare_servers_at(&self, priority: Priority) -> anyhow::Result<Vec<BareServer>> {
         let delay = Duration::from_nanos(self.inject.answer_delay_ns);
         self.on_endpoint_hosts(|lab| {
             let listeners = listen(&lab.any_address())?;
-            Ok(BareServer::start_slowed(listeners, lab.priority(), delay)?)
+            Ok(BareServer::start_slowed(listeners, priority, delay)?)
         })
     }
 
@@ -183,14 +188,14 @@ impl BenchLab {
         })
     }
 
-    fn on_endpoint_hosts<T: Send>(
+    pub(super) fn on_endpoint_hosts<T: Send>(
         &self,
         start: impl Fn(&Self) -> anyhow::Result<T> + Sync,
     ) -> anyhow::Result<Vec<T>> {
         self.topology.endpoint_hosts().map(|host| host.namespace.enter(|| start(self))?).collect()
     }
 
-    fn any_address(&self) -> Vec<SocketAddr> {
+    pub(super) fn any_address(&self) -> Vec<SocketAddr> {
         let address: IpAddr = match self.path.family {
             Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
             Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
@@ -214,14 +219,20 @@ impl BenchLab {
         })?
     }
 
-    /// Source addresses for one cell: all that the dialling host has beside its own, or that one.
+    /// Source addresses for one cell, each used once.
     pub(super) fn sources(&self) -> anyhow::Result<Sources> {
+        Ok(Sources::within(self.source_addresses()?, SOURCE_PORTS)?)
+    }
+
+    /// Where clients dial from: all addresses that the dialling host has beside its own, or that
+    /// one.
+    pub(super) fn source_addresses(&self) -> anyhow::Result<IpNet> {
         let host = self.dialler()?;
         let mut ranges = host.ranges.iter().copied();
-        Ok(match ranges.find(|range| Family::of(range.addr()) == self.path.family) {
-            Some(range) => Sources::new(range, SOURCE_PORTS)?,
-            None => Sources::of(own(host, self.path.family)?, SOURCE_PORTS)?,
-        })
+        match ranges.find(|range| Family::of(range.addr()) == self.path.family) {
+            Some(range) => Ok(range),
+            None => Ok(own(host, self.path.family)?.into()),
+        }
     }
 
     /// How a client reaches a Service: at the path's frontend, or without a proxy at its first

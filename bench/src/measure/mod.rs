@@ -7,6 +7,7 @@
 mod account;
 mod append;
 mod baseline;
+pub mod churn;
 mod connect;
 pub mod dialable;
 mod http;
@@ -19,6 +20,7 @@ mod restart;
 pub mod spec;
 mod standing;
 mod sync;
+mod throughput;
 pub mod vip_bind;
 mod vip_layout;
 mod walk;
@@ -51,6 +53,8 @@ pub fn of(measure: Measure) -> &'static Kind {
         Measure::Append => &append::APPEND,
         Measure::Walk => &walk::WALK,
         Measure::Standing => &standing::STANDING,
+        Measure::Churn => &churn::CHURN,
+        Measure::Throughput => &throughput::THROUGHPUT,
     }
 }
 

@@ -6,6 +6,7 @@ use generators::{Cluster, Position, SyntheticSpec};
 use results::{Labels, Metric, Outcome};
 use serde::{Deserialize, Serialize};
 
+use super::churn::settings::ChurnSettings;
 use super::node::NodeSettings;
 use super::path::PathSpec;
 use crate::kube_proxy::KubeProxyFile;
@@ -35,11 +36,15 @@ pub enum Measure {
     Walk,
     /// What the node does while nobody asks anything of it.
     Standing,
+    /// Load that keeps coming while Changes are programmed.
+    Churn,
+    /// What comes through at most.
+    Throughput,
 }
 
 impl Measure {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Sync,
         Self::Restart,
         Self::Connect,
@@ -50,6 +55,8 @@ impl Measure {
         Self::Append,
         Self::Walk,
         Self::Standing,
+        Self::Churn,
+        Self::Throughput,
     ];
 
     /// Its name in labels and ids.
@@ -65,6 +72,8 @@ impl Measure {
             Self::Append => "append",
             Self::Walk => "walk",
             Self::Standing => "standing",
+            Self::Churn => "churn",
+            Self::Throughput => "throughput",
         }
     }
 }
@@ -156,6 +165,9 @@ pub struct CellSpec {
     /// How connections get to a Service; nothing is written of the usual way.
     #[serde(default, skip_serializing_if = "PathSpec::is_usual")]
     pub path: PathSpec,
+    /// How Changes and load come in the measure `churn`; nothing is written of the usual way.
+    #[serde(default, skip_serializing_if = "ChurnSettings::is_usual")]
+    pub churn: ChurnSettings,
 }
 
 impl CellSpec {

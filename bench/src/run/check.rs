@@ -97,6 +97,7 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     }
     topology_of(&scenario.cluster).validate().context("[cluster] does not fit into the lab")?;
     check_load(&scenario)?;
+    scenario.churn.check()?;
     scenario.ipvs.check()?;
     check_binding(&scenario)?;
     check_sysctls(&scenario.sysctl)?;

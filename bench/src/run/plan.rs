@@ -13,6 +13,7 @@ use results::Labels;
 use super::check::parse_proxy;
 use crate::kube_proxy::KubeProxyFile;
 use crate::measure;
+use crate::measure::churn::settings::ChurnSettings;
 use crate::measure::node::{IpvsSettings, NftablesSettings, NodeSettings};
 use crate::measure::path::PathSpec;
 use crate::measure::spec::{CellSpec, Inject, Measure};
@@ -121,6 +122,7 @@ impl<'a> OfSeed<'a> {
             node: node(self.scenario, backend),
             kube_proxy: KubeProxyFile::of(backend, setting.place),
             path,
+            churn: churn(self.scenario, measure),
         }
     }
 }
@@ -170,6 +172,11 @@ fn inject(scenario: &Scenario, measure: Measure, proxy: &Descriptor) -> Inject {
     let has_chains = proxy.slow_down.is_some();
     let rules_per_chain = if has_chains { scenario.inject.rules_per_chain } else { 0 };
     Inject { rules_per_chain, ..scenario.inject }
+}
+
+/// Other cells need no settings of it, and keep their digits.
+fn churn(scenario: &Scenario, measure: Measure) -> ChurnSettings {
+    if measure == Measure::Churn { scenario.churn.clone() } else { ChurnSettings::default() }
 }
 
 /// What a cell sets on its node.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use generators::{Change, Cluster, Family, Service, ServiceName};
+use generators::{Change, Cluster, ClusterError, Family, Service, ServiceName};
 
 use super::layout::{Layout, served};
 use super::objects::{LabelledObject, NodeObject};
@@ -74,9 +74,11 @@ impl ProgrammedState {
             let after = match (change, &before) {
                 (Change::EndpointReplaced { old, new, .. }, Some(placed)) => {
                     let after = placed.with_endpoint_replaced(*old, *new);
-                    let after = after.map_err(|error| contradiction(name, &error.to_string()))?;
-                    draft.change_servers(placed, &after)?;
-                    Some(after)
+                    Some(served_by(&mut draft, placed, after)?)
+                }
+                (Change::EndpointsSet { endpoints, .. }, Some(placed)) => {
+                    let after = placed.with_endpoints(endpoints.clone());
+                    Some(served_by(&mut draft, placed, after)?)
                 }
                 (Change::ServiceAdded(service), None) => {
                     let targets = service.targets();
@@ -165,6 +167,17 @@ impl ProgrammedState {
             layout.objects(placed, |object| step(object, false));
         }
     }
+}
+
+/// A Service whose real servers are changed to those of `after`.
+fn served_by(
+    draft: &mut Draft<'_>,
+    placed: &Service,
+    after: Result<Service, ClusterError>,
+) -> Result<Service, ProxyError> {
+    let after = after.map_err(|error| contradiction(placed.name(), &error.to_string()))?;
+    draft.change_servers(placed, &after)?;
+    Ok(after)
 }
 
 fn contradiction(name: &ServiceName, what: &str) -> ProxyError {

@@ -66,7 +66,7 @@ fn cluster() -> Cluster {
 }
 
 /// A Change of each kind, to be applied one after the other.
-fn changes() -> [Change; 4] {
+fn changes() -> [Change; 5] {
     let name = |text: &str| text.parse().expect("a name");
     let endpoint = |text: &str| text.parse::<SocketAddr>().expect("ip:port").into();
     [
@@ -79,6 +79,10 @@ fn changes() -> [Change; 4] {
             service: name("ns3/svc3:p80"),
             old: endpoint("10.180.0.3:80"),
             new: endpoint("10.180.0.33:80"),
+        },
+        Change::EndpointsSet {
+            service: "ns5/dns:udp".parse().expect("a name"),
+            endpoints: ["10.180.1.1:53", "10.180.1.30:53"].map(endpoint).into(),
         },
         Change::ServiceAdded(golden::service("ns7/new:p80", "172.30.0.47", &["10.180.0.7:80"])),
         Change::ServiceRemoved("ns4/svc4:p80".parse().expect("a name")),

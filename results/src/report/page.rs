@@ -4,8 +4,8 @@ use std::path::Path;
 
 use itertools::Itertools as _;
 
-use super::tables::{cells, connect, costs, layout, notes, paths, renditions};
-use super::{ReportError, first, plots};
+use super::tables::{cells, connect, costs, layout, notes, paths, renditions, throughput};
+use super::{ReportError, churn, first, plots};
 use crate::compare::brief;
 use crate::document::{Block, Document};
 use crate::findings::{self, Findings};
@@ -209,10 +209,12 @@ fn parts(group: &Group<'_>, shown: &str) -> Result<Vec<Block>, ReportError> {
         part("New connections", of_connections, connections.collect(), connect::phases(group)),
         part("Layout of the VIPs", Vec::new(), some(layouts), Vec::new()),
         part("Programming the kernel", of_syncs, some(syncs), of_parts),
+        part("Throughput", Vec::new(), some([throughput::throughput(group), None]), Vec::new()),
         part("An idle node", Vec::new(), idle, Vec::new()),
         part("kube-proxy beside ours", Vec::new(), renditions::renditions(group), Vec::new()),
     ]
     .concat();
+    blocks.extend(churn::blocks(group)?);
     // What else there is may be all there is.
     let (control, others) = (some([control, None]), some([others, None]));
     let (shown, folded) = if blocks.is_empty() {

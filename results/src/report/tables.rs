@@ -8,3 +8,4 @@ pub(super) mod layout;
 pub(super) mod notes;
 pub(super) mod paths;
 pub(super) mod renditions;
+pub(super) mod throughput;

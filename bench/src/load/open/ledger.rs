@@ -15,6 +15,7 @@ use hdrhistogram::CreationError;
 use rustix::event::Timespec;
 
 use super::arrivals::Schedule;
+use super::journal::{Ended, Journal};
 use super::plan::{Pace, Plan};
 use super::tally::{ErrorKind, Slice, Tally, count};
 use crate::load::MeasureClock;
@@ -30,8 +31,15 @@ pub(super) struct Interval {
     /// Which worker.
     pub worker: usize,
     pub slice: Box<Slice>,
-    /// All that the worker counted, with its last interval.
-    pub whole: Option<Box<Tally>>,
+    /// With its last interval.
+    pub whole: Option<Whole>,
+}
+
+/// All that a worker counted.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub tally: Box<Tally>,
+    pub journal: Vec<Ended>,
 }
 
 /// Who adds up what workers hand over.
@@ -76,6 +84,7 @@ pub(super) struct Ledger {
     counted_until: u64,
     pub tally: Box<Tally>,
     slice: Box<Slice>,
+    journal: Journal,
     desk: Desk,
     interval_ns: u64,
     interval: u64,
@@ -86,15 +95,17 @@ pub(super) struct Ledger {
 pub(super) struct Empty {
     pub tally: Box<Tally>,
     pub slice: Box<Slice>,
+    pub journal: Journal,
 }
 
 impl Empty {
-    /// Nothing is counted yet.
+    /// Nothing is counted yet; with room for so many entries.
     ///
     /// # Errors
     /// No memory for it.
-    pub(super) fn new() -> Result<Self, CreationError> {
-        Ok(Self { tally: Box::new(Tally::new()?), slice: Box::new(Slice::new()?) })
+    pub(super) fn new(journal_max: usize) -> Result<Self, CreationError> {
+        let journal = Journal::new(journal_max);
+        Ok(Self { tally: Box::new(Tally::new()?), slice: Box::new(Slice::new()?), journal })
     }
 }
 
@@ -136,6 +147,7 @@ impl Ledger {
             counted_until: started,
             tally: counts.tally,
             slice: counts.slice,
+            journal: counts.journal,
             desk,
             interval_ns,
             interval: 0,
@@ -249,6 +261,11 @@ impl Ledger {
         count(&mut self.slice.errors, kind);
     }
 
+    /// Keeps what became of a connection.
+    pub(super) fn write(&mut self, entry: Ended) {
+        self.journal.write(entry);
+    }
+
     fn count_open(&mut self, now: u64) {
         let passed = now.saturating_sub(self.counted_until);
         self.tally.open_ns += u128::from(passed) * u128::from(self.open);
@@ -271,8 +288,9 @@ impl Ledger {
 
     /// Hands over the rest.
     pub(super) fn finish(self) {
-        let Self { interval: number, worker, slice, tally, desk, .. } = self;
-        give(&desk, Interval { number, worker, slice, whole: Some(tally) });
+        let Self { interval: number, worker, slice, tally, journal, desk, .. } = self;
+        let whole = Whole { tally, journal: journal.into_entries() };
+        give(&desk, Interval { number, worker, slice, whole: Some(whole) });
     }
 }
 

@@ -9,6 +9,7 @@ mod answer;
 mod arrivals;
 mod datagrams;
 mod hyper_client;
+mod journal;
 mod kernel;
 mod ledger;
 mod plan;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use arrivals::Arrivals;
 pub use datagrams::DatagramServer;
+pub use journal::Ended;
 pub use plan::{Dialled, Ending, From, Pace, Plan, Question};
 pub use run::{Client, OpenError, Outcome, run};
 pub use tally::{ErrorKind, Since, Slice, Tally};

@@ -39,6 +39,9 @@ pub struct Plan {
     /// Wait for the next connection by looking at the clock again and again, for one that is due
     /// soon: punctual, and takes the processor whole.
     pub spins: bool,
+    /// Of so many connections of each worker, the client of bare sockets keeps what became of
+    /// each.
+    pub journal_max: usize,
     /// Seed of arrivals and targets.
     pub seed: u64,
 }

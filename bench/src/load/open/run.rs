@@ -15,6 +15,7 @@ use results::load::{Interval as IntervalRecord, Kernel};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::hyper_client;
+use super::journal::Ended;
 use super::kernel;
 use super::ledger::{Desk, Empty, Interval, Ledger, Post};
 use super::plan::{Pace, Plan, Question};
@@ -104,6 +105,9 @@ pub struct Outcome {
     pub elapsed_ns: u64,
     /// What the kernel counted in the clients' namespace.
     pub kernel: Kernel,
+    /// What became of each connection, worker by worker in the order they ended, as far as the plan
+    /// asked for it.
+    pub journal: Vec<Ended>,
 }
 
 /// Runs a load in the namespace of the calling thread. `watch` gets each interval, with the
@@ -164,7 +168,8 @@ pub fn run(
     if let Some(error) = unwritten {
         return Err(io::Error::other(format!("the log of lateness: {error:?}")).into());
     }
-    Ok(Outcome { total: sums.total, intervals, lateness_log, elapsed_ns, kernel })
+    let Sums { total, journal, .. } = sums;
+    Ok(Outcome { total, intervals, lateness_log, elapsed_ns, kernel, journal })
 }
 
 fn check(plan: &Plan, client: Client) -> Result<(), OpenError> {
@@ -191,7 +196,7 @@ fn start(
     let number = u16::try_from(post.worker).unwrap_or(u16::MAX);
     let workers = u16::try_from(plan.workers).unwrap_or(u16::MAX);
     let ports = Ports::of(&plan.from, number, workers)?;
-    let counts = Empty::new()?;
+    let counts = Empty::new(plan.journal_max)?;
     let core = plan.cores.get(post.worker % plan.cores.len().max(1)).copied();
     let ledger = Ledger::open(Arc::clone(plan), clock, post, counts);
     let work = move || {
@@ -220,6 +225,7 @@ fn pin_to(core: usize) -> io::Result<()> {
 /// What was handed over so far.
 struct Sums {
     total: Tally,
+    journal: Vec<Ended>,
     /// Intervals that some worker is not done with.
     pending: BTreeMap<u64, Slice>,
     /// The first interval that each worker may still add to.
@@ -232,6 +238,7 @@ impl Sums {
     fn new(backs: Vec<Sender<Box<Slice>>>, workers: usize) -> Result<Self, OpenError> {
         Ok(Self {
             total: Tally::new()?,
+            journal: Vec::new(),
             pending: BTreeMap::new(),
             reached: vec![0; workers],
             backs,
@@ -281,7 +288,8 @@ impl Sums {
             *reached = if whole.is_some() { u64::MAX } else { number + 1 };
         }
         if let Some(whole) = whole {
-            self.total.add(&whole);
+            self.total.add(&whole.tally);
+            self.journal.extend(whole.journal);
         }
         slice.clear();
         if let Some(back) = self.backs.get(worker) {

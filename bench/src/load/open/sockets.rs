@@ -19,6 +19,7 @@ use rustix::net::{
 };
 
 use super::answer::{Progress, Reading};
+use super::journal::Ended;
 use super::ledger::{Due, Ledger, timespec};
 use super::plan::Ending;
 use super::source::Ports;
@@ -51,6 +52,8 @@ struct Slot {
     asked: u64,
     /// Requests that are still to be answered.
     left: u32,
+    /// Who answered last, where answers tell.
+    who: Option<SocketAddr>,
     reading: Reading,
 }
 
@@ -127,6 +130,10 @@ impl Sockets {
     fn begin(&mut self, due: Due) {
         let Some(at) = self.free.pop() else { return };
         if let Err(kind) = self.open(at, due) {
+            let now = self.ledger.clock.now();
+            let Due { planned, target } = due;
+            let outcome = Err(kind);
+            self.ledger.write(Ended { target, planned, sent: now, ended: now, outcome });
             self.ledger.failed(kind);
             self.free.push(at);
         }
@@ -143,6 +150,7 @@ impl Sockets {
         slot.generation = slot.generation.wrapping_add(1);
         (slot.target, slot.planned, slot.sent) = (due.target, due.planned, sent);
         (slot.is_established, slot.left) = (false, self.ledger.plan.requests.max(1));
+        slot.who = None;
         slot.reading.clear();
         self.ledger.opened(sent);
         self.ledger.begun(due.planned, sent);
@@ -259,7 +267,10 @@ impl Sockets {
                 {
                     return self.end(at, Err(ErrorKind::WrongEndpoint));
                 }
-                Ok(Progress::Complete(_)) => return self.answered(at),
+                Ok(Progress::Complete(who)) => {
+                    slot.who = who;
+                    return self.answered(at);
+                }
                 Err(kind) => return self.end(at, Err(kind)),
             }
         }
@@ -288,7 +299,14 @@ impl Sockets {
         let before = self.ledger.clock.now();
         drop(socket);
         let now = self.ledger.clock.now();
-        let (planned, sent) = (slot.planned, slot.sent);
+        let (target, planned, sent, who) = (slot.target, slot.planned, slot.sent, slot.who);
+        self.ledger.write(Ended {
+            target,
+            planned,
+            sent,
+            ended: now,
+            outcome: outcome.map(|()| who),
+        });
         self.free.push(at);
         self.ledger.closed(sent, now);
         match outcome {

@@ -36,12 +36,7 @@ impl Ports {
             return Err(SourceError::Empty { prefix, first: *ports.start(), last: *ports.end() });
         }
         let part = as_port(from)..=as_port(to - 1);
-        let is_one = addresses.prefix_len() == addresses.max_prefix_len();
-        let all = if is_one {
-            Sources::of(addresses.addr(), part)?
-        } else {
-            Sources::new(*addresses, part)?
-        };
+        let all = Sources::within(*addresses, part)?;
         Ok(Self::Cycle { left: all.clone(), all })
     }
 

@@ -25,6 +25,7 @@ fn plan(address: SocketAddr, question: Question, first_port: u16) -> Plan {
         workers: 1,
         cores: Vec::new(),
         spins: false,
+        journal_max: 0,
         seed: 1,
     }
 }
