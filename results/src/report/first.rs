@@ -102,7 +102,23 @@ fn sentence(beginning: &str, answer: &Answer<'_>) -> String {
     ];
     let others = others.into_iter().filter(|(_, named)| !named.is_empty());
     sentences.extend(others.map(|(what, named)| format!("{what}: {}.", list(&named))));
+    sentences.extend(as_far_as_measured(answer));
     sentences.join(" ")
+}
+
+/// Where what is recommended rests on fewer Services, or on connections alone.
+fn as_far_as_measured(answer: &Answer<'_>) -> Option<String> {
+    let good = answer.of_fit(|fit| *fit == Fit::Good);
+    let changes = good.map(|line| line.change.map_or(0, |(size, _)| size));
+    match changes.min()? {
+        0 => Some(
+            "That is by new connections alone: not every one has a Change measured.".to_owned(),
+        ),
+        size if size < answer.services => {
+            Some(format!("A Change was measured with up to {} alone.", services(size)))
+        }
+        _ => None,
+    }
 }
 
 /// `a, b or c`, the first few.

@@ -134,6 +134,18 @@ fn every_figure_leads_to_a_place_that_is_there() {
 }
 
 #[test]
+fn what_the_answer_rests_on_is_said_where_it_is_less_than_it_seems() {
+    let lead = |size: u64| {
+        let mut run = fixture::stored();
+        run.cells.retain(|cell| cell.labels.measure != "sync" || cell.labels.services <= size);
+        text(&[run], None)
+    };
+    assert!(!lead(10_000).contains("A Change was measured with up to"));
+    assert!(lead(1_000).contains("A Change was measured with up to 1,000 Services alone."));
+    assert!(lead(0).contains("That is by new connections alone"));
+}
+
+#[test]
 fn a_run_without_connections_recommends_nothing_and_says_why() {
     let mut run = fixture::wall();
     run.cells.retain(|cell| cell.labels.measure == "sync");
