@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use generators::SyntheticSpec;
 use lab::guest::Limit;
 use results::Place;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 use crate::imported::ImportedCluster;
+use crate::measure::batching::BatchingSettings;
 use crate::measure::churn::settings::ChurnSettings;
 use crate::measure::node::{IpvsSettings, NftablesSettings, SysctlValue};
 use crate::measure::path::PathSpec;
@@ -101,6 +102,9 @@ pub struct Scenario {
     /// How Changes and load come in the measure `churn`.
     #[serde(default, skip_serializing_if = "ChurnSettings::is_usual")]
     pub churn: ChurnSettings,
+    /// How Changes come in the measure `batching`.
+    #[serde(default, skip_serializing_if = "BatchingSettings::is_usual")]
+    pub batching: BatchingSettings,
     /// Slowdowns put in on purpose, to see whether the gate finds them.
     #[serde(default, skip_serializing_if = "Inject::is_none")]
     pub inject: Inject,
@@ -203,6 +207,7 @@ impl Scenario {
             format!("scenario {place}: cannot be read; see scenarios/ for those that come along")
         })?;
         let mut scenario: Self = toml::from_str(&text)
+            .map_err(|error| anyhow!("{}", generators::in_words(&error.to_string())))
             .with_context(|| format!("scenario {place}: fix the key or value shown below"))?;
         let files = scenario.cluster_file.iter_mut().chain(&mut scenario.kube_proxy);
         if let Some(folder) = path.parent() {

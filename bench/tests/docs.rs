@@ -2,8 +2,9 @@
 //! ends as its page says.
 //!
 //! Commands stand in fenced blocks marked `sh`; those in blocks marked `sh guest` need QEMU and a
-//! kernel. `vipbench run` is run with `--dry-run`. A comment `# exit code N` at the end of a line
-//! tells another end than 0.
+//! kernel. Those in blocks marked `sh shown` need what is not here, such as a cluster or a
+//! kube-proxy: they are parsed, and not run. `vipbench run` is run with `--dry-run`. A comment
+//! `# exit code N` at the end of a line tells another end than 0.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -11,15 +12,24 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tempfile::TempDir;
 use vipbench::cli::Cli;
 
-/// One line of a page.
+/// What a block of commands needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Guest,
+    /// Something that no test has.
+    More,
+}
+
+/// One command of a page.
 struct Line {
     page: PathBuf,
     text: String,
-    guest: bool,
+    needs: Needs,
 }
 
 fn project() -> PathBuf {
@@ -35,23 +45,31 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The lines of the blocks marked `sh`.
+/// The commands of the blocks marked `sh`; a backslash at the end of a line joins the next to it.
 fn lines() -> Vec<Line> {
     let mut lines = Vec::new();
     for page in pages() {
         let mut block = None;
-        for text in fs::read_to_string(&page).unwrap().lines() {
+        let text = fs::read_to_string(&page).unwrap().replace("\\\n", "");
+        for text in text.lines() {
             match (block, text) {
-                (None, "```sh") => block = Some(false),
-                (None, "```sh guest") => block = Some(true),
+                (None, "```sh") => block = Some(Needs::Nothing),
+                (None, "```sh guest") => block = Some(Needs::Guest),
+                (None, "```sh shown") => block = Some(Needs::More),
                 (Some(_), "```") => block = None,
-                (Some(guest), text) if !text.trim().is_empty() => {
-                    lines.push(Line { page: page.clone(), text: text.to_owned(), guest });
+                (Some(needs), text) if !text.trim().is_empty() => {
+                    lines.push(Line { page: page.clone(), text: text.to_owned(), needs });
+                }
+                (None, text) => {
+                    let command = text.strip_prefix("    ").unwrap_or_default();
+                    let is_one =
+                        ["vipbench ", "scripts/"].iter().any(|one| command.starts_with(one));
+                    assert!(!is_one, "{}: put it into a block marked sh: {text}", page.display());
                 }
                 _ => {}
             }
         }
-        assert_eq!(block, None, "{}: a block does not end", page.display());
+        assert!(block.is_none(), "{}: a block does not end", page.display());
     }
     lines
 }
@@ -69,22 +87,51 @@ fn every_command_is_one_that_the_program_understands() {
     assert!(lines.len() >= 15, "the pages are found: {}", lines.len());
     for Line { page, text, .. } in &lines {
         let (command, _) = parts(text);
-        // What CI itself runs.
-        if ["scripts/run", "scripts/test"].iter().any(|script| command.starts_with(script)) {
-            continue;
+        let words = shell_words(command);
+        let stages = words.split(|word| ["|", "&&", ">"].contains(&word.as_str()));
+        let ours: Vec<&[String]> = stages.filter(|words| words[0] == "vipbench").collect();
+        let is_script = project().join(&words[0]).is_file();
+        assert!(is_script || !ours.is_empty(), "{}: {text}", page.display());
+        for words in ours {
+            if let Err(error) = Cli::try_parse_from(words) {
+                let is_help = error.kind() == clap::error::ErrorKind::DisplayHelp;
+                assert!(is_help, "{}: {text}\n{error}", page.display());
+            }
         }
-        let first = command.split(['|', '>']).next().unwrap();
-        let words = shell_words(first);
-        assert_eq!(
-            words.first().map(String::as_str),
-            Some("vipbench"),
-            "{}: {text}",
-            page.display()
-        );
-        if let Err(error) = Cli::try_parse_from(&words) {
-            let is_help = error.kind() == clap::error::ErrorKind::DisplayHelp;
-            assert!(is_help, "{}: {text}\n{error}", page.display());
+    }
+}
+
+/// The commands that `vipbench --help` names.
+fn commands() -> Vec<String> {
+    let cli = Cli::command();
+    let shown = cli.get_subcommands().filter(|command| !command.is_hide_set());
+    shown.map(|command| command.get_name().to_owned()).collect()
+}
+
+/// Every command with its subcommands.
+fn with_subcommands(command: &clap::Command) -> Vec<&clap::Command> {
+    command.get_subcommands().flat_map(with_subcommands).chain([command]).collect()
+}
+
+#[test]
+fn no_line_of_help_is_wider_than_100_columns() {
+    let mut cli = Cli::command().term_width(100);
+    cli.build();
+    for command in with_subcommands(&cli) {
+        // As written too: clap would break a line that is too long, in the middle of an example.
+        let written = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let shown = command.clone().render_long_help().to_string();
+        for line in written.lines().chain(shown.lines()) {
+            assert!(line.chars().count() <= 100, "{}: {line}", command.get_name());
         }
+    }
+}
+
+#[test]
+fn the_page_of_commands_has_a_line_for_each() {
+    let page = fs::read_to_string(project().join("docs/commands.md")).unwrap();
+    for name in commands() {
+        assert!(page.contains(&format!("\n| `vipbench {name}` | ")), "{name} is missing");
     }
 }
 
@@ -156,14 +203,14 @@ fn desk() -> TempDir {
     desk
 }
 
-fn all_run(guest: bool) {
+fn all_run(with: Needs) {
     let desk = desk();
     let binary = Path::new(env!("CARGO_BIN_EXE_vipbench")).parent().unwrap();
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
     let mut run = 0;
-    for Line { page, text, guest: needs } in lines() {
+    for Line { page, text, needs } in lines() {
         let (command, code) = parts(&text);
-        if needs != guest || !command.starts_with("vipbench") {
+        if needs != with || !command.starts_with("vipbench") {
             continue;
         }
         let is_run = command.starts_with("vipbench run ") && !command.contains("--help");
@@ -184,11 +231,11 @@ fn all_run(guest: bool) {
 #[test]
 #[ignore = "needs QEMU and a kernel package; run by scripts/test"]
 fn every_command_runs() {
-    all_run(false);
+    all_run(Needs::Nothing);
 }
 
 #[test]
 #[ignore = "needs QEMU and a kernel package; run by scripts/test"]
 fn every_command_that_boots_a_guest_runs() {
-    all_run(true);
+    all_run(Needs::Guest);
 }

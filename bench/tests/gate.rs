@@ -159,7 +159,7 @@ fn an_update_with_a_run_that_is_not_whole_changes_nothing() {
     let fewer: Vec<&str> = cells.lines().skip(1).collect();
     fs::write(new.join("cells.jsonl"), fewer.join("\n") + "\n").unwrap();
     let (code, _, said) = gate(&[base.to_str().unwrap(), new.to_str().unwrap(), "--update"]);
-    assert!(code == 1 && said.contains("1 planned cells are missing"), "{said}");
+    assert!(code == 1 && said.contains("1 planned cell missing"), "{said}");
     assert_eq!(fs::read_to_string(base.join("cells.jsonl")).unwrap(), cells);
     let (code, _, said) = gate(&[desk.path().to_str().unwrap(), new.to_str().unwrap(), "--update"]);
     assert!(code == 1 && said.contains("holds no run"), "{said}");

@@ -65,6 +65,7 @@ mod spec;
 mod streams;
 mod synthetic;
 mod unused;
+mod words;
 
 pub use addresses::VipLayout;
 pub use anonymise::AnonymiseError;
@@ -96,3 +97,4 @@ pub use spec::{
 };
 pub use streams::{Length, Stream, stream};
 pub use synthetic::{GenerateError, generate};
+pub use words::in_words;

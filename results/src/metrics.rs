@@ -256,6 +256,24 @@ table! {
     /// A mebibyte through one connection.
     THROUGHPUT_BULK: ASIDE("throughput.bulk", "A MiB through one connection"),
         usual_label: "last", uses: &[Budget, OwnTable];
+    /// By how much the kernel's memory grows with the Cluster programmed, label is the kind.
+    COST_MEMORY: ASIDE("cost.memory", "Memory of the kernel, by kind"),
+        counts: Counts::Bytes, usual_label: "slab", uses: &[Budget, OwnTable];
+    /// The most memory that a tool which programs had.
+    COST_TOOL_MEMORY: AMOUNT("cost.tool_memory", "Memory of the tools that program, at most"),
+        counts: Counts::Bytes, allowed: None, uses: &[Budget, OwnTable];
+    /// A call of `iptables` by somebody else, label is `quiet` or `syncing`.
+    COST_BYSTANDER: ASIDE("cost.bystander", "A call of iptables by somebody else"),
+        usual_label: "syncing", uses: &[Budget, OwnTable];
+    /// From a Change's arrival until its sync has ended, label is the shortest time between syncs.
+    BATCHING_LATENCY: ASIDE("batching.latency", "From a Change's arrival until it is programmed"),
+        usual_label: "1000ms", uses: &[Budget, OwnTable];
+    /// Work of syncs, for each Change.
+    BATCHING_WORK: ASIDE("batching.work", "Work of syncs for each Change"),
+        usual_label: "1000ms", uses: &[Budget, OwnTable];
+    /// How many syncs the Changes took.
+    BATCHING_SYNCS: ASIDE("batching.syncs", "Syncs"),
+        counts: Counts::Number, usual_label: "1000ms", uses: &[OwnTable];
     /// Making every VIP local, label is the strategy.
     VIP_BIND: ASIDE("vip_bind", "Making all VIPs local"),
         usual_label: "dummy", allowed: Some(LAYOUT_MOVES), uses: &[Budget, OwnTable];

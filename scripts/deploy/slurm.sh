@@ -2,7 +2,8 @@
 # One run over N Slurm tasks. From a folder that all nodes see, where vipbench is built:
 #
 #   array=$(sbatch --parsable --array=1-4 scripts/deploy/slurm.sh scenarios/default.toml)
-#   SHARDS=4 OUT=runs/slurm-$array sbatch --dependency=afterok:$array --wrap=scripts/deploy/merge
+#   export SHARDS=4 OUT=runs/slurm-$array VIPBENCH=target/release/vipbench
+#   sbatch --dependency=afterok:$array --wrap=scripts/deploy/merge
 #
 # N is the number in --array. Each task runs two guests at a time, which is what the two CPUs are for. Nodes need no rights
 # and no KVM, but the same packages: else `merge` refuses, and says what differs.

@@ -9,11 +9,11 @@ use super::run::RunArgs;
 
 const CAPACITY_SEARCH_EXAMPLES: &str = "\
 Examples:
-  vipbench capacity search scenarios/capacity.toml --slo 'connect.p50 < 150k' --clock instructions --kernel 6.1
-  vipbench capacity search scenarios/capacity.toml --slo 'connect.p99 < 100us' --place host --proxy iptables-nft
+  vipbench capacity search scenarios/capacity.toml --slo 'connect.p50 < 150k' --kernel 6.1
+  vipbench capacity search scenarios/capacity.toml --slo 'connect.p99 < 100us' --place host
 
-Each step is a run of its own in the folder (-o, runs/capacity): the same command goes on where an earlier one was
-interrupted. With none among the proxies, a budget may be relative to it.";
+Each step is a run of its own in the folder (-o, runs/capacity): the same command goes on where
+an earlier one was interrupted. With none among the proxies, a budget may be relative to it.";
 
 const CAPACITY_EXAMPLES: &str = "\
 Examples:
@@ -21,12 +21,15 @@ Examples:
   vipbench capacity results/reference/default-6.1 --slo 'connect.p99 < 150k' --at 5000
   vipbench capacity results/reference/default-6.1 --slo 'connect.p50 < 1.5x none'
   vipbench generate --services 5000 -o mine.json
-  vipbench capacity results/reference/default-6.1 --slo 'connect.p99@last < 150k' --cluster mine.json -o plan
+  vipbench capacity runs/mine --slo 'connect.p99@last < 150k' --cluster mine.json -o plan
 
-A condition is METRIC.STATISTIC@POSITION or METRIC.PART, then `<` or `<=` and a limit. Statistics: p50, p90, p95, p99, mean, max.
-The position is the worst that was measured unless it is named. Limits: ns, us, ms, s on the wall clock; a number of instructions
-(150k, 2M, 3G) on the instructions clock; B, kB, MB, GB; `1.5x none`, relative to a connection without a proxy.
-Time on the instructions clock needs --calibrate or --instructions-per-ns, and every figure is then an estimate.";
+A condition is METRIC.STATISTIC@POSITION or METRIC.PART, then `<` or `<=` and a limit.
+Statistics: p50, p90, p95, p99, mean, max.
+Position: the worst that was measured, unless it is named.
+Limits on the wall clock: ns, us, ms, s. On the instructions clock: a number of instructions, such
+as 150k, 2M or 3G. On both: B, kB, MB, GB, and `1.5x none`, relative to a connection without a
+proxy. Time on the instructions clock needs --calibrate or --instructions-per-ns; every figure is
+then an estimate.";
 
 /// `vipbench capacity`.
 #[derive(Debug, Args)]

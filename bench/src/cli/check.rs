@@ -10,17 +10,18 @@ use super::page::PageArgs;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  vipbench check                                     every proxy that this machine's own kernel can run
-  vipbench check --kernel 6.1 -o checked             every proxy, IPVS too, in guests; pages, JSON and JUnit XML in checked/
+  vipbench check                              every proxy that this machine's own kernel can run
+  vipbench check --kernel 6.1 -o checked      every proxy, IPVS too, in guests; pages and files
   vipbench check --proxy nftables-1.36 --family ipv6
   vipbench check --kube-proxy ./kube-proxy --proxy kube-proxy-nftables --proxy nftables-1.36
-  vipbench check --topology two-nodes-ipip --json | jq '.proxies[].probes[] | select(.verdict == \"unexpected\")'
+  vipbench check --json | jq '.proxies[].probes[] | select(.verdict == \"unexpected\")'
 
-What must happen is derived from the Services and Kubernetes' words, never from rules. Services of each kind are
-dialled from everywhere: who answers, and whose address the Endpoint sees. A deviation that is known of a proxy has
-its reason in the answer. What cannot be tried is told with the reason.
+What must happen is derived from the Services and Kubernetes' words, never from rules. Services
+of each kind are dialled from everywhere: who answers, and whose address the Endpoint sees. A
+deviation that is known of a proxy has its reason in the answer. What cannot be tried has one too.
 
-Exit codes: 0 all is as expected; 2 something is not; 1 the tool failed, or nothing could be checked.";
+Exit codes: 0 all is as expected; 2 something is not; 1 the tool failed, or nothing could be
+checked.";
 
 /// Address families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -9,28 +9,38 @@ use super::page::{DetailArgs, PageArgs, PrintArgs};
 pub(super) const GATE_EXAMPLES: &str = "\
 Verdicts and exit codes:
   pass 0          nothing that matters got slower; improvements are named
-  regression 2    something did: on the instructions clock beyond the threshold in any seed; on the wall clock proven, and at least half
-                  of the threshold
-  inconclusive 3  wall clock: the threshold could not be told from noise; how many more replicates are needed is said
-  invalid 4       the environments differ, the control without a proxy (none) moved, or cells failed
+  regression 2    something did. Instructions: beyond the threshold in any seed.
+                  Wall clock: proven, and at least half of the threshold
+  inconclusive 3  wall clock: noise hides an effect as large as the threshold; the answer says
+                  how many more replicates are needed
+  invalid 4       the environments differ, the control without a proxy (none) changed, or cells
+                  failed
   1               the input is wrong
 
-The control. Where nothing is meant to differ, none must be equal to the digit (instructions; with --across iptables its median within
-0.1%), or not provably moved by the threshold (wall, where connect and request are judged relative to none of the same seed, which takes
-the machine's speed out). With --across kernel or tool the floor itself differs: connect and request are then judged by what the proxy
-adds to none, as a share of the whole base; none's own change is shown; and none must be flat over Services and positions inside each run
-(within 0.5%; wall 5%).
+The control. A connection without a proxy (none) shows whether something below the proxies changed.
+  Nothing is meant to differ: none must be exactly equal on the instructions clock. On the wall
+  clock it must not be proven to have changed by the threshold, and connect and request are judged
+  relative to none of the same seed, which takes the machine's speed out.
+  --across iptables: the median of none may differ by 0.1%.
+  --across kernel or tool: none itself may change, and its change is shown. Connect and request are
+  judged by what the proxy adds to none, as a share of the whole base. Inside each run none must be
+  the same for all Services and positions, within 0.5% (wall 5%).
 
-Thresholds. Instructions: 0.2% for connect, 0.5% for all others, and with --across 5% for syncs, which another layout of memory alone
-moves by some percent. Wall: 5%. The counts rules, messages and bytes: 0. Judged are the medians of connect, request, vip_bind and the
-total of every sync.*; 99th percentiles on the instructions clock without --across, or where a threshold such as connect.p99=2% is
-given. A threshold of another metric has that judged too.
+Thresholds:
+  instructions    0.2% for connect, 0.5% for all others; with --across 5% for syncs, which another
+                  layout of memory alone changes by some per cent
+  wall            5%
+  counts          0 for rules, messages and bytes
+Judged are the medians of connect, request and vip_bind, and the total of every sync. 99th
+percentiles are judged on the instructions clock without --across, and wherever a threshold such as
+connect.p99=2% is given. A threshold of another metric has that judged too.
 
-Wall clock. The replicates are the seeds. Record in the order base, new, new, base, each folder with seeds of its own pair:
-  taskset -c 1 chrt --fifo 1 OLD run scenarios/gate-wall.toml --place host --clock wall --seeds 1..10  -o a1
-  taskset -c 1 chrt --fifo 1 NEW run scenarios/gate-wall.toml --place host --clock wall --seeds 1..10  -o b1
-  taskset -c 1 chrt --fifo 1 NEW run scenarios/gate-wall.toml --place host --clock wall --seeds 11..20 -o b2
-  taskset -c 1 chrt --fifo 1 OLD run scenarios/gate-wall.toml --place host --clock wall --seeds 11..20 -o a2
+Wall clock. The replicates are the seeds. Record in the order base, new, new, base, each folder
+with seeds of its own pair. PIN is `taskset -c 1 chrt --fifo 1`, W is `--place host --clock wall`:
+  PIN OLD run scenarios/gate-wall.toml W --seeds 1..10  -o a1
+  PIN NEW run scenarios/gate-wall.toml W --seeds 1..10  -o b1
+  PIN NEW run scenarios/gate-wall.toml W --seeds 11..20 -o b2
+  PIN OLD run scenarios/gate-wall.toml W --seeds 11..20 -o a2
   vipbench gate a1 b1 --base-more a2 --new-more b2 --across tool
 
 Examples:
@@ -41,12 +51,13 @@ Examples:
   vipbench gate base new --update     # accept new as the baseline";
 
 pub(super) const CALIBRATE_EXAMPLES: &str = "\
-What it needs is recorded by scripts/calibrate-wall and scripts/calibrate-instructions. On the instructions clock every pair of repeated
-runs is a gate. On the wall clock gates are resampled from recorded replicates, in the order base, new, new, base.
+What it needs is recorded by scripts/calibrate-wall and scripts/calibrate-instructions. On the
+instructions clock every pair of repeated runs is a gate. On the wall clock gates are resampled from
+recorded replicates, in the order base, new, new, base.
 
 Examples:
   scripts/calibrate-wall runs/wall && vipbench calibrate runs/wall
-  vipbench calibrate results/reference/gate-wall-6.18 results/reference/gate-instructions-6.1 -o docs";
+  vipbench calibrate results/reference/gate-instructions-6.1 -o docs";
 
 /// The one thing that is meant to differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -21,13 +21,14 @@ Examples:
   vipbench load 127.0.0.1:8080 --serve --question udp --rate 2000
   vipbench load http://127.0.0.1:8080/ --requests 100   a hundred requests on each connection
 
-Connections begin at moments planned beforehand, however slow the answers are. Latency counts from the planned start;
-that from the actual start stands beside it, and so does how late the client itself was.
+Connections begin at moments planned beforehand, however slow the answers are. Latency counts from
+the planned start; that from the actual start stands beside it, and so does how late the client
+itself was.
 
 Load goes to loopback, or anywhere inside a network namespace that is not this machine's own.
 
-Exit codes: 0 all connections completed; 1 the tool failed, or none completed; 2 some failed; 4 the numbers are not to
-be believed, such as when the client was too late.";
+Exit codes: 0 all connections completed; 1 the tool failed, or none completed; 2 some failed;
+4 the numbers are not to be believed, such as when the client was too late.";
 
 /// Whom to dial, as typed: `ADDRESS:PORT`, or `http://ADDRESS[:PORT][/PATH]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -46,13 +46,15 @@ Examples:
   vipbench run scenarios/quick.toml -o runs/mine --resume
   vipbench check                             does each proxy do what Kubernetes demands?
   vipbench export runs/mine --format csv > mine.csv
-  vipbench run scenarios/quick.toml --cluster mine.json    your own cluster, see `vipbench import --help`
+  vipbench import objects.json -o mine.json  your own cluster, from what `kubectl get` printed
+  vipbench run scenarios/quick.toml --cluster mine.json
   vipbench compare runs/kernels --base-kernel 6.1 --new-kernel 6.12
   vipbench gate runs/before runs/after       a verdict for a pipeline
   vipbench capacity runs/mine --slo 'connect.p99 < 500us'
   vipbench load http://127.0.0.1:8080/ --rate 5000    new connections at planned moments
 
-Exit codes: 0 good; 1 the tool failed or the input is wrong; 2 regression; 3 inconclusive; 4 invalid.";
+Exit codes: 0 good; 1 the tool failed or the input is wrong; 2 regression; 3 inconclusive;
+4 invalid.";
 
 /// Which Service data plane, on which kernel, at my size, and did anything get slower?
 #[derive(Debug, Parser)]
@@ -121,6 +123,12 @@ pub enum Command {
     Completions {
         /// The shell to write for
         shell: clap_complete::Shell,
+    },
+    /// Write man pages, one a command
+    Man {
+        /// Folder to write them into
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
     },
     /// Run one cell of a run on the host: what `run` starts for each of them
     #[command(hide = true)]

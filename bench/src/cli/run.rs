@@ -12,12 +12,12 @@ use crate::measure::path::Topology;
 
 pub(super) const REPLICATE_EXAMPLES: &str = "\
 Examples:
-  vipbench replicate                                   run scenarios/replicate/*.toml, or go on, and judge every claim
-  vipbench replicate scenarios/replicate/syncs.toml    only the claims of one scenario
+  vipbench replicate                                 run scenarios/replicate/*.toml, or go on
+  vipbench replicate scenarios/replicate/syncs.toml  only the claims of one scenario
   vipbench replicate --judge results/reference/replicate/* --markdown
 
-A claim holds, holds only under the conditions that are named, does not hold, or cannot be tested here. A scenario
-that cannot run on this machine is no error: its claims say why they could not be tested.";
+A claim holds, holds only under the conditions that are named, does not hold, or cannot be tested
+here. A scenario that cannot run on this machine is no error: its claims say why.";
 
 /// Where cells run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

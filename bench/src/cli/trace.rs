@@ -11,14 +11,14 @@ use strum::VariantNames;
 
 pub(super) const TRACE_EXAMPLES: &str = "\
 Examples:
-  vipbench trace                                       a pod dials a cluster IP, through iptables-nft
+  vipbench trace                             a pod dials a cluster IP, through iptables-nft
   vipbench trace --proxy nftables-1.36 --source outside --frontend node-port --family ipv6
-  vipbench trace --kernel 6.1 --topology two-nodes-ipip -o trace    the way through a tunnel, with a picture
+  vipbench trace --kernel 6.1 --topology two-nodes-ipip -o trace    through a tunnel, with a picture
   vipbench trace --kernel 6.1 --proxy ipvs --forwarding tun --source outside
   vipbench trace --proxy nftables-1.36 --protocol udp  a datagram and its answer
 
-The Endpoint is on the other node where the topology has one; with --source endpoint it is the client itself,
-with --source other-node-pod and with --forwarding dr it is on the node of the proxy.
+The Endpoint is on the other node where the topology has one. With --source endpoint it is the
+client itself; with --source other-node-pod and with --forwarding dr it is on the proxy's node.
 Exit code 1 if the connection gets no answer; its packets are shown all the same.";
 
 /// How IPVS forwards, as typed.

@@ -91,7 +91,7 @@ fn print_missing(run: &Run) -> anyhow::Result<()> {
         return Ok(());
     }
     console::line(format_args!(
-        "{} of {} planned cells are missing:",
+        "missing: {} of {} planned cells",
         missing.len(),
         run.record.cells.len()
     ))?;

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use results::format::counted;
 use results::{Run, RunWriter};
 
 use crate::cli::MergeArgs;
@@ -19,8 +20,9 @@ pub(super) fn run(args: &MergeArgs) -> anyhow::Result<ExitCode> {
     let missing = merged.record.cells.len() - merged.cells.len();
     if missing > 0 {
         console::note(format_args!(
-            "{missing} cells are missing: add their shards, or `vipbench run SCENARIO --resume -o {}`, with the options that the \
-             shards were run with, runs them here",
+            "missing: {}. Add their shards, or run them here: `vipbench run SCENARIO --resume -o {}`, with the \
+             options of the shards",
+            counted(missing as u64, "cell"),
             args.output.display()
         ));
         return Ok(ExitCode::from(1));

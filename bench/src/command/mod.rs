@@ -16,6 +16,7 @@ mod guest;
 mod import;
 mod kernels;
 mod load;
+mod man;
 mod merge;
 mod page;
 mod replicate;
@@ -64,6 +65,7 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             clap_complete::generate(shell, &mut Cli::command(), "vipbench", &mut script);
             console::print(String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
         }
+        Command::Man { folder } => man::run(&folder),
         Command::Cell { job } => crate::place::run_child(&job).map(|()| ExitCode::SUCCESS),
     }
 }

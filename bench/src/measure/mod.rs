@@ -7,13 +7,16 @@
 mod account;
 mod append;
 mod baseline;
+pub mod batching;
 pub mod churn;
 mod connect;
+mod cost;
 pub mod dialable;
 mod http;
 mod kind;
 mod lab;
 mod memory;
+mod memory_kernel;
 pub mod node;
 pub mod path;
 mod restart;
@@ -55,6 +58,8 @@ pub fn of(measure: Measure) -> &'static Kind {
         Measure::Standing => &standing::STANDING,
         Measure::Churn => &churn::CHURN,
         Measure::Throughput => &throughput::THROUGHPUT,
+        Measure::Cost => &cost::COST,
+        Measure::Batching => &batching::BATCHING,
     }
 }
 

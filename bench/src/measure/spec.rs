@@ -6,6 +6,7 @@ use generators::{Cluster, Position, SyntheticSpec};
 use results::{Labels, Metric, Outcome};
 use serde::{Deserialize, Serialize};
 
+use super::batching::BatchingSettings;
 use super::churn::settings::ChurnSettings;
 use super::node::NodeSettings;
 use super::path::PathSpec;
@@ -40,11 +41,15 @@ pub enum Measure {
     Churn,
     /// What comes through at most.
     Throughput,
+    /// Memory, and what others wait for.
+    Cost,
+    /// Changes that wait for each other.
+    Batching,
 }
 
 impl Measure {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Sync,
         Self::Restart,
         Self::Connect,
@@ -57,6 +62,8 @@ impl Measure {
         Self::Standing,
         Self::Churn,
         Self::Throughput,
+        Self::Cost,
+        Self::Batching,
     ];
 
     /// Its name in labels and ids.
@@ -74,6 +81,8 @@ impl Measure {
             Self::Standing => "standing",
             Self::Churn => "churn",
             Self::Throughput => "throughput",
+            Self::Cost => "cost",
+            Self::Batching => "batching",
         }
     }
 }
@@ -168,6 +177,9 @@ pub struct CellSpec {
     /// How Changes and load come in the measure `churn`; nothing is written of the usual way.
     #[serde(default, skip_serializing_if = "ChurnSettings::is_usual")]
     pub churn: ChurnSettings,
+    /// How Changes come in the measure `batching`; nothing is written of the usual way.
+    #[serde(default, skip_serializing_if = "BatchingSettings::is_usual")]
+    pub batching: BatchingSettings,
 }
 
 impl CellSpec {

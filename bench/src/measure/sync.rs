@@ -9,7 +9,6 @@
 //! program), `list` (until it has it), `sync` (until it says that it is done), and the last two.
 
 use std::borrow::Cow;
-use std::fs;
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -24,6 +23,7 @@ use results::{Clock, Metric};
 use super::account::{self, Beginning};
 use super::kind::{Kind, Measured};
 use super::lab::{BenchLab, CLIENT_TIMEOUT, Dialled, audit};
+use super::memory_kernel::KernelMemory;
 use super::path::PathSpec;
 use super::spec::CellSpec;
 use crate::load::{BareClient, LoadClient, Sample, Watch, region};
@@ -170,7 +170,8 @@ impl Syncs<'_> {
         metrics: &mut Vec<Metric>,
     ) -> anyhow::Result<Box<dyn Backend>> {
         let (mut series, mut grown) = (Series::default(), None);
-        let before = kernel_memory();
+        let memory = || Some(KernelMemory::read()?.total());
+        let before = memory();
         let proxy = loop {
             let mut proxy = self.lab.open()?;
             // Of what the last sync left, and of probing, nothing belongs to this one.
@@ -178,7 +179,7 @@ impl Syncs<'_> {
             self.full(proxy.as_mut(), &self.lab.cluster, &mut series)?;
             Sample::Full.keep();
             // Of the first alone: the kernel keeps some of what the others then take.
-            grown = grown.or_else(|| Some(kernel_memory()?.saturating_sub(before?)));
+            grown = grown.or_else(|| Some(memory()?.saturating_sub(before?)));
             let taken: u64 = series.parts.iter().map(Parts::total).sum();
             if series.parts.len() >= count as usize || taken > FULL_SYNCS_MAX {
                 break proxy;
@@ -443,15 +444,4 @@ impl Series {
         let spent = self.spent.iter().map(|cpu| cpu.ns).collect();
         metrics.push(metrics::CPU.of(sync.name, clock, spent));
     }
-}
-
-/// Memory that the kernel itself holds, bytes: slab, per-CPU and vmalloc
-/// (`Documentation/filesystems/proc.rst`).
-fn kernel_memory() -> Option<u64> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let field = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
-    };
-    Some((field("Slab")? + field("Percpu")? + field("VmallocUsed")?) << 10)
 }

@@ -98,6 +98,7 @@ pub fn validated(mut scenario: Scenario, overrides: Overrides) -> anyhow::Result
     topology_of(&scenario.cluster).validate().context("[cluster] does not fit into the lab")?;
     check_load(&scenario)?;
     scenario.churn.check()?;
+    scenario.batching.check()?;
     scenario.ipvs.check()?;
     check_binding(&scenario)?;
     check_sysctls(&scenario.sysctl)?;
@@ -288,10 +289,7 @@ fn distinct<T: Clone + PartialEq + std::fmt::Debug>(
 ) -> anyhow::Result<Vec<T>> {
     ensure!(!values.is_empty(), "{key} = []: name at least one");
     for (index, value) in values.iter().enumerate() {
-        ensure!(
-            !values[..index].contains(value),
-            "{key}: {value:?} stands there twice; remove one"
-        );
+        ensure!(!values[..index].contains(value), "{key}: {value:?} is given twice; remove one");
     }
     Ok(values.to_vec())
 }

@@ -13,7 +13,6 @@ use results::Labels;
 use super::check::parse_proxy;
 use crate::kube_proxy::KubeProxyFile;
 use crate::measure;
-use crate::measure::churn::settings::ChurnSettings;
 use crate::measure::node::{IpvsSettings, NftablesSettings, NodeSettings};
 use crate::measure::path::PathSpec;
 use crate::measure::spec::{CellSpec, Inject, Measure};
@@ -122,7 +121,8 @@ impl<'a> OfSeed<'a> {
             node: node(self.scenario, backend),
             kube_proxy: KubeProxyFile::of(backend, setting.place),
             path,
-            churn: churn(self.scenario, measure),
+            churn: only_of(measure, Measure::Churn, &self.scenario.churn),
+            batching: only_of(measure, Measure::Batching, &self.scenario.batching),
         }
     }
 }
@@ -174,9 +174,9 @@ fn inject(scenario: &Scenario, measure: Measure, proxy: &Descriptor) -> Inject {
     Inject { rules_per_chain, ..scenario.inject }
 }
 
-/// Other cells need no settings of it, and keep their digits.
-fn churn(scenario: &Scenario, measure: Measure) -> ChurnSettings {
-    if measure == Measure::Churn { scenario.churn.clone() } else { ChurnSettings::default() }
+/// The settings of one measure, for its own cells: others need none, and keep their digits.
+fn only_of<T: Clone + Default>(measure: Measure, owner: Measure, settings: &T) -> T {
+    if measure == owner { settings.clone() } else { T::default() }
 }
 
 /// What a cell sets on its node.

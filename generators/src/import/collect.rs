@@ -24,6 +24,7 @@ use crate::family::Family;
 use crate::service::Protocol;
 use crate::service_name::ServiceName;
 use crate::spec::MAX_SERVICES;
+use crate::words::in_words;
 
 /// Why an object cannot be imported: which field, and what is wrong with it.
 #[derive(Debug)]
@@ -434,7 +435,7 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
         // Lines and columns count from where the object begins, which helps nobody.
         let why = error.inner().to_string();
         let why = why.split(" at line ").next().unwrap_or_default();
-        Fault::new(if field == "." { String::new() } else { field }, why)
+        Fault::new(if field == "." { String::new() } else { field }, in_words(why))
     })
 }
 

@@ -35,7 +35,7 @@ pub enum K8sError {
     #[error("it holds no objects, but an error of the Kubernetes API: {0}")]
     Status(String),
     /// Objects are wrong.
-    #[error("{} of the objects cannot be imported; mend them, or have them skipped:\n{bad}", .bad.count)]
+    #[error("{} of the objects cannot be imported; correct them, or leave them out:\n{bad}", .bad.count)]
     Bad {
         /// Which, and why.
         bad: BadObjects,

@@ -227,7 +227,7 @@ fn bad_ports_of_services_are_named_with_field_and_reason() {
         (
             "/spec/ports/0/port",
             json!(70_000),
-            "spec.ports[0].port: invalid value: integer `70000`, expected u16",
+            "spec.ports[0].port: invalid value: integer `70000`, expected a whole number from 0 to 65535",
         ),
         ("/spec/ports/0/port", json!(-1), "spec.ports[0].port: invalid value: integer `-1`"),
         ("/spec/ports/0/port", json!("80"), "spec.ports[0].port: invalid type: string \"80\""),

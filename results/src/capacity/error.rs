@@ -45,7 +45,7 @@ pub enum CapacityError {
     Factor(String),
     /// No proxy has any of the conditions.
     #[error(
-        "{run} measured {measured}, but nothing of {wanted}; run a scenario that measures it, or change --slo"
+        "{run} has no values of {wanted}; it measured {measured}. Run a scenario that measures it, or change --slo"
     )]
     NothingMeasured {
         /// The runs.

@@ -165,7 +165,7 @@ mod tests {
         );
         let refused =
             plan(&[fixture::wall()], "vip_bind < 1s", &PlanOptions::default()).unwrap_err();
-        assert!(refused.to_string().contains("nothing of vip_bind"), "{refused}");
+        assert!(refused.to_string().contains("no values of vip_bind"), "{refused}");
         let unit =
             plan(&[fixture::wall()], "connect.p50 < 100k", &PlanOptions::default()).unwrap_err();
         assert!(unit.to_string().contains("give a time, such as 500us"), "{unit}");

@@ -118,10 +118,10 @@ pub enum SloError {
     NoStatistic(String),
     /// Position or part twice, or a statistic twice.
     #[error(
-        "--slo: {name:?} is not clear after `{known}`; write METRIC.STATISTIC@POSITION, such as connect.p99@last, or METRIC.PART, such as sync.full.submit"
+        "--slo: {name:?} is one word too many after `{known}`; write METRIC.STATISTIC@POSITION, such as connect.p99@last, or METRIC.PART, such as sync.full.submit"
     )]
     Name {
-        /// The unclear word.
+        /// The word too many.
         name: String,
         /// What was understood.
         known: String,

@@ -1,4 +1,4 @@
-//! Verdicts as a page: one table.
+//! Verdicts as a page: a table of them, then a part for each claim.
 
 use super::claim::Test;
 use super::verdict::{ClaimPoint, JudgedClaim};
@@ -6,32 +6,44 @@ use crate::document::{Block, Document};
 use crate::format::{fixed, list, quantity, quantity_again, thousands};
 use crate::tables::Columns;
 
-/// The page, that `command` makes again; on a terminal without sources and methods.
+/// The page, that `command` makes again: one part a claim. A terminal shows one line a claim.
 pub fn document(judged: &[JudgedClaim], command: &str) -> Document {
-    let claims = || Columns::of(judged).text("claim", |one| one.claim.id.clone());
-    let verdicts = |columns: Columns<&JudgedClaim>, title| {
-        let columns = columns.text("measured", |one| measured(one));
-        columns.text("verdict", |one| one.verdict.in_words()).titled(title, "")
-    };
-    let brief = verdicts(claims().text("claimed", |one| one.claim.says.clone()), "");
-    let tested_by = |one: &&JudgedClaim| {
-        format!("{} (scenarios/replicate/{}.toml)", one.claim.how, one.scenario)
-    };
-    let whole = claims()
-        .text("source", |one| one.claim.source.clone())
+    let brief = Columns::of(judged)
+        .text("claim", |one| one.claim.id.clone())
         .text("claimed", |one| one.claim.says.clone())
-        .text("tested by", tested_by);
-    let whole = verdicts(whole, "Claims");
+        .text("measured", |one| measured(one))
+        .text("verdict", |one| one.verdict.in_words());
+    let verdicts = Columns::of(judged)
+        .text("claimed", |one| one.claim.says.clone())
+        .text("verdict", |one| one.verdict.in_words());
     let note = format!(
         "Made by `{command}`; do not edit. Ratios are written with x, the exponent of a growth as N^. A number with its \
          kernel and clock is the median over the seeds; where seeds differ, the range stands behind it."
     );
-    let mut document = Document::new("Published claims, put to the test", "");
-    document.blocks = vec![
-        Block::OnTerminal(vec![brief.into()]),
-        Block::OnPage(vec![Block::Text(note), whole.into()]),
+    let mut page = vec![
+        verdicts.titled("", "").into(),
+        Block::Heading(2, "Each claim, with its source and its test".to_owned()),
+        Block::Text(note),
     ];
+    page.extend(judged.iter().flat_map(part));
+    let mut document = Document::new("Published claims, put to the test", "");
+    document.blocks =
+        vec![Block::OnTerminal(vec![brief.titled("", "").into()]), Block::OnPage(page)];
     document
+}
+
+/// One claim: what is claimed and by whom, what was measured, and the verdict.
+fn part(judged: &JudgedClaim) -> [Block; 3] {
+    let claim = &judged.claim;
+    let says = format!("Claimed: {}. Verdict: {}.", claim.says, judged.verdict.in_words());
+    let tested = format!("{} (`scenarios/replicate/{}.toml`)", claim.how, judged.scenario);
+    let topics =
+        [("measured", measured(judged)), ("test", tested), ("source", claim.source.clone())];
+    [
+        Block::Heading(3, claim.id.clone()),
+        Block::Text(says),
+        Block::Topics(topics.map(|(topic, said)| (topic.to_owned(), said)).to_vec()),
+    ]
 }
 
 /// `1.01x with 10,000, 1.03x with 20,000 Services (6.1.0, instructions)`.

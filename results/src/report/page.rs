@@ -4,7 +4,9 @@ use std::path::Path;
 
 use itertools::Itertools as _;
 
-use super::tables::{cells, connect, costs, layout, notes, paths, renditions, throughput};
+use super::tables::{
+    batching, cells, connect, cost, costs, layout, notes, paths, renditions, throughput,
+};
 use super::{ReportError, churn, first, plots};
 use crate::compare::brief;
 use crate::document::{Block, Document};
@@ -210,6 +212,8 @@ fn parts(group: &Group<'_>, shown: &str) -> Result<Vec<Block>, ReportError> {
         part("Layout of the VIPs", Vec::new(), some(layouts), Vec::new()),
         part("Programming the kernel", of_syncs, some(syncs), of_parts),
         part("Throughput", Vec::new(), some([throughput::throughput(group), None]), Vec::new()),
+        part("Memory and bystanders", Vec::new(), some([cost::cost(group), None]), Vec::new()),
+        part("Batching", Vec::new(), some([batching::batching(group), None]), Vec::new()),
         part("An idle node", Vec::new(), idle, Vec::new()),
         part("kube-proxy beside ours", Vec::new(), renditions::renditions(group), Vec::new()),
     ]

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use results::format::counted;
 use results::{CELLS_FILE, Outcome, RUN_FILE, Run};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
@@ -44,7 +45,8 @@ fn check(run: &Run) -> anyhow::Result<()> {
     let missing = run.missing().len();
     ensure!(
         missing == 0 && run.record.shard.is_none(),
-        "--update: {place} is not whole ({missing} planned cells are missing); continue it with `vipbench run --resume`, or merge its shards"
+        "--update: {place} is not whole ({} missing); continue it with `vipbench run --resume`, or merge its shards",
+        counted(missing as u64, "planned cell")
     );
     let wrong = run.cells.iter().find_map(|cell| match &cell.outcome {
         Outcome::Invalid { reason } | Outcome::Failed { reason } => Some((&cell.id, reason)),

@@ -63,7 +63,7 @@ fn what_is_no_budget_is_refused_with_the_place_and_the_remedy() {
         ("connect.p99 < 5us and", "expected `and` with another"),
         ("connect < 5us", "connect has many values"),
         ("connection.p99 < 5us", "there is no metric \"connection.p99\"; choose among connect,"),
-        ("connect.p99.p50 < 5us", "\"p50\" is not clear after `connect`"),
+        ("connect.p99.p50 < 5us", "\"p50\" is one word too many after `connect`"),
         ("connect.last.p50 < 5us", "connect.p99@last"),
         ("sync.full < 2x none", "sync.full cannot be relative to none"),
         ("connect.p99 < -5us", "above 0"),

@@ -13,6 +13,7 @@ pub(crate) fn throughput(group: &Group<'_>) -> Option<Table> {
         column("a MiB", THROUGHPUT_BULK.name),
     ];
     let note = "Median of five loads with 32 connections open all the time; client, node and server share the processors. A \
-                second over this is what comes through. Requests and bytes on open connections meet no rules: they are the control.";
+                second over this is what comes through. Requests and bytes on open connections meet no rules: what a proxy adds \
+                there is the translation of each packet.";
     by_size(group, "What one takes when as many come as can", note, &columns)
 }
