@@ -65,6 +65,9 @@ fn assert_same(one: &Cluster, other: &Cluster) {
 fn effects(changes: &[Change]) -> Vec<(&'static str, &'static str)> {
     let of = |change: &Change| match change {
         Change::EndpointReplaced { .. } => vec![("MODIFIED", "EndpointSlice")],
+        Change::EndpointsSet { .. } => {
+            ["ADDED", "MODIFIED", "DELETED"].map(|kind| (kind, "EndpointSlice")).into()
+        }
         Change::ServiceAdded(_) => vec![("ADDED", "Service"), ("ADDED", "EndpointSlice")],
         Change::ServiceRemoved(_) => vec![("DELETED", "Service"), ("DELETED", "EndpointSlice")],
     };

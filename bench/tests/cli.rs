@@ -546,3 +546,99 @@ fn a_capacity_plan_is_tables_json_or_files_and_a_wrong_budget_is_an_error() {
     assert_eq!(code, Some(1));
     assert!(error.contains("--instructions-per-ns"), "{error}");
 }
+
+/// A copy of a recorded run of the gate, recorded at another time.
+fn dated(name: &str, started: &str, into: &Path) -> String {
+    let from = reference_run().join("../gate-instructions-6.1").join(name);
+    fs::create_dir(into).unwrap();
+    fs::copy(from.join("cells.jsonl"), into.join("cells.jsonl")).unwrap();
+    let mut run: serde_json::Value =
+        serde_json::from_slice(&fs::read(from.join("run.json")).unwrap()).unwrap();
+    run["started"] = started.into();
+    fs::write(into.join("run.json"), run.to_string()).unwrap();
+    into.display().to_string()
+}
+
+#[test]
+fn a_trend_ends_with_2_while_the_newest_run_is_after_a_step_for_the_worse() {
+    let dir = TempDir::new().unwrap();
+    let store = dir.path().join("store");
+    fs::create_dir(&store).unwrap();
+    let trend = |more: &[&str]| {
+        let output = vipbench(dir.path()).args(["trend", "--store", "store"]).args(more).output();
+        let output = output.unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    let add = |name: &str, day: u32| {
+        let (started, folder) = (format!("2026-01-{day:02}T00:00:00Z"), format!("day-{day}"));
+        dated(name, &started, &store.join(folder))
+    };
+    for day in 1..=12 {
+        add(&format!("same-{day}"), day);
+    }
+    let (code, said) = trend(&[]);
+    assert!(code == 0 && said.contains("No step for the worse stands"), "{said}");
+    add("rules-5", 13);
+    let (code, said) = trend(&["-o", "page"]);
+    assert!(code == 2 && said.contains("scenario.inject.rules_per_chain"), "{said}");
+    for file in ["trend.html", "trend.md", "trend.json", "plots/trend-1-connect.svg"] {
+        assert!(dir.path().join("page").join(file).exists(), "{file}");
+    }
+    add("same-13", 14);
+    let (code, said) = trend(&["--json"]);
+    let parsed: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, parsed["schema"].as_str()), (0, Some("vipbench.trend/1")));
+}
+
+#[test]
+fn a_trend_of_what_is_none_is_refused_with_the_remedy() {
+    let dir = TempDir::new().unwrap();
+    let run = reference_run().canonicalize().unwrap().display().to_string();
+    fs::create_dir(dir.path().join("empty")).unwrap();
+    let cases: [(&[&str], &str); 5] = [
+        (&[&run], "a trend needs two runs"),
+        (&[&run, &run], "named twice"),
+        (&[&run, "nowhere"], "nowhere holds no run"),
+        (&["--store", "empty"], "no folder in it holds a run"),
+        (&["--store", "nowhere"], "nowhere"),
+    ];
+    for (arguments, wanted) in cases {
+        let output = vipbench(dir.path()).arg("trend").args(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert_says(&said, &[wanted]);
+    }
+}
+
+#[test]
+fn advice_is_read_off_a_run_and_bad_input_is_refused_before_anything_is_measured() {
+    let dir = TempDir::new().unwrap();
+    let run = reference_run().canonicalize().unwrap().display().to_string();
+    let advise = |arguments: &[&str]| {
+        let output = vipbench(dir.path()).arg("advise").args(arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    };
+    let (code, said, _) = advise(&[&run, "--services", "1000", "-o", "out"]);
+    assert_eq!(code, 0, "{said}");
+    assert_says(&said, &["At 1,000 Services use ", "What was not looked at", "the default"]);
+    assert!(dir.path().join("out/advise.html").exists());
+    let (_, said, _) = advise(&[&run, "--services", "1000", "--json"]);
+    let parsed: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(parsed["schema"], "vipbench.advise/1");
+    let cases: [(&[&str], &str); 7] = [
+        (&[&run], "--services"),
+        (&["--services", "0"], "services = 0"),
+        (&["--services", "9", "--budget", "pods=1s"], "connect, change, start"),
+        (&["--services", "9", "--proxy", "envoy"], "choose among none"),
+        (&["--services", "9", "--instructions-per-ns", "fast"], "fast"),
+        (&["--cluster", "nowhere.json"], "nowhere.json"),
+        (&[&run, "--services", "9", "--dry-run"], "cannot be used with"),
+    ];
+    for (arguments, wanted) in cases {
+        let (code, _, said) = advise(arguments);
+        assert_eq!(code, 1, "{arguments:?}: {said}");
+        assert_says(&said, &[wanted]);
+        assert!(!dir.path().join("runs").exists(), "nothing may be created: {arguments:?}");
+    }
+}

@@ -28,6 +28,7 @@ pub use error::CapacityError;
 pub use limit::{Largest, Size};
 pub use models::Model;
 pub use page::document;
+pub(crate) use page::evidence;
 pub use plan::{
     Answer, Asked, CAPACITY_SCHEMA, CapacityPlan, ConditionPlan, FitPlan, Forecast, Gap, GroupPlan,
     Move, MoveChange, Outlook, ProxyPlan, ValueUnit, Verdict,

@@ -15,7 +15,7 @@ pub(crate) mod render;
 mod resample;
 pub(crate) mod sentences;
 pub(crate) mod side;
-mod surroundings;
+pub(crate) mod surroundings;
 #[cfg(test)]
 mod tests;
 

@@ -30,5 +30,6 @@ pub use junit::junit;
 pub use line::{Evidence, Judged, Line, SeedEffect};
 pub use result::{GATE_SCHEMA, Gate, GateError, Lost, Options, SelfCheck};
 pub use text::{comment, document};
+pub(crate) use thresholds::WALL;
 pub use thresholds::{ThresholdError, Thresholds};
 pub use verdict::{Across, Verdict};

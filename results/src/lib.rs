@@ -7,6 +7,7 @@
 //! after the other. Afterwards [`Run::read`] gives back what is in a folder, and everything else
 //! works on that.
 
+pub mod advise;
 pub mod calibration;
 pub mod capacity;
 pub mod check;
@@ -41,6 +42,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+pub mod trend;
 mod validate;
 mod values;
 mod view;

@@ -1,6 +1,7 @@
 //! The command line as typed: subcommands, options and their help. What they mean is decided in
 //! `command`.
 
+mod advise;
 mod capacity;
 mod check;
 mod cluster;
@@ -13,11 +14,13 @@ mod page;
 mod run;
 mod stored;
 mod trace;
+mod trend;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+pub use advise::AdviseArgs;
 pub use capacity::{CapacityArgs, CapacityCommand, CapacitySearchArgs};
 pub use check::{CheckArgs, FamilyChoice};
 pub use cluster::{FormArgs, GenerateArgs, ImportArgs};
@@ -37,6 +40,7 @@ pub use stored::{
     ClocksArgs, CompareArgs, ExplainArgs, ExportArgs, ExportFormat, ReportArgs, ShowArgs,
 };
 pub use trace::{ForwardingChoice, OneFamily, TraceArgs, Transport};
+pub use trend::TrendArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -92,6 +96,9 @@ pub enum Command {
     /// Measure the gate itself: false alarms, and slowdowns that it finds
     #[command(after_help = gate::CALIBRATE_EXAMPLES)]
     Calibrate(CalibrateArgs),
+    /// Tell which proxy to use with your number of Services: measure what decides, or read runs
+    #[command(after_help = advise::ADVISE_EXAMPLES)]
+    Advise(Box<AdviseArgs>),
     /// Tell how many Services each proxy serves within a budget
     Capacity(CapacityArgs),
     /// Tell which kernel functions a cell's instructions went to, or where two cells differ
@@ -107,6 +114,9 @@ pub enum Command {
     /// Put published claims to the test: run the scenarios that test them, and judge
     #[command(after_help = run::REPLICATE_EXAMPLES)]
     Replicate(ReplicateArgs),
+    /// Show runs over time: where a number changed, what changed with it, and whether that stands
+    #[command(after_help = trend::TREND_EXAMPLES)]
+    Trend(TrendArgs),
     /// Show one connection's packets hop by hop, with every translation, tunnel and chain
     #[command(after_help = trace::TRACE_EXAMPLES)]
     Trace(TraceArgs),

@@ -20,7 +20,10 @@ pub(super) fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
     }
     let slo = args.slo.as_deref().context("--slo: state the budget")?;
     let runs = args.runs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>, _>>()?;
-    let options = PlanOptions { asked: asked(args)?, clock_rate: clock_rate(args)? };
+    let options = PlanOptions {
+        asked: asked(args)?,
+        clock_rate: clock_rate(args.instructions_per_ns.as_deref(), args.calibrate.as_deref())?,
+    };
     let plan = capacity::plan(&runs, slo, &options)?;
     let detail = page::detail(args.detail);
     page::show_detailed(&capacity::document(&plan)?, &plan, "capacity", detail, &args.page)?;
@@ -35,7 +38,8 @@ fn asked(args: &CapacityArgs) -> anyhow::Result<Option<Asked>> {
     Ok(args.at.map(|services| Asked { services, endpoints: None, source: None }))
 }
 
-fn counted(path: &Path) -> anyhow::Result<Asked> {
+/// The number of Services of a Cluster's file.
+pub(super) fn counted(path: &Path) -> anyhow::Result<Asked> {
     let place = || format!("--cluster {}", path.display());
     let file = files::open(path).with_context(place)?;
     let cluster = generators::from_json(file).with_context(place)?;
@@ -51,10 +55,14 @@ fn counted(path: &Path) -> anyhow::Result<Asked> {
     })
 }
 
-fn clock_rate(args: &CapacityArgs) -> anyhow::Result<Option<ClockRate>> {
-    if let Some(text) = &args.instructions_per_ns {
+/// How instructions become time, as stated or as a run on the wall clock has it.
+pub(super) fn clock_rate(
+    stated: Option<&str>,
+    calibrate: Option<&Path>,
+) -> anyhow::Result<Option<ClockRate>> {
+    if let Some(text) = stated {
         return Ok(Some(ClockRate::stated(text)?));
     }
-    let run = args.calibrate.as_deref().map(Run::read).transpose()?;
+    let run = calibrate.map(Run::read).transpose()?;
     Ok(run.map(|run| ClockRate::Measured(Box::new(run))))
 }

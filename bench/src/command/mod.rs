@@ -1,5 +1,6 @@
 //! One file a subcommand: from the arguments as typed to what is printed and the exit code.
 
+mod advise;
 mod calibrate;
 mod capacity;
 mod check;
@@ -25,6 +26,7 @@ mod run;
 mod serve;
 mod show;
 mod trace;
+mod trend;
 
 use std::process::ExitCode;
 
@@ -49,12 +51,14 @@ pub fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Compare(args) => compare::run(&args),
         Command::Gate(args) => gate::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Advise(args) => advise::run(&args),
         Command::Capacity(args) => capacity::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Clocks(args) => clocks::run(&args),
         Command::Replicate(args) => replicate::run(&args),
+        Command::Trend(args) => trend::run(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Clean(args) => clean::run(&args),

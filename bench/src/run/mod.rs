@@ -33,7 +33,7 @@ pub use signals::{Interrupt, how_to_resume};
 /// What to run, where, and into which folder.
 #[derive(Debug, Clone, Default)]
 pub struct RunRequest {
-    /// The scenario's file.
+    /// The scenario's file; not asked for where the scenario itself is at hand.
     pub scenario: PathBuf,
     /// What to change in it.
     pub overrides: Overrides,
@@ -82,8 +82,28 @@ pub enum Ended {
 /// What is wrong with scenario, options, machine or folder.
 pub fn run(request: &RunRequest, interrupt: &Interrupt) -> anyhow::Result<Ended> {
     let file = &request.scenario;
-    let mut scenario = validated(Scenario::read(file)?, request.overrides.clone())
+    let scenario = validated(Scenario::read(file)?, request.overrides.clone())
         .with_context(|| format!("scenario {}", file.display()))?;
+    carry_out(scenario, request, interrupt)
+}
+
+/// The same of a scenario that is in no file.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_scenario(
+    scenario: Scenario,
+    request: &RunRequest,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Ended> {
+    carry_out(validated(scenario, request.overrides.clone())?, request, interrupt)
+}
+
+fn carry_out(
+    mut scenario: Scenario,
+    request: &RunRequest,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Ended> {
     for warning in scenario.imported.iter().flat_map(|imported| imported.warnings()) {
         console::warn(format_args!("cluster file: {warning}"));
     }

@@ -7,14 +7,22 @@
 use super::cost::Estimate;
 use super::error::CapacityError;
 use super::measured::Subject;
+use crate::metrics;
 use crate::record::Clock;
 use crate::stats::Spread;
 use crate::store::Run;
 use crate::view::{Group, View};
 
+/// Instructions a nanosecond as they were recorded on one machine, the middle, the least and the
+/// most: of connections, and of syncs (docs/clock-validation.md; a test holds them to its runs).
+const RECORDED_CONNECTIONS: (f64, f64, f64) = (3.1, 3.0, 9.1);
+const RECORDED_SYNCS: (f64, f64, f64) = (3.9, 1.1, 6.4);
+
 /// Where the rate comes from.
 #[derive(Debug)]
 pub enum ClockRate {
+    /// What one machine was found to do: better than nothing, and worse than any other.
+    Recorded,
     /// Instructions a nanosecond, lowest and highest.
     Stated(f64, f64),
     /// A run on the wall clock with some of the same cells.
@@ -38,6 +46,14 @@ impl ClockRate {
     /// For the method: what was done.
     pub(super) fn words(&self) -> String {
         match self {
+            Self::Recorded => {
+                let range = |(_, low, high): (f64, f64, f64)| format!("{low} to {high}");
+                format!(
+                    "made with {} instructions a nanosecond for connections and {} for syncs, as recorded on one machine (docs/clock-validation.md); your machine may differ",
+                    range(RECORDED_CONNECTIONS),
+                    range(RECORDED_SYNCS)
+                )
+            }
             Self::Stated(low, high) => {
                 let rate = if low < high { format!("{low} to {high}") } else { low.to_string() };
                 format!("made with {rate} instructions a nanosecond, as stated on the command line")
@@ -56,7 +72,10 @@ impl ClockRate {
         subject: &Subject<'_>,
         proxy: &str,
     ) -> Result<Estimate, CapacityError> {
+        let is_sync = metrics::is_sync(&subject.condition.metric);
         let (value, low, high) = match self {
+            Self::Recorded if is_sync => RECORDED_SYNCS,
+            Self::Recorded => RECORDED_CONNECTIONS,
             Self::Stated(low, high) => (f64::midpoint(*low, *high), *low, *high),
             Self::Measured(run) => {
                 let Spread { median, min, max, .. } = measured(run, subject, proxy)?;
@@ -106,6 +125,38 @@ fn measured(run: &Run, subject: &Subject<'_>, proxy: &str) -> Result<Spread, Cap
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Instructions over nanoseconds of what the recorded runs have on both clocks.
+    fn recorded(metric: &str) -> Spread {
+        let read = |name: &str| {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reference");
+            Run::read(&folder.join(name)).unwrap()
+        };
+        let runs = [read("clocks-instructions")];
+        let (view, wall) = (View::new(&runs).unwrap(), read("clocks-wall"));
+        let slo: crate::capacity::Slo = format!("{metric} < 1s").parse().unwrap();
+        let (group, condition) = (&view.groups[0], &slo.conditions[0]);
+        let proxies = group.all_proxies().into_iter();
+        let rates = proxies.filter_map(|proxy| {
+            let rate = measured(&wall, &Subject::of(group, condition), proxy).ok()?;
+            Some([rate.min, rate.median, rate.max])
+        });
+        Spread::of(rates.flatten()).unwrap()
+    }
+
+    #[test]
+    fn recorded_rates_are_those_of_the_runs_on_both_clocks() {
+        let holds = |(_, low, high): (f64, f64, f64), metric: &str| {
+            let Spread { min, max, .. } = recorded(metric);
+            assert!(low <= min + 0.05 && max <= high + 0.05, "{metric}: {min} to {max}");
+        };
+        for metric in ["connect.mean", "connect.mean@p50", "connect.mean@first"] {
+            holds(RECORDED_CONNECTIONS, metric);
+        }
+        for metric in ["sync.full.total", "sync.endpoint_change.total", "sync.service_add.total"] {
+            holds(RECORDED_SYNCS, metric);
+        }
+    }
 
     #[test]
     fn a_stated_factor_is_a_number_or_a_range() {

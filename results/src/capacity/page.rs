@@ -59,7 +59,11 @@ fn details(plan: &CapacityPlan, group: &GroupPlan) -> Vec<Block> {
     ]
 }
 
-fn evidence(group: &GroupPlan) -> Result<Vec<Block>, PlotError> {
+/// What was measured, the fits, and what could not be measured.
+///
+/// # Errors
+/// [`PlotError`].
+pub(crate) fn evidence(group: &GroupPlan) -> Result<Vec<Block>, PlotError> {
     let conditions = group.proxies.first().map_or(0, |proxy| proxy.conditions.len());
     let plots = (0..conditions).filter_map(|at| plot::draw(group, at).transpose());
     let mut blocks = vec![

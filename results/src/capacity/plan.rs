@@ -279,7 +279,7 @@ impl ConditionPlan {
 
 impl ValueUnit {
     /// A value for prose: `59,101 instructions`, `23.5 µs`, `1.42 times none`.
-    pub(super) fn quantity(self, value: f64) -> String {
+    pub(crate) fn quantity(self, value: f64) -> String {
         match self {
             Self::Stored(unit) => format::quantity(unit, value),
             Self::TimesNone => format!("{} times none", format::three_digits(value)),

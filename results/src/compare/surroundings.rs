@@ -20,7 +20,7 @@ const DIMENSIONS: [&str; 8] =
     ["name", "description", "services", "proxies", "measures", "seeds", "kernels", "only"];
 
 /// Every fact that differs, by key.
-pub(super) fn differences(base: &Side, new: &Side) -> Vec<Difference> {
+pub(crate) fn differences(base: &Side, new: &Side) -> Vec<Difference> {
     let across_kernels = base.kernels() != new.kernels();
     let (bases, news) = (facts(base, across_kernels), facts(new, across_kernels));
     let instructions = base.clocks() == BTreeSet::from([Clock::Instructions]);

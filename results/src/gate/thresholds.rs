@@ -10,7 +10,7 @@ use crate::record::{Clock, Unit};
 /// What a 99th percentile may grow by on the instructions clock.
 const INSTRUCTIONS_TAIL: f64 = 0.005;
 /// On the wall clock the smallest effect that is looked for.
-const WALL: f64 = 0.05;
+pub(crate) const WALL: f64 = 0.05;
 
 /// Shares by which metrics may grow.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -116,7 +116,7 @@ mod tests {
             for (phase, tail) in [("quiet", 200_000), ("rolling_update", slow)] {
                 let total = (0..1_000).map(|at| if at < 15 { tail } else { 100_000 }).collect();
                 cell.metrics.extend([
-                    metrics::LOAD_TOTAL.of(phase, clock, total),
+                    LOAD_TOTAL.of(phase, clock, total),
                     metrics::LOAD_WORST.of(phase, clock, vec![100_000, tail]),
                     metrics::CHURN_LENGTH.of(phase, clock, vec![2_000_000_000]),
                     metrics::LOAD_FAILED.of(phase, clock, vec![3]),
@@ -125,7 +125,7 @@ mod tests {
             cell.metrics.extend([
                 metrics::CHURN_BEGAN.of("rolling_update", clock, vec![1_200_000_000]),
                 metrics::CHURN_SYNC.of("rolling_update", clock, vec![30_000_000]),
-                metrics::CHURN_LAST_OLD.of("rolling_update", clock, vec![25_000_000]),
+                CHURN_LAST_OLD.of("rolling_update", clock, vec![25_000_000]),
                 metrics::CHURN_BROKEN.of("rolling_update", clock, vec![4]),
             ]);
         }

@@ -7,8 +7,9 @@ use jsonschema::Validator;
 use schemars::{JsonSchema, schema_for};
 use serde_json::Value;
 
+use crate::advise::{ADVISE_SCHEMA, Advice, AdviseOptions, Budgets, advise};
 use crate::calibration::{CALIBRATION_SCHEMA, Calibration};
-use crate::capacity::{CAPACITY_SCHEMA, CapacityPlan, PlanOptions};
+use crate::capacity::{Asked, CAPACITY_SCHEMA, CapacityPlan, ClockRate, PlanOptions};
 use crate::check::{CHECK_SCHEMA, Check};
 use crate::compare::{COMPARE_SCHEMA, Comparison, Side, compare};
 use crate::fixture;
@@ -16,6 +17,7 @@ use crate::gate::{self, GATE_SCHEMA, Gate, Thresholds};
 use crate::load::{LOAD_SCHEMA, Load};
 use crate::record::{CellRecord, RUN_SCHEMA, RunRecord};
 use crate::trace::{Record as TraceRecord, TRACE_SCHEMA};
+use crate::trend::{Recorded, TREND_SCHEMA, Trend, trend};
 
 /// Set to anything to write the committed files anew.
 const UPDATE: &str = "VIPBENCH_UPDATE_SCHEMA";
@@ -23,7 +25,7 @@ const UPDATE: &str = "VIPBENCH_UPDATE_SCHEMA";
 const CELL_SCHEMA: &str = "vipbench.cell/1";
 
 /// Every schema with its name.
-fn all() -> [(&'static str, Value); 9] {
+fn all() -> [(&'static str, Value); 11] {
     let (run, cell) = (
         "run.json of a vipbench results folder",
         "one line of cells.jsonl of a vipbench results folder",
@@ -37,6 +39,8 @@ fn all() -> [(&'static str, Value); 9] {
         titled::<Check>(CHECK_SCHEMA, "whether proxies conform"),
         titled::<CapacityPlan>(CAPACITY_SCHEMA, "what a budget allows each proxy and kernel"),
         titled::<Load>(LOAD_SCHEMA, "what a load came to"),
+        titled::<Advice>(ADVISE_SCHEMA, "which proxy to use, and why"),
+        titled::<Trend>(TREND_SCHEMA, "runs over time"),
         titled::<TraceRecord>(TRACE_SCHEMA, "one connection's packets at every device"),
     ]
 }
@@ -100,6 +104,26 @@ fn a_capacity_plan_satisfies_its_schema() {
     let slo = "connect.p50 < 1.5x none and sync.full < 2G";
     let plan = crate::capacity::plan(&[fixture::kernels()], slo, &PlanOptions::default()).unwrap();
     assert_eq!(errors(CAPACITY_SCHEMA, &plan), [""; 0]);
+}
+
+#[test]
+fn an_advice_satisfies_its_schema() {
+    let options = AdviseOptions {
+        asked: Asked { services: 1_000, endpoints: None, source: None },
+        budgets: Budgets::default(),
+        clock_rate: ClockRate::Recorded,
+        left_out: Vec::new(),
+    };
+    assert_eq!(errors(ADVISE_SCHEMA, &advise(&[fixture::stored()], options).unwrap()), [""; 0]);
+}
+
+#[test]
+fn a_trend_satisfies_its_schema() {
+    let mut later = fixture::stored();
+    later.record.started = "2027-01-01T00:00:00Z".to_owned();
+    later.record.tool_version = "9.9".to_owned();
+    let runs = [fixture::stored(), later].map(|run| Recorded::of(&run).unwrap());
+    assert_eq!(errors(TREND_SCHEMA, &trend(runs.into()).unwrap()), [""; 0]);
 }
 
 #[test]

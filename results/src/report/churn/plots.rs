@@ -65,11 +65,6 @@ fn course(cell: &CellRecord, phases: &[&str]) -> Course {
     course
 }
 
-/// Lines of one proxy are hidden together.
-fn about(proxy: &str, what: &str) -> About {
-    About { group: proxy.to_owned(), what: what.to_owned(), points: Vec::new() }
-}
-
 fn over_time(group: &Group<'_>, phases: &[&str], size: u64) -> Option<(Chart, Table)> {
     let mut series = Vec::new();
     let mut rows = Vec::new();
@@ -78,9 +73,14 @@ fn over_time(group: &Group<'_>, phases: &[&str], size: u64) -> Option<(Chart, Ta
         let Course { points, syncs } = course(cell, phases);
         let paint = theme::of_proxy(&group.known, proxy);
         rows.extend(phases.iter().map(|phase| (proxy, *phase, cell)));
-        let (stroke, label) = (Stroke::Curve, Some(proxy.to_owned()));
-        series.push(Series { paint, stroke, label, points, about: about(proxy, "slowest") });
-        let (stroke, about) = (Stroke::Dots, about(proxy, "a sync begins"));
+        let about = |what: &str| About {
+            group: proxy.to_owned(),
+            what: what.to_owned(),
+            points: Vec::new(),
+        };
+        let (label, stroke) = (Some(proxy.to_owned()), Stroke::Curve);
+        series.push(Series { paint, stroke, label, points, about: about("slowest connection") });
+        let (stroke, about) = (Stroke::Dots, about("a sync begins"));
         series.push(Series { paint, stroke, label: None, points: syncs, about });
     }
     let end = across(&series).fold(0.0, f64::max);
@@ -123,10 +123,11 @@ fn by_percentile(group: &Group<'_>, phases: &[&str], size: u64) -> Option<(Chart
         for (quiet, stroke) in [(false, Stroke::Curve), (true, Stroke::DashedCurve)] {
             let samples = pooled(proxy, quiet);
             let label = (!quiet).then(|| proxy.to_owned());
-            let points = percentile_curve(&samples);
-            let about = about(proxy, if quiet { QUIET } else { "changing" });
-            series.push(Series { paint, stroke, label, points, about });
-            rows.push((proxy, if quiet { QUIET } else { "changing" }, samples));
+            let state = if quiet { QUIET } else { "changing" };
+            let (group, what) = (proxy.to_owned(), state.to_owned());
+            let about = About { group, what, points: Vec::new() };
+            series.push(Series { paint, stroke, label, points: percentile_curve(&samples), about });
+            rows.push((proxy, state, samples));
         }
     }
     series.retain(|one| !one.points.is_empty());
