@@ -160,6 +160,27 @@ fn a_line_is_hidden_and_shown_again_and_the_scale_changes() {
 
 #[test]
 #[ignore = "needs chromium and its driver; run by scripts/test"]
+fn bars_tell_their_parts_and_become_amounts() {
+    on_report(async |browser| {
+        let piece = find(browser, ".bar i").await;
+        browser.action_chain().move_to_element_center(&piece).perform().await.unwrap();
+        let tip = "document.querySelector('.bars + .tip').textContent";
+        until(browser, &format!("/: [\\d,]+ instructions[\\d.]+% of what is shown/.test({tip})"))
+            .await;
+        let width = "document.querySelector('.bar').children[1].getBoundingClientRect().width";
+        let filled = "[...document.querySelector('.bar').children[1].children].reduce((all, one) => all + one.getBoundingClientRect().width, 0)";
+        let share = format!("{filled} / {width}");
+        assert!(value(browser, &share).await.as_f64() > Some(0.99));
+        browser.find(By::XPath("//button[text()='shares']")).await.unwrap().click().await.unwrap();
+        assert!(
+            value(browser, &share).await.as_f64() < Some(0.5),
+            "the smallest sync is no full bar"
+        );
+    });
+}
+
+#[test]
+#[ignore = "needs chromium and its driver; run by scripts/test"]
 fn dragging_across_a_plot_zooms_and_a_button_goes_back() {
     on_report(async |browser| {
         let dots = "document.querySelector('.area').querySelectorAll('.dot').length";

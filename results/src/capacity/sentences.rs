@@ -113,43 +113,41 @@ pub(super) fn tightest(proxy: &ProxyPlan) -> Option<(&Outlook, &Forecast)> {
 
 /// The recommendation: what is within the budget at that size, the most headroom first.
 pub(super) fn lead(group: &GroupPlan) -> String {
-    let told = |answer: Answer| {
-        let of_answer = group.proxies.iter().filter_map(move |proxy| {
-            let (outlook, forecast) = tightest(proxy).filter(|(one, _)| one.answer == answer)?;
-            Some((proxy, outlook, forecast))
-        });
-        let sorted = of_answer.sorted_by(|a, b| b.2.headroom.total_cmp(&a.2.headroom));
-        let words = |(proxy, outlook, forecast): (&ProxyPlan, &Outlook, &Forecast)| {
-            let far = outlook.extrapolated.map(extrapolation).unwrap_or_default();
-            let used = used_of_it(forecast);
-            format!("{} ({used}{far})", proxy.proxy)
-        };
-        sorted.map(words).collect::<Vec<String>>()
-    };
     let services = group.proxies.iter().find_map(|proxy| Some(proxy.outlook.first()?.services));
     let Some(services) = services.map(thousands) else {
         return "Nothing can be recommended: no condition has a fit; the reasons are below."
             .to_owned();
     };
-    let mut text = match told(Answer::Within).as_slice() {
+    let mut sentences = vec![match of_answer(group, Answer::Within).as_slice() {
         [] => format!("At {services} Services no proxy is within the budget."),
         some => format!("At {services} Services within the budget: {}.", list(some)),
-    };
-    for (answer, what) in [(Answer::Unclear, "Too close to say"), (Answer::Over, "Over it")] {
-        let named = told(answer);
-        if !named.is_empty() {
-            text.push_str(&format!(" {what}: {}.", list(&named)));
-        }
-    }
+    }];
     let unknown = group
         .proxies
         .iter()
         .filter(|one| one.outlook.first().is_none_or(|outlook| outlook.answer == Answer::Unknown));
-    let unknown: Vec<&str> = unknown.map(|proxy| proxy.proxy.as_str()).collect();
-    if !unknown.is_empty() {
-        text.push_str(&format!(" Not told: {}.", list(&unknown)));
-    }
-    text
+    let others = [
+        ("Too close to say", of_answer(group, Answer::Unclear)),
+        ("Over it", of_answer(group, Answer::Over)),
+        ("Not told", unknown.map(|proxy| proxy.proxy.clone()).collect()),
+    ];
+    let others = others.into_iter().filter(|(_, named)| !named.is_empty());
+    sentences.extend(others.map(|(what, named)| format!("{what}: {}.", list(&named))));
+    sentences.join(" ")
+}
+
+/// The proxies that have an answer, the most headroom first, each with what it uses.
+fn of_answer(group: &GroupPlan, answer: Answer) -> Vec<String> {
+    let told = group.proxies.iter().filter_map(|proxy| {
+        let (outlook, forecast) = tightest(proxy).filter(|(one, _)| one.answer == answer)?;
+        Some((proxy, outlook, forecast))
+    });
+    let sorted = told.sorted_by(|a, b| b.2.headroom.total_cmp(&a.2.headroom));
+    let words = |(proxy, outlook, forecast): (&ProxyPlan, &Outlook, &Forecast)| {
+        let far = outlook.extrapolated.map(extrapolation).unwrap_or_default();
+        format!("{} ({}{far})", proxy.proxy, used_of_it(forecast))
+    };
+    sorted.map(words).collect()
 }
 
 /// `within`, `unclear`, `over`, `unknown`.

@@ -34,7 +34,7 @@ pub(super) fn answer(plan: &CapacityPlan, group: &GroupPlan) -> Table {
         Verdict::Largest { .. } => "nothing up to there".to_owned(),
         Verdict::Unknown { reason } => reason.clone(),
     };
-    let here = group.proxies.iter().filter_map(tightest).next();
+    let here = group.proxies.iter().find_map(tightest);
     let here =
         here.map_or("now".to_owned(), |(outlook, _)| format!("at {}", thousands(outlook.services)));
     let uses =

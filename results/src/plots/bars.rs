@@ -4,7 +4,9 @@ use itertools::Itertools as _;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
+use super::explore::Explored;
 use super::{Area, Drawing, Drawn, TEXT_PX, WIDTH, count, fill, theme, write};
+use crate::record::Unit;
 
 const TOP: i32 = 112;
 const LEFT: i32 = 244;
@@ -32,6 +34,8 @@ pub(crate) struct Bars {
     pub title: String,
     /// What a length means.
     pub x_title: &'static str,
+    /// Unit of the parts.
+    pub unit: Unit,
     pub rows: Vec<Bar>,
 }
 
@@ -45,6 +49,10 @@ impl Drawing for Bars {
         let heads = i32::try_from(heads).unwrap_or(0);
         let height = TOP + count(&self.rows) * BAR_PITCH + heads * GROUP_HEAD + 100;
         (WIDTH, height.unsigned_abs())
+    }
+
+    fn explored(&self) -> Option<Explored> {
+        Some(Explored::of_bars(self.x_title, self.unit, &self.rows))
     }
 
     fn draw_on(&self, root: &Area<'_>) -> Drawn {

@@ -1,10 +1,13 @@
-//! What a plot of lines shows, as data: a page draws it again as the reader wants it, and tells
+//! What a plot of lines or bars shows, as data: a page draws it again as the reader wants it, and tells
 //! what is behind each point.
 
+use itertools::Itertools as _;
 use serde_json::{Value, json};
 
 use super::axes::{Axis, Kind};
+use super::bars::Bar;
 use super::lines::{Series, Stroke, Told};
+use super::theme;
 use crate::record::Unit;
 
 /// The data of one plot.
@@ -19,6 +22,22 @@ impl Explored {
         Self(json!({ "x": axis(x, across), "y": axis(y, upwards), "series": series }))
     }
 
+    /// Of bars of shares.
+    pub fn of_bars(title: &str, unit: Unit, bars: &[Bar]) -> Self {
+        let parts = bars.iter().flat_map(|bar| &bar.parts).map(|(part, _)| *part).unique();
+        let parts = parts.map(|part| {
+            let paint = theme::of_part(part);
+            json!({ "group": part, "light": paint.attribute(), "dark": paint.dark() })
+        });
+        let bar = |bar: &Bar| {
+            let parts = bar.parts.iter().map(|(part, value)| json!([part, number(*value)]));
+            json!({ "group": bar.group, "label": bar.label, "parts": parts.collect::<Vec<_>>() })
+        };
+        let bars: Vec<Value> = bars.iter().map(bar).collect();
+        let parts: Vec<Value> = parts.collect();
+        Self(json!({ "title": title, "kind": kind(unit), "parts": parts, "bars": bars }))
+    }
+
     /// As it stands in a page: nothing of it can end the element that it is in.
     pub fn in_page(&self) -> String {
         self.0.to_string().replace('<', "\\u003c")
@@ -29,15 +48,23 @@ fn axis(axis: &Axis, title: &str) -> Value {
     let ticks: Vec<Value> =
         axis.ticks.iter().map(|(at, label)| json!([number(*at), label])).collect();
     let kind = match axis.kind {
-        Kind::Of(Unit::Ns) => "ns",
-        Kind::Of(Unit::Instructions) => "instructions",
-        Kind::Of(Unit::Bytes) => "bytes",
-        Kind::Of(Unit::Count) | Kind::Plain => "plain",
+        Kind::Of(unit) => kind(unit),
+        Kind::Plain => kind(Unit::Count),
         Kind::Percentiles => "percentiles",
         Kind::Named => "named",
     };
     let ends = [axis.low, axis.high].map(number);
     json!({ "title": title, "kind": kind, "log": axis.is_log, "ends": ends, "ticks": ticks })
+}
+
+/// How values of a unit are written.
+fn kind(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Ns => "ns",
+        Unit::Instructions => "instructions",
+        Unit::Bytes => "bytes",
+        Unit::Count => "plain",
+    }
 }
 
 fn line(Series { paint, stroke, label, points, about }: &Series) -> Value {
@@ -74,7 +101,6 @@ fn number(value: f64) -> Value {
 mod tests {
     use super::*;
     use crate::plots::lines::About;
-    use crate::plots::theme;
 
     #[test]
     fn data_in_a_page_cannot_end_its_element() {

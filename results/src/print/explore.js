@@ -62,6 +62,20 @@
     return places;
   };
 
+  // A button that hides what it names, and shows it again.
+  const legend = (name, { light, dark }, hidden, changed) => {
+    const made = button(name || "all", true);
+    made.className = "key";
+    made.style.cssText = `--light:${light};--dark:${dark}`;
+    made.addEventListener("click", () => {
+      const shown = hidden.delete(name);
+      if (!shown) hidden.add(name);
+      made.setAttribute("aria-pressed", shown);
+      changed();
+    });
+    return made;
+  };
+
   class Plot {
     constructor(figure, data) {
       Object.assign(this, { figure, data, hidden: new Set(), log: data.y.log, zoom: null, at: null });
@@ -81,18 +95,11 @@
     controls() {
       const row = element("div", { class: "controls", role: "group", "aria-label": "Lines of this plot" });
       for (const group of new Set(this.data.series.map((one) => one.group))) {
-        const { light, dark } = this.data.series.find((one) => one.group === group);
-        const made = button(group || "all", true);
-        made.className = "key";
-        made.style.cssText = `--light:${light};--dark:${dark}`;
-        made.addEventListener("click", () => {
-          const shown = this.hidden.delete(group);
-          if (!shown) this.hidden.add(group);
-          made.setAttribute("aria-pressed", shown);
+        const paint = this.data.series.find((one) => one.group === group);
+        row.append(legend(group, paint, this.hidden, () => {
           this.tell(null);
           this.draw();
-        });
-        row.append(made);
+        }));
       }
       const scale = button("log scale", this.log);
       scale.addEventListener("click", () => {
@@ -267,6 +274,71 @@
     }
   }
 
+  // Bars of shares, whose parts can be hidden, and whose lengths can be amounts instead.
+  class Bars {
+    constructor(figure, data) {
+      Object.assign(this, { data, hidden: new Set(), shares: true });
+      this.live = element("div", { class: "live" });
+      const title = figure.querySelector("svg title").textContent;
+      const keys = element("div", { class: "controls", role: "group", "aria-label": "Parts of these bars" });
+      for (const part of data.parts) {
+        keys.append(legend(part.group, part, this.hidden, () => this.draw()));
+      }
+      const scale = button("shares", true);
+      scale.addEventListener("click", () => {
+        this.shares = !this.shares;
+        scale.setAttribute("aria-pressed", this.shares);
+        this.draw();
+      });
+      keys.append(scale);
+      this.area = element("div", { class: "bars", role: "group", tabindex: 0, "aria-label": `${title}: use the arrow keys` });
+      this.tip = element("div", { class: "tip", role: "status", hidden: "" });
+      this.live.append(element("p", { class: "plot-title" }, title), keys, this.area, this.tip);
+      figure.prepend(this.live);
+      figure.classList.add("explored");
+      this.area.addEventListener("pointermove", (event) => this.tell(event.target.told));
+      this.area.addEventListener("click", (event) => this.tell(event.target.told));
+      this.area.addEventListener("pointerleave", () => this.tell());
+      this.area.addEventListener("blur", () => this.tell());
+      this.area.addEventListener("keydown", (event) => {
+        const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 1, ArrowUp: -1 }[event.key];
+        if (!step) return;
+        event.preventDefault();
+        const all = [...this.area.querySelectorAll("i")];
+        const next = all[(all.findIndex((one) => one.told === this.at) + step + all.length) % all.length];
+        this.tell(next && next.told);
+      });
+      this.draw();
+    }
+
+    draw() {
+      const shown = this.data.bars.map((bar) => ({ ...bar, parts: bar.parts.filter(([part]) => !this.hidden.has(part)) }));
+      const sum = (bar) => bar.parts.reduce((all, [, value]) => all + value, 0);
+      const most = Math.max(...shown.map(sum));
+      let group;
+      this.area.replaceChildren();
+      for (const bar of shown) {
+        if (bar.group !== group) this.area.append(element("p", { class: "note" }, (group = bar.group)));
+        const row = element("div", { class: "bar" }), track = element("div");
+        for (const [part, value] of bar.parts) {
+          const paint = this.data.parts.find((one) => one.group === part);
+          const piece = element("i");
+          piece.style.cssText = `--light:${paint.light};--dark:${paint.dark};width:${100 * value / ((this.shares ? sum(bar) : most) || 1)}%`;
+          piece.told = [`${bar.label}, ${bar.group}, ${part}: ${whole(this.data, value)}`, `${digits(100 * value / (sum(bar) || 1), 2)}% of what is shown`];
+          track.append(piece);
+        }
+        row.append(element("span", {}, bar.label), track, element("span", {}, short(this.data, sum(bar))));
+        this.area.append(row);
+      }
+    }
+
+    tell(told) {
+      this.at = told;
+      this.tip.hidden = !told;
+      if (told) this.tip.replaceChildren(...told.map((text) => element("span", {}, text)));
+    }
+  }
+
   // A cell as something to sort by: its first number in its unit, or its text.
   const UNITS = { k: 1e3, M: 1e6, G: 1e9, T: 1e12, ns: 1, "µs": 1e3, ms: 1e6, s: 1e9, B: 1, kB: 1e3, MB: 1e6, GB: 1e9, million: 1e6, billion: 1e9 };
   const key = (cell, numeric) => {
@@ -322,7 +394,8 @@
   };
 
   for (const data of document.querySelectorAll("figure > script[type='application/json']")) {
-    new Plot(data.parentElement, JSON.parse(data.textContent));
+    const parsed = JSON.parse(data.textContent);
+    new (parsed.bars ? Bars : Plot)(data.parentElement, parsed);
   }
   for (const table of document.querySelectorAll(".scroll > table")) {
     if (table.tBodies[0].rows.length > 2) sortable(table);

@@ -87,25 +87,38 @@ fn sentence(beginning: &str, answer: &Answer<'_>) -> String {
     }
     let good = answer.good();
     let judged = answer.of_fit(|fit| !matches!(fit, Fit::AnswersItself | Fit::Unknown(_))).count();
-    let mut text = match good.as_slice() {
+    let mut sentences = vec![match good.as_slice() {
         [] => format!("{beginning}: no proxy keeps to the rule below."),
         all if all.len() == judged && judged > 1 => {
             format!("{beginning} every proxy that was measured will do: {}.", either(all, "and"))
         }
         some => format!("{beginning}: {}.", either(some, "or")),
-    };
-    let kinds: [(&str, fn(&Fit) -> bool); 3] = [
-        ("Past the limit", |fit| matches!(fit, Fit::Over(_))),
-        ("Too close to say", |fit| *fit == Fit::Close),
-        ("Not told", |fit| matches!(fit, Fit::Unknown(_))),
+    }];
+    let of = |kind: fn(&Fit) -> bool| answer.of_fit(kind).map(in_words).collect::<Vec<String>>();
+    let others = [
+        ("Past the limit", of(|fit| matches!(fit, Fit::Over(_)))),
+        ("Too close to say", of(|fit| *fit == Fit::Close)),
+        ("Not told", of(|fit| matches!(fit, Fit::Unknown(_)))),
     ];
-    for (what, kind) in kinds {
-        let named: Vec<String> = answer.of_fit(kind).map(in_words).collect();
-        if !named.is_empty() {
-            text.push_str(&format!(" {what}: {}.", list(&named)));
+    let others = others.into_iter().filter(|(_, named)| !named.is_empty());
+    sentences.extend(others.map(|(what, named)| format!("{what}: {}.", list(&named))));
+    sentences.extend(as_far_as_measured(answer));
+    sentences.join(" ")
+}
+
+/// Where what is recommended rests on fewer Services, or on connections alone.
+fn as_far_as_measured(answer: &Answer<'_>) -> Option<String> {
+    let good = answer.of_fit(|fit| *fit == Fit::Good);
+    let changes = good.map(|line| line.change.map_or(0, |(size, _)| size));
+    match changes.min()? {
+        0 => Some(
+            "That is by new connections alone: not every one has a Change measured.".to_owned(),
+        ),
+        size if size < answer.services => {
+            Some(format!("A Change was measured with up to {} alone.", services(size)))
         }
+        _ => None,
     }
-    text
 }
 
 /// `a, b or c`, the first few.
@@ -216,16 +229,17 @@ fn unit_in_words(unit: Unit) -> &'static str {
 
 /// The rule, as it stands under the table.
 fn rule(answer: &Answer<'_>) -> String {
-    let mut text = format!(
+    let smaller = if answer.smaller.is_empty() {
+        String::new()
+    } else {
+        format!(" With fewer Services alone: {}.", list(&answer.smaller))
+    };
+    format!(
         "The rule: a proxy is good if, in every seed, a new connection to {} takes less than {} times what it takes without a proxy (none), \
          and one Change (an endpoint replaced) less than {} such connections. A full sync is shown and not judged: a node does it when it starts. \
-         A dash: not measured.",
+         A dash: not measured.{smaller}",
         of_position(answer.position),
         fixed(CONNECT_TIMES_MAX, 0),
         fixed(CHANGE_CONNECTIONS_MAX, 0)
-    );
-    if !answer.smaller.is_empty() {
-        text.push_str(&format!(" With fewer Services alone: {}.", list(&answer.smaller)));
-    }
-    text
+    )
 }

@@ -221,7 +221,8 @@ fn parts(group: &Group<'_>) -> Option<Figure> {
         Unit::Instructions => "share of the whole; at the right the total, instructions",
         _ => "share of the whole; at the right the total time",
     };
-    let bars = Bars { title: "Where a full sync goes".to_owned(), x_title, rows };
+    let title = "Where a full sync goes".to_owned();
+    let bars = Bars { title, x_title, unit: group.unit(), rows };
     let measured = PARTS.into_iter().filter(|part| !group.sizes(full, part).is_empty());
     let columns: Vec<_> = measured.map(|part| (part.to_owned(), full, part, 0.5)).collect();
     Figure::new("sync-parts", bars, group, &columns)

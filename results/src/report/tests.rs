@@ -125,12 +125,24 @@ fn a_terminal_gets_a_screenful_unless_everything_is_asked_for() {
 #[test]
 fn every_figure_leads_to_a_place_that_is_there() {
     let html = html(&[fixture::stored(), fixture::other_kernel()]);
-    let mut links: Vec<&str> = html.split("href=\"#").skip(1).collect();
-    links.iter_mut().for_each(|rest| *rest = rest.split('"').next().unwrap());
+    let links = html.split("href=\"#").skip(1).map(|rest| rest.split('"').next().unwrap());
+    let links: Vec<&str> = links.collect();
     assert!(links.len() > 100);
     for link in links {
         assert!(html.contains(&format!("<tr id=\"{link}\"")), "{link}");
     }
+}
+
+#[test]
+fn what_the_answer_rests_on_is_said_where_it_is_less_than_it_seems() {
+    let lead = |size: u64| {
+        let mut run = fixture::stored();
+        run.cells.retain(|cell| cell.labels.measure != "sync" || cell.labels.services <= size);
+        text(&[run], None)
+    };
+    assert!(!lead(10_000).contains("A Change was measured with up to"));
+    assert!(lead(1_000).contains("A Change was measured with up to 1,000 Services alone."));
+    assert!(lead(0).contains("That is by new connections alone"));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) fn cells(group: &Group<'_>, runs: &[Run]) -> Option<Table> {
     };
     let sorted = group.cells.iter().sorted_by_key(series);
     let lines: Vec<Vec<&CellRecord>> = sorted
-        .chunk_by(|cell| series(&cell))
+        .chunk_by(|cell| series(cell))
         .into_iter()
         .map(|(_, cells)| cells.copied().collect())
         .collect();
