@@ -113,6 +113,9 @@ fn comings_and_goings(
     Ok(there_and_back.take(steps as usize).collect())
 }
 
+/// The Endpoints of a Service after a Step, and after the next.
+type ThereAndBack = [Vec<Endpoint>; 2];
+
 /// Draws Services and new Endpoints.
 struct Drawing<'a> {
     /// Those that may change, as they are after the Changes so far.
@@ -149,7 +152,7 @@ impl Drawing<'_> {
     fn there_and_back(
         &mut self,
         length: Length,
-        change: fn(&mut Self, &Service) -> Result<[Vec<Endpoint>; 2], ChangesError>,
+        change: fn(&mut Self, &Service) -> Result<ThereAndBack, ChangesError>,
     ) -> Result<Vec<Vec<Change>>, ChangesError> {
         let mut steps = Vec::with_capacity(length.steps as usize + 1);
         while steps.len() < length.steps as usize {
@@ -170,7 +173,7 @@ impl Drawing<'_> {
     }
 
     /// Twice the Endpoints, and the old ones again.
-    fn twice(&mut self, service: &Service) -> Result<[Vec<Endpoint>; 2], ChangesError> {
+    fn twice(&mut self, service: &Service) -> Result<ThereAndBack, ChangesError> {
         let old = service.endpoints().to_vec();
         let mut more = old.clone();
         for &one in service.endpoints() {
@@ -180,7 +183,7 @@ impl Drawing<'_> {
     }
 
     /// One Endpoint less, and another for it.
-    fn one_lost(&mut self, service: &Service) -> Result<[Vec<Endpoint>; 2], ChangesError> {
+    fn one_lost(&mut self, service: &Service) -> Result<ThereAndBack, ChangesError> {
         let Some((&lost, left)) = service.endpoints().split_first() else {
             return Err(ChangesError::NoEndpoint);
         };

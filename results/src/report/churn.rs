@@ -151,8 +151,8 @@ mod tests {
             .flatten()
             .collect();
         let row = |table: usize, phase: &str| {
-            let rows = tables[table].rows.iter();
-            rows.filter(|row| row[1] == "iptables-nft" && row[2] == phase).next().unwrap().clone()
+            let mut rows = tables[table].rows.iter();
+            rows.find(|row| row[1] == "iptables-nft" && row[2] == phase).unwrap().clone()
         };
         assert_eq!(row(0, "rolling update")[4..], ["100", "100", "40,000", "40,000", "", "3", ""]);
         assert_eq!(

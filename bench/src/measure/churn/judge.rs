@@ -125,7 +125,9 @@ impl Report {
                 part.push(entry.total());
             }
         }
-        parts.iter_mut().for_each(|part| part.sort_unstable());
+        for part in &mut parts {
+            part.sort_unstable();
+        }
         let middle = |part: &Vec<u64>| part.get(part.len() / 2).copied().unwrap_or_default();
         let worst = |part: &Vec<u64>| part.last().copied().unwrap_or_default();
         self.push(metrics::LOAD_MIDDLE, label, parts.iter().map(middle).collect());

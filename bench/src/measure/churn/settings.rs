@@ -64,7 +64,7 @@ impl ChurnSettings {
     /// The first wrong value, with its key and the remedy.
     pub fn check(&self) -> anyhow::Result<()> {
         let values = [
-            ("rate_per_s", u64::from(self.rate_per_s), 1, 100_000),
+            ("rate_per_s", u64::from(self.rate_per_s), 1, 10_000),
             ("phase_ms", self.phase_ms, 100, 60_000),
             ("interval_ms", self.interval_ms, 1, self.phase_ms / 2),
             ("changes_per_step", self.changes_per_step.into(), 1, 1_000),

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use generators::{Change, Cluster, Family, Protocol, Service, ServiceId};
+use generators::{Change, Cluster, Endpoint, Family, Protocol, Service, ServiceId};
 
 use super::settings::ChurnSettings;
 use crate::load::open;
@@ -92,7 +92,7 @@ fn ever(service: &Service, clusters: &[Cluster]) -> Vec<SocketAddr> {
 pub(super) fn endpoints_of(cluster: &Cluster, id: &ServiceId) -> Vec<SocketAddr> {
     let service = cluster.get(id);
     service.map_or_else(Vec::new, |service| {
-        service.targets().reachable().iter().map(|endpoint| endpoint.socket()).collect()
+        service.targets().reachable().iter().map(Endpoint::socket).collect()
     })
 }
 

@@ -14,6 +14,8 @@ use crate::view::Group;
 
 /// Units of either clock in what a second is.
 const SECOND: f64 = 1e9;
+/// Labels along the time, at most.
+const TIME_TICKS: f64 = 5.0;
 
 /// Those of the largest size.
 pub(super) fn of_group(group: &Group<'_>, phases: &[&str]) -> Result<Vec<Plot>, PlotError> {
@@ -94,12 +96,13 @@ fn over_time(group: &Group<'_>, phases: &[&str], size: u64) -> Option<(Chart, Ta
             shown.join(" ")
         })
         .titled(format!("Slowest connections over time, {}", scale.name()), "");
-    let ticks = (0..=end as u32).step_by(end.mul_add(0.2, 1.0) as usize);
+    let step = (end / TIME_TICKS).ceil().max(1.0);
+    let ticks = std::iter::successors(Some(0.0), |at| Some(at + step)).take_while(|at| *at <= end);
     let chart = Chart {
         title: format!("Slowest connections over time, {} Services", thousands(size)),
         subtitle: "quiet at first, then with Changes; dots: a sync begins".to_owned(),
         x_title: if group.unit() == Unit::Ns { "seconds" } else { "thousand million instructions" },
-        x: Axis::linear(0.0, end, ticks.map(|at| (f64::from(at), fixed(at.into(), 0))).collect()),
+        x: Axis::linear(0.0, end, ticks.map(|at| (at, fixed(at, 0))).collect()),
         y: Axis::of_values(group.unit(), upwards(&series))?,
         series,
     };

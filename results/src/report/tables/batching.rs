@@ -1,6 +1,6 @@
 //! What a shortest time between syncs costs a Change, and saves.
 
-use crate::format::{Scale, thousands};
+use crate::format::{Scale, fixed, thousands};
 use crate::metrics::{BATCHING_LATENCY, BATCHING_SYNCS, BATCHING_WORK};
 use crate::record::Unit;
 use crate::tables::{Columns, Table};
@@ -27,7 +27,7 @@ pub(crate) fn batching(group: &Group<'_>) -> Option<Table> {
     };
     let syncs = |(services, proxy, label): &Line<'_>| {
         let syncs = group.amount(Unit::Count, BATCHING_SYNCS.name, label, proxy, *services);
-        syncs.map_or(String::new(), |syncs| thousands(syncs.median as u64))
+        syncs.map_or(String::new(), |syncs| fixed(syncs.median, 0))
     };
     let max = |(services, proxy, label): &Line<'_>| {
         let all = group.pooled_in(group.unit(), BATCHING_LATENCY.name, label, proxy, *services);

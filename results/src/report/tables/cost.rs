@@ -1,6 +1,6 @@
 //! What a node pays beside time: memory, and what somebody else who calls `iptables` waits for.
 
-use crate::format::{Scale, thousands};
+use crate::format::{Scale, fixed, thousands};
 use crate::metrics::{COST_BYSTANDER, COST_MEMORY, COST_TOOL_MEMORY};
 use crate::record::Unit;
 use crate::tables::{Columns, Table};
@@ -19,7 +19,7 @@ pub(crate) fn cost(group: &Group<'_>) -> Option<Table> {
     let bytes = |metric: &'static str, label: &'static str| {
         move |(services, proxy): &(u64, &str)| {
             let amount = group.amount(Unit::Bytes, metric, label, proxy, *services);
-            amount.map_or(String::new(), |bytes| thousands(bytes.median as u64 / 1024))
+            amount.map_or(String::new(), |bytes| fixed(bytes.median / 1024.0, 0))
         }
     };
     let waited = |label: &'static str, quantile: f64| {
