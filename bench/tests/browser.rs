@@ -10,9 +10,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use fantoccini::actions::{
+    InputSource, KeyAction, KeyActions, MOUSE_BUTTON_LEFT, MouseActions, PointerAction,
+};
+use fantoccini::elements::Element;
+use fantoccini::key::Key;
+use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper::Method;
+use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::prelude::*;
+use url::{ParseError, Url};
 
 /// The largest page of the reference scenario, bytes.
 const PAGE_MAX_BYTES: u64 = 1_500_000;
@@ -58,43 +67,42 @@ impl Drop for Chromedriver {
 }
 
 /// Opens the report, as `edited`, and runs `test` on it; gives what was said on the console.
-fn on_page(edited: impl Fn(String) -> String, test: impl AsyncFnOnce(&WebDriver)) -> Vec<String> {
+fn on_page(edited: impl Fn(String) -> String, test: impl AsyncFnOnce(&Client)) -> Vec<String> {
     let dir = TempDir::new().unwrap();
     let page = page(dir.path());
     fs::write(&page, edited(fs::read_to_string(&page).unwrap())).unwrap();
     let (driver, log) = (Chromedriver::start(), dir.path().join("browser.log"));
-    let mut wanted = DesiredCapabilities::chrome();
     let data = format!("--user-data-dir={}", dir.path().join("profile").display());
     let log_file = format!("--log-file={}", log.display());
-    for argument in
-        ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging", &data, &log_file]
-    {
-        wanted.add_arg(argument).unwrap();
-    }
+    let arguments =
+        ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging", &data, &log_file];
+    let options = json!({ "args": arguments });
+    let wanted = Capabilities::from_iter([("goog:chromeOptions".to_owned(), options)]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let browser = WebDriver::new(&driver.url, wanted).await.unwrap();
-        browser.goto(format!("file://{}", page.display())).await.unwrap();
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        let browser = builder.capabilities(wanted).connect(&driver.url).await.unwrap();
+        browser.goto(&format!("file://{}", page.display())).await.unwrap();
         test(&browser).await;
-        browser.quit().await.unwrap();
+        browser.close().await.unwrap();
     });
     let said = fs::read_to_string(&log).unwrap();
     said.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect()
 }
 
-fn on_report(test: impl AsyncFnOnce(&WebDriver)) {
+fn on_report(test: impl AsyncFnOnce(&Client)) {
     let said = on_page(|page| page, test);
     assert!(said.is_empty(), "{said:#?}");
 }
 
 /// What an expression of the page's own language comes to.
-async fn value(browser: &WebDriver, expression: &str) -> Value {
+async fn value(browser: &Client, expression: &str) -> Value {
     let script = format!("return ({expression});");
-    browser.execute(script, vec![]).await.unwrap().json().clone()
+    browser.execute(&script, vec![]).await.unwrap()
 }
 
 /// Waits until an expression is true.
-async fn until(browser: &WebDriver, expression: &str) {
+async fn until(browser: &Client, expression: &str) {
     let began = std::time::Instant::now();
     while value(browser, expression).await != json!(true) {
         assert!(began.elapsed() < PATIENCE, "never true: {expression}");
@@ -102,12 +110,42 @@ async fn until(browser: &WebDriver, expression: &str) {
     }
 }
 
-async fn find(browser: &WebDriver, selector: &str) -> WebElement {
-    browser.find(By::Css(selector)).await.unwrap()
+async fn find(browser: &Client, selector: &str) -> Element {
+    browser.find(Locator::Css(selector)).await.unwrap()
 }
 
-async fn devtools(browser: &WebDriver, command: &str, parameters: Value) {
-    browser.cdp().send_raw(command, parameters).await.unwrap();
+/// A command of the browser's own tools, which its driver passes on.
+#[derive(Debug)]
+struct Devtools(Value);
+
+impl WebDriverCompatibleCommand for Devtools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(self.0.to_string()))
+    }
+}
+
+async fn devtools(browser: &Client, command: &str, parameters: Value) -> Value {
+    let command = Devtools(json!({ "cmd": command, "params": parameters }));
+    browser.issue_cmd(command).await.unwrap()
+}
+
+/// Moves the mouse to the middle of an element, and then does more.
+async fn mouse(browser: &Client, to: Element, then: Vec<PointerAction>) {
+    let middle = PointerAction::MoveToElement { element: to, duration: None, x: 0.0, y: 0.0 };
+    let begun = MouseActions::new("mouse".to_owned()).then(middle);
+    let all = then.into_iter().fold(begun, MouseActions::then);
+    browser.perform_actions(all).await.unwrap();
+}
+
+async fn press(browser: &Client, key: Key) {
+    let value = char::from(key);
+    let keys = KeyActions::new("keys".to_owned());
+    let keys = keys.then(KeyAction::Down { value }).then(KeyAction::Up { value });
+    browser.perform_actions(keys).await.unwrap();
 }
 
 const TIP: &str = "document.querySelector('.tip').textContent";
@@ -117,7 +155,7 @@ const TIP: &str = "document.querySelector('.tip').textContent";
 fn a_point_tells_its_value_unit_interval_and_samples_by_mouse_and_by_touch() {
     on_report(async |browser| {
         let dot = find(browser, ".series[data-group='ipvs'] .dot").await;
-        browser.action_chain().move_to_element_center(&dot).perform().await.unwrap();
+        mouse(browser, dot, Vec::new()).await;
         until(
             browser,
             &format!(
@@ -140,8 +178,10 @@ fn a_line_is_hidden_and_shown_again_and_the_scale_changes() {
         let shown =
             "document.querySelector('figure').querySelectorAll('.series[data-group=ebpf]').length";
         assert_eq!(value(browser, shown).await, 2, "p50 and p99");
-        let key =
-            browser.find(By::XPath("(//button[@class='key'][text()='ebpf'])[1]")).await.unwrap();
+        let key = browser
+            .find(Locator::XPath("(//button[@class='key'][text()='ebpf'])[1]"))
+            .await
+            .unwrap();
         key.click().await.unwrap();
         assert_eq!(value(browser, shown).await, 0);
         assert_eq!(key.attr("aria-pressed").await.unwrap().as_deref(), Some("false"));
@@ -149,7 +189,8 @@ fn a_line_is_hidden_and_shown_again_and_the_scale_changes() {
         assert_eq!(value(browser, shown).await, 2);
         let labels = "[...document.querySelectorAll('.area')[0].querySelectorAll('text')].map(text => text.textContent)";
         assert!(!value(browser, labels).await.as_array().unwrap().contains(&json!("0")));
-        let scale = browser.find(By::XPath("(//button[text()='log scale'])[1]")).await.unwrap();
+        let scale =
+            browser.find(Locator::XPath("(//button[text()='log scale'])[1]")).await.unwrap();
         scale.click().await.unwrap();
         assert!(
             value(browser, labels).await.as_array().unwrap().contains(&json!("0")),
@@ -163,7 +204,7 @@ fn a_line_is_hidden_and_shown_again_and_the_scale_changes() {
 fn bars_tell_their_parts_and_become_amounts() {
     on_report(async |browser| {
         let piece = find(browser, ".bar i").await;
-        browser.action_chain().move_to_element_center(&piece).perform().await.unwrap();
+        mouse(browser, piece, Vec::new()).await;
         let tip = "document.querySelector('.bars + .tip').textContent";
         until(browser, &format!("/: [\\d,]+ instructions[\\d.]+% of what is shown/.test({tip})"))
             .await;
@@ -171,7 +212,13 @@ fn bars_tell_their_parts_and_become_amounts() {
         let filled = "[...document.querySelector('.bar').children[1].children].reduce((all, one) => all + one.getBoundingClientRect().width, 0)";
         let share = format!("{filled} / {width}");
         assert!(value(browser, &share).await.as_f64() > Some(0.99));
-        browser.find(By::XPath("//button[text()='shares']")).await.unwrap().click().await.unwrap();
+        browser
+            .find(Locator::XPath("//button[text()='shares']"))
+            .await
+            .unwrap()
+            .click()
+            .await
+            .unwrap();
         assert!(
             value(browser, &share).await.as_f64() < Some(0.5),
             "the smallest sync is no full bar"
@@ -186,12 +233,17 @@ fn dragging_across_a_plot_zooms_and_a_button_goes_back() {
         let dots = "document.querySelector('.area').querySelectorAll('.dot').length";
         let all = value(browser, dots).await;
         let svg = find(browser, ".area svg").await;
-        let chain = browser.action_chain().move_to_element_center(&svg).click_and_hold();
-        chain.move_by_offset(300, 0).release().perform().await.unwrap();
+        let button = MOUSE_BUTTON_LEFT;
+        let drag = vec![
+            PointerAction::Down { button },
+            PointerAction::MoveBy { duration: None, x: 300.0, y: 0.0 },
+            PointerAction::Up { button },
+        ];
+        mouse(browser, svg, drag).await;
         let fewer = value(browser, dots).await;
         assert!(fewer.as_u64() > Some(0) && fewer.as_u64() < all.as_u64(), "{fewer} of {all}");
         browser
-            .find(By::XPath("(//button[text()='whole range'])[1]"))
+            .find(Locator::XPath("(//button[text()='whole range'])[1]"))
             .await
             .unwrap()
             .click()
@@ -206,7 +258,7 @@ fn dragging_across_a_plot_zooms_and_a_button_goes_back() {
 fn a_table_is_sorted_by_number_and_filtered_by_words() {
     on_report(async |browser| {
         let column = "[...document.querySelector('main table').tBodies[0].rows].map(row => row.cells[4].textContent)";
-        let head = browser.find(By::XPath("(//main//table)[1]//th[5]/button")).await.unwrap();
+        let head = browser.find(Locator::XPath("(//main//table)[1]//th[5]/button")).await.unwrap();
         head.click().await.unwrap();
         let sorted = value(browser, column).await;
         let sorted: Vec<&str> =
@@ -217,7 +269,13 @@ fn a_table_is_sorted_by_number_and_filtered_by_words() {
         let turned = value(browser, column).await;
         assert!(turned[0].as_str().unwrap().ends_with("G (at 5,000)"), "{turned}");
         // In the numbers of the first plot, which are folded away.
-        browser.find(By::XPath("(//figure//summary)[1]")).await.unwrap().click().await.unwrap();
+        browser
+            .find(Locator::XPath("(//figure//summary)[1]"))
+            .await
+            .unwrap()
+            .click()
+            .await
+            .unwrap();
         find(browser, "figure .filter input").await.send_keys("ipvs 10,000").await.unwrap();
         let rows = "[...document.querySelector('figure table').tBodies[0].rows].filter(row => !row.hidden).map(row => row.cells[0].textContent + ' ' + row.cells[1].textContent)";
         assert_eq!(value(browser, rows).await, json!(["10,000 ipvs"]));
@@ -230,22 +288,21 @@ fn a_table_is_sorted_by_number_and_filtered_by_words() {
 #[ignore = "needs chromium and its driver; run by scripts/test"]
 fn everything_is_reached_by_keyboard_and_a_figure_leads_to_its_cells() {
     on_report(async |browser| {
-        let press = async |key: Key| browser.action_chain().send_keys(key).perform().await.unwrap();
         let focused = "document.activeElement.tagName + ' ' + document.activeElement.className";
         let mut seen = Vec::new();
         while value(browser, "document.activeElement.tagName").await != "svg" {
-            press(Key::Tab).await;
+            press(browser, Key::Tab).await;
             seen.push(value(browser, focused).await.as_str().unwrap().to_owned());
             assert!(seen.len() < 60, "{seen:#?}");
         }
         assert!(seen.iter().any(|one| one.starts_with("BUTTON key")), "legend: {seen:#?}");
         let first = value(browser, TIP).await;
-        press(Key::Right).await;
+        press(browser, Key::Right).await;
         let second = value(browser, TIP).await;
-        press(Key::Down).await;
+        press(browser, Key::Down).await;
         let third = value(browser, TIP).await;
         assert!(first != second && second != third && third != "", "{first} {second} {third}");
-        press(Key::Enter).await;
+        press(browser, Key::Enter).await;
         let row = "document.getElementById(decodeURIComponent(location.hash.slice(1)))";
         until(
             browser,
@@ -284,7 +341,7 @@ const TEXTS: &str = "(() => {
 })()";
 
 /// Texts that are smaller, or have less contrast, than they may.
-async fn illegible(browser: &WebDriver, px_least: f64, contrast_least: f64) -> Vec<Value> {
+async fn illegible(browser: &Client, px_least: f64, contrast_least: f64) -> Vec<Value> {
     let texts = value(browser, TEXTS).await;
     let texts = texts.as_array().unwrap();
     assert!(texts.len() > 100, "{}", texts.len());
@@ -343,7 +400,7 @@ fn paper_gets_still_plots_and_no_controls() {
         devtools(browser, "Emulation.setEmulatedMedia", json!({ "media": "print" })).await;
         assert_eq!(value(browser, &seen(".live, .filter")).await, 0);
         assert!(value(browser, &seen(".still svg")).await.as_u64() > Some(3));
-        let printed = browser.cdp().send_raw("Page.printToPDF", json!({})).await.unwrap();
+        let printed = devtools(browser, "Page.printToPDF", json!({})).await;
         assert!(printed["data"].as_str().unwrap().len() > 100_000);
     });
 }

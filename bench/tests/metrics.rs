@@ -13,13 +13,16 @@ use vipbench::measure;
 use vipbench::measure::spec::Measure;
 
 /// Recorded runs that hold every measure between them.
-const RECORDED: [&str; 6] = [
+const RECORDED: [&str; 9] = [
     "quick-6.1",
     "strided-vips",
     "replicate/one-by-one",
     "replicate/rules",
     "standing-5.10-7.3",
     "kube-proxy-6.1",
+    "churn-6.1",
+    "throughput-6.1",
+    "cost-6.1",
 ];
 
 fn recorded() -> Vec<CellRecord> {

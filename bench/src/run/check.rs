@@ -381,6 +381,18 @@ mod tests {
                 "no Service of TCP",
             ),
             (
+                "name = 'x'\nservices = [9]\nproxies = ['none']\n[churn]\nrate_per_s = 0",
+                "churn.rate_per_s = 0: choose 1 to 10000",
+            ),
+            (
+                "name = 'x'\nservices = [9]\nproxies = ['none']\n[churn]\ninterval_ms = 50",
+                "make 39 Steps; the limit is 16",
+            ),
+            (
+                "name = 'x'\nservices = [9]\nproxies = ['none']\n[batching]\nperiods_ms = []",
+                "batching.periods_ms = []: name one or more",
+            ),
+            (
                 "name = 'x'\nservices = [9]\nproxies = ['none']\n[load]\nchanges = 2\nchanges_per_sync = 3",
                 "load.changes_per_sync = 3: choose 1 to 2",
             ),
