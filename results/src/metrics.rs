@@ -259,9 +259,6 @@ table! {
     /// By how much the kernel's memory grows with the Cluster programmed, label is the kind.
     COST_MEMORY: ASIDE("cost.memory", "Memory of the kernel, by kind"),
         counts: Counts::Bytes, usual_label: "slab", uses: &[Budget, OwnTable];
-    /// The most memory that a tool which programs had.
-    COST_TOOL_MEMORY: AMOUNT("cost.tool_memory", "Memory of the tools that program, at most"),
-        counts: Counts::Bytes, allowed: None, uses: &[Budget, OwnTable];
     /// A call of `iptables` by somebody else, label is `quiet` or `syncing`.
     COST_BYSTANDER: ASIDE("cost.bystander", "A call of iptables by somebody else"),
         usual_label: "syncing", uses: &[Budget, OwnTable];

@@ -1,7 +1,6 @@
-//! What a node pays beside time: memory of the kernel by kind, memory of the tools that program,
-//! and how long somebody else who calls `iptables` waits while syncs are made.
+//! What a node pays beside time: memory of the kernel by kind, and how long somebody else who calls
+//! `iptables` waits while syncs are made.
 
-use std::io;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -23,7 +22,7 @@ pub(super) const COST: Kind = Kind {
     applies: |proxy| !proxy.is_control(),
     takes_paths: false,
     cost: |cell| 3 * cell.sync() + 10_000,
-    emits: &[metrics::COST_MEMORY, metrics::COST_TOOL_MEMORY, metrics::COST_BYSTANDER],
+    emits: &[metrics::COST_MEMORY, metrics::COST_BYSTANDER],
     emits_of_programs: &[],
     run,
 };
@@ -52,9 +51,6 @@ fn run(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
         .grown_since(before)
         .map(|(kind, bytes)| metrics::COST_MEMORY.of(kind, clock, vec![bytes]))
         .into();
-    if let Some(bytes) = peak_of_children().context("what child processes took")? {
-        metrics.push(metrics::COST_TOOL_MEMORY.of("sync.full", clock, vec![bytes]));
-    }
     if let Some(append) = lab.backend.append {
         let bystander = Bystander { program: append.program, clock: lab.clock };
         let (quiet, syncing) = bystander.beside(backend.as_mut(), lab, spec.labels.seed)?;
@@ -63,19 +59,6 @@ fn run(lab: &BenchLab, spec: &CellSpec) -> anyhow::Result<Measured> {
     }
     backend.stop()?;
     Ok(Measured { verified: 0, metrics })
-}
-
-/// The most memory that any child process which has ended ever had, bytes (getrusage(2)); nothing
-/// where there was none.
-fn peak_of_children() -> io::Result<Option<u64>> {
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: the kernel fills a structure that outlives the call.
-    if unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: zeroes are a valid value, and the call has succeeded.
-    let kib = unsafe { usage.assume_init() }.ru_maxrss;
-    Ok(u64::try_from(kib).ok().filter(|kib| *kib > 0).map(|kib| kib << 10))
 }
 
 /// Somebody else on the node who has rules of their own, as a network plugin does.

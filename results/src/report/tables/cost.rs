@@ -1,7 +1,7 @@
 //! What a node pays beside time: memory, and what somebody else who calls `iptables` waits for.
 
 use crate::format::{Scale, fixed, thousands};
-use crate::metrics::{COST_BYSTANDER, COST_MEMORY, COST_TOOL_MEMORY};
+use crate::metrics::{COST_BYSTANDER, COST_MEMORY};
 use crate::record::Unit;
 use crate::tables::{Columns, Table};
 use crate::view::Group;
@@ -45,7 +45,6 @@ pub(crate) fn cost(group: &Group<'_>) -> Option<Table> {
         .number("slab, KiB", bytes(COST_MEMORY.name, "slab"))
         .number("per-CPU, KiB", bytes(COST_MEMORY.name, "per-cpu"))
         .number("vmalloc, KiB", bytes(COST_MEMORY.name, "vmalloc"))
-        .number("largest tool, KiB", bytes(COST_TOOL_MEMORY.name, COST_TOOL_MEMORY.usual_label))
         .number(format!("a bystander, {}", scale.name()), median("quiet"))
         .number("the same while syncing", median("syncing"))
         .number("longest", |line| {
@@ -53,7 +52,7 @@ pub(crate) fn cost(group: &Group<'_>) -> Option<Table> {
         })
         .titled(
             "Memory, and what others wait for",
-            "By how much the kernel's memory grew with the Cluster programmed; a bystander is somebody else's call of \
+            "By how much the kernel's memory grew with the Cluster programmed. A bystander is somebody else's call of \
              `iptables -w` that adds a rule to the same table.",
         )
         .unless_empty()
