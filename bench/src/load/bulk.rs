@@ -4,10 +4,11 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::background::Background;
 
 /// What is written and read at a time.
 const PIECE_BYTES: usize = 64 << 10;
@@ -17,8 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Reads whatever comes, from one client at a time, and then closes. It stops when it drops.
 #[derive(Debug)]
 pub struct Sink {
-    stop: OwnedFd,
-    thread: Option<JoinHandle<()>>,
+    _thread: Background,
 }
 
 impl Sink {
@@ -28,22 +28,8 @@ impl Sink {
     /// No descriptor or thread left.
     pub fn start(listener: TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
-        let stopped = rustix::io::dup(&stop)?;
-        let serve = move || swallow_all(&listener, &stopped);
-        let thread = Builder::new().name("sink".to_owned()).spawn(serve)?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        // A thread that cannot be told to stop is left to the end of the process.
-        if rustix::io::write(&self.stop, &1_u64.to_ne_bytes()).is_ok()
-            && let Some(thread) = self.thread.take()
-        {
-            let _ = thread.join();
-        }
+        let serve = move |stopped| swallow_all(&listener, &stopped);
+        Ok(Self { _thread: Background::start("sink", serve)? })
     }
 }
 

@@ -5,6 +5,7 @@
 //! proxies, Clusters or stored results. Sockets belong to the namespace of the thread that opens
 //! them, so everything here runs wherever its caller has put it.
 
+mod background;
 mod bare;
 mod bulk;
 mod client;

@@ -62,7 +62,8 @@ pub(super) fn report(
     amount(metrics::MEMORY_HEAP, |account| account.heap_bytes);
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+/// A duration as either clock counts it; centuries as the most there are.
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

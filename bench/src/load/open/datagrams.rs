@@ -4,19 +4,18 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
-use std::thread::{Builder, JoinHandle};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::load::ServerError;
+use crate::load::background::Background;
 use crate::load::priority::Priority;
 use crate::load::server::{REQUEST, answer_bytes, encode_answer};
 
 /// A running server. It stops when it drops.
 #[derive(Debug)]
 pub struct DatagramServer {
-    stop: OwnedFd,
-    thread: Option<JoinHandle<()>>,
+    _thread: Background,
 }
 
 impl DatagramServer {
@@ -32,25 +31,12 @@ impl DatagramServer {
             socket.set_nonblocking(true)?;
             sockets.push((socket.local_addr()?, socket));
         }
-        let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
-        let stopped = rustix::io::dup(&stop)?;
-        let thread = Builder::new().name("datagram-server".to_owned()).spawn(move || {
+        let thread = Background::start("datagram-server", move |stopped| {
             // Without the priority it serves all the same, and the client sees how late.
             let _ = priority.apply();
             serve(&sockets, &stopped);
         })?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for DatagramServer {
-    fn drop(&mut self) {
-        // A thread that cannot be told to stop is left to the end of the process.
-        if rustix::io::write(&self.stop, &1_u64.to_ne_bytes()).is_ok()
-            && let Some(thread) = self.thread.take()
-        {
-            let _ = thread.join();
-        }
+        Ok(Self { _thread: thread })
     }
 }
 

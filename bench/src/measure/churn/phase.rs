@@ -18,6 +18,7 @@ use crate::load::open::{
     self, Arrivals, Client, DatagramServer, Ending, Outcome, Pace, Plan, Question,
 };
 use crate::load::{Kept, Priority, SOURCE_PORTS, Sources};
+use crate::measure::account::nanoseconds;
 use crate::measure::lab::{BenchLab, CLIENT_TIMEOUT};
 
 /// Longest phase: Steps whose syncs take longer are left out.
@@ -202,8 +203,4 @@ impl Phase<'_> {
     fn pause(&self) {
         thread::sleep(Duration::from_millis(self.settings.interval_ms));
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
