@@ -1,8 +1,9 @@
 //! What one proxy has open: a task a listener, all on one thread.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
@@ -11,6 +12,9 @@ use super::listeners::{At, Listeners, Target, Transport};
 use super::udp::{Buffer, DATAGRAM_MAX};
 use super::{tcp, udp};
 use crate::error::ProxyError;
+
+/// How long an address may be taken before somebody else is said to have it.
+const FREED_LIMIT: Duration = Duration::from_secs(1);
 
 /// The choice of a listener, which its connections share.
 pub(super) type Shared = Arc<Mutex<Balancer>>;
@@ -57,7 +61,8 @@ impl Site {
             } else if let Some(listener) = self.open.get(&at) {
                 lock(&listener.balancer).point_to(target);
             } else {
-                let listener = self.listener(at, target).map_err(|error| refused(at, &error))?;
+                let listener =
+                    self.listener(at, target).await.map_err(|error| refused(at, &error))?;
                 self.open.insert(at, listener);
             }
         }
@@ -79,17 +84,35 @@ impl Site {
         }
     }
 
-    fn listener(&self, at: At, target: Target) -> io::Result<Listener> {
+    async fn listener(&self, at: At, target: Target) -> io::Result<Listener> {
         let balancer = Arc::new(Mutex::new(Balancer::new(target)));
         let shared = Shared::clone(&balancer);
         let task = match at.transport {
-            Transport::Tcp => tokio::spawn(tcp::serve(tcp::listen(at.socket())?, shared)),
+            Transport::Tcp => {
+                let socket = bound(|| tcp::listen(at.socket())).await?;
+                tokio::spawn(tcp::serve(socket, shared))
+            }
             Transport::Udp => {
                 let buffer = Buffer::clone(&self.buffer);
-                tokio::spawn(udp::serve(udp::listen(at.socket())?, shared, buffer))
+                let socket = bound(|| udp::listen(at.socket())).await?;
+                tokio::spawn(udp::serve(socket, shared, buffer))
             }
         };
         Ok(Listener { balancer, task })
+    }
+}
+
+/// A socket at its address. A closed one leaves that taken for a moment where a child process was
+/// forked meanwhile: it holds every file until it executes its program.
+async fn bound<T>(listen: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let began = Instant::now();
+    loop {
+        match listen() {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && began.elapsed() < FREED_LIMIT => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            other => return other,
+        }
     }
 }
 

@@ -5,12 +5,12 @@
 //! connects to it asks it to end, and is answered by the end of that connection when every socket
 //! is closed. So a proxy that starts takes over from one that is there, also of another process.
 
-use std::io::{self, Read as _};
+use std::io::{self, ErrorKind, Read as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::thread::{self, Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use linux::{CpuTime, IoError, usage};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -47,11 +47,9 @@ impl Worker {
     /// # Errors
     /// One that is there does not end; no thread, no socket.
     pub fn start() -> Result<Self, ProxyError> {
-        end()?;
         let cannot = |what: &'static str| IoError::of(what, "the userspace proxy");
-        let name = name().and_then(|name| UnixListener::bind_addr(&name));
-        let name = name.and_then(|name| name.set_nonblocking(true).map(|()| name));
-        let name = name.map_err(cannot("take the name of"))?;
+        let name = take_name()?;
+        name.set_nonblocking(true).map_err(cannot("set up the name of"))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(cannot("make the runtime of"))?;
         let (commands, received) = unbounded_channel();
@@ -113,15 +111,38 @@ impl Drop for Worker {
 /// # Errors
 /// It does not end.
 pub(super) fn end() -> Result<(), ProxyError> {
-    let asked = name().and_then(|name| UnixStream::connect_addr(&name)).and_then(|mut stream| {
+    let ask = || {
+        let mut stream = UnixStream::connect_addr(&name()?)?;
         stream.set_read_timeout(Some(END_LIMIT))?;
         stream.read(&mut [0]).map(drop)
-    });
+    };
+    let mut asked = ask();
+    // A signal to this process says nothing of that one.
+    while asked.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {
+        asked = ask();
+    }
     match asked {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
         // It ended before it could say so.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
         other => Ok(other.map_err(IoError::of("end", "the userspace proxy of this namespace"))?),
+    }
+}
+
+/// Takes the name from any that has it. One that has ended may leave it taken for a moment: a child
+/// process that was forked meanwhile holds every file until it executes its program.
+fn take_name() -> Result<UnixListener, ProxyError> {
+    let began = Instant::now();
+    loop {
+        end()?;
+        match name().and_then(|name| UnixListener::bind_addr(&name)) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && began.elapsed() < END_LIMIT => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            other => {
+                return Ok(other.map_err(IoError::of("take the name of", "the userspace proxy"))?);
+            }
+        }
     }
 }
 

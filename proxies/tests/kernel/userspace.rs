@@ -3,7 +3,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -116,6 +118,36 @@ fn a_second_one_takes_over_and_the_first_is_told() {
         let error = first.apply(&step).expect_err("it has ended").to_string();
         assert!(error.contains("a full sync starts one"), "{error}");
         second.apply(&step).expect("the second goes on");
+    });
+}
+
+/// A child process has its parent's files until it executes its program: the name of a proxy that
+/// has ended among them.
+#[test]
+#[ignore = "needs root; run by scripts/test"]
+fn one_takes_over_while_other_threads_start_programs() {
+    let over = AtomicBool::new(false);
+    let start_programs = || {
+        while !over.load(Ordering::Relaxed) {
+            assert!(Command::new("true").status().expect("it runs").success());
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(start_programs);
+        scope.spawn(start_programs);
+        let takes_over = || {
+            let cluster = cluster(&["10.180.2.1:8080"]);
+            let mut proxy = synced(&cluster);
+            for _ in 0..200 {
+                let mut next = open(NAME, &Options::default());
+                full_sync(&mut *next, &cluster);
+                proxy = next;
+            }
+            proxy.verify(&cluster).expect("it listens");
+        };
+        let done = catch_unwind(AssertUnwindSafe(|| in_new_namespace(takes_over)));
+        over.store(true, Ordering::Relaxed);
+        done.unwrap_or_else(|panic| resume_unwind(panic));
     });
 }
 

@@ -30,8 +30,7 @@ struct Family<'g> {
 pub(super) fn screen<'g>(view: &'g View<'_>) -> (Vec<Block>, Option<&'g Group<'g>>) {
     let families: Vec<Family<'_>> = view.families().filter_map(Family::of).collect();
     let Some(newest) = families.first().and_then(|family| family.answers.last()) else {
-        let nothing = "No proxy is recommended: this run did not measure new connections.";
-        return (vec![Block::Lead(nothing.to_owned())], None);
+        return (vec![Block::Lead(without_answer(view))], None);
     };
     let several = families.len() > 1;
     let leads = families.iter().take(FAMILIES_MAX);
@@ -44,6 +43,19 @@ pub(super) fn screen<'g>(view: &'g View<'_>) -> (Vec<Block>, Option<&'g Group<'g
     blocks.push(table(newest).into());
     blocks.push(Block::Note(rule(newest)));
     (blocks, Some(newest.group))
+}
+
+/// Why no proxy is recommended where no new connection has a number.
+fn without_answer(view: &View<'_>) -> String {
+    if view.cells().any(|cell| cell.labels.measure == CONNECT.name) {
+        return "No proxy is recommended: no cell of new connections gave numbers.".to_owned();
+    }
+    let measures = view.cells().map(|cell| cell.labels.measure.as_str()).unique().collect_vec();
+    let measured = match measures.as_slice() {
+        [] => "nothing yet".to_owned(),
+        some => format!("{}, not new connections", list(some)),
+    };
+    format!("No proxy is recommended: this run measured {measured}.")
 }
 
 impl<'g> Family<'g> {

@@ -112,7 +112,8 @@ fn brief(view: &View<'_>) -> Vec<Block> {
     let mut sentences = Vec::new();
     if without > 0 {
         let cells = counted(without as u64, "cell");
-        sentences.push(format!("{cells} of {} gave no numbers.", thousands(planned as u64)));
+        let why = notes::commonest_gap(view).map_or(String::new(), |why| format!(" ({why})"));
+        sentences.push(format!("{cells} of {} gave no numbers{why}.", thousands(planned as u64)));
     }
     if warnings > 0 {
         sentences.push(format!("{} on these numbers.", counted(warnings as u64, "warning")));

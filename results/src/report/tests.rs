@@ -150,7 +150,7 @@ fn a_run_without_connections_recommends_nothing_and_says_why() {
     let mut run = fixture::wall();
     run.cells.retain(|cell| cell.labels.measure == "sync");
     let text = text(&[run], None);
-    assert!(text.contains("No proxy is recommended: this run did not measure new"), "{text}");
+    assert!(text.contains("No proxy is recommended: this run measured sync, not new"), "{text}");
 }
 
 #[test]

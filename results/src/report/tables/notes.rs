@@ -28,6 +28,16 @@ pub(crate) fn gaps(view: &View<'_>) -> Option<Table> {
     grouped("Cells that gave no numbers", heads, lines)
 }
 
+/// How many cells without numbers share their commonest reason, and that: `2 of them: took longer
+/// than its budget of 600 s`.
+pub(crate) fn commonest_gap(view: &View<'_>) -> Option<String> {
+    let reasons = view.groups.iter().flat_map(Group::gaps).map(|cell| cell.outcome.reason());
+    let counts = reasons.flatten().counts();
+    let (reason, cells) =
+        counts.into_iter().max_by(|(a, most), (b, more)| most.cmp(more).then_with(|| b.cmp(a)))?;
+    Some(format!("{cells} of them: {}", shorten(&reason)))
+}
+
 /// Warnings of cells and of the stored runs themselves, each once.
 pub(crate) fn warnings(view: &View<'_>) -> Option<Table> {
     let mut lines: BTreeMap<String, (String, u64)> = BTreeMap::new();
