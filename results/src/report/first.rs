@@ -50,12 +50,12 @@ fn without_answer(view: &View<'_>) -> String {
     if view.cells().any(|cell| cell.labels.measure == CONNECT.name) {
         return "No proxy is recommended: no cell of new connections gave numbers.".to_owned();
     }
-    let measures = view.cells().map(|cell| cell.labels.measure.as_str()).unique().collect_vec();
-    let measured = match measures.as_slice() {
+    let kinds = view.cells().map(|cell| cell.labels.measure.as_str()).unique().collect_vec();
+    let what = match kinds.as_slice() {
         [] => "nothing yet".to_owned(),
         some => format!("{}, not new connections", list(some)),
     };
-    format!("No proxy is recommended: this run measured {measured}.")
+    format!("No proxy is recommended: this run measured {what}.")
 }
 
 impl<'g> Family<'g> {
