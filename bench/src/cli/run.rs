@@ -8,6 +8,7 @@ use strum::VariantNames;
 
 use super::numbers;
 use super::page::PrintArgs;
+use crate::measure::node::SysctlValue;
 use crate::measure::path::Topology;
 
 pub(super) const REPLICATE_EXAMPLES: &str = "\
@@ -87,6 +88,10 @@ pub struct RunArgs {
     /// Seeds and ranges of them, such as `1,2` or `1..20` (repeatable; replaces the scenario's)
     #[arg(long, value_name = "SEED", value_delimiter = ',', value_parser = numbers::seeds)]
     pub seeds: Vec<Vec<u64>>,
+    /// Kernel parameters of the node's namespace, such as `net.ipv4.vs.conn_reuse_mode=0`
+    /// (repeatable; beside the scenario's)
+    #[arg(long = "sysctl", value_name = "NAME=VALUE", value_parser = sysctl)]
+    pub sysctls: Vec<(String, SysctlValue)>,
     /// Slow every proxy down on purpose, for the calibration of the gate: rules that match nothing,
     /// at the head of every chain
     #[arg(long, value_name = "N", hide_short_help = true)]
@@ -122,6 +127,13 @@ pub struct RunArgs {
     pub json: bool,
 }
 
+/// A kernel parameter such as `net.ipv4.vs.conn_reuse_mode=0`.
+fn sysctl(text: &str) -> Result<(String, SysctlValue), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    let Ok(value) = value.trim().parse();
+    Ok((name.trim().to_owned(), value))
+}
+
 /// `vipbench merge`.
 #[derive(Debug, Args)]
 pub struct MergeArgs {
@@ -152,4 +164,18 @@ pub struct ReplicateArgs {
     /// Form and place of the page.
     #[command(flatten)]
     pub form: PrintArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_parameter_is_a_name_and_a_number_or_text() {
+        let number = ("net.ipv4.vs.conn_reuse_mode".to_owned(), SysctlValue::Number(0));
+        assert_eq!(sysctl("net.ipv4.vs.conn_reuse_mode=0"), Ok(number));
+        let text = ("net.ipv4.ip_local_port_range".to_owned(), SysctlValue::Text("1 2".to_owned()));
+        assert_eq!(sysctl("net.ipv4.ip_local_port_range = 1 2"), Ok(text));
+        assert!(sysctl("net.ipv4.ip_forward").is_err());
+    }
 }

@@ -57,6 +57,7 @@ pub(super) fn request(args: &RunArgs) -> anyhow::Result<RunRequest> {
             cluster_file: args.cluster.clone(),
             seeds: args.seeds.concat(),
             topology: args.topology,
+            sysctl: args.sysctls.iter().cloned().collect(),
             inject_rules: args.inject_rules,
             inject_delay_ns: args.inject_delay_ns,
         },

@@ -5,7 +5,9 @@
 //! job.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
+use std::str::FromStr;
 
 use anyhow::ensure;
 use proxies::ipvs::{Forwarding, VipBinding};
@@ -60,6 +62,15 @@ pub struct NodeSettings {
     /// Kernel parameters by dotted name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctl: BTreeMap<String, SysctlValue>,
+}
+
+impl FromStr for SysctlValue {
+    type Err = Infallible;
+
+    /// As a scenario would have it: what reads as a number is one.
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.parse().map_or_else(|_| Self::Text(text.to_owned()), Self::Number))
+    }
 }
 
 impl fmt::Display for SysctlValue {

@@ -4,6 +4,7 @@
 //! Every user error is found here, before anything is created. Nothing here touches a kernel or the
 //! network.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use results::replicate::Claim;
 use crate::hosts::must_reach;
 use crate::imported::ImportedCluster;
 use crate::kube_proxy;
-use crate::measure::node::check_sysctls;
+use crate::measure::node::{SysctlValue, check_sysctls};
 use crate::measure::path::{PathSpec, Topology};
 use crate::measure::spec::Measure;
 use crate::measure::{self, topology_of};
@@ -43,6 +44,8 @@ pub struct Overrides {
     pub seeds: Vec<u64>,
     /// Topology of every path, instead of the scenario's.
     pub topology: Option<Topology>,
+    /// Kernel parameters of the node's namespace beside the scenario's, or instead of one of them.
+    pub sysctl: BTreeMap<String, SysctlValue>,
     /// Rules that slow every chain down, instead of the scenario's.
     pub inject_rules: Option<u32>,
     /// Delay before every answer in nanoseconds, instead of the scenario's.
@@ -134,6 +137,7 @@ fn apply(scenario: &mut Scenario, overrides: Overrides) {
     if let Some(topology) = overrides.topology {
         scenario.paths = on_topology(&scenario.paths, topology);
     }
+    scenario.sysctl.extend(overrides.sysctl);
     if !seeds.is_empty() {
         scenario.seeds = seeds;
     }
@@ -387,6 +391,10 @@ mod tests {
             (
                 "name = 'x'\nservices = [9]\nproxies = ['none']\n[churn]\ninterval_ms = 50",
                 "make 39 Steps; the limit is 16",
+            ),
+            (
+                "name = 'x'\nservices = [9]\nproxies = ['none']\n[churn]\nsource_ports = 0",
+                "churn.source_ports = 0: choose 1 to 40000",
             ),
             (
                 "name = 'x'\nservices = [9]\nproxies = ['none']\n[batching]\nperiods_ms = []",

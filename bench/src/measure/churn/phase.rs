@@ -142,16 +142,26 @@ impl Phase<'_> {
             duration: PHASE_MAX,
             timeout: CLIENT_TIMEOUT,
             ending: Ending::Reset,
-            from: open::From::Chosen {
-                addresses: self.lab.source_addresses()?,
-                ports: KEPT_PORTS.end() + 1..=*SOURCE_PORTS.end(),
-            },
+            from: self.sources()?,
             open_max: OPEN_MAX,
             workers: 1,
             cores: Vec::new(),
             spins: false,
             journal_max: self.settings.rate_per_s as usize * PHASE_MAX_S,
             seed: self.seed,
+        })
+    }
+
+    /// Where new connections come from: so many ports of one address where the scenario says how
+    /// many, else more than a phase takes.
+    fn sources(&self) -> anyhow::Result<open::From> {
+        let (all, first) = (self.lab.source_addresses()?, KEPT_PORTS.end() + 1);
+        Ok(match self.settings.source_ports {
+            None => open::From::Chosen { addresses: all, ports: first..=*SOURCE_PORTS.end() },
+            Some(ports) => open::From::Chosen {
+                addresses: all.hosts().next().context("an address to dial from")?.into(),
+                ports: first..=first.saturating_add(ports - 1),
+            },
         })
     }
 

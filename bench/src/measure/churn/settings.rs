@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Most Steps of a phase, so that each stays a value of its own where it is stored.
 const STEPS_MAX: u64 = 16;
 
+/// Most source ports: fewer than an address has beside those of kept connections.
+const SOURCE_PORTS_MAX: u16 = 40_000;
+
 /// Load that keeps coming while Steps are made. Every key has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -31,6 +34,10 @@ pub struct ChurnSettings {
     pub targets: u32,
     /// Connections that are kept open through each phase, and flows of UDP. Default 16.
     pub kept: u32,
+    /// Source ports of one client, which new connections take in turn: few of them make it come
+    /// back from a port that the node still knows. Default so many clients that none comes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_ports: Option<u16>,
 }
 
 impl Default for ChurnSettings {
@@ -43,6 +50,7 @@ impl Default for ChurnSettings {
             streams: Stream::ALL.to_vec(),
             targets: 4,
             kept: 16,
+            source_ports: None,
         }
     }
 }
@@ -70,6 +78,7 @@ impl ChurnSettings {
             ("changes_per_step", self.changes_per_step.into(), 1, 1_000),
             ("targets", self.targets.into(), 1, 1_000),
             ("kept", self.kept.into(), 0, 1_000),
+            ("source_ports", self.source_ports.unwrap_or(1).into(), 1, SOURCE_PORTS_MAX.into()),
         ];
         for (key, value, least, most) in values {
             ensure!(
