@@ -259,9 +259,15 @@ table! {
     /// By how much the kernel's memory grows with the Cluster programmed, label is the kind.
     COST_MEMORY: ASIDE("cost.memory", "Memory of the kernel, by kind"),
         counts: Counts::Bytes, usual_label: "slab", uses: &[Budget, OwnTable];
+    /// The most memory that one program had which syncs started, label is `full` or `change`.
+    COST_PROGRAMS: ASIDE("cost.programs", "Most memory of a program that a sync starts"),
+        counts: Counts::Bytes, usual_label: "full", uses: &[Budget, OwnTable];
     /// A call of `iptables` by somebody else, label is `quiet` or `syncing`.
     COST_BYSTANDER: ASIDE("cost.bystander", "A call of iptables by somebody else"),
         usual_label: "syncing", uses: &[Budget, OwnTable];
+    /// How long the lock of xtables was held in one sync, label is `sync`.
+    COST_LOCK: ASIDE("cost.lock", "Lock of xtables held in a sync"),
+        usual_label: "sync", uses: &[Budget, OwnTable];
     /// From a Change's arrival until its sync has ended, label is the shortest time between syncs.
     BATCHING_LATENCY: ASIDE("batching.latency", "From a Change's arrival until it is programmed"),
         usual_label: "1000ms", uses: &[Budget, OwnTable];

@@ -1,7 +1,7 @@
 //! What a node pays beside time: memory, and what somebody else who calls `iptables` waits for.
 
 use crate::format::{Scale, fixed, thousands};
-use crate::metrics::{COST_BYSTANDER, COST_MEMORY};
+use crate::metrics::{COST_BYSTANDER, COST_LOCK, COST_MEMORY, COST_PROGRAMS};
 use crate::record::Unit;
 use crate::tables::{Columns, Table};
 use crate::view::Group;
@@ -22,21 +22,17 @@ pub(crate) fn cost(group: &Group<'_>) -> Option<Table> {
             amount.map_or(String::new(), |bytes| fixed(bytes.median / 1024.0, 0))
         }
     };
-    let waited = |label: &'static str, quantile: f64| {
-        move |(services, proxy): &(u64, &str)| {
-            group.stat(COST_BYSTANDER.name, label, proxy, *services, quantile)
-        }
-    };
     let longest = |(services, proxy): &(u64, &str)| {
         let (unit, metric) = (group.unit(), COST_BYSTANDER.name);
         group.pooled_in(unit, metric, "syncing", proxy, *services).max()
     };
     let all = lines.iter().filter_map(longest);
     let scale = Scale::of(group.unit(), all.map(|value| value as f64));
-    let median = |label| {
-        let (value, scale) = (waited(label, 0.5), &scale);
-        move |line: &(u64, &str)| {
-            value(line).map_or(String::new(), |value| scale.number(value.median))
+    let scale = &scale;
+    let median = |metric: &'static str, label: &'static str| {
+        move |(services, proxy): &(u64, &str)| {
+            let value = group.stat(metric, label, proxy, *services, 0.5);
+            value.map_or(String::new(), |value| scale.number(value.median))
         }
     };
     Columns::of(lines)
@@ -45,15 +41,19 @@ pub(crate) fn cost(group: &Group<'_>) -> Option<Table> {
         .number("slab, KiB", bytes(COST_MEMORY.name, "slab"))
         .number("per-CPU, KiB", bytes(COST_MEMORY.name, "per-cpu"))
         .number("vmalloc, KiB", bytes(COST_MEMORY.name, "vmalloc"))
-        .number(format!("a bystander, {}", scale.name()), median("quiet"))
-        .number("the same while syncing", median("syncing"))
+        .number("a program, KiB", bytes(COST_PROGRAMS.name, COST_PROGRAMS.usual_label))
+        .number(format!("a bystander, {}", scale.name()), median(COST_BYSTANDER.name, "quiet"))
+        .number("the same while syncing", median(COST_BYSTANDER.name, "syncing"))
         .number("longest", |line| {
             longest(line).map_or(String::new(), |value| scale.number(value as f64))
         })
+        .number("lock held", median(COST_LOCK.name, COST_LOCK.usual_label))
         .titled(
             "Memory, and what others wait for",
-            "By how much the kernel's memory grew with the Cluster programmed. A bystander is somebody else's call of \
-             `iptables -w` that adds a rule to the same table.",
+            "By how much the kernel's memory grew with the Cluster programmed. A program: the most that one had which the full sync started, such as \
+             iptables-restore. A bystander is somebody else's call of \
+             `iptables -w` that adds a rule to the same table. Lock held: by a sync of one Change, the lock that all callers of \
+             iptables-legacy share; iptables-nft has none.",
         )
         .unless_empty()
 }
