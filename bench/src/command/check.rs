@@ -89,7 +89,7 @@ fn checked(args: &CheckArgs, jobs: VecDeque<Job>, progress: &Progress) -> anyhow
     let place = open(&args.kernel, &work, &|what| progress.preparing(what))?;
     let order = jobs.iter().filter(|job| job.part == Part::Behaviours);
     let order: Vec<String> = order.map(|job| job.proxy.clone()).collect();
-    progress.expect(jobs.len(), "checks");
+    progress.expect(jobs.iter().map(|job| (job.to_string(), 1)), "checks");
     let mut proxies =
         all_checked(jobs, |job| progress.counting(&job.to_string(), || place.check(job, &work)));
     proxies.sort_by_key(|proxy| order.iter().position(|name| *name == proxy.name));

@@ -19,7 +19,7 @@ use super::page;
 use crate::cli::{ClientChoice, EndingChoice, LoadArgs, QuestionChoice, RateArg, TargetArg};
 use crate::console;
 use crate::load::open::{
-    self, Client, DatagramServer, Dialled, Ending, From, Outcome, Pace, Plan, Question, Slice,
+    self, Client, DatagramServer, Dialled, Ending, Origin, Outcome, Pace, Plan, Question, Slice,
 };
 use crate::load::{BareServer, HttpServer, MeasureClock, Priority, listen};
 use crate::run::Interrupt;
@@ -153,13 +153,13 @@ fn plan(args: &LoadArgs, question: Question) -> anyhow::Result<Plan> {
         }
     };
     let from = if args.kernel_ports {
-        From::Kernel
+        Origin::Kernel
     } else {
         let addresses = match args.source {
             Some(prefix) => prefix,
             None => IpNet::from(source_for(targets.first().map(|target| target.address))?),
         };
-        From::Chosen { addresses, ports: args.ports.0..=args.ports.1 }
+        Origin::Chosen { addresses, ports: args.ports.0..=args.ports.1 }
     };
     Ok(Plan {
         targets,

@@ -81,7 +81,7 @@ fn saturated(
         duration: LOAD,
         timeout: CLIENT_TIMEOUT,
         ending: Ending::Reset,
-        from: open::From::Chosen { addresses: lab.source_addresses()?, ports: SOURCE_PORTS },
+        from: open::Origin::Chosen { addresses: lab.source_addresses()?, ports: SOURCE_PORTS },
         open_max: OPEN,
         workers: 1,
         cores: Vec::new(),

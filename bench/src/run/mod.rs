@@ -18,6 +18,7 @@ use results::{Clock, Environment, Place, ProxyRecord, RunRecord, ShardRecord};
 
 use crate::console;
 use crate::imported::CLUSTER_FACT;
+use crate::measure::cost_ms;
 use crate::measure::node::sysctl_facts;
 use crate::measure::spec::CellSpec;
 use crate::place::{Asked, Places, Setting, choose};
@@ -131,7 +132,7 @@ fn carry_out(
     interrupt.resumes_in(&folder);
     places.prepare(&cells, &preparing)?;
     let runner = Runner { places: &places, jobs, limits: &scenario.limits, interrupt };
-    progress.expect(cells.len(), "cells");
+    progress.expect(cells.iter().map(|cell| (cell.id(), cost_ms(cell))), "cells");
     let left = runner.run(cells, &mut writer, &progress)?;
     writer.store_guests(places.guest_records())?;
     drop(writer);

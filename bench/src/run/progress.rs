@@ -1,7 +1,8 @@
 //! Progress on standard error: a live line on a terminal, a plain line every ten seconds elsewhere.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -18,10 +19,20 @@ const COLUMNS_OF_COUNTS: usize = 50;
 /// What is done and what is left of something that takes minutes.
 pub struct Progress {
     bar: ProgressBar,
-    /// What runs, by id, in words.
-    running: Arc<Mutex<Vec<(String, String)>>>,
+    work: Arc<Mutex<Work>>,
     /// Ends the thread of plain lines when it drops.
     _plain: Option<mpsc::Sender<()>>,
+}
+
+/// What runs and what is to be done.
+#[derive(Debug, Clone, Default)]
+struct Work {
+    /// By id, in words.
+    running: Vec<(String, String)>,
+    /// What has not ended, by id, each with its estimated cost.
+    left: BTreeMap<String, u64>,
+    /// The cost of all.
+    all: u64,
 }
 
 /// Shows what `work` says that it is doing, until it is done.
@@ -35,7 +46,7 @@ pub fn during<T>(work: impl FnOnce(&dyn Fn(&str)) -> T) -> T {
 impl Progress {
     /// Nothing is counted yet.
     pub fn start() -> Self {
-        let running = Arc::default();
+        let work = Arc::default();
         let (bar, plain) = if console::is_watched() {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             bar.set_style(style("{msg}"));
@@ -44,26 +55,26 @@ impl Progress {
             (bar, None)
         } else {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
-            let sender = plain_lines(bar.clone(), Arc::clone(&running));
+            let sender = plain_lines(bar.clone(), Arc::clone(&work));
             (bar, Some(sender))
         };
         bar.set_message("preparing");
-        Self { bar, running, _plain: plain }
+        Self { bar, work, _plain: plain }
     }
 
-    /// How many there will be of what is called `things`.
-    pub fn expect(&self, total: usize, things: &'static str) {
+    /// What is to be done, by id and estimated cost (in any unit), and what such things are called.
+    pub fn expect(&self, costs: impl IntoIterator<Item = (String, u64)>, things: &'static str) {
         let counts = style("{msg}  {pos}/{len} {prefix}, {elapsed} so far{left}");
+        let left: BTreeMap<String, u64> = costs.into_iter().collect();
+        let (total, all) = (left.len(), left.values().sum());
+        *locked(&self.work) = Work { running: Vec::new(), left, all };
+        let work = Arc::clone(&self.work);
         self.bar.set_prefix(things);
         self.bar.set_style(counts.with_key(
             "left",
-            |state: &ProgressState, to: &mut dyn fmt::Write| {
+            move |state: &ProgressState, to: &mut dyn fmt::Write| {
                 // A line that cannot be written has no reader.
-                let _ = to.write_str(&left(
-                    state.pos(),
-                    state.len().unwrap_or_default(),
-                    state.elapsed(),
-                ));
+                let _ = to.write_str(&locked(&work).time_left(state.elapsed()));
             },
         ));
         self.bar.set_message("");
@@ -103,11 +114,14 @@ impl Progress {
     }
 
     fn begun(&self, id: String, words: String) {
-        self.change(|running| running.push((id, words)));
+        self.change(|work| work.running.push((id, words)));
     }
 
     fn ended(&self, id: &str) {
-        self.change(|running| running.retain(|(of, _)| of != id));
+        self.change(|work| {
+            work.running.retain(|(of, _)| of != id);
+            work.left.remove(id);
+        });
         self.bar.inc(1);
     }
 
@@ -116,12 +130,38 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 
-    fn change(&self, edit: impl FnOnce(&mut Vec<(String, String)>)) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        edit(&mut running);
+    fn change(&self, edit: impl FnOnce(&mut Work)) {
+        let mut work = locked(&self.work);
+        edit(&mut work);
         let room = console::width_of_notes().saturating_sub(COLUMNS_OF_COUNTS);
-        self.bar.set_message(fitting(running.iter().map(|(_, words)| words.as_str()), room));
+        let words = work.running(room);
+        // The bar asks for the time left while it draws.
+        drop(work);
+        self.bar.set_message(words);
     }
+}
+
+impl Work {
+    /// What runs, in so many columns.
+    fn running(&self, room: usize) -> String {
+        fitting(self.running.iter().map(|(_, words)| words.as_str()), room)
+    }
+
+    /// What is left if the rest goes on as what is done went, each by its cost; nothing before the
+    /// first.
+    fn time_left(&self, so_far: Duration) -> String {
+        let left: u64 = self.left.values().sum();
+        let done = self.all.saturating_sub(left);
+        if done == 0 {
+            return String::new();
+        }
+        let left = so_far.as_secs_f64() * left as f64 / done as f64;
+        format!(", about {:#} left", HumanDuration(Duration::from_secs_f64(left)))
+    }
+}
+
+fn locked(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
+    work.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -144,39 +184,29 @@ fn fitting<'w>(words: impl ExactSizeIterator<Item = &'w str>, room: usize) -> St
 }
 
 /// Writes where things stand again and again, until the sender drops or the work is done.
-fn plain_lines(bar: ProgressBar, running: Arc<Mutex<Vec<(String, String)>>>) -> mpsc::Sender<()> {
+fn plain_lines(bar: ProgressBar, work: Arc<Mutex<Work>>) -> mpsc::Sender<()> {
     let (sender, stop) = mpsc::channel::<()>();
     std::thread::spawn(move || {
         while stop.recv_timeout(PLAIN_EVERY) == Err(mpsc::RecvTimeoutError::Timeout)
             && !bar.is_finished()
         {
-            let running = running.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let running = fitting(running.iter().map(|(_, words)| words.as_str()), usize::MAX);
-            console::note(plain(&bar, &running));
+            let now = locked(&work).clone();
+            console::note(plain(&bar, &now));
         }
     });
     sender
 }
 
-fn plain(bar: &ProgressBar, running: &str) -> String {
+fn plain(bar: &ProgressBar, work: &Work) -> String {
     match bar.length() {
         None | Some(0) => bar.message(),
         Some(total) => {
             let (done, so_far) = (bar.position(), HumanDuration(bar.elapsed()));
-            let left = left(done, total, bar.elapsed());
+            let (left, running) = (work.time_left(bar.elapsed()), work.running(usize::MAX));
             let things = bar.prefix();
             format!("{done}/{total} {things}, {so_far:#} so far{left}: {running}")
         }
     }
-}
-
-/// What is left if cells go on as they went on the whole; nothing before the first.
-fn left(done: u64, total: u64, so_far: Duration) -> String {
-    if done == 0 {
-        return String::new();
-    }
-    let left = so_far.as_secs_f64() * total.saturating_sub(done) as f64 / done as f64;
-    format!(", about {:#} left", HumanDuration(Duration::from_secs_f64(left)))
 }
 
 #[cfg(test)]
@@ -197,13 +227,19 @@ mod tests {
     fn a_plain_line_says_what_is_done_and_what_runs() {
         let bar = ProgressBar::hidden();
         bar.set_message("booting 6.1 once");
-        assert_eq!(plain(&bar, ""), "booting 6.1 once");
+        let mut work = Work::default();
+        assert_eq!(plain(&bar, &work), "booting 6.1 once");
+        work.all = 40;
+        work.left = [("a".to_owned(), 30), ("b".to_owned(), 10)].into();
+        work.running = vec![("a".to_owned(), "ipvs 10 sync".to_owned())];
         bar.set_length(4);
         bar.set_prefix("cells");
-        assert_eq!(plain(&bar, "ipvs 10 sync"), "0/4 cells, 0s so far: ipvs 10 sync");
+        assert_eq!(plain(&bar, &work), "0/4 cells, 0s so far: ipvs 10 sync");
         bar.inc(1);
-        let line = plain(&bar, "ipvs 10 sync");
+        work.left.remove("b");
+        let line = plain(&bar, &work);
         assert!(line.starts_with("1/4 cells, ") && line.ends_with(" left: ipvs 10 sync"), "{line}");
-        assert_eq!(left(1, 4, Duration::from_secs(20)), ", about 60s left");
+        // A quarter of the cost is done.
+        assert_eq!(work.time_left(Duration::from_secs(20)), ", about 60s left");
     }
 }

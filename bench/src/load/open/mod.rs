@@ -23,6 +23,6 @@ mod tests;
 pub use arrivals::Arrivals;
 pub use datagrams::DatagramServer;
 pub use journal::Ended;
-pub use plan::{Dialled, Ending, From, Pace, Plan, Question};
+pub use plan::{Dialled, Ending, Origin, Pace, Plan, Question};
 pub use run::{Client, OpenError, Outcome, run};
 pub use tally::{ErrorKind, Since, Slice, Tally};

@@ -27,7 +27,7 @@ pub struct Plan {
     /// How connections end.
     pub ending: Ending,
     /// Where connections come from.
-    pub from: From,
+    pub from: Origin,
     /// Most connections open at a time, all workers together. Those that are due beyond it wait,
     /// and are late.
     pub open_max: u32,
@@ -122,7 +122,7 @@ pub enum Ending {
 
 /// Source addresses and ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum From {
+pub enum Origin {
     /// Whatever the kernel finds, which takes longer the more ports are in use.
     Kernel,
     /// Each pair in turn, from the beginning again when all have been used.

@@ -20,7 +20,10 @@ fn plan(address: SocketAddr, question: Question, first_port: u16) -> Plan {
         duration: Duration::from_millis(300),
         timeout: Duration::from_secs(5),
         ending: Ending::Reset,
-        from: From::Chosen { addresses: address.ip().into(), ports: first_port..=first_port + 499 },
+        from: Origin::Chosen {
+            addresses: address.ip().into(),
+            ports: first_port..=first_port + 499,
+        },
         open_max: 100,
         workers: 1,
         cores: Vec::new(),
@@ -157,7 +160,7 @@ fn each_error_is_told_by_its_kind() {
         let outcome = load(plan(address, http(), port), client);
         assert_eq!(kinds(&outcome), [(ErrorKind::BadAnswer, 300)], "{client:?}");
     }
-    let ports = From::Chosen { addresses: address.ip().into(), ports: 22_000..=22_000 };
+    let ports = Origin::Chosen { addresses: address.ip().into(), ports: 22_000..=22_000 };
     let taken = TcpListener::bind("127.70.0.8:22000").unwrap();
     let outcome =
         load(Plan { from: ports, ..plan(address, Question::Who, 22_000) }, Client::Sockets);

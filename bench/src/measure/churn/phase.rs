@@ -154,11 +154,11 @@ impl Phase<'_> {
 
     /// Where new connections come from: so many ports of one address where the scenario says how
     /// many, else more than a phase takes.
-    fn sources(&self) -> anyhow::Result<open::From> {
+    fn sources(&self) -> anyhow::Result<open::Origin> {
         let (all, first) = (self.lab.source_addresses()?, KEPT_PORTS.end() + 1);
         Ok(match self.settings.source_ports {
-            None => open::From::Chosen { addresses: all, ports: first..=*SOURCE_PORTS.end() },
-            Some(ports) => open::From::Chosen {
+            None => open::Origin::Chosen { addresses: all, ports: first..=*SOURCE_PORTS.end() },
+            Some(ports) => open::Origin::Chosen {
                 addresses: all.hosts().next().context("an address to dial from")?.into(),
                 ports: first..=first.saturating_add(ports - 1),
             },
