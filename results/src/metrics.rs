@@ -262,7 +262,7 @@ table! {
     /// The most memory that one program had which syncs started, label is `full` or `change`.
     COST_PROGRAMS: ASIDE("cost.programs", "Most memory of a program that a sync starts"),
         counts: Counts::Bytes, usual_label: "full", uses: &[Budget, OwnTable];
-    /// A call of `iptables` by somebody else, label is `quiet` or `syncing`.
+    /// A call of `iptables` by somebody else, label is `quiet` or `syncing` (begun during a sync).
     COST_BYSTANDER: ASIDE("cost.bystander", "A call of iptables by somebody else"),
         usual_label: "syncing", uses: &[Budget, OwnTable];
     /// How long the lock of xtables was held in one sync, label is `sync`.

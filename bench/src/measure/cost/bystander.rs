@@ -1,12 +1,12 @@
 //! Somebody else on the node who calls `iptables`.
 
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::Syncs;
+use super::{STEPS, Syncs};
 use crate::load::MeasureClock;
 
 /// Its calls while nothing is programmed.
@@ -23,30 +23,48 @@ pub(super) struct Bystander {
 }
 
 impl Bystander {
-    /// What its calls take while nothing happens, and while syncs are made.
+    /// What its calls take while nothing happens, and what those take that begin during a sync:
+    /// one a sync, each a bit later into it. More of them would let no sync of iptables-nft come to
+    /// its end, which begins anew when somebody else's rules came first.
     ///
     /// # Errors
     /// A call or a sync fails.
     pub(super) fn beside(&self, syncs: &mut Syncs<'_>) -> anyhow::Result<(Vec<u64>, Vec<u64>)> {
         self.call(&["-N", CHAIN])?;
-        let calls = (0..QUIET_CALLS).map(|_| self.timed()).collect::<anyhow::Result<_>>()?;
-        let over = AtomicBool::new(false);
-        let syncing = thread::scope(|scope| {
-            let calling = scope.spawn(|| {
-                let mut taken = Vec::new();
-                while !over.load(Ordering::Relaxed) {
-                    taken.push(self.timed()?);
-                }
-                anyhow::Ok(taken)
-            });
-            let synced = syncs.make(|sync| sync());
-            over.store(true, Ordering::Relaxed);
-            let taken = calling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            synced.and(taken)
+        let quiet = (0..QUIET_CALLS).map(|_| self.timed()).collect::<anyhow::Result<_>>()?;
+        let mut syncing = Vec::new();
+        let mut sync_alone = None;
+        syncs.make(|sync| {
+            let Some(alone) = sync_alone else {
+                let started = self.clock.now();
+                sync()?;
+                sync_alone = Some(self.clock.now() - started);
+                return Ok(());
+            };
+            let after = alone * (syncing.len() as u64 + 1) / u64::from(STEPS);
+            syncing.push(self.during(Duration::from_nanos(after), sync)?);
+            Ok(())
         })?;
         self.call(&["-F", CHAIN])?;
         self.call(&["-X", CHAIN])?;
-        Ok((calls, syncing))
+        Ok((quiet, syncing))
+    }
+
+    /// What a call takes that begins so long after `sync`.
+    fn during(
+        &self,
+        after: Duration,
+        sync: &mut dyn FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<u64> {
+        thread::scope(|scope| {
+            let calling = scope.spawn(|| {
+                thread::sleep(after);
+                self.timed()
+            });
+            let synced = sync();
+            let taken = calling.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            synced.and(taken)
+        })
     }
 
     /// Adds a rule to its chain; what that took.

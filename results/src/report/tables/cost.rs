@@ -43,7 +43,7 @@ pub(crate) fn cost(group: &Group<'_>) -> Option<Table> {
         .number("vmalloc, KiB", bytes(COST_MEMORY.name, "vmalloc"))
         .number("a program, KiB", bytes(COST_PROGRAMS.name, COST_PROGRAMS.usual_label))
         .number(format!("a bystander, {}", scale.name()), median(COST_BYSTANDER.name, "quiet"))
-        .number("the same while syncing", median(COST_BYSTANDER.name, "syncing"))
+        .number("the same during a sync", median(COST_BYSTANDER.name, "syncing"))
         .number("longest", |line| {
             longest(line).map_or(String::new(), |value| scale.number(value as f64))
         })
