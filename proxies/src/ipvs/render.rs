@@ -412,7 +412,22 @@ pub(super) mod tests {
         assert_eq!(full_listing(&dual, &options, &observed), alone);
         let layout = layout_of(AddressFamily::V6, &dual, &options);
         let program = full(&layout, IDS, &dual, &observed).expect("it renders");
-        insta::assert_snapshot!(listing(&program).join("\n"), @"");
+        insta::assert_snapshot!(listing(&program).join("\n"), @r#"
+        add fd00:128::1,6:53,fd00:128::1 in KUBE-6-LOOP-BACK
+        add fd00:96::9,6:80 in KUBE-6-CLUSTER-IP
+        add 2001:db8::7,6:80 in KUBE-6-EXTERNAL-IP
+        add 30053 in KUBE-6-NODE-PORT-TCP
+        add 2001:db8::7 in KUBE-6-IPVS-IPS
+        add fd00:96::9 in KUBE-6-IPVS-IPS
+        add virtual service [fd00:96::9]:80/tcp for six
+        add real server [fd00:128::1]:53 of virtual service [fd00:96::9]:80/tcp for six
+        add virtual service [2001:db8::7]:80/tcp for six
+        add real server [fd00:128::1]:53 of virtual service [2001:db8::7]:80/tcp for six
+        add virtual service [2001:db8::1]:30053/tcp for six
+        add real server [fd00:128::1]:53 of virtual service [2001:db8::1]:30053/tcp for six
+        add address 2001:db8::7 for six
+        add address fd00:96::9 for six
+        "#);
         let mut options = options;
         options.ipvs.vip_binding = VipBinding::LocalRoute;
         let layout = layout_of(AddressFamily::V6, &dual, &options);
@@ -421,7 +436,7 @@ pub(super) mod tests {
         let local: Vec<_> = lines.iter().filter(|line| line.contains("local route")).collect();
         assert_eq!(
             local,
-            ["add local route fd00:96::9/128 for six", "add local route 2001:db8::7/128 for six"]
+            ["add local route 2001:db8::7/128 for six", "add local route fd00:96::9/128 for six"]
         );
     }
 
