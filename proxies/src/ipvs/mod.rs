@@ -1,8 +1,8 @@
 //! kube-proxy's IPVS mode by batched netlink: the end state of pkg/proxy/ipvs, Kubernetes 1.30, a
 //! few sends a sync.
 //!
-//! Each family has a proxier of its own; that of IPv6 is at work where there are Services of it. Virtual
-//! services and real servers go to the generic netlink family `IPVS`, VIPs become local by
+//! Each family has a proxier of its own; that of IPv6 is at work where there are Services of it.
+//! Virtual services and real servers go to the generic netlink family `IPVS`, VIPs become local by
 //! rtnetlink, sets are filled by nfnetlink; a handful of iptables rules, which match the sets, is
 //! loaded by `iptables-restore`. kube-proxy makes one call each for all of these; what is left out
 //! of its state is said in `sets` and `rules`. Removed real servers are removed at once, not

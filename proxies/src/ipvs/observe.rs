@@ -49,8 +49,8 @@ impl Observed {
     }
 }
 
-/// The addresses of a family that links other than `lo` have, but for link-local ones of IPv6, which
-/// no VIP and no node port can be at.
+/// The addresses of a family that links other than `lo` have, but for link-local ones of IPv6,
+/// which no VIP and no node port can be at.
 pub(super) fn addresses(family: AddressFamily) -> Result<Vec<LinkAddress>, ProxyError> {
     let listed = route::addresses(address_family(family)).map_err(failed("list", "addresses"))?;
     Ok(listed.into_iter().filter(|found| !is_link_local(found.address)).collect())

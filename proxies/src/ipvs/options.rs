@@ -40,14 +40,14 @@ impl Forwarding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VipBinding {
-    /// One /32 or /128 address a VIP on the dummy link `kube-ipvs0`, which stays down: what kube-proxy does
-    /// (`pkg/proxy/ipvs/netlink_linux.go`, Kubernetes 1.30). The kernel walks the link's addresses
-    /// for each one added, so that binding takes time quadratic in their number
+    /// One /32 or /128 address a VIP on the dummy link `kube-ipvs0`, which stays down: what
+    /// kube-proxy does (`pkg/proxy/ipvs/netlink_linux.go`, Kubernetes 1.30). The kernel walks the
+    /// link's addresses for each one added, so that binding takes time quadratic in their number
     /// (`__inet_insert_ifa`, net/ipv4/devinet.c, Linux 6.1).
     #[default]
     Dummy,
-    /// One route of type local to `lo` for the whole range of a family's VIPs, and one for each address
-    /// outside of it.
+    /// One route of type local to `lo` for the whole range of a family's VIPs, and one for each
+    /// address outside of it.
     LocalRoute,
 }
 

@@ -34,7 +34,8 @@ pub(super) struct Delta {
 }
 
 impl ProgrammedState {
-    /// The state of the layout's family of a Cluster that is in the kernel. Takes time linear in Services and Endpoints.
+    /// The state of the layout's family of a Cluster that is in the kernel. Takes time linear in
+    /// Services and Endpoints.
     pub fn of(cluster: &Cluster, layout: &Layout) -> Self {
         let mut services = HashMap::with_capacity(cluster.services().len());
         let mut uses = HashMap::new();
@@ -50,7 +51,8 @@ impl ProgrammedState {
         self.services.len() == cluster.of_family(layout.family).count()
     }
 
-    /// The messages for those of these Changes that are of the layout's family, in their order, and what to enter when they are taken.
+    /// The messages for those of these Changes that are of the layout's family, in their order, and
+    /// what to enter when they are taken.
     ///
     /// # Errors
     /// [`ProxyError::Request`] if a Change does not fit what is programmed, or what the layout

@@ -1,5 +1,5 @@
-//! The iptables rules of one family around IPVS. Their number does not depend on the number of Services: they
-//! match sets.
+//! The iptables rules of one family around IPVS. Their number does not depend on the number of
+//! Services: they match sets.
 //!
 //! `writeIptablesRules` in pkg/proxy/ipvs/proxier.go, Kubernetes 1.30, in the form that
 //! `iptables-save` prints, so that what was loaded can be found again line by line. As upstream,
