@@ -125,11 +125,8 @@ impl fmt::Display for Member {
 /// the list must stay below 64 KiB.
 const MEMBERS_PER_MESSAGE: usize = 1024;
 const IPV6_MEMBERS_PER_MESSAGE: usize = 512;
-const _: () = assert!(
-    MEMBERS_PER_MESSAGE * 56 < u16::MAX as usize
-        && IPV6_MEMBERS_PER_MESSAGE * 80 < u16::MAX as usize,
-    "a list fits one attribute"
-);
+const _: () = assert!(MEMBERS_PER_MESSAGE * 56 < u16::MAX as usize, "a list fits one attribute");
+const _: () = assert!(IPV6_MEMBERS_PER_MESSAGE * 80 < u16::MAX as usize, "so does one of IPv6");
 
 /// The two sizes of a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
