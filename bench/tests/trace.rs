@@ -203,7 +203,9 @@ fn chains(record: &Record) -> Vec<String> {
 #[test]
 #[ignore = "needs root and the module ip_vs; run by scripts/test"]
 fn ipvs_knows_of_datagrams_and_of_ipv6() {
-    for (proxy, family) in [("ipvs", Family::V4), ("ipvs-kube-proxy", Family::V6)] {
+    for (proxy, family) in
+        [("ipvs", Family::V4), ("ipvs", Family::V6), ("ipvs-kube-proxy", Family::V6)]
+    {
         let asked = TraceSpec { family, ..spec(proxy) };
         for record in [answered(&asked), translates_a_datagram(&asked)] {
             let [server, connection] = &record.ipvs[..] else { panic!("{}", text(&record)) };
@@ -217,5 +219,8 @@ fn ipvs_knows_of_datagrams_and_of_ipv6() {
         let protocol = Protocol::Udp;
         let record = answered(&TraceSpec { forwarding, source, protocol, ..spec("ipvs") });
         assert_eq!(record.accepted, Some([record.client, record.dialled]));
+        let refused = run(&TraceSpec { forwarding, family: Family::V6, ..spec("ipvs") });
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("take --family ipv4"), "{error}");
     }
 }

@@ -57,6 +57,17 @@ const LASTING: Deviation = Deviation {
              is asked for here (ip_vs_conn_expire in net/netfilter/ipvs/ip_vs_conn.c, Linux 6.1)",
 };
 
+/// A caller outside whose own address, which begins the words, is masqueraded.
+const fn masqueraded(came: &'static str) -> Deviation {
+    Deviation {
+        subjects: &["affinity"],
+        sources: &["outside"],
+        frontends: EXTERNAL,
+        came,
+        reason: ONE_CHOICE,
+    }
+}
+
 /// Of IPVS by generic netlink.
 pub(crate) const IPVS: &[Deviation] = &[
     Deviation {
@@ -66,14 +77,8 @@ pub(crate) const IPVS: &[Deviation] = &[
         came: "an answer by ",
         reason: ONE_CHOICE,
     },
-    Deviation {
-        subjects: &["affinity"],
-        sources: &["outside"],
-        frontends: EXTERNAL,
-        // The caller's own address, which begins the words, is masqueraded.
-        came: "172.20.",
-        reason: ONE_CHOICE,
-    },
+    masqueraded("172.20."),
+    masqueraded("2001:db8:20::"),
     Deviation {
         subjects: &["source-ranges"],
         sources: &[],

@@ -6,7 +6,7 @@
 //! pkg/proxy/servicechangetracker.go, Kubernetes 1.36). So a full sync is done for both, whatever
 //! the Services are, and a Change in one.
 
-use generators::Family;
+use generators::{Cluster, Family};
 
 use crate::backend::Maker;
 use crate::options::Options;
@@ -37,8 +37,7 @@ impl Families {
     ) -> bool {
         let had_ipv6 = self.has_ipv6;
         let is_complete = matches!(request, SyncRequest::Full(_)) && !options.quick_start;
-        let needs_ipv6 = request.after().of_family(Family::V6).next().is_some();
-        self.has_ipv6 |= needs_ipv6 || (is_complete && self.probe(ask));
+        self.has_ipv6 |= has_ipv6(request.after()) || (is_complete && self.probe(ask));
         self.has_ipv6 && !had_ipv6
     }
 
@@ -72,6 +71,11 @@ impl Families {
     pub(crate) fn end(&mut self) -> bool {
         std::mem::take(&mut self.has_ipv6)
     }
+}
+
+/// Whether a Cluster has Services of IPv6.
+pub(crate) fn has_ipv6(cluster: &Cluster) -> bool {
+    cluster.of_family(Family::V6).next().is_some()
 }
 
 #[cfg(test)]

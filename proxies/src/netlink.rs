@@ -4,9 +4,17 @@
 use std::io;
 
 use linux::netlink::socket::Family;
-use linux::netlink::{Encoder, NetlinkError, Refusal, Socket, ipset};
+use linux::netlink::{AddressFamily, Encoder, NetlinkError, Refusal, Socket, ipset};
 
 use crate::error::ProxyError;
+
+/// As the kernel numbers them.
+pub(crate) const fn address_family(family: generators::Family) -> AddressFamily {
+    match family {
+        generators::Family::V4 => AddressFamily::V4,
+        generators::Family::V6 => AddressFamily::V6,
+    }
+}
 
 /// Hands over the messages that `write` writes, if there are any. Verb and object are for an error.
 pub(crate) fn send(

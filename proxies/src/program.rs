@@ -37,6 +37,16 @@ pub struct Size {
     pub bytes: u64,
 }
 
+impl std::iter::Sum for Size {
+    fn sum<I: Iterator<Item = Self>>(sizes: I) -> Self {
+        sizes.fold(Self::default(), |sum, one| Self {
+            rules: sum.rules + one.rules,
+            messages: sum.messages + one.messages,
+            bytes: sum.bytes + one.bytes,
+        })
+    }
+}
+
 /// A rendered sync, ready to submit to a backend of the family that rendered it.
 #[derive(Debug)]
 pub struct Program {

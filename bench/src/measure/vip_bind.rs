@@ -61,7 +61,7 @@ pub fn bound(
     let options =
         Options { ipvs: IpvsOptions { vip_binding, ..options.ipvs.clone() }, ..options.clone() };
     let started = clock.now();
-    let link = ready_link(vip_binding)?;
+    let link = ready_link(vip_binding, cluster)?;
     let prepared = clock.now();
     let program = VipProgram::render(cluster, &options, link)?;
     let rendered = clock.now();

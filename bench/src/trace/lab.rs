@@ -55,6 +55,11 @@ impl TraceLab {
             "proxy {} programs IPv4 alone; take --family ipv4",
             spec.proxy
         );
+        ensure!(
+            spec.forwarding == Forwarding::Nat || spec.family == Family::V4,
+            "forwarding {}: the lab lets Endpoints hold VIPs of IPv4 alone; take --family ipv4",
+            spec.forwarding.as_str()
+        );
         must_reach(backend, spec.source).context("take --source pod, endpoint or node")?;
         let preset = Preset { endpoint_pods: 1, ..Preset::new(spec.topology) };
         let topology = Topology::build(&preset.graph()?)?;

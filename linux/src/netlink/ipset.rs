@@ -6,10 +6,11 @@
 //! refused.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::decode::{Attributes, Malformed, Message};
 use super::encode::{Batch, Encoder};
+use super::family::AddressFamily;
 use super::numbers::{BIG_ENDIAN, CREATE, DUMP, EXCL};
 use super::socket::{Family, NetlinkError, Socket};
 use super::{decode, encode};
@@ -44,12 +45,11 @@ const TRANSPORT: u16 = 7;
 const BUCKETS: u16 = 18;
 const MAX_ELEMENTS: u16 = 19;
 const SECOND_IP: u16 = 20;
-/// `IPSET_ATTR_IPADDR_IPV4`
+/// `IPSET_ATTR_IPADDR_IPV4`, `IPSET_ATTR_IPADDR_IPV6`
 const IPV4_ADDRESS: u16 = 1;
+const IPV6_ADDRESS: u16 = 2;
 /// The version of the protocol that every kernel with ipset speaks.
 const PROTOCOL_VERSION: u8 = 6;
-/// `AF_INET`
-const IPV4: u8 = 2;
 /// `sizeof(struct nfgenmsg)`
 const FIXED_BYTES: usize = 4;
 /// The first error number that is ipset's own (`IPSET_ERR_PRIVATE`).
@@ -80,26 +80,27 @@ impl SetKind {
     }
 }
 
-/// One member. Which parts count depends on the kind of set; the others are zero.
+/// One member. Which parts count depends on the kind of set; the others are those of
+/// [`Member::NONE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Member {
     /// The first address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The IP protocol number.
     pub transport: u8,
     /// The port.
     pub port: u16,
     /// The second address.
-    pub second: Ipv4Addr,
+    pub second: IpAddr,
 }
 
 impl Member {
     /// A member with all parts zero.
     pub const NONE: Self = Self {
-        address: Ipv4Addr::UNSPECIFIED,
+        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         transport: 0,
         port: 0,
-        second: Ipv4Addr::UNSPECIFIED,
+        second: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     };
 }
 
@@ -120,10 +121,12 @@ impl fmt::Display for Member {
     }
 }
 
-/// How many members one message carries: 44 bytes each at most, and the list must stay below 64
-/// KiB.
+/// How many members one message carries: 52 bytes each at most, or 76 with addresses of IPv6, and
+/// the list must stay below 64 KiB.
 const MEMBERS_PER_MESSAGE: usize = 1024;
+const IPV6_MEMBERS_PER_MESSAGE: usize = 512;
 const _: () = assert!(MEMBERS_PER_MESSAGE * 56 < u16::MAX as usize, "a list fits one attribute");
+const _: () = assert!(IPV6_MEMBERS_PER_MESSAGE * 80 < u16::MAX as usize, "so does one of IPv6");
 
 /// The two sizes of a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,13 +138,19 @@ pub struct HashSize {
 }
 
 /// Makes a set: `ipset create NAME TYPE family inet hashsize N maxelem N`, or `... range 0-65535`,
-/// which needs no size.
-pub fn create(encoder: &mut Encoder, name: &str, kind: SetKind, size: HashSize) {
+/// which needs no size and is of no family.
+pub fn create(
+    encoder: &mut Encoder,
+    name: &str,
+    kind: SetKind,
+    family: AddressFamily,
+    size: HashSize,
+) {
     let (type_name, revision) = kind.name();
     encoder.message(CREATE_SET, CREATE | EXCL, |content| {
         head(content, name);
         content.text(TYPE_NAME, type_name);
-        content.small([encode::u8(REVISION, revision), encode::u8(FAMILY, IPV4)]);
+        content.small([encode::u8(REVISION, revision), encode::u8(FAMILY, family as u8)]);
         content.nest(DATA, |data| {
             data.small(if kind == SetKind::Port {
                 [encode::be16(PORT | BIG_ENDIAN, 0), encode::be16(PORT_TO | BIG_ENDIAN, u16::MAX)]
@@ -163,7 +172,11 @@ pub fn destroy(encoder: &mut Encoder, name: &str) {
 /// Adds ([`ADD`]) or removes ([`REMOVE`]) members. A member that is there already, or is not there,
 /// is refused.
 pub fn change(encoder: &mut Encoder, command: u16, name: &str, kind: SetKind, members: &[Member]) {
-    for part in members.chunks(MEMBERS_PER_MESSAGE) {
+    let per_message = match members {
+        [Member { address: IpAddr::V6(_), .. }, ..] => IPV6_MEMBERS_PER_MESSAGE,
+        _ => MEMBERS_PER_MESSAGE,
+    };
+    for part in members.chunks(per_message) {
         encoder.message(command, EXCL, |content| {
             head(content, name);
             // The kernel overwrites it with the number of the refused member (`call_ad`,
@@ -179,8 +192,8 @@ pub fn change(encoder: &mut Encoder, command: u16, name: &str, kind: SetKind, me
 }
 
 fn head(content: &mut Content<'_>, name: &str) {
-    // struct nfgenmsg: family, version 0, resource id 0.
-    content.fixed([IPV4, 0, 0, 0]);
+    // struct nfgenmsg: a family, which the kernel does not look at, version 0, resource id 0.
+    content.fixed([AddressFamily::V4 as u8, 0, 0, 0]);
     content.small([encode::u8(PROTOCOL, PROTOCOL_VERSION)]);
     content.text(SET_NAME, name);
 }
@@ -208,8 +221,11 @@ fn write_member(data: &mut Content<'_>, kind: SetKind, member: &Member, line: u3
     }
 }
 
-fn write_address(data: &mut Content<'_>, kind: u16, address: Ipv4Addr) {
-    data.nest(kind, |nest| nest.small([encode::ipv4(IPV4_ADDRESS | BIG_ENDIAN, address)]));
+fn write_address(data: &mut Content<'_>, kind: u16, address: IpAddr) {
+    data.nest(kind, |nest| match address {
+        IpAddr::V4(address) => nest.small([encode::ipv4(IPV4_ADDRESS | BIG_ENDIAN, address)]),
+        IpAddr::V6(address) => nest.bytes(IPV6_ADDRESS | BIG_ENDIAN, &address.octets()),
+    });
 }
 
 /// A set as it is listed.
@@ -267,9 +283,13 @@ fn read_member(data: &[u8]) -> Result<Member, Malformed> {
     Ok(member)
 }
 
-fn nested_address(nest: &[u8]) -> Result<Ipv4Addr, Malformed> {
-    let value = Attributes::of(nest).find(IPV4_ADDRESS)?;
-    decode::ipv4(value.ok_or(Malformed("a set member has no IPv4 address"))?)
+fn nested_address(nest: &[u8]) -> Result<IpAddr, Malformed> {
+    let nest = Attributes::of(nest);
+    if let Some(value) = nest.find(IPV4_ADDRESS)? {
+        return Ok(decode::ipv4(value)?.into());
+    }
+    let value = nest.find(IPV6_ADDRESS)?.ok_or(Malformed("a set member has no address"))?;
+    Ok(decode::ipv6(value)?.into())
 }
 
 /// What a message of ours asks for, for an error: verb and object. `refused` is the message as the
@@ -336,7 +356,10 @@ mod tests {
     use crate::netlink::decode::Messages;
 
     fn member(last: u8) -> Member {
-        let address = Ipv4Addr::new(10, 96, 0, last);
+        of([10, 96, 0, last].into())
+    }
+
+    fn of(address: IpAddr) -> Member {
         Member { address, transport: 6, port: 80, second: address }
     }
 
@@ -366,34 +389,38 @@ mod tests {
 
     #[test]
     fn what_was_added_is_what_is_listed() {
-        for (kind, expected) in [
-            (SetKind::Address, Member { address: member(9).address, ..Member::NONE }),
-            (SetKind::AddressPort, Member { second: Ipv4Addr::UNSPECIFIED, ..member(9) }),
-            (SetKind::AddressPortAddress, member(9)),
-            (SetKind::Port, Member { port: 80, ..Member::NONE }),
-        ] {
-            let mut encoder = Encoder::default();
-            change(&mut encoder, ADD, "S", kind, &[member(9)]);
-            let batch = encoder.finish();
-            let message = Messages::of(batch.bytes()).next().expect("one").expect("valid");
-            let mut listed = Listed::default();
-            read_list(&message, &mut listed).expect("valid");
-            assert_eq!(listed.members, [expected], "{kind:?}");
+        for member in [member(9), of([0xfd00, 0, 0, 0, 0, 0, 0, 9].into())] {
+            for (kind, expected) in [
+                (SetKind::Address, Member { address: member.address, ..Member::NONE }),
+                (SetKind::AddressPort, Member { second: Member::NONE.second, ..member }),
+                (SetKind::AddressPortAddress, member),
+                (SetKind::Port, Member { port: 80, ..Member::NONE }),
+            ] {
+                let mut encoder = Encoder::default();
+                change(&mut encoder, ADD, "S", kind, &[member]);
+                let batch = encoder.finish();
+                let message = Messages::of(batch.bytes()).next().expect("one").expect("valid");
+                let mut listed = Listed::default();
+                read_list(&message, &mut listed).expect("valid");
+                assert_eq!(listed.members, [expected], "{kind:?}");
+            }
         }
     }
 
     #[test]
     fn many_members_share_a_message_and_its_lists_stay_in_bounds() {
-        let members = vec![member(1); 10_000];
-        let mut encoder = Encoder::default();
-        change(&mut encoder, ADD, "S", SetKind::AddressPortAddress, &members);
-        let batch = encoder.finish();
-        assert_eq!(batch.len(), 10);
-        let mut listed = Listed::default();
-        for message in Messages::of(batch.bytes()) {
-            read_list(&message.expect("valid"), &mut listed).expect("valid");
+        for (member, messages) in [(member(1), 10), (of([0xfd00; 8].into()), 20)] {
+            let mut encoder = Encoder::default();
+            let members = vec![member; 10_000];
+            change(&mut encoder, ADD, "S", SetKind::AddressPortAddress, &members);
+            let batch = encoder.finish();
+            assert_eq!(batch.len(), messages);
+            let mut listed = Listed::default();
+            for message in Messages::of(batch.bytes()) {
+                read_list(&message.expect("valid"), &mut listed).expect("valid");
+            }
+            assert_eq!(listed.members.len(), 10_000);
         }
-        assert_eq!(listed.members.len(), 10_000);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 pub mod conntrack;
 pub mod decode;
 pub mod encode;
+mod family;
 pub mod genl;
 pub mod host;
 pub mod ipset;
@@ -21,6 +22,7 @@ pub mod trace;
 
 pub use decode::{Attributes, Malformed, Message};
 pub use encode::{Batch, Encoder};
+pub use family::AddressFamily;
 pub use numbers::{CREATE, DUMP, EXCL, LOOPBACK_INDEX};
 pub use rtnl::{Rtnl, RtnlError};
 pub use socket::{NetlinkError, Refusal, Socket};

@@ -5,15 +5,16 @@
 //! 6.1.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use neli::consts::rtnl::{Ifa, Ifla, IflaInfo, RtScope, RtTable, Rta, Rtm, Rtn};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{SocketFlags, SocketType};
 
 use super::decode::{Malformed, Message};
-use super::encode::{Batch, Encoder};
+use super::encode::{Batch, Content, Encoder};
+use super::family::AddressFamily;
 use super::numbers::{CREATE, DUMP, EXCL, LOOPBACK_INDEX};
 use super::socket::{Family, NetlinkError, list};
 use super::{decode, encode};
@@ -27,10 +28,6 @@ pub const NEW_ROUTE: u16 = 24;
 /// `RTM_DELROUTE`
 pub const DELETE_ROUTE: u16 = 25;
 
-/// `AF_INET`
-const IPV4: u8 = 2;
-/// `AF_INET6`
-const IPV6: u8 = 10;
 /// Marks a route as ours: a routing protocol number that nobody has claimed (values above
 /// `RTPROT_STATIC`, 4, are for user space).
 const PROTOCOL: u8 = 118;
@@ -63,14 +60,14 @@ pub fn address(encoder: &mut Encoder, kind: u16, link: u32, address: IpAddr) {
     let [a, b, c, d] = link.to_ne_bytes();
     encoder.message(kind, flags, |content| match address {
         IpAddr::V4(address) => {
-            content.fixed([IPV4, 32, 0, 0, a, b, c, d]);
+            content.fixed([AddressFamily::V4 as u8, 32, 0, 0, a, b, c, d]);
             content.small([
                 encode::ipv4(Ifa::Local.into(), address),
                 encode::ipv4(Ifa::Address.into(), address),
             ]);
         }
         IpAddr::V6(address) => {
-            content.fixed([IPV6, 128, 0, 0, a, b, c, d]);
+            content.fixed([AddressFamily::V6 as u8, 128, 0, 0, a, b, c, d]);
             content.bytes(Ifa::Local.into(), &address.octets());
             content.bytes(Ifa::Address.into(), &address.octets());
         }
@@ -78,43 +75,47 @@ pub fn address(encoder: &mut Encoder, kind: u16, link: u32, address: IpAddr) {
 }
 
 /// Adds ([`NEW_ROUTE`]) or removes ([`DELETE_ROUTE`]) what `ip route add local PREFIX dev lo` adds.
-pub fn local_route(encoder: &mut Encoder, kind: u16, prefix: Ipv4Net) {
+pub fn local_route(encoder: &mut Encoder, kind: u16, prefix: IpNet) {
     let flags = if kind == NEW_ROUTE { CREATE | EXCL } else { 0 };
-    encoder.message(kind, flags, |content| {
-        let (length, [table, kind]) = (prefix.prefix_len(), table_and_kind());
-        let scope = RtScope::Host.into();
-        content.fixed([IPV4, length, 0, 0, table, PROTOCOL, scope, kind, 0, 0, 0, 0]);
-        content.small([
-            encode::ipv4(Rta::Dst.into(), prefix.addr()),
-            encode::u32(Rta::Oif.into(), LOOPBACK_INDEX),
-        ]);
+    let link = encode::u32(Rta::Oif.into(), LOOPBACK_INDEX);
+    encoder.message(kind, flags, |content| match prefix {
+        IpNet::V4(prefix) => {
+            write_route(content, AddressFamily::V4, prefix.prefix_len());
+            content.small([encode::ipv4(Rta::Dst.into(), prefix.addr()), link]);
+        }
+        IpNet::V6(prefix) => {
+            write_route(content, AddressFamily::V6, prefix.prefix_len());
+            content.bytes(Rta::Dst.into(), &prefix.addr().octets());
+            content.small([link]);
+        }
     });
+}
+
+/// Writes the `struct rtmsg` of such a route.
+fn write_route(content: &mut Content<'_>, family: AddressFamily, length: u8) {
+    let ([table, kind], scope) = (table_and_kind(), RtScope::Host.into());
+    content.fixed([family as u8, length, 0, 0, table, PROTOCOL, scope, kind, 0, 0, 0, 0]);
 }
 
 /// An address of some link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinkAddress<A = Ipv4Addr> {
+pub struct LinkAddress {
     /// Index of the link.
     pub link: u32,
     /// The local address.
-    pub address: A,
+    pub address: IpAddr,
 }
 
-/// Every IPv4 address in the namespace, save those of `lo`.
+/// Every address of a family in the namespace, save those of `lo`.
 ///
 /// # Errors
 /// A failed socket or a malformed answer.
-pub fn addresses() -> Result<Vec<LinkAddress>, NetlinkError> {
+pub fn addresses(family: AddressFamily) -> Result<Vec<LinkAddress>, NetlinkError> {
     let request = Batch::single(Rtm::Getaddr.into(), DUMP, |content| {
-        content.fixed([IPV4, 0, 0, 0, 0, 0, 0, 0]);
+        content.fixed([family as u8, 0, 0, 0, 0, 0, 0, 0]);
     });
     list(Family::Route, &request, |message| {
-        Ok(match link_address(message)? {
-            Some(LinkAddress { link, address: IpAddr::V4(address) }) if link != LOOPBACK_INDEX => {
-                Some(LinkAddress { link, address })
-            }
-            _ => None,
-        })
+        Ok(link_address(message)?.filter(|found| found.link != LOOPBACK_INDEX))
     })
 }
 
@@ -122,14 +123,14 @@ pub fn addresses() -> Result<Vec<LinkAddress>, NetlinkError> {
 ///
 /// # Errors
 /// A failed socket or a malformed answer.
-pub fn addresses_of_both_families() -> Result<Vec<LinkAddress<IpAddr>>, NetlinkError> {
+pub fn addresses_of_both_families() -> Result<Vec<LinkAddress>, NetlinkError> {
     // AF_UNSPEC
     let request = Batch::single(Rtm::Getaddr.into(), DUMP, |content| content.fixed([0; 8]));
     list(Family::Route, &request, link_address)
 }
 
 /// Reads an `RTM_NEWADDR`; nothing if it is an address of another kind.
-fn link_address(message: &Message<'_>) -> Result<Option<LinkAddress<IpAddr>>, Malformed> {
+fn link_address(message: &Message<'_>) -> Result<Option<LinkAddress>, Malformed> {
     if message.kind != NEW_ADDRESS {
         return Ok(None);
     }
@@ -143,44 +144,52 @@ fn link_address(message: &Message<'_>) -> Result<Option<LinkAddress<IpAddr>>, Ma
 fn local_address(message: &Message<'_>) -> Result<Option<IpAddr>, Malformed> {
     let ([family, ..], attributes) = message.fixed::<8>()?;
     let local = attributes.find(Ifa::Local.into())?;
+    let family = AddressFamily::of_number(*family);
     let found = match local {
-        None if *family == IPV6 => attributes.find(Ifa::Address.into())?,
+        None if family == Some(AddressFamily::V6) => attributes.find(Ifa::Address.into())?,
         local => local,
     };
     let missing = Malformed("an address has no local part");
-    Ok(match *family {
-        IPV4 => Some(decode::ipv4(found.ok_or(missing)?)?.into()),
-        IPV6 => Some(decode::ipv6(found.ok_or(missing)?)?.into()),
-        _ => None,
+    let Some(family) = family else { return Ok(None) };
+    read_address(family, found.ok_or(missing)?).map(Some)
+}
+
+fn read_address(family: AddressFamily, value: &[u8]) -> Result<IpAddr, Malformed> {
+    Ok(match family {
+        AddressFamily::V4 => decode::ipv4(value)?.into(),
+        AddressFamily::V6 => decode::ipv6(value)?.into(),
     })
 }
 
-/// The prefixes of our own routes in table local.
+/// The prefixes of our own routes of a family in table local.
 ///
 /// # Errors
 /// A failed socket or a malformed answer.
-pub fn local_routes() -> Result<Vec<Ipv4Net>, NetlinkError> {
+pub fn local_routes(family: AddressFamily) -> Result<Vec<IpNet>, NetlinkError> {
     let request = Batch::single(Rtm::Getroute.into(), DUMP, |content| {
-        content.fixed([IPV4, 0, 0, 0, table_and_kind()[0], 0, 0, 0, 0, 0, 0, 0]);
+        content.fixed([family as u8, 0, 0, 0, table_and_kind()[0], 0, 0, 0, 0, 0, 0, 0]);
     });
     list(Family::Route, &request, own_route)
 }
 
 /// Reads an `RTM_NEWROUTE`; nothing if it is not one that [`local_route`] made.
-fn own_route(message: &Message<'_>) -> Result<Option<Ipv4Net>, Malformed> {
-    let (header, attributes) = message.fixed::<12>()?;
-    let [family, length, _, _, table, protocol, _, kind, ..] = *header;
-    let is_own = (family, protocol, [table, kind]) == (IPV4, PROTOCOL, table_and_kind());
-    if message.kind != NEW_ROUTE || !is_own {
-        return Ok(None);
-    }
-    let address = match attributes.find(Rta::Dst.into())? {
-        Some(value) => decode::ipv4(value)?,
-        None => Ipv4Addr::UNSPECIFIED,
+fn own_route(message: &Message<'_>) -> Result<Option<IpNet>, Malformed> {
+    let ([_, _, _, _, table, protocol, _, kind, ..], _) = message.fixed::<12>()?;
+    let is_own = (*protocol, [*table, *kind]) == (PROTOCOL, table_and_kind());
+    if message.kind != NEW_ROUTE || !is_own { Ok(None) } else { destination(message) }
+}
+
+/// Where the route that a message is about leads; nothing if it is of another family.
+fn destination(message: &Message<'_>) -> Result<Option<IpNet>, Malformed> {
+    let ([family, length, ..], attributes) = message.fixed::<12>()?;
+    let Some(family) = AddressFamily::of_number(*family) else { return Ok(None) };
+    let address = match (attributes.find(Rta::Dst.into())?, family) {
+        (Some(value), family) => read_address(family, value)?,
+        (None, AddressFamily::V4) => Ipv4Addr::UNSPECIFIED.into(),
+        (None, AddressFamily::V6) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let prefix =
-        Ipv4Net::new(address, length).map_err(|_| Malformed("a prefix is longer than 32"))?;
-    Ok(Some(prefix))
+    let too_long = |_| Malformed("a prefix is longer than an address");
+    IpNet::new(address, *length).map(Some).map_err(too_long)
 }
 
 /// The index of a link; nothing if there is none of that name.
@@ -188,7 +197,7 @@ fn own_route(message: &Message<'_>) -> Result<Option<Ipv4Net>, Malformed> {
 /// # Errors
 /// A refused system call.
 pub fn link_index(name: &str) -> io::Result<Option<u32>> {
-    let (family, kind) = (AddressFamily::INET, SocketType::DGRAM);
+    let (family, kind) = (rustix::net::AddressFamily::INET, SocketType::DGRAM);
     let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
     match rustix::net::netdevice::name_to_index(&socket, name) {
         Ok(index) => Ok(Some(index)),
@@ -209,9 +218,7 @@ pub fn describe(message: &Message<'_>) -> Option<(&'static str, String)> {
             format!("address {}", local_address(message).ok()??)
         }
         NEW_ROUTE | DELETE_ROUTE => {
-            let ([_, length, ..], attributes) = message.fixed::<12>().ok()?;
-            let address = decode::ipv4(attributes.find(Rta::Dst.into()).ok()??).ok()?;
-            format!("local route {address}/{length}")
+            format!("local route {}", destination(message).ok()??)
         }
         _ => {
             let (_, attributes) = message.fixed::<16>().ok()?;
@@ -259,20 +266,21 @@ mod tests {
 
     #[test]
     fn a_route_that_is_listed_is_the_one_that_was_added() {
-        let prefix: Ipv4Net = "10.96.0.0/12".parse().expect("a prefix");
-        let mut encoder = Encoder::default();
-        local_route(&mut encoder, NEW_ROUTE, prefix);
-        let batch = encoder.finish();
-        let message = Messages::of(batch.bytes()).next().expect("one").expect("valid");
-        assert_eq!(own_route(&message), Ok(Some(prefix)));
-        assert_eq!(prefix.to_string(), "10.96.0.0/12");
+        for text in ["10.96.0.0/12", "fd00:96::/108"] {
+            let (prefix, mut encoder) = (text.parse().expect("a prefix"), Encoder::default());
+            local_route(&mut encoder, NEW_ROUTE, prefix);
+            let batch = encoder.finish();
+            let message = Messages::of(batch.bytes()).next().expect("one").expect("valid");
+            assert_eq!(own_route(&message), Ok(Some(prefix)));
+            assert_eq!(describe(&message), Some(("add", format!("local route {text}"))));
+        }
     }
 
     proptest! {
         #[test]
         fn arbitrary_content_never_panics(kind in 16_u16..30, content: Vec<u8>) {
             let message = Message { kind, flags: 0, sequence: 1, content: &content };
-            let _ = (link_address(&message), own_route(&message));
+            let _ = (link_address(&message), own_route(&message), describe(&message));
         }
     }
 }

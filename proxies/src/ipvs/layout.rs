@@ -1,16 +1,16 @@
-//! What a Service asks of the kernel: virtual services, real servers, local addresses and set
-//! members.
+//! What a Service of one family asks of the kernel: virtual services, real servers, local addresses
+//! and set members.
 //!
 //! Fixed for a namespace and a Cluster, then a pure function of each Service. How to get there from
 //! what the kernel holds is in `render`.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use generators::{
     Cluster, Endpoint, Family, FrontendKind, Protocol, Service, Targets, TrafficPolicy,
 };
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use linux::netlink::ipset::Member;
 
 use super::objects::NodeObject;
@@ -25,19 +25,22 @@ use crate::options::Options;
 /// The weight of every real server (`weight: 1` in pkg/proxy/ipvs/proxier.go, Kubernetes 1.30).
 const WEIGHT: u32 = 1;
 
-/// How Services are laid out in one namespace.
+/// How Services of one family are laid out in one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
+    /// The family.
+    pub family: Family,
+    /// What the user asks for.
     pub options: IpvsOptions,
     /// How every virtual service works.
     pub settings: Settings,
     /// The range that one local route serves, if VIPs are bound so. All of it is local, so rules
     /// deal with all of it, and its addresses are not in the set of bound ones.
-    pub range: Option<Ipv4Net>,
+    pub range: Option<IpNet>,
     /// Addresses of the node's own links, which need no binding.
-    own_addresses: Vec<Ipv4Addr>,
+    own_addresses: Vec<IpAddr>,
     /// Where node ports answer.
-    node_addresses: Vec<Ipv4Addr>,
+    node_addresses: Vec<IpAddr>,
 }
 
 impl Layout {
@@ -47,23 +50,24 @@ impl Layout {
     /// [`ProxyError::Unsupported`] if the scheduler cannot have that name, or if no local route can
     /// hold the VIPs without taking an Endpoint's packets too.
     pub fn of(
+        family: Family,
         cluster: &Cluster,
         options: &Options,
-        own_addresses: Vec<Ipv4Addr>,
+        own_addresses: Vec<IpAddr>,
     ) -> Result<Self, ProxyError> {
         let node_addresses = if options.node_addresses.is_empty() {
             own_addresses.clone()
         } else {
-            options.node_addresses(Family::V4).filter_map(ipv4).collect()
+            options.node_addresses(family).collect()
         };
         let options = options.ipvs.clone();
         check_scheduler(&options.scheduler)?;
         let settings = settings(&options.scheduler, None);
         let range = match options.vip_binding {
             VipBinding::Dummy => None,
-            VipBinding::LocalRoute => Some(range_of(cluster, options.service_cidr)?),
+            VipBinding::LocalRoute => range_of(family, cluster, &options)?,
         };
-        Ok(Self { options, settings, range, own_addresses, node_addresses })
+        Ok(Self { family, options, settings, range, own_addresses, node_addresses })
     }
 
     /// The virtual services of a Service in this namespace, and what each of them stands for.
@@ -72,10 +76,9 @@ impl Layout {
         service: &Service,
     ) -> impl Iterator<Item = (VirtualKey, FrontendKind)> {
         let protocol = service.protocol();
-        let nodes = self.node_addresses.iter().copied().map(IpAddr::from);
-        virtual_services(service, nodes).filter_map(move |(at, kind)| {
-            let key = VirtualKey { address: at.ip(), port: at.port(), protocol };
-            at.is_ipv4().then_some((key, kind))
+        let nodes = self.node_addresses.iter().copied();
+        virtual_services(service, nodes).map(move |(at, kind)| {
+            (VirtualKey { address: at.ip(), port: at.port(), protocol }, kind)
         })
     }
 
@@ -110,13 +113,6 @@ impl Layout {
                 remedy: "give the Endpoint the Service's port, or forward by nat".into(),
             });
         }
-        if endpoint.address.is_ipv6() {
-            return Err(ProxyError::Unsupported {
-                what: format!("Endpoint {endpoint} of Service {}", service.name()),
-                reason: "this proxy programs IPv4 alone".into(),
-                remedy: "leave the Service out".into(),
-            });
-        }
         let Endpoint { address, port, .. } = endpoint;
         Ok(RealServer { address, port, forwarding: forwarding.number(), weight: WEIGHT })
     }
@@ -127,7 +123,7 @@ impl Layout {
         let (transport, port) = (service.protocol().number(), service.port());
         let masquerade = self.options.masquerade;
         for frontend in service.frontends() {
-            let Some(address) = frontend.address.and_then(ipv4) else { continue };
+            let Some(address) = frontend.address else { continue };
             let set = match frontend.kind {
                 FrontendKind::ClusterIp => Set::ClusterIp,
                 _ => Set::ExternalIp,
@@ -136,7 +132,7 @@ impl Layout {
             each(NodeObject::Local(local));
             if masquerade {
                 each(NodeObject::Member(set, Member { address, transport, port, ..Member::NONE }));
-                if local == Ipv4Net::from(address) {
+                if local == IpNet::from(address) {
                     each(NodeObject::Member(Set::IpvsIps, Member { address, ..Member::NONE }));
                 }
             }
@@ -146,8 +142,8 @@ impl Layout {
         }
         // Only an Endpoint of this node can reach itself through it.
         for endpoint in service.targets().reachable().iter().filter(|one| !one.is_remote) {
-            let Some(address) = ipv4(endpoint.address) else { continue };
-            let member = Member { address, transport, port: endpoint.port, second: address };
+            let Endpoint { address, port, .. } = *endpoint;
+            let member = Member { address, transport, port, second: address };
             each(NodeObject::Member(Set::LoopBack, member));
         }
         let Some(port) = service.extras().node_port else { return };
@@ -171,14 +167,14 @@ impl Layout {
     pub fn is_own(&self, object: &NodeObject) -> bool {
         match object {
             NodeObject::Local(prefix) => {
-                self.own_addresses.iter().any(|address| Ipv4Net::from(*address) == *prefix)
+                self.own_addresses.iter().any(|address| IpNet::from(*address) == *prefix)
             }
             NodeObject::Member(..) => false,
         }
     }
 
-    fn local(&self, address: Ipv4Addr) -> Ipv4Net {
-        self.range.filter(|range| range.contains(&address)).unwrap_or(Ipv4Net::from(address))
+    fn local(&self, address: IpAddr) -> IpNet {
+        self.range.filter(|range| range.contains(&address)).unwrap_or(IpNet::from(address))
     }
 }
 
@@ -235,46 +231,42 @@ pub(crate) fn served<'a>(
     }
 }
 
-/// An IPv4 address, which is all that this backend programs.
-pub(super) const fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    }
-}
-
-/// The range that a local route is to serve: the one given, or the smallest that holds every VIP.
-fn range_of(cluster: &Cluster, given: Option<Ipv4Net>) -> Result<Ipv4Net, ProxyError> {
-    let vips = || cluster.of_family(Family::V4).map(Service::vip).filter_map(ipv4);
-    let range = match (given, vips().min(), vips().max()) {
+/// The range that a local route of a family is to serve: the one given, or the smallest that holds
+/// every VIP, if there is one.
+fn range_of(
+    family: Family,
+    cluster: &Cluster,
+    options: &IpvsOptions,
+) -> Result<Option<IpNet>, ProxyError> {
+    let vips = || cluster.of_family(family).map(Service::vip);
+    let range = match (options.service_cidr(family), vips().min(), vips().max()) {
         (Some(range), ..) => range.trunc(),
         (None, Some(lowest), Some(highest)) => spanning(lowest, highest),
-        // A Cluster has a Service.
-        _ => Ipv4Net::default(),
+        (None, ..) => return Ok(None),
     };
-    for service in cluster.of_family(Family::V4) {
+    for service in cluster.of_family(family) {
         for &endpoint in service.endpoints() {
             refuse_in_range(range, service, endpoint)?;
         }
     }
-    Ok(range)
+    Ok(Some(range))
 }
 
-/// The longest prefix that holds both addresses.
-fn spanning(first: Ipv4Addr, second: Ipv4Addr) -> Ipv4Net {
-    let common = (first.to_bits() ^ second.to_bits()).leading_zeros();
-    let length = u8::try_from(common).unwrap_or(32);
-    Ipv4Net::new(first, length).map_or(Ipv4Net::from(first), |net| net.trunc())
+/// The longest prefix that holds both addresses, which are of one family.
+fn spanning(first: IpAddr, second: IpAddr) -> IpNet {
+    let mut prefix = IpNet::from(first);
+    while !prefix.contains(&second)
+        && let Some(wider) = prefix.supernet()
+    {
+        prefix = wider;
+    }
+    prefix
 }
 
 /// An Endpoint in the range would get no packet any more: all of them would be delivered to the
 /// node.
-fn refuse_in_range(
-    range: Ipv4Net,
-    service: &Service,
-    endpoint: Endpoint,
-) -> Result<(), ProxyError> {
-    if !ipv4(endpoint.address).is_some_and(|address| range.contains(&address)) {
+fn refuse_in_range(range: IpNet, service: &Service, endpoint: Endpoint) -> Result<(), ProxyError> {
+    if !range.contains(&endpoint.address) {
         return Ok(());
     }
     Err(ProxyError::Unsupported {
@@ -292,7 +284,7 @@ mod tests {
     use crate::ipvs::render::tests::{cluster, endpoint, service};
 
     fn refusal(cluster: &Cluster, options: &Options) -> String {
-        Layout::of(cluster, options, Vec::new()).expect_err("it is refused").to_string()
+        Layout::of(Family::V4, cluster, options, Vec::new()).expect_err("it is refused").to_string()
     }
 
     fn by_local_route() -> Options {
@@ -313,8 +305,12 @@ mod tests {
             "{error}"
         );
         let mut options = by_local_route();
-        options.ipvs.service_cidr = Ipv4Net::new([10, 96, 0, 0].into(), 12).ok();
-        let layout = Layout::of(&cluster, &options, Vec::new()).expect("a narrower range");
+        options.ipvs.service_cidrs = vec!["fd00::/8", "10.96.0.0/12"]
+            .into_iter()
+            .map(|text| text.parse().expect("a network"))
+            .collect();
+        let layout =
+            Layout::of(Family::V4, &cluster, &options, Vec::new()).expect("a narrower range");
         let service = &cluster.services()[0];
         assert!(layout.real_server(service, endpoint("10.96.7.7:80")).is_err(), "a later Endpoint");
         assert_eq!(layout.range.map(|range| range.to_string()).as_deref(), Some("10.96.0.0/12"));
@@ -336,7 +332,8 @@ mod tests {
             let mut options = Options::default();
             options.ipvs.forwarding = forwarding;
             let service = service("a", "10.96.0.1", &["10.128.0.1:80"]);
-            let layout = Layout::of(&cluster(vec![service.clone()]), &options, Vec::new());
+            let layout =
+                Layout::of(Family::V4, &cluster(vec![service.clone()]), &options, Vec::new());
             let layout = layout.expect("a layout");
             let real = layout.real_server(&service, endpoint("10.128.0.1:80")).expect("port 80");
             assert_eq!((real.forwarding, real.weight), (number, 1));
@@ -350,8 +347,12 @@ mod tests {
     fn the_source_hashing_scheduler_gets_kube_proxys_flag() {
         let mut options = Options::default();
         options.ipvs.scheduler = "mh".into();
-        let layout =
-            Layout::of(&cluster(vec![service("a", "10.96.0.1", &[])]), &options, Vec::new());
+        let layout = Layout::of(
+            Family::V4,
+            &cluster(vec![service("a", "10.96.0.1", &[])]),
+            &options,
+            Vec::new(),
+        );
         assert_eq!(layout.expect("a layout").settings.flags, 0x10);
     }
 
@@ -360,9 +361,10 @@ mod tests {
         let service = service("a", "10.96.0.1", &[])
             .with(|extras| extras.node_port = Some(30_080))
             .expect("a node port");
-        let own: Vec<Ipv4Addr> = vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
+        let own: Vec<IpAddr> = vec![[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
         let keys = |options: &Options| -> Vec<String> {
-            let layout = Layout::of(&cluster(vec![service.clone()]), options, own.clone());
+            let layout =
+                Layout::of(Family::V4, &cluster(vec![service.clone()]), options, own.clone());
             let layout = layout.expect("a layout");
             layout.virtual_services(&service).map(|(key, _)| key.to_string()).collect()
         };
@@ -377,16 +379,31 @@ mod tests {
 
     #[test]
     fn a_spanning_prefix_is_as_long_as_it_can_be() {
-        let span = |a: [u8; 4], b: [u8; 4]| spanning(a.into(), b.into()).to_string();
-        assert_eq!(span([10, 96, 0, 1], [10, 96, 0, 1]), "10.96.0.1/32");
-        assert_eq!(span([10, 96, 0, 1], [10, 96, 39, 16]), "10.96.0.0/18");
-        assert_eq!(span([10, 0, 0, 1], [192, 0, 0, 1]), "0.0.0.0/0");
+        let address = |text: &str| text.parse().expect("an address");
+        let span = |a: &str, b: &str| spanning(address(a), address(b)).to_string();
+        assert_eq!(span("10.96.0.1", "10.96.0.1"), "10.96.0.1/32");
+        assert_eq!(span("10.96.0.1", "10.96.39.16"), "10.96.0.0/18");
+        assert_eq!(span("10.0.0.1", "192.0.0.1"), "0.0.0.0/0");
+        assert_eq!(span("fd00::1", "fd00::1"), "fd00::1/128");
+        assert_eq!(span("fd00::1", "fd00::2701"), "fd00::/114");
+        assert_eq!(span("::1", "fd00::1"), "::/0");
+    }
+
+    #[test]
+    fn a_family_without_vips_has_no_range() {
+        let cluster = cluster(vec![service("a", "fd00:96::1", &["[fd00:128::1]:80"])]);
+        let range = |family| {
+            let layout = Layout::of(family, &cluster, &by_local_route(), Vec::new());
+            layout.expect("a layout").range.map(|range| range.to_string())
+        };
+        assert_eq!(range(Family::V4), None);
+        assert_eq!(range(Family::V6).as_deref(), Some("fd00:96::1/128"));
     }
 
     proptest! {
         #[test]
-        fn a_prefix_contains_what_it_spans(a: u32, b: u32) {
-            let (a, b) = (Ipv4Addr::from_bits(a), Ipv4Addr::from_bits(b));
+        fn a_prefix_contains_what_it_spans(a: u128, b: u128) {
+            let [a, b] = [a, b].map(|bits| IpAddr::from(bits.to_be_bytes()));
             let prefix = spanning(a, b);
             prop_assert!(prefix.contains(&a) && prefix.contains(&b));
         }

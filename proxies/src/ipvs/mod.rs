@@ -1,6 +1,7 @@
 //! kube-proxy's IPVS mode by batched netlink: the end state of pkg/proxy/ipvs, Kubernetes 1.30, a
 //! few sends a sync.
 //!
+//! Each family has a proxier of its own; that of IPv6 is at work where there are Services of it.
 //! Virtual services and real servers go to the generic netlink family `IPVS`, VIPs become local by
 //! rtnetlink, sets are filled by nfnetlink; a handful of iptables rules, which match the sets, is
 //! loaded by `iptables-restore`. kube-proxy makes one call each for all of these; what is left out
@@ -16,34 +17,34 @@ pub(crate) mod observe;
 pub mod options;
 mod program;
 mod programmed;
+mod proxier;
 mod render;
 mod rules;
-mod sets;
+pub(crate) mod sets;
 pub(crate) mod setup;
 mod text;
 pub(crate) mod verify;
 pub(crate) mod wire;
 
-use generators::Cluster;
+use generators::{Cluster, Family};
 use linux::CpuTime;
-use linux::netlink::route;
+use linux::sysctl::Sysctls;
 
 use crate::backend::{Audit, Backend, Maker, Staged};
 use crate::descriptor::{Admin, Descriptor, Format, Spread, Tool};
 use crate::deviations;
 use crate::differences::Differences;
 use crate::error::ProxyError;
+use crate::families::has_ipv6;
 use crate::iptables::TOOL_NFT;
 use crate::modules::{CONNTRACK, NF_TABLES, SCHEDULERS, SETS, XTABLES};
-use crate::netlink::failed;
 use crate::options::Options;
 use crate::program::{Program, SyncRequest};
 use kernel::family_number;
-use layout::Layout;
-use observe::Observed;
-use program::{IpvsProgram, KernelIds};
-use programmed::{Delta, ProgrammedState};
-use setup::NodeSetup;
+use observe::ObservedService;
+use program::KernelIds;
+use proxier::{Proxier, Rendered};
+use setup::wanted_sysctls;
 
 pub use binding::{VipProgram, bind_vips, ready_link, unbind_vips};
 pub use kernel::try_scheduler;
@@ -61,7 +62,7 @@ pub(crate) static IPVS: Descriptor = Descriptor {
     summary: "kube-proxy's IPVS mode by batched netlink",
     colour: "blue",
     tools: &[TOOL_NFT, TOOL_IPSET],
-    modules: &[CONNTRACK, XTABLES, NF_TABLES, SETS, SCHEDULERS],
+    modules: &[CONNTRACK, XTABLES, NF_TABLES, &["ip6t_REJECT"], SETS, SCHEDULERS],
     admin: Some(Admin {
         formats: &[Format { name: NAME, help: "Input of `ipvsadm -R`", text: admin_text }],
         says_pods: false,
@@ -76,7 +77,6 @@ pub(crate) static IPVS: Descriptor = Descriptor {
     }),
     bucket_services: Some(buckets::lengths),
     needs_local_vips: true,
-    has_ipv4_alone: true,
     forwarding: &[Forwarding::Nat, Forwarding::DirectRoute, Forwarding::Tunnel],
     // The scheduler `rr`.
     spread: Spread::InTurn,
@@ -88,89 +88,65 @@ fn admin_text(cluster: &Cluster, options: &Options) -> Vec<u8> {
     save_text(cluster, options).into_bytes()
 }
 
-/// The backend `ipvs`.
+/// The backend `ipvs`: a proxier for each family, the second of which is at work where there are,
+/// or were, Services of IPv6.
 #[derive(Debug)]
 struct Ipvs {
     options: Options,
-    setup: NodeSetup,
-    /// What `prepare` found out; nothing before the first.
-    state: Option<State>,
+    /// Of IPv4 and IPv6.
+    proxiers: [Proxier; 2],
+    has_ipv6: bool,
+    sysctls: Sysctls,
 }
 
-/// What a sync needs to know of the namespace.
-#[derive(Debug)]
-struct State {
-    layout: Layout,
-    ids: KernelIds,
-    /// What the namespace held at the last full request.
-    observed: Observed,
-    /// What is programmed; made when the first incremental request comes.
-    programmed: Option<ProgrammedState>,
-}
-
-impl State {
-    /// The state of a namespace that nobody has looked at.
-    fn imagined(request: &SyncRequest<'_>, options: &Options) -> Result<Self, ProxyError> {
-        let cluster = match request {
-            SyncRequest::Full(cluster) => cluster,
-            SyncRequest::Incremental(step) => step.before(),
-        };
-        let layout = Layout::of(cluster, options, Vec::new())?;
-        let programmed = matches!(request, SyncRequest::Incremental(_))
-            .then(|| ProgrammedState::of(cluster, &layout));
-        let (ids, observed) = (KernelIds::default(), Observed::default());
-        Ok(Self { layout, ids, observed, programmed })
-    }
-}
-
-/// A rendered sync, and what it changes in the state of the backend if it is incremental.
-struct Rendered {
-    program: IpvsProgram,
-    delta: Option<Delta>,
-}
+/// A program: the syncs of the families in use.
+struct Syncs(Vec<Rendered>);
 
 impl Ipvs {
     /// A backend with these options. Touches nothing.
     fn new(options: &Options) -> Self {
-        Self { options: options.clone(), setup: NodeSetup::new(options), state: None }
+        let proxiers = Family::ALL.map(|family| Proxier::new(family, options));
+        let options = options.clone();
+        Self { options, proxiers, has_ipv6: false, sysctls: Sysctls::default() }
     }
 
-    /// What a Cluster needs in this namespace, and what that holds.
-    fn read(
-        &self,
+    /// The proxiers that are at work.
+    fn in_use(&mut self) -> &mut [Proxier] {
+        let count = if self.has_ipv6 { 2 } else { 1 };
+        self.proxiers.get_mut(..count).unwrap_or_default()
+    }
+
+    /// Reads the namespace and readies fixed state for a Cluster, whatever is there already, for
+    /// those proxiers in use that are due.
+    fn look(
+        &mut self,
         cluster: &Cluster,
-        family: u16,
-        link: Option<u32>,
-    ) -> Result<(Layout, Observed), ProxyError> {
-        let addresses = route::addresses().map_err(failed("list", "addresses"))?;
-        let own = addresses.iter().filter(|found| Some(found.link) != link);
-        let own = own.map(|found| found.address).collect();
-        let layout = Layout::of(cluster, &self.options, own)?;
-        let binding = self.options.ipvs.vip_binding;
-        let observed = observe::read(family, binding, link, &addresses)?;
-        Ok((layout, observed))
-    }
-
-    /// Reads the namespace and readies fixed state for a Cluster, whatever is there already.
-    fn look(&mut self, cluster: &Cluster) -> Result<State, ProxyError> {
+        is_due: impl Fn(&Proxier) -> bool,
+    ) -> Result<(), ProxyError> {
         let family = family_number()?;
-        let link = ready_link(self.options.ipvs.vip_binding)?;
-        let (layout, observed) = self.read(cluster, family, Some(link))?;
-        self.setup.ready(&layout, &observed, cluster)?;
-        Ok(State { layout, ids: KernelIds { family, link }, observed, programmed: None })
+        // An earlier process may have left services of IPv6.
+        let services = by_family(observe::services(family)?);
+        self.has_ipv6 |= has_ipv6(cluster) || !services[1].is_empty();
+        let families = Family::ALL.into_iter().take(self.in_use().len());
+        let link = binding::ready_link_of(self.options.ipvs.vip_binding, families)?;
+        for (name, value) in wanted_sysctls(&self.options) {
+            self.sysctls.change(name, value)?;
+        }
+        for (proxier, services) in self.in_use().iter_mut().zip(services) {
+            if is_due(proxier) {
+                proxier.look(cluster, KernelIds { family, link }, services)?;
+            }
+        }
+        Ok(())
     }
 
     /// Readies what is known of `before` for Changes of it, and the rules that `after` asks for.
-    fn resume(&mut self, before: &Cluster, after: &Cluster) -> Result<State, ProxyError> {
-        let mut state = match self.state.take() {
-            Some(state) => state,
-            None => self.look(before)?,
-        };
-        if !state.programmed.as_ref().is_some_and(|programmed| programmed.fits(before)) {
-            state.programmed = Some(ProgrammedState::of(before, &state.layout));
+    fn resume(&mut self, before: &Cluster, after: &Cluster) -> Result<(), ProxyError> {
+        self.has_ipv6 |= has_ipv6(after);
+        if !self.in_use().iter().all(Proxier::knows_the_namespace) {
+            self.look(before, |proxier| !proxier.knows_the_namespace())?;
         }
-        self.setup.adapt(&state.layout, after)?;
-        Ok(state)
+        self.in_use().iter_mut().try_for_each(|proxier| proxier.resume(before, after))
     }
 }
 
@@ -179,21 +155,28 @@ impl Backend for Ipvs {
     fn probe(&mut self) -> Result<(), ProxyError> {
         // Listing needs the right to, which asking for the family does not.
         observe::keys_as_listed(family_number()?)?;
-        self.setup.probe()
+        let [four, _] = &mut self.proxiers;
+        four.probe()
     }
 
     /// Makes the state that incremental syncs start from, which the first after a full sync would
     /// do.
     fn settle(&mut self, programmed: &Cluster) -> Result<(), ProxyError> {
-        self.state = Some(self.resume(programmed, programmed)?);
-        Ok(())
+        self.resume(programmed, programmed)
     }
 
     /// Removes rules, every virtual service, link, routes and sets, then resets the sysctls.
     fn stop(&mut self) -> Result<(), ProxyError> {
-        self.state = None;
-        let (rules, services) = (self.setup.remove_rules(), kernel::flush());
-        ProxyError::gather([rules, services, unbind_vips(), self.setup.remove()])
+        let [four, six] = &mut self.proxiers;
+        let mut outcomes = vec![four.remove_rules()];
+        // Another process may have left some; a kernel without IPv6 tables has none.
+        let of_ipv6 = six.remove_rules();
+        if std::mem::take(&mut self.has_ipv6) {
+            outcomes.push(of_ipv6);
+        }
+        outcomes.extend([kernel::flush(), unbind_vips(), four.destroy_sets(), six.destroy_sets()]);
+        outcomes.extend(self.sysctls.restore().into_iter().map(|error| Err(error.into())));
+        ProxyError::gather(outcomes)
     }
 
     fn staged(&mut self) -> Option<&mut dyn Staged> {
@@ -210,73 +193,62 @@ impl Staged for Ipvs {
     /// namespace holds. On an incremental one: the state to start from, if there is none yet, and
     /// the rules if there are now other kinds of Services.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
-        let state = match request {
-            SyncRequest::Full(cluster) => self.look(cluster)?,
-            SyncRequest::Incremental(step) => self.resume(step.before(), step.after())?,
-        };
-        self.state = Some(state);
-        Ok(())
+        match request {
+            SyncRequest::Full(cluster) => self.look(cluster, |_| true),
+            SyncRequest::Incremental(step) => self.resume(step.before(), step.after()),
+        }
     }
 
     /// The netlink messages from what `prepare` found to what is wanted. Without it, those for a
     /// namespace that holds nothing, or the Cluster before and nothing else; they show what would
     /// be sent, and `submit` refuses them.
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
-        let imagined;
-        let State { layout, ids, observed, programmed } = if let Some(state) = &self.state {
-            state
-        } else {
-            imagined = State::imagined(request, &self.options)?;
-            &imagined
-        };
-        let (program, delta) = match (request, programmed) {
-            (SyncRequest::Full(cluster), _) => {
-                (render::full(layout, *ids, cluster, observed)?, None)
-            }
-            (SyncRequest::Incremental(step), Some(programmed)) => {
-                let (program, delta) = programmed.render(layout, *ids, step.changes())?;
-                (program, Some(delta))
-            }
-            (SyncRequest::Incremental(_), None) => {
-                return Err(ProxyError::Request { reason: "it was not prepared".into() });
-            }
-        };
-        let size = program.size();
-        Ok(Program::of(size, Rendered { program, delta }).with_cleanup(request))
+        let [four, six] = &self.proxiers;
+        let six = (self.has_ipv6 || has_ipv6(request.after())).then_some(six);
+        let syncs = std::iter::once(four).chain(six).map(|proxier| proxier.render(request));
+        let syncs = syncs.collect::<Result<Vec<Rendered>, _>>()?;
+        let size = syncs.iter().map(|sync| sync.program.size()).sum();
+        Ok(Program::of(size, Syncs(syncs)).with_cleanup(request))
     }
 
-    /// Sets, then virtual services, then addresses. The kernel takes messages one by one: after a
-    /// refusal, the messages before it and the rest of its chunk are in force.
+    /// Of IPv4, then of IPv6: sets, then virtual services, then addresses. The kernel takes
+    /// messages one by one: after a refusal, the messages before it and the rest of its chunk are
+    /// in force.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
-        let whole = program;
-        let Rendered { program, delta } = whole.private(NAME)?;
-        if self.state.as_ref().is_none_or(|state| state.ids != program.ids) {
+        let Syncs(syncs) = program.private(NAME)?;
+        if !self.proxiers.iter().zip(syncs).all(|(proxier, sync)| proxier.takes(sync)) {
             return Err(ProxyError::Request {
                 reason: "it was not prepared in this namespace".into(),
             });
         }
-        let result = program.submit();
-        if let Some(state) = &mut self.state {
-            match (&result, delta, &mut state.programmed) {
-                (Ok(_), Some(delta), Some(programmed)) => programmed.enter(delta),
-                // After a full sync or a refusal it is made anew from the next Cluster before.
-                _ => state.programmed = None,
-            }
+        let mut taken = CpuTime::default();
+        for (proxier, sync) in self.proxiers.iter_mut().zip(syncs) {
+            taken = taken + proxier.submit(sync)?;
         }
-        let taken = result?;
-        whole.forget_stale_connections()?;
+        program.forget_stale_connections()?;
         Ok(taken)
     }
 }
 
 impl Audit for Ipvs {
-    /// Lists virtual services, real servers, addresses, kernel parameters, sets and rules, and
-    /// compares them with what they should be.
+    /// Lists kernel parameters, virtual services, real servers, addresses, sets and rules, and
+    /// compares them with what they should be. Of IPv6 all but the services are there only if it
+    /// is, or was, in use.
     fn compare(&mut self, cluster: &Cluster, _: Maker<'_>) -> Result<Differences, ProxyError> {
-        let (layout, observed) = self.read(cluster, family_number()?, binding::link_index()?)?;
+        let services = by_family(observe::services(family_number()?)?);
+        let link = binding::link_index()?;
         let mut differences = Differences::default();
-        verify::compare(&layout, cluster, &observed, &mut differences)?;
-        self.setup.compare(&layout, cluster, &mut differences)?;
+        differences.compare_sysctls(wanted_sysctls(&self.options))?;
+        self.has_ipv6 |= has_ipv6(cluster) || !services[1].is_empty();
+        for (proxier, services) in self.in_use().iter().zip(services) {
+            proxier.compare(cluster, link, services, &mut differences)?;
+        }
         Ok(differences)
     }
+}
+
+/// Those of IPv4, and those of IPv6.
+fn by_family(services: Vec<ObservedService>) -> [Vec<ObservedService>; 2] {
+    let (four, six) = services.into_iter().partition(|service| service.key.address.is_ipv4());
+    [four, six]
 }

@@ -1,12 +1,13 @@
-//! Local addresses and set members: what several Services may need and the kernel holds once.
+//! Local addresses and set members of one family: what several Services may need and the kernel
+//! holds once.
 //!
 //! Kept sorted a kind, so that two states are compared in one pass without hashing; Clusters are
 //! mostly in the order of their addresses already.
 
 use std::cmp::Ordering;
-use std::fmt;
 
-use ipnet::Ipv4Net;
+use generators::Family;
+use ipnet::IpNet;
 use linux::netlink::ipset::Member;
 
 use super::sets::Set;
@@ -15,7 +16,7 @@ use super::sets::Set;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum NodeObject {
     /// An address or range that packets are delivered for.
-    Local(Ipv4Net),
+    Local(IpNet),
     /// A member of a set.
     Member(Set, Member),
 }
@@ -27,13 +28,12 @@ impl NodeObject {
             Self::Member(set, _) => 1 + set.position(),
         }
     }
-}
 
-impl fmt::Display for NodeObject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// What it is, among those of this family.
+    pub fn words(&self, family: Family) -> String {
         match self {
-            Self::Local(prefix) => write!(f, "local address {prefix}"),
-            Self::Member(set, member) => write!(f, "{} in ipset {}", member, set.name()),
+            Self::Local(prefix) => format!("local address {prefix}"),
+            Self::Member(set, member) => format!("{member} in ipset {}", set.name(family)),
         }
     }
 }
@@ -128,15 +128,15 @@ impl NodeObjects {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::IpAddr;
 
     use super::*;
 
     fn collection(addresses: &[u8]) -> NodeObjects {
         let mut objects = NodeObjects::default();
         for (label, last) in (0..).zip(addresses) {
-            let address = Ipv4Addr::new(10, 96, 0, *last);
-            objects.push(NodeObject::Local(Ipv4Net::from(address)), label);
+            let address = IpAddr::from([10, 96, 0, *last]);
+            objects.push(NodeObject::Local(address.into()), label);
             objects
                 .push(NodeObject::Member(Set::IpvsIps, Member { address, ..Member::NONE }), label);
         }
@@ -148,7 +148,7 @@ mod tests {
     fn a_comparison_tells_what_is_missing_and_what_is_unexpected() {
         let mut found = Vec::new();
         collection(&[5, 2, 9, 2]).compare(&collection(&[7, 5]), |side, (object, label)| {
-            found.push((side, object.to_string(), label));
+            found.push((side, object.words(Family::V4), label));
         });
         let expected = [
             (Side::Missing, "local address 10.96.0.2/32", 1),

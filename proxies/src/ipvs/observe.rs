@@ -1,9 +1,11 @@
-//! Reads what the namespace holds: virtual services, real servers, local addresses and set members.
+//! Reads what the namespace holds: virtual services and real servers, and of one family local
+//! addresses and set members.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
 use generators::Family as AddressFamily;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use linux::netlink::route::LinkAddress;
 use linux::netlink::socket::Family;
 use linux::netlink::{Socket, ipset, route};
@@ -13,7 +15,7 @@ use super::options::VipBinding;
 use super::sets::Set;
 use super::wire::{self, RealServer, Settings, VirtualKey};
 use crate::error::ProxyError;
-use crate::netlink::failed;
+use crate::netlink::{address_family, failed};
 
 /// How often virtual services are listed at most.
 const LISTINGS_MAX: usize = 8;
@@ -29,7 +31,7 @@ pub(crate) struct ObservedService {
     pub reals: Vec<RealServer>,
 }
 
-/// The part of a namespace that this proxy programs.
+/// The part of a namespace that this proxy programs for one family.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     /// Virtual services, in the order of their keys.
@@ -47,31 +49,43 @@ impl Observed {
     }
 }
 
-/// Reads the IPVS table, and for that binding (with the dummy link's index, if it exists) and the
-/// sets what they hold. Takes time linear in what there is, save what the kernel takes to find its
-/// place again in a long list.
+/// The addresses of a family that links other than `lo` have, but for link-local ones of IPv6,
+/// which no VIP and no node port can be at.
+pub(super) fn addresses(family: AddressFamily) -> Result<Vec<LinkAddress>, ProxyError> {
+    let listed = route::addresses(address_family(family)).map_err(failed("list", "addresses"))?;
+    Ok(listed.into_iter().filter(|found| !is_link_local(found.address)).collect())
+}
+
+/// Whether it is a link-local address of IPv6.
+pub(crate) const fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// What a namespace that has these virtual services and addresses of a family holds besides, for
+/// that binding (with the dummy link's index, if it exists) and in the sets.
 pub(super) fn read(
-    family: u16,
+    family: AddressFamily,
+    services: Vec<ObservedService>,
     binding: VipBinding,
     link: Option<u32>,
     addresses: &[LinkAddress],
 ) -> Result<Observed, ProxyError> {
-    let mut services = services(family)?;
-    services.retain(|service| service.key.address.is_ipv4());
     let mut observed = Observed { services, ..Observed::default() };
-    let local: Vec<Ipv4Net> = match binding {
+    let local: Vec<IpNet> = match binding {
         VipBinding::Dummy => {
             let own = addresses.iter().filter(|found| Some(found.link) == link);
             own.map(|found| found.address.into()).collect()
         }
-        VipBinding::LocalRoute => route::local_routes().map_err(failed("list", "local routes"))?,
+        VipBinding::LocalRoute => {
+            route::local_routes(address_family(family)).map_err(failed("list", "local routes"))?
+        }
     };
     for prefix in local {
         observed.objects.push(NodeObject::Local(prefix), NO_SERVICE);
     }
     for set in Set::ALL {
-        let listed =
-            ipset::list(set.name()).map_err(failed("list", format!("ipset {}", set.name())))?;
+        let name = set.name(family);
+        let listed = ipset::list(&name).map_err(failed("list", format!("ipset {name}")))?;
         if let Some(listed) = listed {
             observed.sets.insert(set, listed.max_elements);
             for member in listed.members {
@@ -83,7 +97,8 @@ pub(super) fn read(
     Ok(observed)
 }
 
-/// Every virtual service of the namespace with its real servers, in the order of their keys.
+/// Every virtual service of the namespace with its real servers, in the order of their keys. Takes
+/// time linear in them, save what the kernel takes to find its place again in a long list.
 pub(crate) fn services(family: u16) -> Result<Vec<ObservedService>, ProxyError> {
     let mut socket = open()?;
     let mut services = Vec::new();

@@ -1,7 +1,8 @@
 //! What only the IPVS backend takes: scheduler, forwarding, how VIPs become local, and the rules
 //! around it.
 
-use ipnet::Ipv4Net;
+use generators::Family;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::iptables::tool::Variant;
@@ -39,14 +40,14 @@ impl Forwarding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VipBinding {
-    /// One /32 address a VIP on the dummy link `kube-ipvs0`, which stays down: what kube-proxy does
-    /// (`pkg/proxy/ipvs/netlink_linux.go`, Kubernetes 1.30). The kernel walks the link's addresses
-    /// for each one added, so that binding takes time quadratic in their number
+    /// One /32 or /128 address a VIP on the dummy link `kube-ipvs0`, which stays down: what
+    /// kube-proxy does (`pkg/proxy/ipvs/netlink_linux.go`, Kubernetes 1.30). The kernel walks the
+    /// link's addresses for each one added, so that binding takes time quadratic in their number
     /// (`__inet_insert_ifa`, net/ipv4/devinet.c, Linux 6.1).
     #[default]
     Dummy,
-    /// One route of type local to `lo` for the whole range of VIPs, and one for each address
-    /// outside of it.
+    /// One route of type local to `lo` for the whole range of a family's VIPs, and one for each
+    /// address outside of it.
     LocalRoute,
 }
 
@@ -70,9 +71,9 @@ pub struct IpvsOptions {
     pub forwarding: Forwarding,
     /// How VIPs become local.
     pub vip_binding: VipBinding,
-    /// For [`VipBinding::LocalRoute`]: the range of VIPs. Nothing: the smallest prefix that holds
-    /// all VIPs, which is refused if it holds an Endpoint too.
-    pub service_cidr: Option<Ipv4Net>,
+    /// For [`VipBinding::LocalRoute`]: the range of VIPs, one a family. Of a family without: the
+    /// smallest prefix that holds all its VIPs, which is refused if it holds an Endpoint too.
+    pub service_cidrs: Vec<IpNet>,
     /// The iptables rules, ipsets and `net.ipv4.vs.conntrack=1` that let the node, hosts outside
     /// the pod network and an Endpoint of the same Service reach a VIP. Off: IPVS alone, to see
     /// what it costs and does by itself.
@@ -84,13 +85,20 @@ pub struct IpvsOptions {
     pub iptables: Variant,
 }
 
+impl IpvsOptions {
+    /// The range of VIPs of one family, if it is given.
+    pub(super) fn service_cidr(&self, family: Family) -> Option<IpNet> {
+        self.service_cidrs.iter().copied().find(|cidr| Family::of(cidr.addr()) == family)
+    }
+}
+
 impl Default for IpvsOptions {
     fn default() -> Self {
         Self {
             scheduler: "rr".into(),
             forwarding: Forwarding::default(),
             vip_binding: VipBinding::default(),
-            service_cidr: None,
+            service_cidrs: Vec::new(),
             masquerade: true,
             refuses_other_ports: true,
             iptables: Variant::Nft,

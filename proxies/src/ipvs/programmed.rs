@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use generators::{Change, Cluster, ClusterError, Family, Service, ServiceName};
+use generators::{Change, Cluster, ClusterError, Service, ServiceName};
 
 use super::layout::{Layout, served};
 use super::objects::{LabelledObject, NodeObject};
@@ -34,11 +34,12 @@ pub(super) struct Delta {
 }
 
 impl ProgrammedState {
-    /// The state of a Cluster that is in the kernel. Takes time linear in Services and Endpoints.
+    /// The state of the layout's family of a Cluster that is in the kernel. Takes time linear in
+    /// Services and Endpoints.
     pub fn of(cluster: &Cluster, layout: &Layout) -> Self {
         let mut services = HashMap::with_capacity(cluster.services().len());
         let mut uses = HashMap::new();
-        for service in cluster.of_family(Family::V4) {
+        for service in cluster.of_family(layout.family) {
             layout.objects(service, |object| *uses.entry(object).or_insert(0) += 1);
             services.insert(service.name().clone(), service.clone());
         }
@@ -46,11 +47,12 @@ impl ProgrammedState {
     }
 
     /// Whether this may be the state of this Cluster. Looks at its size alone.
-    pub fn fits(&self, cluster: &Cluster) -> bool {
-        self.services.len() == cluster.of_family(Family::V4).count()
+    pub fn fits(&self, cluster: &Cluster, layout: &Layout) -> bool {
+        self.services.len() == cluster.of_family(layout.family).count()
     }
 
-    /// The messages for these Changes, in their order, and what to enter when they are taken.
+    /// The messages for those of these Changes that are of the layout's family, in their order, and
+    /// what to enter when they are taken.
     ///
     /// # Errors
     /// [`ProxyError::Request`] if a Change does not fit what is programmed, or what the layout
@@ -65,7 +67,7 @@ impl ProgrammedState {
         let mut delta = Delta::default();
         for change in changes {
             let id = change.service_id();
-            if id.family != Family::V4 {
+            if id.family != layout.family {
                 continue;
             }
             let name = &id.name;

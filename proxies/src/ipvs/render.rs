@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use generators::{Cluster, Endpoint, Family as AddressFamily, Service, ServiceName};
+use generators::{Cluster, Endpoint, Service, ServiceName};
 use linux::netlink::ipset::{self, Member};
 use linux::netlink::socket::Family;
 use linux::netlink::{Encoder, route};
@@ -186,8 +186,9 @@ impl<'a> Draft<'a> {
         let members: usize = self.added.iter().chain(&self.removed).map(Vec::len).sum();
         let mut sets = Encoder::with_capacity(members * MEMBER_BYTES, Set::ALL.len());
         for ((set, added), removed) in Set::ALL.into_iter().zip(&self.added).zip(&self.removed) {
-            ipset::change(&mut sets, ipset::ADD, set.name(), set.kind(), added);
-            ipset::change(&mut sets, ipset::REMOVE, set.name(), set.kind(), removed);
+            let name = set.name(self.layout.family);
+            ipset::change(&mut sets, ipset::ADD, &name, set.kind(), added);
+            ipset::change(&mut sets, ipset::REMOVE, &name, set.kind(), removed);
         }
         let sets = LabelledBatch { batch: sets.finish(), labels: Vec::new() };
         let batches = [
@@ -212,7 +213,7 @@ impl<'a> Draft<'a> {
                 match self.layout.options.vip_binding {
                     VipBinding::Dummy => {
                         let kind = if add { route::NEW_ADDRESS } else { route::DELETE_ADDRESS };
-                        route::address(encoder, kind, self.ids.link, prefix.addr().into());
+                        route::address(encoder, kind, self.ids.link, prefix.addr());
                     }
                     VipBinding::LocalRoute => {
                         let kind = if add { route::NEW_ROUTE } else { route::DELETE_ROUTE };
@@ -242,7 +243,7 @@ pub(super) fn full(
         Draft::new(layout, ids, if observed.services.is_empty() { expected } else { 0 });
     let mut stale = observed.by_key();
     let mut wanted = NodeObjects::with_capacity(cluster.services().len());
-    for service in cluster.of_family(AddressFamily::V4) {
+    for service in cluster.of_family(layout.family) {
         let (label, targets) = (draft.about(service.name()), service.targets());
         for (key, kind) in layout.virtual_services(service) {
             let endpoints = served(service, &targets, kind);
@@ -271,7 +272,7 @@ pub(super) fn full(
 
 #[cfg(test)]
 pub(super) mod tests {
-    use generators::Change;
+    use generators::{Change, Family as AddressFamily};
     use linux::netlink::decode::Messages;
 
     use super::*;
@@ -298,8 +299,14 @@ pub(super) mod tests {
         Cluster::new(services).expect("a Cluster")
     }
 
+    fn layout_of(family: AddressFamily, cluster: &Cluster, options: &Options) -> Layout {
+        let own = ["192.0.2.1", "2001:db8::1"].map(|text| text.parse().expect("an address"));
+        let own = own.into_iter().filter(|&one| AddressFamily::of(one) == family);
+        Layout::of(family, cluster, options, own.collect()).expect("a layout")
+    }
+
     fn layout(cluster: &Cluster, options: &Options) -> Layout {
-        Layout::of(cluster, options, vec![[192, 0, 2, 1].into()]).expect("a layout")
+        layout_of(AddressFamily::V4, cluster, options)
     }
 
     /// A namespace that holds this Cluster and nothing else.
@@ -390,6 +397,47 @@ pub(super) mod tests {
         add address 10.96.0.11 for idle
         add address 198.51.100.7 for dns
         "#);
+    }
+
+    #[test]
+    fn each_family_is_sent_its_own_services() {
+        let six = service("six", "fd00:96::9", &["[fd00:128::1]:53"]).with(|extras| {
+            extras.node_port = Some(30_053);
+            extras.external_ips = vec!["2001:db8::7".parse().expect("an address")];
+        });
+        let both = [example().services(), &[six.expect("a Service")]].concat();
+        let (dual, options) = (cluster(both), Options::default());
+        let observed = Observed::default();
+        let alone = full_listing(&example(), &options, &observed);
+        assert_eq!(full_listing(&dual, &options, &observed), alone);
+        let layout = layout_of(AddressFamily::V6, &dual, &options);
+        let program = full(&layout, IDS, &dual, &observed).expect("it renders");
+        insta::assert_snapshot!(listing(&program).join("\n"), @r#"
+        add fd00:128::1,6:53,fd00:128::1 in KUBE-6-LOOP-BACK
+        add fd00:96::9,6:80 in KUBE-6-CLUSTER-IP
+        add 2001:db8::7,6:80 in KUBE-6-EXTERNAL-IP
+        add 30053 in KUBE-6-NODE-PORT-TCP
+        add 2001:db8::7 in KUBE-6-IPVS-IPS
+        add fd00:96::9 in KUBE-6-IPVS-IPS
+        add virtual service [fd00:96::9]:80/tcp for six
+        add real server [fd00:128::1]:53 of virtual service [fd00:96::9]:80/tcp for six
+        add virtual service [2001:db8::7]:80/tcp for six
+        add real server [fd00:128::1]:53 of virtual service [2001:db8::7]:80/tcp for six
+        add virtual service [2001:db8::1]:30053/tcp for six
+        add real server [fd00:128::1]:53 of virtual service [2001:db8::1]:30053/tcp for six
+        add address 2001:db8::7 for six
+        add address fd00:96::9 for six
+        "#);
+        let mut options = options;
+        options.ipvs.vip_binding = VipBinding::LocalRoute;
+        let layout = layout_of(AddressFamily::V6, &dual, &options);
+        let program = full(&layout, IDS, &dual, &observed).expect("it renders");
+        let lines = listing(&program);
+        let local: Vec<_> = lines.iter().filter(|line| line.contains("local route")).collect();
+        assert_eq!(
+            local,
+            ["add local route 2001:db8::7/128 for six", "add local route fd00:96::9/128 for six"]
+        );
     }
 
     #[test]
@@ -543,7 +591,8 @@ pub(super) mod tests {
     fn changes_that_do_not_fit_are_refused() {
         let name = |text: &str| text.parse().expect("a name");
         let (layout, options) = (example(), Options::default());
-        let layout = Layout::of(&layout, &options, Vec::new()).expect("a layout");
+        let layout =
+            Layout::of(AddressFamily::V4, &layout, &options, Vec::new()).expect("a layout");
         let programmed = ProgrammedState::of(&example(), &layout);
         let (old, new) = (endpoint("10.128.0.9:80"), endpoint("10.128.0.8:80"));
         for (change, words) in [

@@ -1,5 +1,5 @@
-//! The iptables rules around IPVS. Their number does not depend on the number of Services: they
-//! match sets.
+//! The iptables rules of one family around IPVS. Their number does not depend on the number of
+//! Services: they match sets.
 //!
 //! `writeIptablesRules` in pkg/proxy/ipvs/proxier.go, Kubernetes 1.30, in the form that
 //! `iptables-save` prints, so that what was loaded can be found again line by line. As upstream,
@@ -7,8 +7,9 @@
 //! checks would fill are left out too. Nothing here runs a tool.
 
 use generators::{Cluster, Family, Service};
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
+use super::sets::Set;
 use crate::iptables::dump::Dump;
 use crate::options::Options;
 
@@ -19,13 +20,13 @@ pub(super) struct ServiceKinds {
     /// By protocol, in the order of their declaration.
     node_ports: [bool; 3],
     /// The range of VIPs that is local as a whole.
-    range: Option<Ipv4Net>,
+    range: Option<IpNet>,
 }
 
 impl ServiceKinds {
-    /// What a Cluster needs, of whose VIPs this range is local.
-    pub fn of(cluster: &Cluster, range: Option<Ipv4Net>) -> Self {
-        cluster.of_family(Family::V4).fold(Self { range, ..Self::default() }, Self::and)
+    /// What the Services of a family need, of whose VIPs this range is local.
+    pub fn of(family: Family, cluster: &Cluster, range: Option<IpNet>) -> Self {
+        cluster.of_family(family).fold(Self { range, ..Self::default() }, Self::and)
     }
 
     fn and(mut self, service: &Service) -> Self {
@@ -74,27 +75,35 @@ const NODE_PORT_UDP: &str = "Kubernetes nodeport UDP port for masquerade purpose
 const NODE_PORT_SCTP: &str =
     r"Kubernetes nodeport SCTP port for masquerade purpose with type \'hash ip:port\'";
 
-/// The tables for these options and kinds of Services.
-pub(super) fn tables(options: &Options, kinds: ServiceKinds) -> [Table; 2] {
-    let nat = nat_rules(options, kinds);
-    let filter = filter_rules(kinds);
+/// The tables of a family for these options and kinds of Services.
+pub(super) fn tables(family: Family, options: &Options, kinds: ServiceKinds) -> [Table; 2] {
+    let nat = nat_rules(family, options, kinds);
+    let filter = filter_rules(family, kinds);
     [
         Table { name: "nat", chains: NAT_CHAINS, jumps: NAT_JUMPS, rules: nat },
         Table { name: "filter", chains: FILTER_CHAINS, jumps: FILTER_JUMPS, rules: filter },
     ]
 }
 
-fn nat_rules(options: &Options, kinds: ServiceKinds) -> Vec<String> {
-    let set = |comment: &str, set: &str, fields: &str| {
-        format!(r#"-m comment --comment "{comment}" -m set --match-set {set} {fields}"#)
+/// A match of a set, with what it is for.
+fn commented(family: Family, comment: &str, set: Set, fields: &str) -> String {
+    let name = set.name(family);
+    format!(r#"-m comment --comment "{comment}" -m set --match-set {name} {fields}"#)
+}
+
+fn nat_rules(family: Family, options: &Options, kinds: ServiceKinds) -> Vec<String> {
+    let set = |comment, set, fields| commented(family, comment, set, fields);
+    let loopback = match family {
+        Family::V4 => "127.0.0.0/8",
+        Family::V6 => "::1/128",
     };
-    let mut rules = vec!["-A KUBE-SERVICES -s 127.0.0.0/8 -j RETURN".to_owned()];
-    let hairpin = set(LOOP_BACK, "KUBE-LOOP-BACK", "dst,dst,src");
+    let mut rules = vec![format!("-A KUBE-SERVICES -s {loopback} -j RETURN")];
+    let hairpin = set(LOOP_BACK, Set::LoopBack, "dst,dst,src");
     rules.push(format!("-A KUBE-POSTROUTING {hairpin} -j MASQUERADE"));
     let node_ports = [
-        ("tcp", NODE_PORT_TCP, "KUBE-NODE-PORT-TCP", "dst"),
-        ("udp", NODE_PORT_UDP, "KUBE-NODE-PORT-UDP", "dst"),
-        ("sctp", NODE_PORT_SCTP, "KUBE-NODE-PORT-SCTP-HASH", "dst,dst"),
+        ("tcp", NODE_PORT_TCP, Set::NodePortTcp, "dst"),
+        ("udp", NODE_PORT_UDP, Set::NodePortUdp, "dst"),
+        ("sctp", NODE_PORT_SCTP, Set::NodePortSctp, "dst,dst"),
     ];
     for ((protocol, comment, name, fields), used) in node_ports.into_iter().zip(kinds.node_ports) {
         if used {
@@ -102,9 +111,9 @@ fn nat_rules(options: &Options, kinds: ServiceKinds) -> Vec<String> {
             rules.push(format!("-A KUBE-NODE-PORT -p {protocol} {matches} -j KUBE-MARK-MASQ"));
         }
     }
-    rules.push(cluster_ip_rule(options, &set));
+    rules.push(cluster_ip_rule(family, options));
     if kinds.external_ips {
-        let external = set(EXTERNAL_IP, "KUBE-EXTERNAL-IP", "dst,dst");
+        let external = set(EXTERNAL_IP, Set::ExternalIp, "dst,dst");
         rules.push(format!("-A KUBE-SERVICES {external} -j KUBE-MARK-MASQ"));
         for origin in [
             "-m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL",
@@ -113,10 +122,11 @@ fn nat_rules(options: &Options, kinds: ServiceKinds) -> Vec<String> {
             rules.push(format!("-A KUBE-SERVICES {external} {origin} -j ACCEPT"));
         }
     }
+    rules.push("-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODE-PORT".to_owned());
+    let cluster_ip = Set::ClusterIp.name(family);
+    rules.push(format!("-A KUBE-SERVICES -m set --match-set {cluster_ip} dst,dst -j ACCEPT"));
     rules.extend(
         [
-            "-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODE-PORT",
-            "-A KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT",
             "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN",
             "-A KUBE-POSTROUTING -j MARK --set-xmark 0x4000/0x0",
             "-A KUBE-POSTROUTING -m comment --comment \
@@ -131,32 +141,40 @@ fn nat_rules(options: &Options, kinds: ServiceKinds) -> Vec<String> {
 /// Marks VIP traffic for masquerading: all of it, that from outside the pod network, or, where that
 /// is unknown, what has a VIP as its own source, which is how the node's own connections to its
 /// VIPs begin.
-fn cluster_ip_rule(options: &Options, set: &dyn Fn(&str, &str, &str) -> String) -> String {
-    let (fields, source) = match (options.masquerade_all, options.local_cidr(Family::V4)) {
+fn cluster_ip_rule(family: Family, options: &Options) -> String {
+    let (fields, source) = match (options.masquerade_all, options.local_cidr(family)) {
         (true, _) => ("dst,dst", String::new()),
         (false, Some(cidr)) => ("dst,dst", format!("! -s {} ", cidr.trunc())),
         (false, None) => ("src,dst", String::new()),
     };
-    let matches = set(CLUSTER_IP, "KUBE-CLUSTER-IP", fields);
+    let matches = commented(family, CLUSTER_IP, Set::ClusterIp, fields);
     format!("-A KUBE-SERVICES {source}{matches} -j KUBE-MARK-MASQ")
 }
 
-fn filter_rules(kinds: ServiceKinds) -> Vec<String> {
+fn filter_rules(family: Family, kinds: ServiceKinds) -> Vec<String> {
+    let let_in = |set: Set| {
+        let name = set.name(family);
+        format!("-A KUBE-IPVS-FILTER -m set --match-set {name} dst,dst -j RETURN")
+    };
     let mut rules = vec![
         r#"-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark 0x4000/0x4000 -j ACCEPT"#.to_owned(),
         r#"-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"#.to_owned(),
-        "-A KUBE-IPVS-FILTER -m set --match-set KUBE-CLUSTER-IP dst,dst -j RETURN".to_owned(),
+        let_in(Set::ClusterIp),
     ];
     if kinds.external_ips {
-        let external = "-A KUBE-IPVS-FILTER -m set --match-set KUBE-EXTERNAL-IP dst,dst -j RETURN";
-        rules.push(external.to_owned());
+        rules.push(let_in(Set::ExternalIp));
     }
     // Not upstream's, which binds addresses one by one: an address of the range that no Service has
     // is local too.
     let range = kinds.range.map(|range| format!("-d {range} -m conntrack --ctstate NEW"));
-    let bound = "-m conntrack --ctstate NEW -m set --match-set KUBE-IPVS-IPS dst".to_owned();
+    let bound = Set::IpvsIps.name(family);
+    let bound = format!("-m conntrack --ctstate NEW -m set --match-set {bound} dst");
+    let protocol = match family {
+        Family::V4 => "icmp",
+        Family::V6 => "icmp6",
+    };
     for matches in range.into_iter().chain([bound]) {
-        let target = "-j REJECT --reject-with icmp-port-unreachable";
+        let target = format!("-j REJECT --reject-with {protocol}-port-unreachable");
         rules.push(format!("-A KUBE-IPVS-FILTER {matches} {target}"));
     }
     rules
@@ -213,8 +231,8 @@ mod tests {
             extras.node_port = Some(30_080);
             extras.external_ips = vec![[198, 51, 100, 7].into()];
         });
-        let range = Ipv4Net::new([10, 96, 0, 0].into(), 12).ok();
-        ServiceKinds::of(&cluster(vec![service.expect("a Service")]), range)
+        let range = "10.96.0.0/12".parse().ok();
+        ServiceKinds::of(Family::V4, &cluster(vec![service.expect("a Service")]), range)
     }
 
     fn dump(saved: &str) -> Dump<'_> {
@@ -223,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_rules_are_those_of_kube_proxy() {
-        let tables = tables(&Options::default(), kinds());
+        let tables = tables(Family::V4, &Options::default(), kinds());
         insta::assert_snapshot!(restore_text(&tables, &Dump::default()), @r#"
         *nat
         :KUBE-SERVICES - [0:0]
@@ -266,15 +284,15 @@ mod tests {
 
     #[test]
     fn the_mark_rule_follows_what_is_known_of_the_pod_network() {
-        let rule = |local_cidr: Option<Ipv4Net>, masquerade_all| {
-            let local_cidrs = local_cidr.into_iter().map(Into::into).collect();
+        let rule = |local_cidr: Option<IpNet>, masquerade_all| {
+            let local_cidrs = local_cidr.into_iter().collect();
             let options = Options { local_cidrs, masquerade_all, ..Options::default() };
-            let [nat, _] = tables(&options, ServiceKinds::default());
+            let [nat, _] = tables(Family::V4, &options, ServiceKinds::default());
             let cluster_ip = |rule: &&String| rule.contains(CLUSTER_IP);
             nat.rules.iter().find(cluster_ip).expect("the rule").replace(CLUSTER_IP, "C")
         };
         let matches = "-m comment --comment \"C\" -m set --match-set KUBE-CLUSTER-IP";
-        let cidr = Ipv4Net::new([10, 1, 2, 3].into(), 8).ok();
+        let cidr = "10.1.2.3/8".parse().ok();
         assert_eq!(
             rule(cidr, false),
             format!("-A KUBE-SERVICES ! -s 10.0.0.0/8 {matches} dst,dst -j KUBE-MARK-MASQ")
@@ -289,9 +307,30 @@ mod tests {
         );
     }
 
+    /// All that differs: names of sets, loopback, the pod network and how is rejected.
+    #[test]
+    fn the_rules_of_ipv6_are_the_same_with_its_own_names() {
+        let of_ipv6 = ServiceKinds { range: "fd00:96::/108".parse().ok(), ..kinds() };
+        let options =
+            Options { local_cidrs: vec!["fd00:128::/48".parse().unwrap()], ..Options::default() };
+        let found = saved_text(&tables(Family::V6, &options, of_ipv6));
+        let mut expected = saved_text(&tables(Family::V4, &Options::default(), kinds()));
+        for (four, six) in [
+            ("--match-set KUBE-", "--match-set KUBE-6-"),
+            ("127.0.0.0/8", "::1/128"),
+            ("10.128.0.0/9", "fd00:128::/48"),
+            ("10.96.0.0/12", "fd00:96::/108"),
+            ("icmp-port", "icmp6-port"),
+        ] {
+            assert!(expected.contains(four), "{four}");
+            expected = expected.replace(four, six);
+        }
+        assert_eq!(found, expected);
+    }
+
     #[test]
     fn jumps_that_are_there_are_not_added_again() {
-        let tables = tables(&Options::default(), kinds());
+        let tables = tables(Family::V4, &Options::default(), kinds());
         let first = restore_text(&tables, &Dump::default());
         assert_eq!(first.matches("-I ").count(), 6);
         let second = restore_text(&tables, &dump(&saved_text(&tables)));
@@ -300,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_missing_and_an_unexpected_rule_are_told() {
-        let tables = tables(&Options::default(), kinds());
+        let tables = tables(Family::V4, &Options::default(), kinds());
         let saved = saved_text(&tables);
         let differences = |found: &str| {
             let mut differences = Differences::default();

@@ -1,9 +1,10 @@
-//! The ipsets that kube-proxy's IPVS mode keeps, as far as the Cluster model can fill them.
+//! The ipsets that kube-proxy's IPVS mode keeps for each family, as far as they are needed here.
 //!
 //! `ipsetInfo` in pkg/proxy/ipvs/proxier.go and pkg/proxy/ipvs/ipset.go, Kubernetes 1.30. Sets for
 //! load balancers, source ranges, local traffic policies and health checks stay away: the model has
 //! none of these.
 
+use generators::Family;
 use linux::netlink::ipset::{HashSize, SetKind};
 
 /// kube-proxy's `hashsize` and `maxelem`.
@@ -21,6 +22,21 @@ pub(super) fn size_for(members: usize) -> HashSize {
         buckets: SIZE_MIN.buckets.max(room / 2),
         max_elements: SIZE_MIN.max_elements.max(room),
     }
+}
+
+/// How long the name of a set may be (`IPSET_MAXNAMELEN`, without the zero byte:
+/// `include/uapi/linux/netfilter/ipset/ip_set.h`, Linux 6.1).
+const NAME_MAX: usize = 31;
+
+/// The name of a set of a family; a longer one is cut.
+pub(crate) fn name_of(family: Family, purpose: &str) -> String {
+    let prefix = match family {
+        Family::V4 => "KUBE-",
+        Family::V6 => "KUBE-6-",
+    };
+    let mut name = format!("{prefix}{purpose}");
+    name.truncate(NAME_MAX);
+    name
 }
 
 /// One of the sets.
@@ -60,16 +76,17 @@ impl Set {
     }
 
     /// Its name in the kernel.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::LoopBack => "KUBE-LOOP-BACK",
-            Self::ClusterIp => "KUBE-CLUSTER-IP",
-            Self::ExternalIp => "KUBE-EXTERNAL-IP",
-            Self::NodePortTcp => "KUBE-NODE-PORT-TCP",
-            Self::NodePortUdp => "KUBE-NODE-PORT-UDP",
-            Self::NodePortSctp => "KUBE-NODE-PORT-SCTP-HASH",
-            Self::IpvsIps => "KUBE-IPVS-IPS",
-        }
+    pub fn name(self, family: Family) -> String {
+        let purpose = match self {
+            Self::LoopBack => "LOOP-BACK",
+            Self::ClusterIp => "CLUSTER-IP",
+            Self::ExternalIp => "EXTERNAL-IP",
+            Self::NodePortTcp => "NODE-PORT-TCP",
+            Self::NodePortUdp => "NODE-PORT-UDP",
+            Self::NodePortSctp => "NODE-PORT-SCTP-HASH",
+            Self::IpvsIps => "IPVS-IPS",
+        };
+        name_of(family, purpose)
     }
 
     /// What its members look like.

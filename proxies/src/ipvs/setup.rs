@@ -1,15 +1,14 @@
-//! What stays the same however many Services there are: sysctls, timeouts, sets and the rules that
-//! match them.
+//! What stays the same however many Services there are: sysctls, and of one family sets and the
+//! rules that match them.
 //!
 //! Made by `prepare`, outside of the timed part of a sync.
 
 use std::time::Duration;
 
-use generators::Cluster;
+use generators::{Cluster, Family as AddressFamily};
 use linux::netlink::ipset::SetKind;
 use linux::netlink::socket::Family;
 use linux::netlink::{Encoder, NetlinkError, Socket, ipset};
-use linux::sysctl::Sysctls;
 
 use super::layout::Layout;
 use super::observe::Observed;
@@ -21,7 +20,7 @@ use crate::error::ProxyError;
 use crate::iptables::dump::Dump;
 use crate::iptables::tool::IptablesTool;
 use crate::iptables::verify;
-use crate::netlink::{failed, send};
+use crate::netlink::{address_family, failed, send};
 use crate::options::Options;
 
 /// How often, and after which pause, a set that is still in use is tried again. `nf_tables` drops
@@ -43,23 +42,30 @@ pub(crate) const SYSCTLS: [(&str, &str); 3] = [
 /// them.
 pub(crate) const CONNTRACK: (&str, &str) = ("net.ipv4.vs.conntrack", "1");
 
-/// The setup of one namespace.
+/// The kernel parameters that these options ask for.
+pub(super) fn wanted_sysctls(
+    options: &Options,
+) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+    SYSCTLS.into_iter().chain(options.ipvs.masquerade.then_some(CONNTRACK))
+}
+
+/// The sets and rules of one family in one namespace; none if nothing is masqueraded.
 #[derive(Debug)]
 pub(super) struct NodeSetup {
+    family: AddressFamily,
     options: Options,
     iptables: IptablesTool,
-    sysctls: Sysctls,
     /// What the rules serve.
     kinds: ServiceKinds,
 }
 
 impl NodeSetup {
     /// The setup for these options. Touches nothing.
-    pub fn new(options: &Options) -> Self {
+    pub fn new(family: AddressFamily, options: &Options) -> Self {
         Self {
+            family,
             options: options.clone(),
-            iptables: IptablesTool::new(options.ipvs.iptables, generators::Family::V4, options),
-            sysctls: Sysctls::default(),
+            iptables: IptablesTool::new(options.ipvs.iptables, family, options),
             kinds: ServiceKinds::default(),
         }
     }
@@ -76,12 +82,9 @@ impl NodeSetup {
         observed: &Observed,
         cluster: &Cluster,
     ) -> Result<(), ProxyError> {
-        for (name, value) in self.wanted_sysctls() {
-            self.sysctls.change(name, value)?;
-        }
         if self.options.ipvs.masquerade {
-            make_sets(observed, cluster)?;
-            self.kinds = ServiceKinds::of(cluster, layout.range);
+            make_sets(self.family, observed, cluster)?;
+            self.kinds = ServiceKinds::of(self.family, cluster, layout.range);
             self.load_rules()?;
         }
         Ok(())
@@ -89,7 +92,7 @@ impl NodeSetup {
 
     /// Loads the rules anew if Changes lead to a Cluster with other kinds of Services.
     pub fn adapt(&mut self, layout: &Layout, after: &Cluster) -> Result<(), ProxyError> {
-        let kinds = ServiceKinds::of(after, layout.range);
+        let kinds = ServiceKinds::of(self.family, after, layout.range);
         if self.options.ipvs.masquerade && kinds != self.kinds {
             self.kinds = kinds;
             self.load_rules()?;
@@ -97,21 +100,16 @@ impl NodeSetup {
         Ok(())
     }
 
-    fn wanted_sysctls(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
-        SYSCTLS.into_iter().chain(self.options.ipvs.masquerade.then_some(CONNTRACK))
-    }
-
-    /// Adds the kernel parameters that are set otherwise and the rules that are missing or
-    /// unexpected to the differences.
+    /// Adds the rules that are missing or unexpected to the differences.
     pub fn compare(
         &self,
         layout: &Layout,
         cluster: &Cluster,
         differences: &mut Differences,
     ) -> Result<(), ProxyError> {
-        differences.compare_sysctls(self.wanted_sysctls())?;
         if self.options.ipvs.masquerade {
-            let tables = rules::tables(&self.options, ServiceKinds::of(cluster, layout.range));
+            let kinds = ServiceKinds::of(self.family, cluster, layout.range);
+            let tables = rules::tables(self.family, &self.options, kinds);
             let (expected, saved) = (rules::saved_text(&tables), self.iptables.save(&[])?);
             let expected = Dump::parse(expected.as_bytes())?;
             verify::compare(&expected, &Dump::parse(&saved)?, Maker::Ours, differences);
@@ -124,16 +122,14 @@ impl NodeSetup {
         if self.options.ipvs.masquerade { self.iptables.remove_rules() } else { Ok(()) }
     }
 
-    /// Destroys the sets and resets the sysctls. Repeatable; goes on after an error.
-    pub fn remove(&mut self) -> Result<(), ProxyError> {
+    /// Destroys the sets. Repeatable; goes on after an error.
+    pub fn destroy_sets(&mut self) -> Result<(), ProxyError> {
         self.kinds = ServiceKinds::default();
-        let destroyed = Set::ALL.map(|set| destroy(set.name()));
-        let reset = self.sysctls.restore().into_iter().map(|error| Err(error.into()));
-        ProxyError::gather(destroyed.into_iter().chain(reset))
+        ProxyError::gather(Set::ALL.map(|set| destroy(&set.name(self.family))))
     }
 
     fn load_rules(&self) -> Result<(), ProxyError> {
-        let tables = rules::tables(&self.options, self.kinds);
+        let tables = rules::tables(self.family, &self.options, self.kinds);
         let saved = self.iptables.save(&[])?;
         let text = rules::restore_text(&tables, &Dump::parse(&saved)?);
         self.iptables.restore(text.as_bytes()).map(drop)
@@ -166,7 +162,7 @@ COMMIT
 pub(crate) fn probe(iptables: &IptablesTool) -> Result<(), ProxyError> {
     let made = send(Family::Netfilter, "make", "a set of each kind", |encoder| {
         for (name, kind) in PROBE_SETS {
-            ipset::create(encoder, name, kind, SIZE_MIN);
+            ipset::create(encoder, name, kind, address_family(AddressFamily::V4), SIZE_MIN);
         }
     });
     let made = made.map_err(|error| ProxyError::Unsupported {
@@ -184,11 +180,15 @@ pub(crate) fn probe(iptables: &IptablesTool) -> Result<(), ProxyError> {
     made.and(loaded).and(destroyed)
 }
 
-/// Makes the sets that are not there, each large enough for what the Cluster can put into any of
-/// them.
-fn make_sets(observed: &Observed, cluster: &Cluster) -> Result<(), ProxyError> {
-    let addresses: usize = cluster.services().iter().map(|one| one.frontends().count()).sum();
-    let members = addresses + cluster.endpoint_count();
+/// Makes the sets of a family that are not there, each large enough for what the Cluster can put
+/// into any of them.
+fn make_sets(
+    family: AddressFamily,
+    observed: &Observed,
+    cluster: &Cluster,
+) -> Result<(), ProxyError> {
+    let services = cluster.of_family(family);
+    let members = services.map(|one| one.frontends().count() + one.endpoints().len()).sum();
     let size = size_for(members);
     let mut missing = Vec::new();
     for set in Set::ALL {
@@ -196,7 +196,7 @@ fn make_sets(observed: &Observed, cluster: &Cluster) -> Result<(), ProxyError> {
             None => missing.push(set),
             Some(Some(found)) if *found < size.max_elements => {
                 return Err(ProxyError::Unsupported {
-                    what: format!("ipset {} for {members} members", set.name()),
+                    what: format!("ipset {} for {members} members", set.name(family)),
                     reason: format!("it is there already and holds {found} at most"),
                     remedy: "tear the proxy down first".into(),
                 });
@@ -206,7 +206,7 @@ fn make_sets(observed: &Observed, cluster: &Cluster) -> Result<(), ProxyError> {
     }
     send(Family::Netfilter, "make", "the sets of kube-proxy", |encoder| {
         for set in missing {
-            ipset::create(encoder, set.name(), set.kind(), size);
+            ipset::create(encoder, &set.name(family), set.kind(), address_family(family), size);
         }
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use generators::{Cluster, Endpoint, Family, Service};
+use generators::{Cluster, Endpoint, Service};
 
 use super::layout::{Layout, served};
 use super::objects::{NodeObjects, Side};
@@ -11,7 +11,7 @@ use super::wire::RealServer;
 use crate::differences::Differences;
 use crate::error::ProxyError;
 
-/// Compares virtual services, real servers, local addresses and set members.
+/// Compares virtual services, real servers, local addresses and set members of the layout's family.
 pub(super) fn compare(
     layout: &Layout,
     cluster: &Cluster,
@@ -20,7 +20,7 @@ pub(super) fn compare(
 ) -> Result<(), ProxyError> {
     let mut extra = observed.by_key();
     let mut wanted = NodeObjects::default();
-    for (label, service) in (0..).zip(cluster.of_family(Family::V4)) {
+    for (label, service) in (0..).zip(cluster.of_family(layout.family)) {
         let targets = service.targets();
         for (key, kind) in layout.virtual_services(service) {
             let endpoints = served(service, &targets, kind);
@@ -43,9 +43,11 @@ pub(super) fn compare(
         Side::Missing if layout.is_own(&object) => {}
         Side::Missing => {
             missing += 1;
-            differences.add(|| format!("no {object}"));
+            differences.add(|| format!("no {}", object.words(layout.family)));
         }
-        Side::Unexpected => differences.add(|| format!("unexpected {object}")),
+        Side::Unexpected => {
+            differences.add(|| format!("unexpected {}", object.words(layout.family)));
+        }
     });
     differences.add_same(wanted.count() - missing);
     Ok(())

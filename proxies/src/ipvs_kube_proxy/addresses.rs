@@ -13,6 +13,7 @@ use linux::netlink::{Encoder, NetlinkError, Socket, route};
 
 use crate::error::ProxyError;
 use crate::ipvs::binding::{LINK, link_index};
+use crate::ipvs::observe::is_link_local;
 use crate::netlink::failed;
 
 /// The addresses of one family in the namespace.
@@ -41,8 +42,7 @@ pub(super) fn read(family: AddressFamily) -> Result<Addresses, ProxyError> {
 
 /// `isValidForSet`
 fn is_valid(family: AddressFamily, address: IpAddr) -> bool {
-    let is_link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
-    AddressFamily::of(address) == family && !is_link_local && !address.is_loopback()
+    AddressFamily::of(address) == family && !is_link_local(address) && !address.is_loopback()
 }
 
 /// Puts an address on the dummy link, if it is not there.

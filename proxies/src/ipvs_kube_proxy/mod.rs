@@ -34,6 +34,7 @@ use crate::descriptor::{Cost, Descriptor, Spread};
 use crate::deviations;
 use crate::differences::Differences;
 use crate::error::ProxyError;
+use crate::families::has_ipv6;
 use crate::iptables::TOOL_NFT;
 use crate::ipvs::kernel::{family_number, flush};
 use crate::ipvs::layout::check_scheduler;
@@ -165,11 +166,12 @@ impl Staged for IpvsKubeProxy {
         let six = (self.has_ipv6 || has_ipv6(cluster)).then_some(six);
         let in_use = std::iter::once(four).chain(six);
         let syncs: Vec<Sync> = in_use.map(|proxier| proxier.render(cluster)).collect();
-        let size = syncs.iter().fold(Size::default(), |sum, sync| Size {
-            rules: sum.rules + sync.rules,
-            messages: sum.messages + LOOKS * sync.desired.servers.len() as u64,
-            bytes: sum.bytes + sync.text.len() as u64,
-        });
+        let size = |sync: &Sync| Size {
+            rules: sync.rules,
+            messages: LOOKS * sync.desired.servers.len() as u64,
+            bytes: sync.text.len() as u64,
+        };
+        let size = syncs.iter().map(size).sum();
         let is_first = matches!(request, SyncRequest::Full(_));
         Ok(Program::of(size, Syncs { syncs, is_first }).with_cleanup(request))
     }
@@ -204,8 +206,4 @@ impl Audit for IpvsKubeProxy {
         }
         Ok(differences)
     }
-}
-
-fn has_ipv6(cluster: &Cluster) -> bool {
-    cluster.of_family(Family::V6).next().is_some()
 }

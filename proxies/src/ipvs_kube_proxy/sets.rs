@@ -7,9 +7,7 @@ use std::collections::BTreeSet;
 
 use generators::Family;
 
-/// How long the name of a set may be (`IPSET_MAXNAMELEN`, without the zero byte:
-/// `include/uapi/linux/netfilter/ipset/ip_set.h`, Linux 6.1). Names of IPv6 sets are cut there.
-const NAME_MAX: usize = 31;
+use crate::ipvs::sets::name_of;
 
 /// One of the sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +72,7 @@ impl Set {
 
     /// Its name in the kernel.
     pub fn name(self, family: Family) -> String {
-        let base = match self {
+        let purpose = match self {
             Self::LoopBack => "LOOP-BACK",
             Self::ClusterIp => "CLUSTER-IP",
             Self::ExternalIp => "EXTERNAL-IP",
@@ -93,13 +91,7 @@ impl Set {
             Self::HealthCheckNodePort => "HEALTH-CHECK-NODE-PORT",
             Self::IpvsIps => "IPVS-IPS",
         };
-        let prefix = match family {
-            Family::V4 => "KUBE-",
-            Family::V6 => "KUBE-6-",
-        };
-        let mut name = format!("{prefix}{base}");
-        name.truncate(NAME_MAX);
-        name
+        name_of(family, purpose)
     }
 
     /// What the rules that match it say of it.

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use generators::{Cluster, Endpoint, Family, Protocol, Service};
-use linux::netlink::route;
+use linux::netlink::{AddressFamily, route};
 
 use crate::error::ProxyError;
 use crate::ipvs::layout::{served, virtual_services};
@@ -60,8 +60,8 @@ impl Node {
     /// # Errors
     /// Addresses that cannot be listed.
     pub fn read(options: &Options) -> Result<Self, ProxyError> {
-        let addresses = route::addresses().map_err(failed("list", "addresses"))?;
-        let own: Vec<Ipv4Addr> = addresses.iter().map(|found| found.address).collect();
+        let addresses = route::addresses(AddressFamily::V4).map_err(failed("list", "addresses"))?;
+        let own: Vec<Ipv4Addr> = addresses.iter().filter_map(|found| ipv4(found.address)).collect();
         let node_ports = if options.node_addresses.is_empty() {
             own.clone()
         } else {

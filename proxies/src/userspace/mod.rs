@@ -18,7 +18,7 @@ mod worker;
 use generators::Cluster;
 use linux::netlink::encode::Batch;
 use linux::netlink::socket::Family;
-use linux::netlink::{Socket, route};
+use linux::netlink::{AddressFamily, Socket, route};
 use linux::{CpuTime, open_files};
 
 use crate::backend::{Audit, Backend, Maker, Staged};
@@ -78,7 +78,8 @@ impl Userspace {
 
     /// What the namespace holds now.
     fn look(&self) -> Result<State, ProxyError> {
-        let routes = route::local_routes().map_err(failed("list", "local routes"))?;
+        let routes =
+            route::local_routes(AddressFamily::V4).map_err(failed("list", "local routes"))?;
         let listeners = match &self.worker {
             Some(worker) if worker.is_running() => worker.listeners()?,
             _ => listeners::Listeners::new(),

@@ -2,10 +2,10 @@
 //! add and to remove. Pure.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use generators::{Cluster, Step};
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use linux::netlink::encode::Batch;
 use linux::netlink::{Encoder, route};
 
@@ -21,7 +21,7 @@ pub(super) struct State {
     /// What the proxy in it works by.
     pub listeners: Listeners,
     /// Prefixes that we made local; read before a full sync alone.
-    pub routes: BTreeSet<Ipv4Net>,
+    pub routes: BTreeSet<IpNet>,
 }
 
 /// What one sync does.
@@ -45,10 +45,10 @@ impl State {
     pub fn to(&self, cluster: &Cluster) -> Result<Plan, ProxyError> {
         let wanted = self.node.listeners(cluster)?;
         let close = self.listeners.keys().filter(|at| !wanted.contains_key(at)).copied().collect();
-        let routes: BTreeSet<Ipv4Net> = wanted
+        let routes: BTreeSet<IpNet> = wanted
             .keys()
             .filter(|at| self.node.needs_route(at.address))
-            .map(|at| at.address.into())
+            .map(|at| host_route(at.address))
             .collect();
         Ok(Plan {
             open: self.changed(wanted),
@@ -92,7 +92,7 @@ impl State {
     }
 
     /// Addresses that get their first listener, and those that lose their last.
-    fn moved(&self, open: &Listeners, close: &BTreeSet<At>) -> (Vec<Ipv4Net>, Vec<Ipv4Net>) {
+    fn moved(&self, open: &Listeners, close: &BTreeSet<At>) -> (Vec<IpNet>, Vec<IpNet>) {
         let touched: BTreeSet<Ipv4Addr> = open.keys().chain(close).map(|at| at.address).collect();
         let (mut add, mut remove) = (Vec::new(), Vec::new());
         for address in touched.into_iter().filter(|one| self.node.needs_route(*one)) {
@@ -103,8 +103,8 @@ impl State {
             let opens = open.keys().any(|at| at.address == address);
             let stays = of_it().any(|at| !close.contains(at));
             match (of_it().next().is_some(), opens || stays) {
-                (false, true) => add.push(address.into()),
-                (true, false) => remove.push(address.into()),
+                (false, true) => add.push(host_route(address)),
+                (true, false) => remove.push(host_route(address)),
                 _ => {}
             }
         }
@@ -121,8 +121,13 @@ impl Plan {
     }
 }
 
+/// The route to one address.
+fn host_route(address: Ipv4Addr) -> IpNet {
+    IpAddr::from(address).into()
+}
+
 /// The messages about some routes.
-fn written<'a>(kind: u16, prefixes: impl IntoIterator<Item = &'a Ipv4Net>) -> Batch {
+fn written<'a>(kind: u16, prefixes: impl IntoIterator<Item = &'a IpNet>) -> Batch {
     let mut encoder = Encoder::default();
     for prefix in prefixes {
         route::local_route(&mut encoder, kind, *prefix);

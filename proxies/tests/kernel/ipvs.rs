@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use generators::{Change, Cluster, Endpoint, Ipv4Net, Protocol, Service, ServiceName};
+use generators::{
+    Change, Cluster, Endpoint, Families, Family, Kinds, Protocol, Service, ServiceName,
+    SyntheticSpec, generate,
+};
 use proxies::ipvs::{self, VipBinding};
 use proxies::{IptablesVariant, Options, SyncRequest};
 
@@ -22,7 +25,9 @@ pub fn options() -> Options {
 pub fn local_route() -> Options {
     let mut options = options();
     options.ipvs.vip_binding = VipBinding::LocalRoute;
-    options.ipvs.service_cidr = Some(Ipv4Net::new_assert(Ipv4Addr::new(172, 30, 0, 0), 16));
+    // Of the golden Cluster, and of synthetic Services of IPv6.
+    let ranges = ["172.30.0.0/16", "fd00:10:96::/108"];
+    options.ipvs.service_cidrs = ranges.map(|text| text.parse().expect("a network")).into();
     options.ipvs.iptables = IptablesVariant::Legacy;
     // One lock a thread: a test has its own namespace, so it need not wait for another's.
     let lock = format!("vipbench-test-{:?}.lock", std::thread::current().id());
@@ -35,6 +40,15 @@ pub fn bare() -> Options {
     let mut options = options();
     options.ipvs.masquerade = false;
     options
+}
+
+/// Services of every kind in both families.
+pub fn of_all_kinds() -> Cluster {
+    let kinds = Kinds { cluster_ip: 1, ..Kinds::ONE_EACH };
+    let (families, remote_endpoints) = (Families::Dual, 0.5);
+    let spec =
+        SyntheticSpec { services: 20, families, kinds, remote_endpoints, ..Default::default() };
+    generate(&spec, 3).expect("a Cluster")
 }
 
 fn lines_of(text: &str) -> BTreeSet<&str> {
@@ -70,6 +84,73 @@ kernel_tests! {
         assert!(expected.contains("-A -t 100.101.102.103:3003 -s rr"), "{expected}");
         assert!(expected.contains("-A -t 192.168.99.33:80 -s rr"), "{expected}");
         assert_eq!(lines_of(&output("ipvsadm -S -n")), lines_of(&expected));
+    }
+
+    fn ipvsadm_shows_the_servers_of_both_families() {
+        let mut options = options();
+        options.node_addresses = ["192.0.2.10", "2001:db8::10"]
+            .map(|text| text.parse().expect("an address"))
+            .into();
+        let cluster = of_all_kinds();
+        full_sync(&mut *open("ipvs", &options), &cluster);
+        let expected = ipvs::save_text(&cluster, &options);
+        assert!(expected.contains(" [2001:db8::10]:30"), "{expected}");
+        assert_eq!(lines_of(&output("ipvsadm -S -n")), lines_of(&expected));
+    }
+
+    fn each_family_has_its_own_sets_addresses_and_rules() {
+        full_sync(&mut *open("ipvs", &options()), &of_all_kinds());
+        let saved = output("ipset save");
+        let count = |start: &str| saved.lines().filter(|line| line.starts_with(start)).count();
+        assert_eq!((count("create KUBE-6-"), count("create KUBE-")), (7, 14));
+        for (family, set) in [("-4", "KUBE-IPVS-IPS"), ("-6", "KUBE-6-IPVS-IPS")] {
+            let bound = output(&format!("ip -o {family} addr show dev kube-ipvs0"));
+            assert_eq!(count(&format!("add {set} ")), bound.lines().count(), "{bound}");
+            assert!(bound.lines().count() >= 20, "{bound}");
+        }
+        for set in ["KUBE-6-LOOP-BACK fd", "KUBE-6-CLUSTER-IP fd", "KUBE-6-NODE-PORT-TCP 3"] {
+            assert!(count(&format!("add {set}")) > 0, "{set}: {saved}");
+        }
+        let rules = output("ip6tables-nft-save");
+        assert!(rules.contains("KUBE-6-CLUSTER-IP dst,dst -j ACCEPT"), "{rules}");
+        let refused = "KUBE-6-IPVS-IPS dst -j REJECT --reject-with icmp6-port-unreachable";
+        assert!(rules.contains(refused), "{rules}");
+    }
+
+    fn one_local_route_a_family_serves_its_range() {
+        let mut options = local_route();
+        options.ipvs.service_cidrs = Vec::new();
+        output("ip link set lo up");
+        let cluster = of_all_kinds();
+        let mut proxy = open("ipvs", &options);
+        full_sync(&mut *proxy, &cluster);
+        proxy.verify(&cluster).expect("both families are in the kernel");
+        let routes = output("ip -6 route show table local proto 118");
+        let vip = cluster.of_family(Family::V6).next().expect("a Service").vip();
+        assert!(output(&format!("ip -6 route get {vip}")).contains("local "), "{routes}");
+        // One address has no length behind it.
+        let is_range = |line: &&str| line.contains('/');
+        assert_eq!(routes.lines().filter(is_range).count(), 1, "{routes}");
+        proxy.stop().expect("a teardown");
+        assert_eq!(witness::state(), Vec::<String>::new());
+    }
+
+    fn without_ipv6_services_nothing_is_made_for_them() {
+        let cluster = golden::overall();
+        let mut proxy = open("ipvs", &options());
+        full_sync(&mut *proxy, &cluster);
+        assert!(!output("ipset save").contains("KUBE-6-"));
+        assert!(!output("ip6tables-nft-save").contains("KUBE-"));
+        let six = golden::service("ns8/six:p80", "fd00:96::8", &["[fd00:128::8]:80"]);
+        let step = cluster.step(vec![Change::ServiceAdded(six)]).expect("it fits");
+        proxy.apply(&step).expect("the first of IPv6");
+        proxy.verify(step.after()).expect("it is in the kernel");
+        assert!(output("ipset save").contains("add KUBE-6-CLUSTER-IP fd00:96::8,tcp:80"));
+        let mut restarted = open("ipvs", &options());
+        full_sync(&mut *restarted, &cluster);
+        restarted.verify(&cluster).expect("that of IPv6 is gone");
+        proxy.stop().expect("a teardown");
+        assert_eq!(witness::state(), Vec::<String>::new());
     }
 
     fn ipset_shows_the_members_that_kube_proxy_would_add() {
@@ -201,7 +282,7 @@ kernel_tests! {
     fn ten_thousand_services_fit_and_go() {
         let cluster = many(10_000, 2);
         for mut options in [options(), local_route()] {
-            options.ipvs.service_cidr = None;
+            options.ipvs.service_cidrs = Vec::new();
             let mut proxy = open("ipvs", &options);
             full_sync(&mut *proxy, &cluster);
             proxy.verify(&cluster).expect("all of them are there");

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use generators::{Change, Cluster, Endpoint, Families, Kinds, SyntheticSpec, generate};
+use generators::{Change, Cluster, Endpoint};
 use proxies::{IptablesVariant, Options, ipvs as backend};
 
 use crate::contract::Server;
 use crate::drive::{Drive, full_sync, open};
 use crate::golden;
-use crate::ipvs::{self, kernel_tests};
+use crate::ipvs::{self, kernel_tests, of_all_kinds};
 use crate::netns::{in_new_namespace, make_network_10_local};
 use crate::witness::{SYSCTLS, output, state, sysctl};
 
@@ -30,15 +30,6 @@ fn legacy() -> Options {
     let mut options = Options { xtables_lock, ..options() };
     options.ipvs.iptables = IptablesVariant::Legacy;
     options
-}
-
-/// Services of every kind in both families.
-fn of_all_kinds() -> Cluster {
-    let kinds = Kinds { cluster_ip: 1, ..Kinds::ONE_EACH };
-    let (families, remote_endpoints) = (Families::Dual, 0.5);
-    let spec =
-        SyntheticSpec { services: 20, families, kinds, remote_endpoints, ..Default::default() };
-    generate(&spec, 3).expect("a Cluster")
 }
 
 fn lines_of(text: &str) -> BTreeSet<String> {

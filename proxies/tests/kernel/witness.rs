@@ -146,6 +146,7 @@ pub fn ipvs() -> Vec<String> {
     see("ipvsadm -S -n", |_| true);
     see("ipset save", |_| true);
     see("ip -o -4 addr show", |line| line.contains("kube-ipvs0"));
+    see("ip -o -6 addr show", |line| line.contains("kube-ipvs0"));
     see("ip -o link show", |line| line.contains("kube-ipvs0"));
     lines.extend(local_routes());
     // Indexes, hardware addresses and hash seeds differ from one link or set to the next.
@@ -158,9 +159,12 @@ pub fn ipvs() -> Vec<String> {
 
 /// The routes by which proxies make VIPs local.
 fn local_routes() -> Vec<String> {
-    let text = output("ip route show table local");
-    let own = text.lines().filter(|line| line.contains("proto 118"));
-    own.map(|line| format!("ip route show table local: {}", line.trim())).collect()
+    let of = |command: &str| -> Vec<String> {
+        let text = output(command);
+        let own = text.lines().filter(|line| line.contains("proto 118"));
+        own.map(|line| format!("{command}: {}", line.trim())).collect()
+    };
+    ["ip route show table local", "ip -6 route show table local"].map(of).concat()
 }
 
 /// What programs of eBPF know of this namespace: each address of a Service, and its Endpoints, as
