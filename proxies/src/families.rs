@@ -73,6 +73,58 @@ impl Families {
     }
 }
 
+/// A proxier for each family, the second of which is at work where there are, or were, Services of
+/// IPv6.
+#[derive(Debug)]
+pub(crate) struct PerFamily<P> {
+    /// Of IPv4 and IPv6.
+    all: [P; 2],
+    has_ipv6: bool,
+}
+
+impl<P> PerFamily<P> {
+    /// One each.
+    pub(crate) fn new(make: impl FnMut(Family) -> P) -> Self {
+        Self { all: Family::ALL.map(make), has_ipv6: false }
+    }
+
+    /// Of IPv4 and IPv6, at work or not.
+    pub(crate) fn all(&mut self) -> &mut [P; 2] {
+        &mut self.all
+    }
+
+    /// Takes note that there are Services of IPv6, or none that were seen now.
+    pub(crate) fn note(&mut self, has_ipv6: bool) {
+        self.has_ipv6 |= has_ipv6;
+    }
+
+    /// Those that are at work.
+    pub(crate) fn in_use(&mut self) -> &mut [P] {
+        match &mut self.all {
+            all if self.has_ipv6 => all,
+            [four, _] => std::slice::from_mut(four),
+        }
+    }
+
+    /// Those that are at work once this Cluster is programmed.
+    pub(crate) fn in_use_with(&self, cluster: &Cluster) -> impl Iterator<Item = &P> {
+        let count = if self.has_ipv6 || has_ipv6(cluster) { 2 } else { 1 };
+        self.all.iter().take(count)
+    }
+
+    /// Ends both by `end`; what the second one says counts if it was at work. Another process may
+    /// have left something of IPv6, and a kernel without its tables refuses.
+    pub(crate) fn end<E>(
+        &mut self,
+        mut end: impl FnMut(&mut P) -> Result<(), E>,
+    ) -> Vec<Result<(), E>> {
+        let [four, six] = &mut self.all;
+        let [of_ipv4, of_ipv6] = [end(four), end(six)];
+        let of_ipv6 = std::mem::take(&mut self.has_ipv6).then_some(of_ipv6);
+        std::iter::once(of_ipv4).chain(of_ipv6).collect()
+    }
+}
+
 /// Whether a Cluster has Services of IPv6.
 pub(crate) fn has_ipv6(cluster: &Cluster) -> bool {
     cluster.of_family(Family::V6).next().is_some()
@@ -84,6 +136,19 @@ mod tests {
 
     use super::*;
     use crate::golden::{overall, service};
+
+    #[test]
+    fn the_proxier_of_ipv6_is_at_work_once_there_is_something_for_it() {
+        let mut proxiers = PerFamily::new(|family| family);
+        let refuse = |family: &mut Family| if *family == Family::V4 { Ok(()) } else { Err(()) };
+        assert_eq!(proxiers.in_use(), [Family::V4]);
+        assert_eq!(proxiers.end(refuse), [Ok(())], "nobody asked for IPv6");
+        proxiers.note(true);
+        proxiers.note(false);
+        assert_eq!(proxiers.in_use(), Family::ALL);
+        assert_eq!(proxiers.end(refuse), [Ok(()), Err(())]);
+        assert_eq!(proxiers.in_use(), [Family::V4], "it has ended");
+    }
 
     #[test]
     fn a_full_sync_is_of_both_families_and_a_change_of_its_own() {

@@ -35,7 +35,7 @@ use crate::descriptor::{Admin, Descriptor, Format, Spread, Tool};
 use crate::deviations;
 use crate::differences::Differences;
 use crate::error::ProxyError;
-use crate::families::has_ipv6;
+use crate::families::{PerFamily, has_ipv6};
 use crate::iptables::TOOL_NFT;
 use crate::modules::{CONNTRACK, NF_TABLES, SCHEDULERS, SETS, XTABLES};
 use crate::options::Options;
@@ -88,14 +88,11 @@ fn admin_text(cluster: &Cluster, options: &Options) -> Vec<u8> {
     save_text(cluster, options).into_bytes()
 }
 
-/// The backend `ipvs`: a proxier for each family, the second of which is at work where there are,
-/// or were, Services of IPv6.
+/// The backend `ipvs`.
 #[derive(Debug)]
 struct Ipvs {
     options: Options,
-    /// Of IPv4 and IPv6.
-    proxiers: [Proxier; 2],
-    has_ipv6: bool,
+    proxiers: PerFamily<Proxier>,
     sysctls: Sysctls,
 }
 
@@ -105,15 +102,8 @@ struct Syncs(Vec<Rendered>);
 impl Ipvs {
     /// A backend with these options. Touches nothing.
     fn new(options: &Options) -> Self {
-        let proxiers = Family::ALL.map(|family| Proxier::new(family, options));
-        let options = options.clone();
-        Self { options, proxiers, has_ipv6: false, sysctls: Sysctls::default() }
-    }
-
-    /// The proxiers that are at work.
-    fn in_use(&mut self) -> &mut [Proxier] {
-        let count = if self.has_ipv6 { 2 } else { 1 };
-        self.proxiers.get_mut(..count).unwrap_or_default()
+        let proxiers = PerFamily::new(|family| Proxier::new(family, options));
+        Self { options: options.clone(), proxiers, sysctls: Sysctls::default() }
     }
 
     /// Reads the namespace and readies fixed state for a Cluster, whatever is there already, for
@@ -126,13 +116,13 @@ impl Ipvs {
         let family = family_number()?;
         // An earlier process may have left services of IPv6.
         let services = by_family(observe::services(family)?);
-        self.has_ipv6 |= has_ipv6(cluster) || !services[1].is_empty();
-        let families = Family::ALL.into_iter().take(self.in_use().len());
+        self.proxiers.note(has_ipv6(cluster) || !services[1].is_empty());
+        let families = Family::ALL.into_iter().take(self.proxiers.in_use().len());
         let link = binding::ready_link_of(self.options.ipvs.vip_binding, families)?;
         for (name, value) in wanted_sysctls(&self.options) {
             self.sysctls.change(name, value)?;
         }
-        for (proxier, services) in self.in_use().iter_mut().zip(services) {
+        for (proxier, services) in self.proxiers.in_use().iter_mut().zip(services) {
             if is_due(proxier) {
                 proxier.look(cluster, KernelIds { family, link }, services)?;
             }
@@ -142,11 +132,11 @@ impl Ipvs {
 
     /// Readies what is known of `before` for Changes of it, and the rules that `after` asks for.
     fn resume(&mut self, before: &Cluster, after: &Cluster) -> Result<(), ProxyError> {
-        self.has_ipv6 |= has_ipv6(after);
-        if !self.in_use().iter().all(Proxier::knows_the_namespace) {
+        self.proxiers.note(has_ipv6(after));
+        if !self.proxiers.in_use().iter().all(Proxier::knows_the_namespace) {
             self.look(before, |proxier| !proxier.knows_the_namespace())?;
         }
-        self.in_use().iter_mut().try_for_each(|proxier| proxier.resume(before, after))
+        self.proxiers.in_use().iter_mut().try_for_each(|proxier| proxier.resume(before, after))
     }
 }
 
@@ -155,7 +145,7 @@ impl Backend for Ipvs {
     fn probe(&mut self) -> Result<(), ProxyError> {
         // Listing needs the right to, which asking for the family does not.
         observe::keys_as_listed(family_number()?)?;
-        let [four, _] = &mut self.proxiers;
+        let [four, _] = self.proxiers.all();
         four.probe()
     }
 
@@ -167,14 +157,9 @@ impl Backend for Ipvs {
 
     /// Removes rules, every virtual service, link, routes and sets, then resets the sysctls.
     fn stop(&mut self) -> Result<(), ProxyError> {
-        let [four, six] = &mut self.proxiers;
-        let mut outcomes = vec![four.remove_rules()];
-        // Another process may have left some; a kernel without IPv6 tables has none.
-        let of_ipv6 = six.remove_rules();
-        if std::mem::take(&mut self.has_ipv6) {
-            outcomes.push(of_ipv6);
-        }
-        outcomes.extend([kernel::flush(), unbind_vips(), four.destroy_sets(), six.destroy_sets()]);
+        let mut outcomes = self.proxiers.end(Proxier::remove_rules);
+        outcomes.extend([kernel::flush(), unbind_vips()]);
+        outcomes.extend(self.proxiers.all().each_mut().map(Proxier::destroy_sets));
         outcomes.extend(self.sysctls.restore().into_iter().map(|error| Err(error.into())));
         ProxyError::gather(outcomes)
     }
@@ -203,9 +188,8 @@ impl Staged for Ipvs {
     /// namespace that holds nothing, or the Cluster before and nothing else; they show what would
     /// be sent, and `submit` refuses them.
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
-        let [four, six] = &self.proxiers;
-        let six = (self.has_ipv6 || has_ipv6(request.after())).then_some(six);
-        let syncs = std::iter::once(four).chain(six).map(|proxier| proxier.render(request));
+        let in_use = self.proxiers.in_use_with(request.after());
+        let syncs = in_use.map(|proxier| proxier.render(request));
         let syncs = syncs.collect::<Result<Vec<Rendered>, _>>()?;
         let size = syncs.iter().map(|sync| sync.program.size()).sum();
         Ok(Program::of(size, Syncs(syncs)).with_cleanup(request))
@@ -216,13 +200,14 @@ impl Staged for Ipvs {
     /// in force.
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
         let Syncs(syncs) = program.private(NAME)?;
-        if !self.proxiers.iter().zip(syncs).all(|(proxier, sync)| proxier.takes(sync)) {
+        let proxiers = self.proxiers.all();
+        if !proxiers.iter().zip(syncs).all(|(proxier, sync)| proxier.takes(sync)) {
             return Err(ProxyError::Request {
                 reason: "it was not prepared in this namespace".into(),
             });
         }
         let mut taken = CpuTime::default();
-        for (proxier, sync) in self.proxiers.iter_mut().zip(syncs) {
+        for (proxier, sync) in proxiers.iter_mut().zip(syncs) {
             taken = taken + proxier.submit(sync)?;
         }
         program.forget_stale_connections()?;
@@ -239,8 +224,8 @@ impl Audit for Ipvs {
         let link = binding::link_index()?;
         let mut differences = Differences::default();
         differences.compare_sysctls(wanted_sysctls(&self.options))?;
-        self.has_ipv6 |= has_ipv6(cluster) || !services[1].is_empty();
-        for (proxier, services) in self.in_use().iter().zip(services) {
+        self.proxiers.note(has_ipv6(cluster) || !services[1].is_empty());
+        for (proxier, services) in self.proxiers.in_use().iter().zip(services) {
             proxier.compare(cluster, link, services, &mut differences)?;
         }
         Ok(differences)

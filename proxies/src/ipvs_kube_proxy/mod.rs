@@ -34,7 +34,7 @@ use crate::descriptor::{Cost, Descriptor, Spread};
 use crate::deviations;
 use crate::differences::Differences;
 use crate::error::ProxyError;
-use crate::families::has_ipv6;
+use crate::families::{PerFamily, has_ipv6};
 use crate::iptables::TOOL_NFT;
 use crate::ipvs::kernel::{family_number, flush};
 use crate::ipvs::layout::check_scheduler;
@@ -68,14 +68,11 @@ pub(crate) static IPVS_KUBE_PROXY: Descriptor = Descriptor {
 /// servers.
 const LOOKS: u64 = 3;
 
-/// The backend `ipvs-kube-proxy`: a proxier for each family, the second of which is at work where
-/// there are, or were, Services of IPv6.
+/// The backend `ipvs-kube-proxy`.
 #[derive(Debug)]
 struct IpvsKubeProxy {
     options: Options,
-    /// Of IPv4 and IPv6.
-    proxiers: [Proxier; 2],
-    has_ipv6: bool,
+    proxiers: PerFamily<Proxier>,
     sysctls: Sysctls,
 }
 
@@ -89,15 +86,8 @@ struct Syncs {
 impl IpvsKubeProxy {
     /// A backend with these options. Touches nothing.
     fn new(options: &Options) -> Self {
-        let proxiers = Family::ALL.map(|family| Proxier::new(family, options));
-        let options = options.clone();
-        Self { options, proxiers, has_ipv6: false, sysctls: Sysctls::default() }
-    }
-
-    /// The proxiers that are at work.
-    fn in_use(&mut self) -> &mut [Proxier] {
-        let count = if self.has_ipv6 { 2 } else { 1 };
-        self.proxiers.get_mut(..count).unwrap_or_default()
+        let proxiers = PerFamily::new(|family| Proxier::new(family, options));
+        Self { options: options.clone(), proxiers, sysctls: Sysctls::default() }
     }
 }
 
@@ -107,25 +97,21 @@ impl Backend for IpvsKubeProxy {
         // Listing needs the right to, which asking for the family does not.
         observe::keys_as_listed(family_number()?)?;
         ipset::probe()?;
-        self.proxiers[0].probe()
+        let [four, _] = self.proxiers.all();
+        four.probe()
     }
 
     /// Removes real servers that have lost their last connection since a sync gave them weight 0.
     fn settle(&mut self, _programmed: &Cluster) -> Result<(), ProxyError> {
         let mut calls = Calls::open()?;
-        self.in_use().iter_mut().try_for_each(|proxier| proxier.settle(&mut calls))
+        self.proxiers.in_use().iter_mut().try_for_each(|proxier| proxier.settle(&mut calls))
     }
 
     /// Removes rules, every virtual service, link and sets, then resets the sysctls.
     fn stop(&mut self) -> Result<(), ProxyError> {
-        let [four, six] = &mut self.proxiers;
-        let mut outcomes = vec![four.remove_rules()];
-        // Another process may have left some; a kernel without IPv6 tables has none.
-        let of_ipv6 = six.remove_rules();
-        if std::mem::take(&mut self.has_ipv6) {
-            outcomes.push(of_ipv6);
-        }
-        outcomes.extend([flush(), unbind_vips(), four.destroy_sets(), six.destroy_sets()]);
+        let mut outcomes = self.proxiers.end(Proxier::remove_rules);
+        outcomes.extend([flush(), unbind_vips()]);
+        outcomes.extend(self.proxiers.all().each_ref().map(Proxier::destroy_sets));
         outcomes.extend(self.sysctls.restore().into_iter().map(|error| Err(error.into())));
         ProxyError::gather(outcomes)
     }
@@ -145,16 +131,16 @@ impl Staged for IpvsKubeProxy {
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
         check_scheduler(&self.options.ipvs.scheduler)?;
         let cluster = request.after();
-        self.has_ipv6 |= has_ipv6(cluster);
+        self.proxiers.note(has_ipv6(cluster));
         if matches!(request, SyncRequest::Full(_)) {
             for (name, value) in std::iter::once(CONNTRACK).chain(SYSCTLS) {
                 self.sysctls.change(name, value)?;
             }
             // An earlier process may have left servers of IPv6.
             let left = observe::keys_as_listed(family_number()?)?;
-            self.has_ipv6 |= left.iter().any(|key| key.address.is_ipv6());
+            self.proxiers.note(left.iter().any(|key| key.address.is_ipv6()));
         }
-        self.in_use().iter_mut().try_for_each(Proxier::prepare)
+        self.proxiers.in_use().iter_mut().try_for_each(Proxier::prepare)
     }
 
     /// What each family's kernel state is to be, and the text for its `iptables-restore`. A change
@@ -162,9 +148,7 @@ impl Staged for IpvsKubeProxy {
     /// Messages of the size are those of the looks at virtual servers.
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
         let cluster = request.after();
-        let [four, six] = &self.proxiers;
-        let six = (self.has_ipv6 || has_ipv6(cluster)).then_some(six);
-        let in_use = std::iter::once(four).chain(six);
+        let in_use = self.proxiers.in_use_with(cluster);
         let syncs: Vec<Sync> = in_use.map(|proxier| proxier.render(cluster)).collect();
         let size = |sync: &Sync| Size {
             rules: sync.rules,
@@ -180,7 +164,7 @@ impl Staged for IpvsKubeProxy {
     fn submit(&mut self, program: &Program) -> Result<CpuTime, ProxyError> {
         let Syncs { syncs, is_first } = program.private(NAME)?;
         let mut taken = CpuTime::default();
-        for (proxier, sync) in self.proxiers.iter_mut().zip(syncs) {
+        for (proxier, sync) in self.proxiers.all().iter_mut().zip(syncs) {
             taken = taken + proxier.submit(sync, *is_first)?;
         }
         program.forget_stale_connections()?;
@@ -196,12 +180,13 @@ impl Audit for IpvsKubeProxy {
         let observed = observe::services(family_number()?)?;
         let mut differences = Differences::default();
         differences.compare_sysctls(std::iter::once(CONNTRACK).chain(SYSCTLS))?;
-        self.has_ipv6 |= has_ipv6(cluster);
-        self.has_ipv6 |= observed.iter().any(|found| found.key.address.is_ipv6());
-        if let Maker::KubeProxy(families) = maker {
-            self.has_ipv6 = families.contains(&Family::V6);
-        }
-        for proxier in self.in_use() {
+        self.proxiers.note(match maker {
+            Maker::Ours => {
+                has_ipv6(cluster) || observed.iter().any(|found| found.key.address.is_ipv6())
+            }
+            Maker::KubeProxy(families) => families.contains(&Family::V6),
+        });
+        for proxier in self.proxiers.in_use() {
             proxier.verify(cluster, &observed, &mut differences)?;
         }
         Ok(differences)
