@@ -10,10 +10,10 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use generators::{Change, Cluster, EndpointState, Family, Protocol, Step};
-use linux::netlink::conntrack::{Connection, Of, connections, forget};
+use linux::netlink::conntrack::{Connection, connections, forget};
 
 use crate::error::ProxyError;
-use crate::netlink::failed;
+use crate::netlink::{address_family, failed};
 use crate::program::SyncRequest;
 
 /// The Endpoints that serve a Service.
@@ -86,11 +86,8 @@ impl Cleanup {
     /// # Errors
     /// A kernel without `nf_conntrack_netlink`, or any other refusal.
     pub(crate) fn run(&self) -> Result<(), ProxyError> {
-        let of = match self.family {
-            Family::V4 => Of::Ipv4,
-            Family::V6 => Of::Ipv6,
-        };
-        let stale = connections(of, |connection| self.is_stale(connection));
+        let family = Some(address_family(self.family));
+        let stale = connections(family, |connection| self.is_stale(connection));
         let stale = stale.map_err(failed("list", "tracked connections"))?;
         if !stale.is_empty() {
             forget(stale.iter().map(|connection| &connection.original))

@@ -125,6 +125,14 @@ impl<P> PerFamily<P> {
     }
 }
 
+/// The addresses of `lo`, which kube-proxy's rules leave alone.
+pub(crate) const fn loopback(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "127.0.0.0/8",
+        Family::V6 => "::1/128",
+    }
+}
+
 /// Whether a Cluster has Services of IPv6.
 pub(crate) fn has_ipv6(cluster: &Cluster) -> bool {
     cluster.of_family(Family::V6).next().is_some()

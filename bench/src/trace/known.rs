@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use generators::Protocol;
 use linux::IoError;
 use linux::netlink::NetlinkError;
-use linux::netlink::conntrack::{Connection, Of, Tuple, connections};
+use linux::netlink::conntrack::{Connection, Tuple, connections};
 
 /// Entries of connection tracking to what was dialled.
 ///
@@ -21,7 +21,7 @@ pub(super) fn conntrack(dialled: SocketAddr) -> Result<Vec<String>, NetlinkError
         let transport = transport.map_or("other", Protocol::as_str);
         format!("{transport} {}, answers {}", ways(&one.original), ways(&one.reply))
     };
-    Ok(connections(Of::Both, is_own)?.iter().map(words).collect())
+    Ok(connections(None, is_own)?.iter().map(words).collect())
 }
 
 fn ways(tuple: &Tuple) -> String {

@@ -7,8 +7,8 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use generators::{Cluster, Family, Protocol, Service, Step};
-use linux::netlink::NetlinkError;
-use linux::netlink::conntrack::{Connection, Of, connections, forget};
+use linux::netlink::conntrack::{Connection, connections, forget};
+use linux::netlink::{AddressFamily, NetlinkError};
 use proxies::{Backend, Descriptor, ProxyError, Tool};
 
 /// The backend `toy`.
@@ -73,7 +73,7 @@ fn rule(text: &mut String, service: &Service) {
 /// Every flow of UDP begins anew, so that none goes on to an Endpoint that is gone.
 fn forget_flows() -> Result<(), NetlinkError> {
     let is_udp = |connection: &Connection| connection.original.transport == Protocol::Udp.number();
-    let flows = connections(Of::Ipv4, is_udp)?;
+    let flows = connections(Some(AddressFamily::V4), is_udp)?;
     forget(flows.iter().map(|flow| &flow.original)).map(drop)
 }
 

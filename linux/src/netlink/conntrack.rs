@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use super::decode::{Attributes, Malformed, Message};
 use super::encode::Batch;
 use super::encode::Content;
+use super::family::AddressFamily;
 use super::numbers::DUMP;
 use super::socket::{Family, NetlinkError, Socket, list};
 use super::{decode, encode};
@@ -56,27 +57,17 @@ pub struct Connection {
     pub reply: Tuple,
 }
 
-/// Which connections are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Of {
-    /// Those of IPv4 and of IPv6.
-    Both = 0,
-    /// `AF_INET`
-    Ipv4 = 2,
-    /// `AF_INET6`
-    Ipv6 = 10,
-}
-
-/// Every connection of the namespace that `is_wanted`.
+/// Every connection of the namespace that `is_wanted`, of one family or of both.
 ///
 /// # Errors
 /// A failed socket, a kernel without the module, or a malformed answer.
 pub fn connections(
-    of: Of,
+    family: Option<AddressFamily>,
     is_wanted: impl Fn(&Connection) -> bool,
 ) -> Result<Vec<Connection>, NetlinkError> {
-    let request = Batch::single(GET, DUMP, |content| content.fixed([of as u8, 0, 0, 0]));
+    // AF_UNSPEC
+    let family = family.map_or(0, |family| family as u8);
+    let request = Batch::single(GET, DUMP, |content| content.fixed([family, 0, 0, 0]));
     list(Family::Netfilter, &request, |message| Ok(Some(read(message)?).filter(&is_wanted)))
 }
 
@@ -99,8 +90,8 @@ pub fn forget<'a>(originals: impl IntoIterator<Item = &'a Tuple>) -> Result<usiz
 }
 
 fn write(content: &mut Content<'_>, tuple: &Tuple) {
-    // struct nfgenmsg: family (AF_INET or AF_INET6), version 0, resource id 0.
-    content.fixed([if tuple.source.is_ipv4() { 2 } else { 10 }, 0, 0, 0]);
+    // struct nfgenmsg: family, version 0, resource id 0.
+    content.fixed([AddressFamily::of(tuple.source) as u8, 0, 0, 0]);
     content.nest(ORIGINAL, |tuple_content| {
         tuple_content.nest(ADDRESSES, |addresses| {
             for (kind, address) in [(SOURCE, tuple.source), (DESTINATION, tuple.destination)] {

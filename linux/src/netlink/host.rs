@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use neli::consts::rtnl::{FrAct, Frattr, Ifa, Nda, RtScope, RtTable, Rta, Rtm, Rtn, Rtprot};
 
+use super::family::AddressFamily;
 use super::link::Mac;
 use super::numbers::LOOPBACK_INDEX;
 use super::rtnl::{Rtnl, RtnlError};
@@ -49,7 +50,7 @@ impl Rtnl {
             || format!("address {address} of link {index}"),
             Rtm::Newaddr,
             |content| {
-                let family = family(address.addr());
+                let family = AddressFamily::of(address.addr()) as u8;
                 content.fixed([family, address.prefix_len(), flags, scope, a, b, c, d]);
                 content.bytes(Ifa::Local.into(), &octets);
                 content.bytes(Ifa::Address.into(), &octets);
@@ -79,7 +80,7 @@ impl Rtnl {
             Via::Gateway { index, .. } => (RtScope::Universe, Rtn::Unicast, index),
             Via::Device { index } => (RtScope::Link, Rtn::Unicast, index),
         };
-        let (family, length) = (family(prefix.addr()), prefix.prefix_len());
+        let (family, length) = (AddressFamily::of(prefix.addr()) as u8, prefix.prefix_len());
         let (protocol, scope, kind) = (Rtprot::Static.into(), scope.into(), kind.into());
         self.create(object, Rtm::Newroute, |content| {
             content.fixed([family, length, 0, 0, table, protocol, scope, kind, 0, 0, 0, 0]);
@@ -99,7 +100,7 @@ impl Rtnl {
     pub fn add_rule(&mut self, from: IpNet, table: u8, priority: u32) -> Result<(), RtnlError> {
         let object = || format!("rule {priority} from {from}");
         check_prefix(from).map_err(|reason| RtnlError { object: object(), reason })?;
-        let (family, action) = (family(from.addr()), FrAct::FrActToTbl.into());
+        let (family, action) = (AddressFamily::of(from.addr()) as u8, FrAct::FrActToTbl.into());
         self.create(object, Rtm::Newrule, |content| {
             // struct fib_rule_hdr (include/uapi/linux/fib_rules.h, Linux 6.1).
             content.fixed([family, 0, from.prefix_len(), 0, table, 0, 0, action, 0, 0, 0, 0]);
@@ -120,7 +121,8 @@ impl Rtnl {
         mac: Mac,
     ) -> Result<(), RtnlError> {
         // struct ndmsg (include/uapi/linux/neighbour.h, Linux 6.1).
-        let mut header = [family(address), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, Rtn::Unicast.into()];
+        let family = AddressFamily::of(address) as u8;
+        let mut header = [family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, Rtn::Unicast.into()];
         header[4..8].copy_from_slice(&index.to_ne_bytes());
         header[8..10].copy_from_slice(&PERMANENT.to_ne_bytes());
         self.create(
@@ -144,11 +146,6 @@ pub fn check_prefix(prefix: IpNet) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("address bits beyond the prefix; write {}", prefix.trunc()))
-}
-
-/// `AF_INET` or `AF_INET6`.
-fn family(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 2 } else { 10 }
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {

@@ -2,8 +2,8 @@
 
 use std::net::{TcpListener, TcpStream};
 
-use linux::netlink::conntrack::{Of, connections, forget};
-use linux::netlink::{LOOPBACK_INDEX, Rtnl};
+use linux::netlink::conntrack::{connections, forget};
+use linux::netlink::{AddressFamily, LOOPBACK_INDEX, Rtnl};
 
 use crate::{in_new_namespace, printed};
 
@@ -19,9 +19,10 @@ fn a_connection_is_listed_until_it_is_forgotten() {
         ] {
             printed("nft", rule);
         }
-        for (any, own, other) in
-            [("127.0.0.1:0", Of::Ipv4, Of::Ipv6), ("[::1]:0", Of::Ipv6, Of::Ipv4)]
-        {
+        for (any, own, other) in [
+            ("127.0.0.1:0", AddressFamily::V4, AddressFamily::V6),
+            ("[::1]:0", AddressFamily::V6, AddressFamily::V4),
+        ] {
             let listener = TcpListener::bind(any).unwrap();
             let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let [from, to] = [stream.local_addr().unwrap(), stream.peer_addr().unwrap()];
@@ -29,14 +30,14 @@ fn a_connection_is_listed_until_it_is_forgotten() {
                 let found = connections(of, |found| found.original.source_port == from.port());
                 found.unwrap().into_iter().next()
             };
-            let found = ours(own).unwrap();
-            assert_eq!((ours(Of::Both), ours(other)), (Some(found), None));
+            let found = ours(Some(own)).unwrap();
+            assert_eq!((ours(None), ours(Some(other))), (Some(found), None));
             assert_eq!((found.original.source, found.original.destination), (from.ip(), to.ip()));
             assert_eq!((found.original.transport, found.original.destination_port), (6, to.port()));
             assert_eq!((found.reply.source, found.reply.source_port), (to.ip(), to.port()));
             let twice = [found.original, found.original];
             assert_eq!(forget(&twice).unwrap(), 1, "the second is gone");
-            assert_eq!(ours(Of::Both), None);
+            assert_eq!(ours(None), None);
         }
     });
 }

@@ -10,6 +10,7 @@ use generators::{Cluster, Family, Service};
 use ipnet::IpNet;
 
 use super::sets::Set;
+use crate::families::loopback;
 use crate::iptables::dump::Dump;
 use crate::options::Options;
 
@@ -93,10 +94,7 @@ fn commented(family: Family, comment: &str, set: Set, fields: &str) -> String {
 
 fn nat_rules(family: Family, options: &Options, kinds: ServiceKinds) -> Vec<String> {
     let set = |comment, set, fields| commented(family, comment, set, fields);
-    let loopback = match family {
-        Family::V4 => "127.0.0.0/8",
-        Family::V6 => "::1/128",
-    };
+    let loopback = loopback(family);
     let mut rules = vec![format!("-A KUBE-SERVICES -s {loopback} -j RETURN")];
     let hairpin = set(LOOP_BACK, Set::LoopBack, "dst,dst,src");
     rules.push(format!("-A KUBE-POSTROUTING {hairpin} -j MASQUERADE"));

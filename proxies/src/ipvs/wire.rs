@@ -10,7 +10,9 @@ use std::net::{IpAddr, SocketAddr};
 use generators::{Family, Protocol};
 use linux::netlink::encode::Content;
 use linux::netlink::genl::HEADER_BYTES;
-use linux::netlink::{Attributes, Batch, DUMP, Encoder, Malformed, Message, decode, encode};
+use linux::netlink::{
+    AddressFamily, Attributes, Batch, DUMP, Encoder, Malformed, Message, decode, encode,
+};
 
 use super::options::Forwarding;
 
@@ -53,10 +55,8 @@ const DESTINATION_LOWER_THRESHOLD: u16 = 6;
 const DESTINATION_ACTIVE_CONNECTIONS: u16 = 7;
 const DESTINATION_INACTIVE_CONNECTIONS: u16 = 8;
 
-/// `AF_INET`
-const IPV4: u16 = 2;
-/// `AF_INET6`
-const IPV6: u16 = 10;
+const IPV4: u16 = AddressFamily::V4 as u16;
+const IPV6: u16 = AddressFamily::V6 as u16;
 /// `IP_VS_SVC_F_PERSISTENT`: a client comes back to the same real server for a while.
 pub(crate) const FLAG_PERSISTENT: u32 = 0x1;
 /// `IP_VS_SVC_F_HASHED`: set by the kernel on every service.

@@ -4,10 +4,9 @@
 //! `iptablesChains`, `iptablesJumpChain`, `ipsetWithIptablesChain`, `writeIptablesRules` and
 //! `acceptIPVSTraffic` in pkg/proxy/ipvs/proxier.go, Kubernetes 1.36. Nothing here runs a tool.
 
-use generators::Family;
-
 use super::desired::Desired;
 use super::sets::Set;
+use crate::families::loopback;
 use crate::iptables::jumps::{Jump, jump, saved_jumps};
 use crate::iptables::saved;
 use crate::options::Options;
@@ -152,10 +151,7 @@ impl Rules<'_> {
     }
 
     fn write_nat(&mut self, options: &Options) {
-        let loopback = match self.desired.family {
-            Family::V4 => "127.0.0.0/8",
-            Family::V6 => "::1/128",
-        };
+        let loopback = loopback(self.desired.family);
         self.text.count_rule().str("-A KUBE-SERVICES -s ").str(loopback).str(" -j RETURN").end();
         self.by_set(&NAT_BY_SET);
         if self.has(Set::ClusterIp) {
@@ -229,7 +225,7 @@ impl Rules<'_> {
 
 #[cfg(test)]
 mod tests {
-    use generators::{Cluster, Protocol, Service, TrafficPolicy};
+    use generators::{Cluster, Family, Protocol, Service, TrafficPolicy};
 
     use super::*;
     use crate::ipvs_kube_proxy::desired::Node;

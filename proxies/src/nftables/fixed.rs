@@ -10,6 +10,7 @@ use generators::Family;
 
 use super::elements::{Container, Definition, define};
 use super::layout::Layout;
+use crate::families::loopback;
 use crate::options::Options;
 use crate::text::Text;
 
@@ -147,10 +148,7 @@ fn write_node<'a>(
     if !matches_all_addresses(options) {
         return rule.ip().str(" daddr @nodeport-ips ");
     }
-    let loopback = match family {
-        Family::V4 => "127.0.0.0/8",
-        Family::V6 => "::1/128",
-    };
+    let loopback = loopback(family);
     rule.str(all).ip().str(" daddr != ").str(loopback).str(" ")
 }
 

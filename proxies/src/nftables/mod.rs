@@ -31,7 +31,7 @@ use crate::descriptor::{Admin, Cost, Descriptor, Format, Open, Tool};
 use crate::deviations;
 use crate::differences::Differences;
 use crate::error::ProxyError;
-use crate::families::Families;
+use crate::families::{Families, has_ipv6};
 use crate::modules::{CONNTRACK, NF_TABLES};
 use crate::options::Options;
 use crate::program::{Program, SyncRequest};
@@ -131,7 +131,7 @@ fn full_text(layout: Layout, cluster: &Cluster, options: &Options) -> Vec<u8> {
         rendered.text.into_parts().0
     };
     let mut both = text(Family::V4);
-    if cluster.of_family(Family::V6).next().is_some() {
+    if has_ipv6(cluster) {
         both.extend(text(Family::V6));
     }
     both

@@ -27,8 +27,7 @@ pub(crate) fn cost(group: &Group<'_>) -> Option<Table> {
         group.pooled_in(unit, metric, "syncing", proxy, *services).max()
     };
     let all = lines.iter().filter_map(longest);
-    let scale = Scale::of(group.unit(), all.map(|value| value as f64));
-    let scale = &scale;
+    let scale = &Scale::of(group.unit(), all.map(|value| value as f64));
     let median = |metric: &'static str, label: &'static str| {
         move |(services, proxy): &(u64, &str)| {
             let value = group.stat(metric, label, proxy, *services, 0.5);
