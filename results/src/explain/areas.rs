@@ -10,6 +10,9 @@ pub const USER: &str = "(user space)";
 /// One area a line, and the beginnings of its functions' names, leading underscores aside. The
 /// first that fits decides.
 const AREAS: &str = "\
+starting and ending programs: do_execve bprm_ begin_new_exec exec_ load_elf elf_ search_binary setup_new_exec \
+    setup_arg_pages shift_arg_pages create_elf copy_process copy_string copy_mm copy_page_range dup_mm dup_mmap \
+    dup_task dup_fd kernel_clone mm_init mmput exit_mm do_exit do_group_exit exit_files exit_notify wait_task release_task
 TCP and sockets: tcp_ inet sock_ sk_ lock_sock release_sock secure_tcp
 netfilter core: nf_ xt_ ipt_
 IP and routing: ip_ fib_ rt_ ipv4_ dst_ neigh_ arp_ icmp_ raw_
@@ -71,6 +74,7 @@ mod tests {
         assert_eq!(area("(user space)", Some("nft")), "user space: nft");
         assert_eq!(area("(user space)", None), "user space: of no file");
         assert_eq!(area("(no symbol)", None), "(no symbol)");
+        assert_eq!(area("load_elf_binary", None), "starting and ending programs");
         assert!(is_of_user("user space: nft") && !is_of_user("scheduler"));
         assert_eq!(area("zap", None), "other kernel functions");
     }
