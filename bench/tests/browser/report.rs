@@ -1,32 +1,20 @@
-//! A report in a real browser: what it tells, hides, sorts and filters, and that it can be read in
-//! the dark, on a phone, in print, by keyboard and without its script.
-//!
-//! Needs `chromium` and `chromedriver`; `scripts/test` runs it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! A report explored: by mouse, by touch, by keyboard, on a phone, in print and without its script.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
-use fantoccini::actions::{
-    InputSource, KeyAction, KeyActions, MOUSE_BUTTON_LEFT, MouseActions, PointerAction,
-};
-use fantoccini::elements::Element;
+use fantoccini::actions::{MOUSE_BUTTON_LEFT, PointerAction};
 use fantoccini::key::Key;
-use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
-use fantoccini::{Client, ClientBuilder, Locator};
-use hyper::Method;
-use hyper_util::client::legacy::connect::HttpConnector;
+use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use url::{ParseError, Url};
+
+use crate::driver::{devtools, find, in_print, mouse, on_file, on_phone, press, until, value};
+use crate::texts::illegible;
 
 /// The largest page of the reference scenario, bytes.
 const PAGE_MAX_BYTES: u64 = 1_500_000;
-/// How long anything on the page may take to appear.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The report on the reference scenario, made anew.
 fn page(dir: &Path) -> PathBuf {
@@ -40,112 +28,17 @@ fn page(dir: &Path) -> PathBuf {
     dir.join("report.html")
 }
 
-/// A driver that ends with its test.
-struct Chromedriver {
-    process: Child,
-    url: String,
-}
-
-impl Chromedriver {
-    fn start() -> Self {
-        let mut command = Command::new("chromedriver");
-        let mut process = command.arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let port = lines.map_while(Result::ok).find_map(|line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            Some(port.trim_end_matches('.').to_owned())
-        });
-        Self { process, url: format!("http://127.0.0.1:{}", port.unwrap()) }
-    }
-}
-
-impl Drop for Chromedriver {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 /// Opens the report, as `edited`, and runs `test` on it; gives what was said on the console.
 fn on_page(edited: impl Fn(String) -> String, test: impl AsyncFnOnce(&Client)) -> Vec<String> {
     let dir = TempDir::new().unwrap();
     let page = page(dir.path());
     fs::write(&page, edited(fs::read_to_string(&page).unwrap())).unwrap();
-    let (driver, log) = (Chromedriver::start(), dir.path().join("browser.log"));
-    let data = format!("--user-data-dir={}", dir.path().join("profile").display());
-    let log_file = format!("--log-file={}", log.display());
-    let arguments =
-        ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging", &data, &log_file];
-    let options = json!({ "args": arguments });
-    let wanted = Capabilities::from_iter([("goog:chromeOptions".to_owned(), options)]);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut builder = ClientBuilder::new(HttpConnector::new());
-        let browser = builder.capabilities(wanted).connect(&driver.url).await.unwrap();
-        browser.goto(&format!("file://{}", page.display())).await.unwrap();
-        test(&browser).await;
-        browser.close().await.unwrap();
-    });
-    let said = fs::read_to_string(&log).unwrap();
-    said.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect()
+    on_file(&page, test)
 }
 
 fn on_report(test: impl AsyncFnOnce(&Client)) {
     let said = on_page(|page| page, test);
     assert!(said.is_empty(), "{said:#?}");
-}
-
-/// What an expression of the page's own language comes to.
-async fn value(browser: &Client, expression: &str) -> Value {
-    let script = format!("return ({expression});");
-    browser.execute(&script, vec![]).await.unwrap()
-}
-
-/// Waits until an expression is true.
-async fn until(browser: &Client, expression: &str) {
-    let began = std::time::Instant::now();
-    while value(browser, expression).await != json!(true) {
-        assert!(began.elapsed() < PATIENCE, "never true: {expression}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-async fn find(browser: &Client, selector: &str) -> Element {
-    browser.find(Locator::Css(selector)).await.unwrap()
-}
-
-/// A command of the browser's own tools, which its driver passes on.
-#[derive(Debug)]
-struct Devtools(Value);
-
-impl WebDriverCompatibleCommand for Devtools {
-    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
-        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
-    }
-
-    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
-        (Method::POST, Some(self.0.to_string()))
-    }
-}
-
-async fn devtools(browser: &Client, command: &str, parameters: Value) -> Value {
-    let command = Devtools(json!({ "cmd": command, "params": parameters }));
-    browser.issue_cmd(command).await.unwrap()
-}
-
-/// Moves the mouse to the middle of an element, and then does more.
-async fn mouse(browser: &Client, to: Element, then: Vec<PointerAction>) {
-    let middle = PointerAction::MoveToElement { element: to, duration: None, x: 0.0, y: 0.0 };
-    let begun = MouseActions::new("mouse".to_owned()).then(middle);
-    let all = then.into_iter().fold(begun, MouseActions::then);
-    browser.perform_actions(all).await.unwrap();
-}
-
-async fn press(browser: &Client, key: Key) {
-    let value = char::from(key);
-    let keys = KeyActions::new("keys".to_owned());
-    let keys = keys.then(KeyAction::Down { value }).then(KeyAction::Up { value });
-    browser.perform_actions(keys).await.unwrap();
 }
 
 const TIP: &str = "document.querySelector('.tip').textContent";
@@ -318,66 +211,12 @@ fn everything_is_reached_by_keyboard_and_a_figure_leads_to_its_cells() {
     });
 }
 
-/// Every text that is seen: its size on the screen in pixels, and its contrast with what is behind.
-const TEXTS: &str = "(() => {
-  const channel = value => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
-  const behind = element => {
-    for (; element; element = element.parentElement) {
-      const colour = numbers(getComputedStyle(element).backgroundColor);
-      if (colour.length === 3 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const own = element => [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
-  const seen = element => element.checkVisibility({ visibilityProperty: true }) && element.getBoundingClientRect().height > 0;
-  return [...document.querySelectorAll('body *')].filter(one => one.tagName !== 'SCRIPT' && own(one) && seen(one)).map(one => {
-    const style = getComputedStyle(one), svg = one.ownerSVGElement;
-    const [a, b] = [light(numbers(svg ? style.fill : style.color)), light(behind(one))];
-    const px = parseFloat(style.fontSize) * (svg ? one.getScreenCTM().a : 1);
-    return [px, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), one.textContent.slice(0, 40)];
-  });
-})()";
-
-/// Texts that are smaller, or have less contrast, than they may.
-async fn illegible(browser: &Client, px_least: f64, contrast_least: f64) -> Vec<Value> {
-    let texts = value(browser, TEXTS).await;
-    let texts = texts.as_array().unwrap();
-    assert!(texts.len() > 100, "{}", texts.len());
-    let is_bad = |text: &&Value| {
-        text[0].as_f64().unwrap() < px_least || text[1].as_f64().unwrap() < contrast_least
-    };
-    texts.iter().filter(is_bad).cloned().collect()
-}
-
 #[test]
 #[ignore = "needs chromium and its driver; run by scripts/test"]
-fn texts_have_contrast_in_light_and_in_dark() {
+fn a_phone_keeps_the_first_column_of_a_table() {
     on_report(async |browser| {
-        for (scheme, background) in [("light", "rgb(255, 255, 255)"), ("dark", "rgb(21, 24, 28)")] {
-            let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-            devtools(browser, "Emulation.setEmulatedMedia", json!({ "features": features })).await;
-            let colour = "getComputedStyle(document.body).backgroundColor";
-            assert_eq!(value(browser, colour).await, background);
-            assert_eq!(illegible(browser, 11.0, 4.5).await, [Value::Null; 0], "{scheme}");
-        }
-    });
-}
-
-#[test]
-#[ignore = "needs chromium and its driver; run by scripts/test"]
-fn a_phone_shows_readable_text_and_keeps_the_first_column() {
-    on_report(async |browser| {
-        let phone = json!({ "width": 400, "height": 800, "deviceScaleFactor": 2, "mobile": true });
-        devtools(browser, "Emulation.setDeviceMetricsOverride", phone).await;
-        until(
-            browser,
-            "innerWidth === 400 && document.querySelector('.area svg').clientWidth < 400",
-        )
-        .await;
-        assert_eq!(value(browser, "document.documentElement.scrollWidth").await, 400);
-        assert_eq!(illegible(browser, 11.0, 4.5).await, [Value::Null; 0]);
+        on_phone(browser).await;
+        until(browser, "document.querySelector('.area svg').clientWidth < 400").await;
         let kept = "(() => {
           const box = [...document.querySelectorAll('.scroll')].find(one => one.scrollWidth > one.clientWidth + 40);
           box.scrollLeft = 40;
@@ -390,15 +229,14 @@ fn a_phone_shows_readable_text_and_keeps_the_first_column() {
 
 #[test]
 #[ignore = "needs chromium and its driver; run by scripts/test"]
-fn paper_gets_still_plots_and_no_controls() {
+fn paper_gets_still_plots() {
     on_report(async |browser| {
         let seen = |selector| {
             format!(
                 "[...document.querySelectorAll('{selector}')].filter(one => one.getBoundingClientRect().height > 0).length"
             )
         };
-        devtools(browser, "Emulation.setEmulatedMedia", json!({ "media": "print" })).await;
-        assert_eq!(value(browser, &seen(".live, .filter")).await, 0);
+        in_print(browser).await;
         assert!(value(browser, &seen(".still svg")).await.as_u64() > Some(3));
         let printed = devtools(browser, "Page.printToPDF", json!({})).await;
         assert!(printed["data"].as_str().unwrap().len() > 100_000);
@@ -413,8 +251,7 @@ fn without_its_script_the_page_holds_the_same() {
         format!("{head}{}", rest.split_once("</script>").unwrap().1)
     };
     let said = on_page(without, async |browser| {
-        let phone = json!({ "width": 400, "height": 800, "deviceScaleFactor": 2, "mobile": true });
-        devtools(browser, "Emulation.setDeviceMetricsOverride", phone).await;
+        on_phone(browser).await;
         assert_eq!(
             value(browser, "document.querySelectorAll('.live, .filter, th button').length").await,
             0
@@ -440,18 +277,8 @@ fn a_script_that_is_not_the_pages_own_does_not_run() {
 }
 
 #[test]
-#[ignore = "needs chromium and its driver; run by scripts/test"]
-fn the_page_is_small_fetches_nothing_and_is_sound() {
+fn the_page_is_small() {
     let dir = TempDir::new().unwrap();
     let bytes = fs::metadata(page(dir.path())).unwrap().len();
     assert!(bytes < PAGE_MAX_BYTES, "{bytes} bytes");
-    on_report(async |browser| {
-        assert_eq!(value(browser, "performance.getEntriesByType('resource').length").await, 0);
-        let twice = "(() => { const ids = [...document.querySelectorAll('[id]')].map(one => one.id); return ids.length - new Set(ids).size; })()";
-        assert_eq!(value(browser, twice).await, 0);
-        let lost = "[...document.querySelectorAll('a[href^=\"#\"]')].filter(one => !document.getElementById(one.getAttribute('href').slice(1))).length";
-        assert_eq!(value(browser, lost).await, 0);
-        let nameless = "[...document.querySelectorAll('button, input, svg, summary, th button')].filter(one => !(one.textContent.trim() || one.getAttribute('aria-label') || one.closest('label'))).length";
-        assert_eq!(value(browser, nameless).await, 0);
-    });
 }
