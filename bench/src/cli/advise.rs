@@ -48,8 +48,9 @@ pub struct AdviseArgs {
     /// Guest kernels, as for `vipbench run` (repeatable)
     #[arg(long = "kernel", value_name = "SPEC")]
     pub kernels: Vec<String>,
-    /// Only this proxy (repeatable) [default: all that a node can use in place of kube-proxy's]
-    #[arg(long = "proxy", value_name = "NAME")]
+    /// Only these proxies, such as `ipvs,nftables-1.37` (repeatable) [default: all that a node can
+    /// use in place of kube-proxy's]
+    #[arg(long = "proxy", value_name = "NAME", value_delimiter = ',')]
     pub proxies: Vec<String>,
     /// A kube-proxy, whose modes are then what is looked at (repeatable, one a version)
     #[arg(long = "kube-proxy", value_name = "PATH", conflicts_with = "proxies")]

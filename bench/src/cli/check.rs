@@ -13,7 +13,7 @@ Examples:
   vipbench check                              every proxy that this machine's own kernel can run
   vipbench check --kernel 6.1 -o checked      every proxy, IPVS too, in guests; pages and files
   vipbench check --proxy nftables-1.36 --family ipv6
-  vipbench check --kube-proxy ./kube-proxy --proxy kube-proxy-nftables --proxy nftables-1.36
+  vipbench check --kube-proxy ./kube-proxy --proxy kube-proxy-nftables,nftables-1.36
   vipbench check --json | jq '.proxies[].probes[] | select(.verdict == \"unexpected\")'
 
 What must happen is derived from the Services and Kubernetes' words, never from rules. Services
@@ -37,8 +37,8 @@ pub enum FamilyChoice {
 /// `vipbench check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Proxy to check (repeatable) [default: all]
-    #[arg(long = "proxy", value_name = "NAME")]
+    /// Proxies to check, such as `ipvs,nftables-1.37` (repeatable) [default: all]
+    #[arg(long = "proxy", value_name = "NAME", value_delimiter = ',')]
     pub proxies: Vec<String>,
     /// A kube-proxy to check as a proxy too, in modes iptables and nftables unless proxies are
     /// named, such as `kube-proxy-ipvs` (repeatable, one a version)

@@ -46,7 +46,7 @@ const EXAMPLES: &str = "\
 Examples:
   vipbench doctor                            what can run on this machine
   vipbench run scenarios/quick.toml          five proxies, three sizes, a report
-  vipbench run scenarios/quick.toml --proxy ipvs --proxy none --services 1000
+  vipbench run scenarios/quick.toml --proxy ipvs,none --services 1000
   vipbench run scenarios/quick.toml -o runs/mine --resume
   vipbench check                             does each proxy do what Kubernetes demands?
   vipbench export runs/mine --format csv > mine.csv
@@ -146,4 +146,27 @@ pub enum Command {
         /// The cell as JSON
         job: PathBuf,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{ArgAction, CommandFactory as _};
+
+    use super::*;
+
+    #[test]
+    fn wherever_several_can_be_named_a_list_with_commas_will_do() {
+        let mut seen = 0;
+        for command in Cli::command().get_subcommands() {
+            let several = |arg: &&clap::Arg| matches!(arg.get_action(), ArgAction::Append);
+            for arg in command.get_arguments().filter(several) {
+                if let Some("proxy" | "metric" | "services" | "seeds") = arg.get_long() {
+                    let delimiter = arg.get_value_delimiter();
+                    assert_eq!(delimiter, Some(','), "{} {arg}", command.get_name());
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen >= 7, "{seen}");
+    }
 }

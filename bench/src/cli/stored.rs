@@ -61,11 +61,11 @@ pub struct CompareArgs {
     /// Only this kernel of the other side
     #[arg(long, value_name = "RELEASE")]
     pub new_kernel: Option<String>,
-    /// Only this proxy, and the control (repeatable)
-    #[arg(long = "proxy", value_name = "NAME")]
+    /// Only these proxies, such as `ipvs,nftables-1.37`, and the control (repeatable)
+    #[arg(long = "proxy", value_name = "NAME", value_delimiter = ',')]
     pub proxies: Vec<String>,
-    /// Only this metric, such as `connect` or `sync.full` (repeatable)
-    #[arg(long = "metric", value_name = "NAME")]
+    /// Only these metrics, such as `connect,sync.full` (repeatable)
+    #[arg(long = "metric", value_name = "NAME", value_delimiter = ',')]
     pub metrics: Vec<String>,
     /// Only changes of so many per cent or more
     #[arg(long, value_name = "PERCENT", default_value_t = 0.0, hide_default_value = true)]
