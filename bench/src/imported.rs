@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use data_encoding::HEXLOWER;
-use generators::{Cluster, Family, MAX_SERVICES, Protocol, SyntheticSpec};
+use generators::{Cluster, Family, MAX_SERVICES, Protocol, Service, SyntheticSpec};
 use sha2::{Digest, Sha256};
 
 use crate::files;
@@ -29,31 +29,35 @@ pub struct ImportedCluster {
 }
 
 impl ImportedCluster {
-    /// Reads a file that `vipbench import` or `generate` wrote. Addresses outside of the ranges in
-    /// `lab` are moved into them.
+    /// Reads a file that `vipbench import` or `generate` wrote, for these proxies. Addresses of
+    /// IPv4 outside of the ranges in `lab` are moved into them; those of IPv6 are programmed alone,
+    /// and nobody dials them.
     ///
     /// # Errors
     /// An unreadable file, one that is no Cluster, addresses that find no room, nothing that a
     /// client could dial.
-    pub fn read(path: &Path, lab: &SyntheticSpec) -> anyhow::Result<Self> {
+    pub fn read(path: &Path, lab: &SyntheticSpec, proxies: &[String]) -> anyhow::Result<Self> {
         let mut file = Hashing { input: files::open(path)?, hash: Sha256::new() };
         let mut cluster = generators::from_json(&mut file)
             .context("write it with `vipbench import`, which reads Kubernetes objects")?;
         let sha256 = HEXLOWER.encode(&file.hash.finalize());
         let mut warnings = Vec::new();
-        // No guest loads the module that matches SCTP, and one rule that is refused takes the
-        // others with it. The lab has no IPv6.
-        let all = cluster.services().iter().cloned();
-        let (sctp, rest): (Vec<_>, Vec<_>) = all.partition(|one| one.protocol() == Protocol::Sctp);
-        let (ipv6, kept): (Vec<_>, Vec<_>) =
-            rest.into_iter().partition(|one| one.family() == Family::V6);
-        for (what, left_out) in [("SCTP", &sctp), ("IPv6", &ipv6)] {
+        let mut leave_out = |what: &str, why: &str, is_left_out: &dyn Fn(&Service) -> bool| {
+            let all = cluster.services().iter().cloned();
+            let (left_out, kept): (Vec<_>, Vec<_>) = all.partition(is_left_out);
             if !left_out.is_empty() {
-                warnings.push(format!("{} Services of {what} are not programmed", left_out.len()));
+                let count = left_out.len();
+                warnings.push(format!("{count} Services of {what} are not programmed: {why}"));
+                cluster = Cluster::new(kept)?;
             }
-        }
-        if !warnings.is_empty() {
-            cluster = Cluster::new(kept)?;
+            anyhow::Ok(())
+        };
+        // One rule that is refused takes the others with it.
+        let why = "guests of a run do not load the match of iptables for it";
+        leave_out("SCTP", why, &|service| service.protocol() == Protocol::Sctp)?;
+        if let Some(proxy) = proxies.iter().find(|proxy| has_ipv4_alone(proxy)) {
+            let why = format!("{proxy} programs IPv4 alone");
+            leave_out("IPv6", &why, &|service| service.family() == Family::V6)?;
         }
         let (services, endpoints) = (lab.service_cidr, lab.endpoint_cidr);
         let moved = cluster.relocated(services, endpoints).context(
@@ -126,6 +130,11 @@ impl ImportedCluster {
     }
 }
 
+/// Whether a proxy of this name cannot be given Services of IPv6.
+pub fn has_ipv4_alone(proxy: &str) -> bool {
+    proxies::find(proxy).is_ok_and(|backend| backend.has_ipv4_alone)
+}
+
 /// Hashes what is read through it.
 struct Hashing<R> {
     input: R,
@@ -155,7 +164,7 @@ mod tests {
     }
 
     fn read(cluster: &Cluster, lab: &SyntheticSpec) -> anyhow::Result<ImportedCluster> {
-        ImportedCluster::read(written(cluster).path(), lab)
+        ImportedCluster::read(written(cluster).path(), lab, &["ipvs".to_owned()])
     }
 
     #[test]
@@ -163,7 +172,7 @@ mod tests {
         let spec = SyntheticSpec { services: 20, ..SyntheticSpec::default() };
         let cluster = generate(&spec, 1).unwrap();
         let file = written(&cluster);
-        let imported = ImportedCluster::read(file.path(), &spec).unwrap();
+        let imported = ImportedCluster::read(file.path(), &spec, &[]).unwrap();
         assert_eq!(*imported.first(20).unwrap(), cluster);
         assert_eq!(imported.first(7).unwrap().services(), &cluster.services()[..7]);
         assert_eq!(imported.warnings(), [""; 0]);
@@ -202,6 +211,25 @@ mod tests {
             let is_there = |endpoint: &generators::Endpoint| endpoints.contains(&endpoint.address);
             assert!(service.endpoints().iter().all(is_there));
         }
+    }
+
+    #[test]
+    fn ipv6_is_programmed_unless_a_proxy_cannot_which_is_said() {
+        let spec = SyntheticSpec {
+            services: 4,
+            families: generators::Families::Dual,
+            ..SyntheticSpec::default()
+        };
+        let file = written(&generate(&spec, 1).unwrap());
+        let read = |proxies: [&str; 2]| {
+            let proxies = proxies.map(str::to_owned);
+            ImportedCluster::read(file.path(), &SyntheticSpec::default(), &proxies).unwrap()
+        };
+        let (both, one) = (read(["none", "ipvs"]), read(["ipvs", "userspace"]));
+        assert_eq!((both.services(), one.services()), (8, 4));
+        assert_eq!(both.warnings(), [""; 0]);
+        let warning = "4 Services of IPv6 are not programmed: userspace programs IPv4 alone";
+        assert_eq!(one.warnings(), [warning]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context;
-use generators::{Cluster, Family, Position, Service, SplitMix64, SyntheticSpec};
+use generators::{Cluster, Families, Family, Position, Service, SplitMix64, SyntheticSpec};
 use lab::topology::{Graph, Member, Source, Star, Topology, TopologyError};
 use lab::{IpNet, Ipv4Net};
 use linux::netns::Namespace;
@@ -41,6 +41,7 @@ pub fn topology_of(cluster: &SyntheticSpec) -> Star {
         endpoints: cluster.endpoint_cidr,
         links: LINKS,
         endpoint_hosts: ENDPOINT_HOSTS,
+        node_has_ipv6: cluster.families != Families::Ipv4,
     }
 }
 
@@ -103,7 +104,7 @@ impl BenchLab {
         }
         let clock = MeasureClock::open(spec.labels.clock)?;
         let backend = proxies::find(&spec.labels.proxy)?;
-        let topology = Topology::build(&graph_of(spec.path, &spec.cluster)?)?;
+        let topology = Topology::build(&graph_of(spec.path, &spec.cluster, &cluster)?)?;
         let mut options = options_of(&spec.cluster);
         if let Some(preset) = spec.path.preset(&spec.cluster) {
             options.local_cidrs = vec![preset.ipv4.pods, preset.ipv6.pods];
@@ -264,8 +265,16 @@ impl BenchLab {
 }
 
 /// The lab of a path, with a Cluster's ranges.
-fn graph_of(path: PathSpec, cluster: &SyntheticSpec) -> Result<Graph, TopologyError> {
-    path.preset(cluster).map_or_else(|| topology_of(cluster).graph(), |preset| preset.graph())
+fn graph_of(
+    path: PathSpec,
+    shape: &SyntheticSpec,
+    cluster: &Cluster,
+) -> Result<Graph, TopologyError> {
+    if let Some(preset) = path.preset(shape) {
+        return preset.graph();
+    }
+    let node_has_ipv6 = cluster.of_family(Family::V6).next().is_some();
+    Star { node_has_ipv6, ..topology_of(shape) }.graph()
 }
 
 /// What the backend's own look at the kernel says, if it has one.

@@ -16,7 +16,7 @@ use proxies::ipvs::VipBinding;
 use results::replicate::Claim;
 
 use crate::hosts::must_reach;
-use crate::imported::ImportedCluster;
+use crate::imported::{ImportedCluster, has_ipv4_alone};
 use crate::kube_proxy;
 use crate::measure::node::{SysctlValue, check_sysctls};
 use crate::measure::path::{PathSpec, Topology};
@@ -188,7 +188,7 @@ fn import(scenario: &mut Scenario) -> anyhow::Result<()> {
         !scenario.measures.contains(&Measure::VipLayout),
         "measures: vip_layout generates one Cluster in two layouts, and cluster_file brings its own; remove one of them"
     );
-    let imported = ImportedCluster::read(file, &scenario.cluster)
+    let imported = ImportedCluster::read(file, &scenario.cluster, &scenario.proxies)
         .with_context(|| format!("cluster file {}", file.display()))?;
     if scenario.services.is_empty() {
         scenario.services = vec![imported.services()];
@@ -209,10 +209,8 @@ fn check_families(scenario: &Scenario) -> anyhow::Result<()> {
         families != Families::Ipv6 || !has_usual_path && !scenario.measures.iter().any(is_usual),
         "cluster.families = \"ipv6\": clients dial IPv4 where no path says otherwise; write \"dual\", or leave it out"
     );
-    let is_unable =
-        |name: &&String| proxies::find(name).is_ok_and(|backend| backend.has_ipv4_alone);
     if let (Families::Dual | Families::Ipv6, Some(proxy)) =
-        (families, scenario.proxies.iter().find(is_unable))
+        (families, scenario.proxies.iter().find(|proxy| has_ipv4_alone(proxy)))
     {
         let name = if families == Families::Dual { "dual" } else { "ipv6" };
         bail!("cluster.families = \"{name}\": {proxy} programs IPv4 alone; leave one of them out");

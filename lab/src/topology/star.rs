@@ -33,11 +33,11 @@ const FIRST_INDEX: u32 = 32;
 ///
 /// [`Topology::sysctls`]: super::Topology::sysctls
 pub fn intended_sysctls() -> BTreeMap<String, String> {
-    hosts(1).iter().flat_map(Host::intended_sysctls).collect()
+    hosts(1, false).iter().flat_map(Host::intended_sysctls).collect()
 }
 
 /// Client, node and endpoint hosts.
-fn hosts(endpoint_hosts: usize) -> Vec<Host> {
+fn hosts(endpoint_hosts: usize, node_has_ipv6: bool) -> Vec<Host> {
     let host = |name: &str, kind, sysctls: &[_]| Host {
         name: name.to_owned(),
         kind,
@@ -49,8 +49,8 @@ fn hosts(endpoint_hosts: usize) -> Vec<Host> {
     let endpoint_host = |number| {
         host(&format!("endpoints{number}"), "endpoints", &[("net.core.somaxconn", "65535")])
     };
-    let first =
-        [host("client", "client", &[]), host("node", "node", &[("net.ipv4.ip_forward", "1")])];
+    let node = host("node", "node", &[("net.ipv4.ip_forward", "1")]);
+    let first = [host("client", "client", &[]), Host { ipv6: node_has_ipv6, ..node }];
     first.into_iter().chain((0..endpoint_hosts).map(endpoint_host)).collect()
 }
 
@@ -69,6 +69,9 @@ pub struct Star {
     /// let one Endpoint dial another through the node; those of one host reach each other without
     /// it.
     pub endpoint_hosts: usize,
+    /// Whether devices of the node, such as one that holds VIPs, can have addresses of IPv6. None
+    /// is dialled.
+    pub node_has_ipv6: bool,
 }
 
 impl Star {
@@ -125,7 +128,7 @@ impl Star {
     /// As for [`Star::validate`].
     pub fn graph(&self) -> Result<Graph, TopologyError> {
         self.validate()?;
-        let hosts = hosts(self.endpoint_hosts);
+        let hosts = hosts(self.endpoint_hosts, self.node_has_ipv6);
         let endpoints: Vec<_> = (NODE + 1..).zip(self.slices()).collect();
         let client = (0, self.clients, vec![self.services.into(), self.endpoints.into()]);
         let all = || vec![Ipv4Net::default().into()];
@@ -209,6 +212,7 @@ pub(super) mod tests {
             endpoints: "10.128.0.0/9".parse().unwrap(),
             links: "198.18.0.0/24".parse().unwrap(),
             endpoint_hosts: 2,
+            node_has_ipv6: false,
         }
     }
 

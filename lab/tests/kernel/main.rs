@@ -39,6 +39,7 @@ fn spec() -> Star {
         endpoints: "10.128.0.0/9".parse().unwrap(),
         links: "198.18.0.0/24".parse().unwrap(),
         endpoint_hosts: 2,
+        node_has_ipv6: false,
     }
 }
 

@@ -28,14 +28,14 @@ impl Plan {
     pub fn of(args: &AdviseArgs) -> anyhow::Result<Self> {
         let mut scenario: Scenario = toml::from_str(SCENARIO).context("the scenario of advise")?;
         scenario.cluster.endpoints = EndpointCount::Fixed(args.endpoints);
+        scenario.proxies = candidates::proxies(args);
         let services = match (&args.cluster, args.services) {
-            (Some(file), _) => ImportedCluster::read(file, &scenario.cluster)
+            (Some(file), _) => ImportedCluster::read(file, &scenario.cluster, &scenario.proxies)
                 .with_context(|| format!("--cluster {}", file.display()))?
                 .services(),
             (None, services) => services.context("--services: say how many Services you have")?,
         };
         scenario.services = sizes(services);
-        scenario.proxies = candidates::proxies(args);
         Ok(Self { scenario, services })
     }
 
