@@ -6,6 +6,9 @@ use itertools::Itertools as _;
 
 use crate::record::Unit;
 
+/// Nanoseconds in a second, and instructions on the instructions clock.
+pub(crate) const SECOND: f64 = 1e9;
+
 /// One unit for a whole table or axis, so that its numbers can be compared at a glance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {

@@ -2,7 +2,7 @@
 
 use super::record::{Interval, Load, Start};
 use crate::distribution::values_needed;
-use crate::format::{self, fixed};
+use crate::format::{self, SECOND, fixed};
 use crate::plots::axes::Axis;
 use crate::plots::lines::{About, Chart, Series, Stroke, across, percentile_curve, upwards};
 use crate::plots::{Plot, theme};
@@ -10,8 +10,6 @@ use crate::tables::Columns;
 
 /// Labels along the time.
 const TIME_TICKS: u32 = 6;
-/// Units of either clock in what a second is.
-const SECOND: f64 = 1e9;
 
 /// Every plot that there are values for. One that cannot be drawn is left out: its numbers are in
 /// the tables.

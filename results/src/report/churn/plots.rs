@@ -3,7 +3,7 @@
 
 use super::{QUIET, values, words};
 use crate::distribution::Samples;
-use crate::format::{Scale, fixed, thousands};
+use crate::format::{SECOND, Scale, fixed, thousands};
 use crate::metrics::{CHURN_BEGAN, CHURN_LENGTH, LOAD_TOTAL, LOAD_WORST};
 use crate::plots::axes::Axis;
 use crate::plots::lines::{About, Chart, Series, Stroke, across, percentile_curve, upwards};
@@ -12,8 +12,6 @@ use crate::record::{CellRecord, Unit};
 use crate::tables::{Columns, Table};
 use crate::view::Group;
 
-/// Units of either clock in what a second is.
-const SECOND: f64 = 1e9;
 /// Labels along the time, at most.
 const TIME_TICKS: f64 = 5.0;
 
