@@ -74,18 +74,18 @@ impl Families {
 }
 
 /// A proxier for each family, the second of which is at work where there are, or were, Services of
-/// IPv6.
+/// IPv6, and from a sync that was begun for both on.
 #[derive(Debug)]
 pub(crate) struct PerFamily<P> {
     /// Of IPv4 and IPv6.
     all: [P; 2],
-    has_ipv6: bool,
+    families: Families,
 }
 
 impl<P> PerFamily<P> {
     /// One each.
     pub(crate) fn new(make: impl FnMut(Family) -> P) -> Self {
-        Self { all: Family::ALL.map(make), has_ipv6: false }
+        Self { all: Family::ALL.map(make), families: Families::default() }
     }
 
     /// Of IPv4 and IPv6, at work or not.
@@ -95,20 +95,54 @@ impl<P> PerFamily<P> {
 
     /// Takes note that there are Services of IPv6, or none that were seen now.
     pub(crate) fn note(&mut self, has_ipv6: bool) {
-        self.has_ipv6 |= has_ipv6;
+        self.families.has_ipv6 |= has_ipv6;
+    }
+
+    /// Readies for a sync as kube-proxy does them ([`Families::begin`]); `ask` asks the kernel
+    /// whether it has tables for the second one.
+    pub(crate) fn begin(
+        &mut self,
+        request: &SyncRequest<'_>,
+        options: &Options,
+        ask: impl FnOnce(&P) -> bool,
+    ) {
+        let Self { all: [_, six], families } = self;
+        families.begin(request, options, || ask(six));
+    }
+
+    /// Those that have something to do in a sync that was begun.
+    pub(crate) fn due(&mut self, request: &SyncRequest<'_>) -> impl Iterator<Item = &mut P> {
+        let Self { all, families } = self;
+        let all = Family::ALL.into_iter().zip(all);
+        all.filter(|(family, _)| families.are_for(request, *family)).map(|(_, one)| one)
+    }
+
+    /// Of IPv4 and IPv6 what `make` makes, if the sync has something to do there. One that was not
+    /// begun has for the families of its Services.
+    pub(crate) fn map_due<T>(
+        &self,
+        request: &SyncRequest<'_>,
+        make: impl Fn(&P) -> T,
+    ) -> [Option<T>; 2] {
+        let [four, six] = &self.all;
+        let is_begun = self.families.has_ipv6 || !has_ipv6(request.after());
+        [(Family::V4, four), (Family::V6, six)].map(|(family, one)| {
+            let is_due = self.families.are_for(request, family) || !is_begun;
+            is_due.then(|| make(one))
+        })
     }
 
     /// Those that are at work.
     pub(crate) fn in_use(&mut self) -> &mut [P] {
         match &mut self.all {
-            all if self.has_ipv6 => all,
+            all if self.families.has_ipv6 => all,
             [four, _] => std::slice::from_mut(four),
         }
     }
 
     /// Those that are at work once this Cluster is programmed.
     pub(crate) fn in_use_with(&self, cluster: &Cluster) -> impl Iterator<Item = &P> {
-        let count = if self.has_ipv6 || has_ipv6(cluster) { 2 } else { 1 };
+        let count = if self.families.has_ipv6 || has_ipv6(cluster) { 2 } else { 1 };
         self.all.iter().take(count)
     }
 
@@ -120,7 +154,7 @@ impl<P> PerFamily<P> {
     ) -> Vec<Result<(), E>> {
         let [four, six] = &mut self.all;
         let [of_ipv4, of_ipv6] = [end(four), end(six)];
-        let of_ipv6 = std::mem::take(&mut self.has_ipv6).then_some(of_ipv6);
+        let of_ipv6 = self.families.end().then_some(of_ipv6);
         std::iter::once(of_ipv4).chain(of_ipv6).collect()
     }
 }
@@ -156,6 +190,25 @@ mod tests {
         assert_eq!(proxiers.in_use(), Family::ALL);
         assert_eq!(proxiers.end(refuse), [Ok(()), Err(())]);
         assert_eq!(proxiers.in_use(), [Family::V4], "it has ended");
+    }
+
+    #[test]
+    fn proxiers_that_are_begun_are_due_in_the_families_of_a_sync() {
+        let (cluster, options) = (overall(), Options::default());
+        let full = SyncRequest::Full(&cluster);
+        let six = Change::ServiceAdded(service("ns/six:p", "fd00::1", &["[fd01::1]:80"]));
+        let step = cluster.step(vec![six]).unwrap();
+        let change = SyncRequest::Incremental(&step);
+        let mut proxiers = PerFamily::new(|family| family);
+        assert_eq!(proxiers.map_due(&full, |one| *one), [Some(Family::V4), None]);
+        let after = SyncRequest::Full(step.after());
+        assert_eq!(proxiers.map_due(&after, |one| *one), Family::ALL.map(Some), "not begun");
+        proxiers.begin(&full, &options, |six| *six == Family::V6);
+        assert_eq!(proxiers.due(&full).count(), 2);
+        assert_eq!(proxiers.map_due(&full, |one| *one), Family::ALL.map(Some));
+        proxiers.begin(&change, &options, |_| unreachable!("it was asked already"));
+        assert_eq!(proxiers.due(&change).map(|one| *one).collect::<Vec<_>>(), [Family::V6]);
+        assert_eq!(proxiers.map_due(&change, |one| *one), [None, Some(Family::V6)]);
     }
 
     #[test]

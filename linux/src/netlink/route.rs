@@ -32,6 +32,9 @@ pub const DELETE_ROUTE: u16 = 25;
 /// `RTPROT_STATIC`, 4, are for user space).
 const PROTOCOL: u8 = 118;
 
+/// `RTEXT_FILTER_VF`: tell of a link's virtual functions too.
+const RTEXT_FILTER_VF: u32 = 1;
+
 /// Table and type of a route to addresses of this host.
 fn table_and_kind() -> [u8; 2] {
     [RtTable::Local.into(), Rtn::Local.into()]
@@ -192,6 +195,56 @@ fn destination(message: &Message<'_>) -> Result<Option<IpNet>, Malformed> {
     IpNet::new(address, *length).map(Some).map_err(too_long)
 }
 
+/// A link, and its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+}
+
+/// Every link in the namespace.
+///
+/// # Errors
+/// A failed socket or a malformed answer.
+pub fn links() -> Result<Vec<Link>, NetlinkError> {
+    let request = Batch::single(Rtm::Getlink.into(), DUMP, |content| content.fixed([0; 16]));
+    list(Family::Route, &request, link)
+}
+
+/// The link of a name, asked for by that name alone; nothing if there is none.
+///
+/// # Errors
+/// A failed socket or a malformed answer.
+pub fn link_named(name: &str) -> Result<Option<Link>, NetlinkError> {
+    let request = Batch::single(Rtm::Getlink.into(), 0, |content| {
+        content.fixed([0; 16]);
+        content.small([encode::u32(Ifla::ExtMask.into(), RTEXT_FILTER_VF)]);
+        content.text(Ifla::Ifname.into(), name);
+    });
+    match list(Family::Route, &request, link) {
+        Ok(found) => Ok(found.into_iter().next()),
+        Err(NetlinkError::Refused { first, .. })
+            if first.iter().all(|refusal| refusal.errno == libc::ENODEV) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads an `RTM_NEWLINK`; nothing if it is a message of another kind.
+fn link(message: &Message<'_>) -> Result<Option<Link>, Malformed> {
+    if message.kind != u16::from(Rtm::Newlink) {
+        return Ok(None);
+    }
+    let ([_, _, _, _, a, b, c, d, ..], attributes) = message.fixed::<16>()?;
+    let name = attributes.find(Ifla::Ifname.into())?.ok_or(Malformed("a link has no name"))?;
+    let index = u32::from_ne_bytes([*a, *b, *c, *d]);
+    Ok(Some(Link { index, name: decode::text(name)?.into() }))
+}
+
 /// The index of a link; nothing if there is none of that name.
 ///
 /// # Errors
@@ -265,6 +318,20 @@ mod tests {
     }
 
     #[test]
+    fn a_link_is_read_with_its_index_and_its_name() {
+        let mut content = vec![0; 16];
+        content[4] = 7;
+        content.extend([8, 0, 3, 0]);
+        content.extend(b"lo0\0");
+        let kind = u16::from(Rtm::Newlink);
+        let message = |kind, content| Message { kind, flags: 0, sequence: 1, content };
+        let expected = Link { index: 7, name: "lo0".into() };
+        assert_eq!(link(&message(kind, &content)), Ok(Some(expected)));
+        assert_eq!(link(&message(kind, &content[..16])), Err(Malformed("a link has no name")));
+        assert_eq!(link(&message(NEW_ADDRESS, &content)), Ok(None));
+    }
+
+    #[test]
     fn a_route_that_is_listed_is_the_one_that_was_added() {
         for text in ["10.96.0.0/12", "fd00:96::/108"] {
             let (prefix, mut encoder) = (text.parse().expect("a prefix"), Encoder::default());
@@ -281,6 +348,7 @@ mod tests {
         fn arbitrary_content_never_panics(kind in 16_u16..30, content: Vec<u8>) {
             let message = Message { kind, flags: 0, sequence: 1, content: &content };
             let _ = (link_address(&message), own_route(&message), describe(&message));
+            let _ = link(&message);
         }
     }
 }

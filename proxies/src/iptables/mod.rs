@@ -169,12 +169,6 @@ struct Tables {
 }
 
 impl Tables {
-    /// Whether the kernel has such tables, asked for as kube-proxy does (`Present` in
-    /// pkg/util/iptables/iptables.go, Kubernetes 1.35).
-    fn is_possible(&self) -> bool {
-        self.tool.call(&["-w", "5", "-S", "POSTROUTING", "-t", "nat"]).is_ok()
-    }
-
     /// The chains of Services that are in the nat table, in the order of the table.
     fn chains(&self) -> Result<Vec<Chain>, ProxyError> {
         let text = self.tool.save(&["-t", "nat"])?;
@@ -275,7 +269,7 @@ impl Backend for Iptables {
     /// Loads one rule of every kind into chains that nothing leads to, and removes them.
     fn probe(&mut self) -> Result<(), ProxyError> {
         let Self { families, tables: [_, six], .. } = self;
-        families.probe(|| six.is_possible());
+        families.probe(|| six.tool.is_possible());
         self.tables[0].tool.try_rules(PROBE).map_err(|error| {
             let remedy = format!(
                 "run it as root on a kernel with {}, nf_conntrack, nf_nat, xt_addrtype, \
@@ -321,7 +315,7 @@ impl Staged for Iptables {
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
         let is_full = matches!(request, SyncRequest::Full(_));
         let Self { families, tables: [_, six], .. } = self;
-        let is_first_of_ipv6 = families.begin(request, &self.options, || six.is_possible());
+        let is_first_of_ipv6 = families.begin(request, &self.options, || six.tool.is_possible());
         if let (true, Some((name, value))) = (is_full, self.wanted_sysctls()) {
             self.sysctls.change(name, value)?;
         }

@@ -120,6 +120,12 @@ impl IptablesTool {
         Ok(self.run(self.names().save, args).read()?)
     }
 
+    /// Whether the kernel has such tables, asked for as kube-proxy does (`Present` in
+    /// pkg/util/iptables/iptables.go, Kubernetes 1.35).
+    pub(crate) fn is_possible(&self) -> bool {
+        self.call(&["-w", "5", "-S", "POSTROUTING", "-t", "nat"]).is_ok()
+    }
+
     /// What `iptables` prints with these arguments.
     pub(super) fn call(&self, args: &[&str]) -> Result<Vec<u8>, ProxyError> {
         Ok(self.run(self.program(), args).read()?)

@@ -117,16 +117,24 @@ pub(super) fn ready_link_of(
 ///
 /// # Errors
 /// Any refusal by the kernel, such as a missing module `dummy`.
-pub(crate) fn ready_dummy() -> Result<u32, ProxyError> {
+fn ready_dummy() -> Result<u32, ProxyError> {
     if let Some(index) = link_index()? {
         return Ok(index);
     }
-    send(Family::Route, "make", format!("dummy link {LINK} (module dummy)"), |encoder| {
-        route::create_dummy(encoder, LINK);
-    })?;
+    make_dummy()?;
     link_index()?.ok_or_else(|| {
         let what = format!("the kernel's answer about link {LINK}");
         ProxyError::malformed(what, "it was just made and is not there")
+    })
+}
+
+/// Makes the dummy link, which must not be there.
+///
+/// # Errors
+/// Any refusal by the kernel, such as a missing module `dummy`.
+pub(crate) fn make_dummy() -> Result<(), ProxyError> {
+    send(Family::Route, "make", format!("dummy link {LINK} (module dummy)"), |encoder| {
+        route::create_dummy(encoder, LINK);
     })
 }
 

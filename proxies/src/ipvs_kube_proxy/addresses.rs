@@ -1,18 +1,21 @@
-//! The addresses of the node and of the dummy link, one request each.
+//! The addresses of the node and of the dummy link, asked for as often as kube-proxy does.
 //!
-//! `pkg/proxy/ipvs/netlink_linux.go`, Kubernetes 1.36. The index of the link, which kube-proxy
-//! asks for by rtnetlink before each address, is asked for by `ioctl`.
+//! `pkg/proxy/ipvs/netlink_linux.go`, Kubernetes 1.36, and what it calls: `net.Interfaces` and
+//! `Interface.Addrs` of Go, which list every link, and every address once for each link that is
+//! looked at, and `LinkByName` of vishvananda/netlink, which asks for the dummy link before each
+//! address that comes or goes.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
 use generators::Family as AddressFamily;
+use linux::netlink::route::{self, Link};
 use linux::netlink::socket::Family;
-use linux::netlink::{Encoder, NetlinkError, Socket, route};
+use linux::netlink::{Encoder, NetlinkError, Socket};
 
 use crate::error::ProxyError;
-use crate::ipvs::binding::{LINK, link_index};
+use crate::ipvs::binding::{LINK, make_dummy};
 use crate::ipvs::observe::is_link_local;
 use crate::netlink::failed;
 
@@ -25,19 +28,39 @@ pub(super) struct Addresses {
     pub own: Vec<IpAddr>,
 }
 
-/// Lists the addresses of a family.
+/// Makes the dummy link if it is not there (`EnsureDummyDevice`).
+pub(super) fn ensure_link() -> Result<(), ProxyError> {
+    if dummy_link()?.is_some() { Ok(()) } else { make_dummy() }
+}
+
+/// The index of the dummy link, by its name (`LinkByName`).
+fn dummy_link() -> Result<Option<u32>, ProxyError> {
+    let found = route::link_named(LINK).map_err(failed("find", format!("link {LINK}")))?;
+    Ok(found.map(|link| link.index))
+}
+
+/// Lists the addresses of a family: those of the dummy link (`GetLocalAddresses`), then link by
+/// link those of the others (`GetAllLocalAddressesExcept`).
 pub(super) fn read(family: AddressFamily) -> Result<Addresses, ProxyError> {
-    let link = link_index()?;
-    let listed = route::addresses_of_both_families().map_err(failed("list", "addresses"))?;
     let mut addresses = Addresses::default();
-    for found in listed.into_iter().filter(|found| is_valid(family, found.address)) {
-        if Some(found.link) == link {
-            addresses.bound.insert(found.address);
-        } else {
-            addresses.own.push(found.address);
-        }
+    if let Some(dummy) = links()?.iter().find(|link| link.name == LINK) {
+        addresses.bound.extend(of_link(family, dummy)?);
+    }
+    for link in links()?.iter().filter(|link| link.name != LINK) {
+        addresses.own.extend(of_link(family, link)?);
     }
     Ok(addresses)
+}
+
+fn links() -> Result<Vec<Link>, ProxyError> {
+    route::links().map_err(failed("list", "links"))
+}
+
+/// Those of a link that count, out of all that there are.
+fn of_link(family: AddressFamily, link: &Link) -> Result<Vec<IpAddr>, ProxyError> {
+    let listed = route::addresses_of_both_families().map_err(failed("list", "addresses"))?;
+    let of_link = listed.into_iter().filter(|found| found.link == link.index);
+    Ok(of_link.map(|found| found.address).filter(|address| is_valid(family, *address)).collect())
 }
 
 /// `isValidForSet`
@@ -62,7 +85,7 @@ fn change(
     address: IpAddr,
     done: i32,
 ) -> Result<(), ProxyError> {
-    let link = link_index()?.ok_or_else(|| ProxyError::Netlink {
+    let link = dummy_link()?.ok_or_else(|| ProxyError::Netlink {
         operation,
         object: format!("address {address} of {LINK}"),
         source: io::Error::other("the link is gone: something else programs this namespace"),

@@ -1,16 +1,18 @@
 //! kube-proxy's IPVS mode as it is: the end state of pkg/proxy/ipvs, Kubernetes 1.36, call by call
 //! and process by process, in both families.
 //!
-//! Every sync, also one of a single Change, looks at everything (there is no partial sync): for
-//! each family 11 `iptables -N` and 9 `iptables -C`, 17 `ipset create -exist`, a list of addresses
-//! (`prepare`); then three requests of generic netlink for each virtual server and one for each
-//! difference, one of rtnetlink for each new address, 17 `ipset list` and one `ipset` for each
-//! entry that comes or goes, one `iptables-restore`, one request for each address and virtual
-//! server that goes (`submit`). What each file says is done there has its source in it.
+//! Every sync, also one of a single Change, looks at everything in its family (there is no partial
+//! sync): 11 `iptables -N` and 9 `iptables -C`, 17 `ipset create -exist`, two lists of links and one
+//! of addresses for each link (`prepare`); then three requests of generic netlink for each virtual
+//! server and one for each difference, two of rtnetlink for each new address, 17 `ipset list` and
+//! one `ipset` for each entry that comes or goes, one `iptables-restore`, two requests for each
+//! address and one for each virtual server that goes (`submit`). What each file says is done there
+//! has its source in it.
+//!
+//! What is done in which family, and when: `crate::families`.
 //!
 //! Differences: a refusal ends the sync where kube-proxy logs it; both families are prepared before
-//! either is submitted; a Cluster without Services of IPv6 is synced for IPv4 alone, and one with
-//! them for both in every sync. Of [`IpvsOptions`](crate::ipvs::IpvsOptions) scheduler and
+//! either is submitted. Of [`IpvsOptions`](crate::ipvs::IpvsOptions) scheduler and
 //! iptables count; the rest is kube-proxy's.
 
 mod addresses;
@@ -76,9 +78,10 @@ struct IpvsKubeProxy {
     sysctls: Sysctls,
 }
 
-/// A program: the syncs of the families in use.
+/// A program: the syncs of the families that have something to do.
 struct Syncs {
-    syncs: Vec<Sync>,
+    /// Of IPv4 and IPv6.
+    syncs: [Option<Sync>; 2],
     /// It is the first of a process.
     is_first: bool,
 }
@@ -130,8 +133,7 @@ impl Staged for IpvsKubeProxy {
     /// they are missing, and a look at the addresses.
     fn prepare(&mut self, request: &SyncRequest<'_>) -> Result<(), ProxyError> {
         check_scheduler(&self.options.ipvs.scheduler)?;
-        let cluster = request.after();
-        self.proxiers.note(has_ipv6(cluster));
+        self.proxiers.begin(request, &self.options, Proxier::is_possible);
         if matches!(request, SyncRequest::Full(_)) {
             for (name, value) in std::iter::once(CONNTRACK).chain(SYSCTLS) {
                 self.sysctls.change(name, value)?;
@@ -140,7 +142,7 @@ impl Staged for IpvsKubeProxy {
             let left = observe::keys_as_listed(family_number()?)?;
             self.proxiers.note(left.iter().any(|key| key.address.is_ipv6()));
         }
-        self.proxiers.in_use().iter_mut().try_for_each(Proxier::prepare)
+        self.proxiers.due(request).try_for_each(Proxier::prepare)
     }
 
     /// What each family's kernel state is to be, and the text for its `iptables-restore`. A change
@@ -148,14 +150,13 @@ impl Staged for IpvsKubeProxy {
     /// Messages of the size are those of the looks at virtual servers.
     fn render(&self, request: &SyncRequest<'_>) -> Result<Program, ProxyError> {
         let cluster = request.after();
-        let in_use = self.proxiers.in_use_with(cluster);
-        let syncs: Vec<Sync> = in_use.map(|proxier| proxier.render(cluster)).collect();
+        let syncs = self.proxiers.map_due(request, |proxier| proxier.render(cluster));
         let size = |sync: &Sync| Size {
             rules: sync.rules,
             messages: LOOKS * sync.desired.servers.len() as u64,
             bytes: sync.text.len() as u64,
         };
-        let size = syncs.iter().map(size).sum();
+        let size = syncs.iter().flatten().map(size).sum();
         let is_first = matches!(request, SyncRequest::Full(_));
         Ok(Program::of(size, Syncs { syncs, is_first }).with_cleanup(request))
     }
@@ -165,7 +166,9 @@ impl Staged for IpvsKubeProxy {
         let Syncs { syncs, is_first } = program.private(NAME)?;
         let mut taken = CpuTime::default();
         for (proxier, sync) in self.proxiers.all().iter_mut().zip(syncs) {
-            taken = taken + proxier.submit(sync, *is_first)?;
+            if let Some(sync) = sync {
+                taken = taken + proxier.submit(sync, *is_first)?;
+            }
         }
         program.forget_stale_connections()?;
         Ok(taken)

@@ -18,7 +18,6 @@ use crate::differences::Differences;
 use crate::error::ProxyError;
 use crate::iptables::jumps;
 use crate::iptables::tool::IptablesTool;
-use crate::ipvs::binding::ready_dummy;
 use crate::ipvs::observe::ObservedService;
 use crate::ipvs::setup;
 use crate::options::Options;
@@ -63,11 +62,16 @@ impl Proxier {
         Self { family, tool, options, addresses: None, draining }
     }
 
+    /// Whether the kernel has tables of the family.
+    pub fn is_possible(&self) -> bool {
+        self.tool.is_possible()
+    }
+
     /// Makes chains, jumps, the dummy link and the sets as far as they are not there, by a process
     /// or request each, and lists the addresses.
     pub fn prepare(&mut self) -> Result<(), ProxyError> {
         jumps::ensure_chains_and_jumps(&self.tool, rules::CHAINS, &rules::JUMPS)?;
-        ready_dummy()?;
+        addresses::ensure_link()?;
         ipset::ensure_sets(self.family)?;
         self.addresses = Some(addresses::read(self.family)?);
         Ok(())

@@ -90,6 +90,46 @@ kernel_tests! {
         proxy.verify(&cluster).expect("all is well again");
     }
 
+    fn a_full_sync_is_of_both_families_and_a_change_of_its_own() {
+        let before = golden::overall();
+        let mut proxy = open(NAME, &options());
+        full_sync(&mut *proxy, &before);
+        assert!(output("ip6tables-nft-save -t nat").contains(":KUBE-SERVICES"));
+        output("ipset add KUBE-6-CLUSTER-IP fd00::1,tcp:80");
+        output("ipset add KUBE-CLUSTER-IP 10.0.0.9,tcp:80");
+        let gone = Change::ServiceRemoved(before.services()[0].id());
+        let step = before.step(vec![gone]).expect("it fits");
+        proxy.apply(&step).expect("an incremental sync");
+        let error = proxy.verify(step.after()).expect_err("nobody looked at IPv6").to_string();
+        assert!(error.contains("fd00::1") && !error.contains("10.0.0.9"), "{error}");
+        full_sync(&mut *proxy, step.after());
+        proxy.verify(step.after()).expect("all is well again");
+        output("ipset add KUBE-6-CLUSTER-IP fd00::1,tcp:80");
+        let periodic = step.after().step(Vec::new()).expect("it fits");
+        proxy.apply(&periodic).expect("the periodic sync");
+        proxy.verify(step.after()).expect("it is of both families too");
+    }
+
+    fn addresses_of_the_node_are_those_of_every_other_link() {
+        for command in [
+            "ip link add other0 type dummy",
+            "ip addr add 198.51.100.7/24 dev other0",
+            "ip link set lo up",
+        ] {
+            output(command);
+        }
+        let own = "198.51.100.7".parse().expect("an address");
+        let service = golden::service("ns/a:p80", "10.96.0.1", &["10.180.0.1:80"]);
+        let service = service.with(|extras| extras.external_ips = vec![own]).expect("it fits");
+        let cluster = Cluster::new(vec![service]).expect("a Cluster");
+        let mut proxy = open(NAME, &options());
+        for _ in 0..2 {
+            full_sync(&mut *proxy, &cluster);
+            let bound = output("ip -o -4 addr show dev kube-ipvs0");
+            assert!(bound.contains("10.96.0.1/32") && !bound.contains("198.51"), "{bound}");
+        }
+    }
+
     fn iptables_legacy_holds_the_same_rules() {
         let before = of_all_kinds();
         let mut proxy = open(NAME, &legacy());
