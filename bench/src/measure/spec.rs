@@ -101,7 +101,8 @@ pub struct LoadSpec {
     pub keepalive_requests: u32,
     /// Measured new HTTP connections a position.
     pub http_connections: u32,
-    /// Full syncs, each into an empty namespace; fewer where one takes long.
+    /// Full syncs, each into an empty namespace, and times that VIPs are made local; fewer where
+    /// one takes long.
     pub full_syncs: u32,
     /// Changes of each kind.
     pub changes: u32,

@@ -51,8 +51,8 @@ pub(super) const SYNC: Kind = Kind {
 /// Attempts until a Change must have become effective; a lost SYN takes one second each.
 const PROBES_MAX: usize = 20;
 
-/// No further full sync begins when those before have taken so long: nanoseconds or instructions.
-const FULL_SYNCS_MAX: u64 = 2_000_000_000;
+/// Nothing is repeated when what was done before has taken so long: nanoseconds or instructions.
+pub(super) const REPEATED_MAX: u64 = 2_000_000_000;
 
 /// What each part of one sync took.
 #[derive(Debug, Clone, Copy)]
@@ -181,7 +181,7 @@ impl Syncs<'_> {
             // Of the first alone: the kernel keeps some of what the others then take.
             grown = grown.or_else(|| Some(memory()?.saturating_sub(before?)));
             let taken: u64 = series.parts.iter().map(Parts::total).sum();
-            if series.parts.len() >= count as usize || taken > FULL_SYNCS_MAX {
+            if series.parts.len() >= count as usize || taken > REPEATED_MAX {
                 break proxy;
             }
             proxy.stop()?;

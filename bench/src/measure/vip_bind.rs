@@ -7,10 +7,11 @@ use anyhow::{bail, ensure};
 use generators::{Cluster, Position};
 use proxies::ipvs::{IpvsOptions, VipBinding, VipProgram, ready_link, unbind_vips};
 use proxies::{Options, ProxyError};
-use results::metrics;
+use results::metrics::{self, MetricKind};
 
 use super::kind::{Kind, Measured};
 use super::lab::{BenchLab, CLIENT_TIMEOUT};
+use super::sync::REPEATED_MAX;
 use crate::load::{BareClient, LoadClient, LoadError, MeasureClock};
 
 /// The measure `vip_bind`.
@@ -20,16 +21,16 @@ pub(super) const VIP_BIND: Kind = Kind {
     cost: |cell| cell.sync(),
     emits: &[metrics::VIP_BIND, metrics::MESSAGES],
     emits_of_programs: &[],
-    run: |lab, _| run(lab),
+    run: |lab, spec| run(lab, spec.load.full_syncs),
 };
 
-/// Binds and unbinds all VIPs by each strategy.
-fn run(lab: &BenchLab) -> anyhow::Result<Measured> {
+/// Binds and unbinds all VIPs by each strategy, `times` each, or fewer where that takes long.
+fn run(lab: &BenchLab, times: u32) -> anyhow::Result<Measured> {
     // A kernel that cannot run the proxy needs no local VIPs and has nothing to compare.
     drop(lab.open()?);
     let mut measured = Measured { verified: 0, metrics: Vec::new() };
     for binding in [VipBinding::Dummy, VipBinding::LocalRoute] {
-        bind(lab, binding, &mut measured)?;
+        bind(lab, binding, times, &mut measured)?;
     }
     Ok(measured)
 }
@@ -75,24 +76,31 @@ pub fn bound(
     })
 }
 
-fn bind(lab: &BenchLab, vip_binding: VipBinding, measured: &mut Measured) -> anyhow::Result<()> {
-    let label = vip_binding.as_str();
-    let clock = lab.clock;
-    let bound = bound(&lab.cluster, &lab.options, vip_binding, clock)?;
-    for position in [Position::First, Position::Last] {
-        must_be_local(lab, position)?;
-        measured.verified += 1;
+fn bind(
+    lab: &BenchLab,
+    vip_binding: VipBinding,
+    times: u32,
+    measured: &mut Measured,
+) -> anyhow::Result<()> {
+    let mut all: Vec<Bound> = Vec::new();
+    let taken = |all: &[Bound]| all.iter().map(|bound| bound.total).sum::<u64>();
+    while all.is_empty() || all.len() < times as usize && taken(&all) < REPEATED_MAX {
+        all.push(bound(&lab.cluster, &lab.options, vip_binding, lab.clock)?);
+        for position in [Position::First, Position::Last] {
+            must_be_local(lab, position)?;
+            measured.verified += 1;
+        }
+        unbind_vips()?;
     }
-    unbind_vips()?;
-    let mut part = |label: &str, taken| {
-        measured.metrics.push(metrics::VIP_BIND.of(label, clock.kind(), vec![taken]));
+    let (label, clock) = (vip_binding.as_str(), lab.clock.kind());
+    let mut part = |kind: MetricKind, label: &str, value: fn(&Bound) -> u64| {
+        measured.metrics.push(kind.of(label, clock, all.iter().map(value).collect()));
     };
-    part(label, bound.total);
-    part(&format!("{label}.render"), bound.render);
-    part(&format!("{label}.submit"), bound.submit);
-    let messages = vec![bound.messages];
+    part(metrics::VIP_BIND, label, |bound| bound.total);
+    part(metrics::VIP_BIND, &format!("{label}.render"), |bound| bound.render);
+    part(metrics::VIP_BIND, &format!("{label}.submit"), |bound| bound.submit);
     let label = format!("{}.{label}", metrics::VIP_BIND.name);
-    measured.metrics.push(metrics::MESSAGES.of(&label, clock.kind(), messages));
+    part(metrics::MESSAGES, &label, |bound| bound.messages);
     Ok(())
 }
 
