@@ -36,7 +36,9 @@ impl Families {
         ask: impl FnOnce() -> bool,
     ) -> bool {
         let had_ipv6 = self.has_ipv6;
-        let is_complete = matches!(request, SyncRequest::Full(_)) && !options.quick_start;
+        let is_complete = matches!(request, SyncRequest::Full(_))
+            && !options.quick_start
+            && !options.without_idle_ipv6;
         self.has_ipv6 |= has_ipv6(request.after()) || (is_complete && self.probe(ask));
         self.has_ipv6 && !had_ipv6
     }
@@ -209,6 +211,14 @@ mod tests {
         proxiers.begin(&change, &options, |_| unreachable!("it was asked already"));
         assert_eq!(proxiers.due(&change).map(|one| *one).collect::<Vec<_>>(), [Family::V6]);
         assert_eq!(proxiers.map_due(&change, |one| *one), [None, Some(Family::V6)]);
+    }
+
+    #[test]
+    fn tables_of_ipv6_that_no_service_needs_can_be_left_out() {
+        let (cluster, mut families) = (overall(), Families::default());
+        let options = Options { without_idle_ipv6: true, ..Options::default() };
+        assert!(!families.begin(&SyncRequest::Full(&cluster), &options, || true));
+        assert!(!families.are_for(&SyncRequest::Full(&cluster), Family::V6));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct Options {
     /// Program an empty namespace the quickest way there is, for measures that start from a synced
     /// node. No sync that is measured has this.
     pub quick_start: bool,
+    /// Make no tables of IPv6 that no Service needs, as what is set against a text of one family.
+    pub without_idle_ipv6: bool,
     /// Lock file for `iptables-legacy-restore` (`XTABLES_LOCKFILE`), so that namespaces that have
     /// nothing to do with each other do not wait for each other. Nothing: `/run/xtables.lock`, one
     /// for the whole mount namespace. The short `iptables` calls of `prepare` take the lock file of
@@ -81,6 +83,7 @@ impl Default for Options {
             node_addresses: Vec::new(),
             pod_namespaces: Vec::new(),
             quick_start: false,
+            without_idle_ipv6: false,
             xtables_lock: None,
             sync_limit: TOOL_DEADLINE,
             ipvs: IpvsOptions::default(),
