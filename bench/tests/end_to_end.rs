@@ -194,6 +194,25 @@ fn services_without_endpoints_and_batches_of_changes_are_measured() {
     assert!(!rows.contains("outcome"), "every cell is measured: {rows}");
 }
 
+/// The tool's text is of one family, and so is what it is set against.
+#[test]
+#[ignore = "needs root and netfilter; run by scripts/test"]
+fn ours_is_set_against_the_tool_of_each_proxy() {
+    let desk = Desk::new();
+    let scenario = "name = 'tools'\nservices = [20]\nproxies = ['iptables-legacy', 'iptables-nft', 'nftables-1.37']\n\
+                    measures = ['baseline', 'append']\n[cluster]\nendpoints = { fixed = 1 }\n";
+    fs::write(desk.folder("tools.toml"), scenario).unwrap();
+    succeeded(desk.call(&["run", "tools.toml", "--place", "host", "-o", "tools"]));
+    let rows = desk.export("tools");
+    for proxy in ["iptables-legacy", "iptables-nft", "nftables-1.37"] {
+        for side in ["vipbench", "tool"] {
+            let begin = format!(",host,wall,{proxy},20,20,1,baseline,{side},ns,1,");
+            assert!(rows.contains(&begin), "{rows}");
+        }
+    }
+    assert!(!rows.contains("outcome"), "every cell is measured: {rows}");
+}
+
 #[test]
 #[ignore = "needs root, QEMU and a kernel package; run by scripts/test"]
 fn a_killed_run_is_readable_resumes_to_the_same_bytes_and_is_cleaned_up() {
